@@ -1,0 +1,1 @@
+"""Skeletons on Rashomon Ridge: do equally good neural networks share a skeleton?"""

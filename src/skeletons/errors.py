@@ -1,0 +1,21 @@
+"""The one kind of error that a user is meant to see: a single clear sentence."""
+
+
+class SkeletonsError(Exception):
+    """Something a user can put right; its text is one sentence, shown without a traceback."""
+
+
+class ConfigError(SkeletonsError):
+    """The configuration is not valid; holds one sentence per problem, one a line."""
+
+
+class DataError(SkeletonsError):
+    """A source of images is missing, broken or not what the configuration says it is."""
+
+
+class ArtifactError(SkeletonsError):
+    """A file of the workflow's own cannot be read or is not what it should be."""
+
+
+class TrainingError(SkeletonsError):
+    """Training cannot go on: the loss is no longer a finite number."""
