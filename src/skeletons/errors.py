@@ -19,3 +19,7 @@ class ArtifactError(SkeletonsError):
 
 class TrainingError(SkeletonsError):
     """Training cannot go on: the loss is no longer a finite number."""
+
+
+class DeviceError(SkeletonsError):
+    """The device that the configuration asks for is not there."""

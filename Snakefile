@@ -1,0 +1,26 @@
+# Skeletons on Rashomon Ridge: config → targets → artifacts → findings.
+# `rules/common.smk` says which files an experiment consists of; each other file holds one stage.
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "workflow_config.yaml"
+
+
+report: "report/workflow.rst"
+
+
+include: "rules/common.smk"
+include: "rules/data.smk"
+include: "rules/train.smk"
+include: "rules/prune.smk"
+include: "rules/predict.smk"
+include: "rules/compare.smk"
+include: "rules/findings.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        f"{RESULTS}/report.html",

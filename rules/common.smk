@@ -1,0 +1,121 @@
+# The experiment's models and files: the only place that knows paths from ids.
+import sys
+from pathlib import Path
+
+import yaml
+
+from skeletons import config as schema
+from skeletons import models
+from skeletons.errors import ConfigError
+from skeletons.fingerprint import fingerprint
+from skeletons.jobs import logged
+
+
+def read_config() -> schema.Config:
+    """The validated configuration; what is wrong with it ends the run, one sentence a problem."""
+    # Snakemake merges an experiment's file into workflow_config.yaml key by key. A data set is one
+    # thing, though: `{kind: cifar10}` must not inherit the options of another kind.
+    for path in workflow.overwrite_configfiles:
+        override = yaml.safe_load(Path(path).read_text())
+        if isinstance(override, dict) and "dataset" in override:
+            config["dataset"] = override["dataset"]
+    try:
+        return schema.load(config)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        sys.exit(1)
+
+
+CONFIG = read_config()
+RESULTS = f"results/{CONFIG.experiment}"
+LOGS = f"logs/{CONFIG.experiment}"
+
+DATASETS = {
+    schema.dataset_id(spec): spec.model_dump() for spec in (CONFIG.dataset, *CONFIG.ood)
+}
+ID = schema.dataset_id(CONFIG.dataset)
+OOD = [schema.dataset_id(spec) for spec in CONFIG.ood]
+
+GRID = (
+    CONFIG.base.seeds,
+    CONFIG.regularize.lambdas,
+    CONFIG.regularize.epochs,
+    CONFIG.prune.thresholds,
+)
+MODELS = models.grid(*GRID)
+COMPARED = models.grid(*GRID, states=CONFIG.compare.states)
+PAIRS = list(models.pairs(COMPARED))
+
+
+wildcard_constraints:
+    dataset="|".join(map(re.escape, DATASETS)),
+    ood="|".join(map(re.escape, OOD)),
+    seed=r"\d+",
+    l1=r"[0-9][0-9.e+-]*",
+    epochs=r"[1-9]\d*",
+    threshold=r"[0-9][0-9.e+-]*",
+    model=r"seed=[^/]+?",
+    a=r"seed=[^/]+?",
+    b=r"seed=[^/]+?",
+
+
+def model_file(model: models.Model | str, name: str) -> str:
+    return f"{RESULTS}/models/{model}/{name}"
+
+
+def network_file(model: models.Model | str) -> str:
+    """The model.json that describes a model's network; a pruned one's is its parent's."""
+    model = models.Model.parse(str(model))
+    return model_file(model.parent if model.state == models.PRUNED else model, "model.json")
+
+
+def sparsity_file(model: str) -> list[str]:
+    """A pruned model's sparsity.json, and nothing for another."""
+    pruned = models.Model.parse(model).state == models.PRUNED
+    return [model_file(model, "sparsity.json")] if pruned else []
+
+
+def parent_files(wildcards) -> dict[str, str]:
+    """What a regularised checkpoint starts from: the base model, or an earlier checkpoint."""
+    model = models.Model(int(wildcards.seed), float(wildcards.l1), int(wildcards.epochs))
+    names = {"weights": "weights.safetensors", "summary": "model.json"}
+    if model.parent.state == models.REGULARIZED:
+        names |= {"history": "history.parquet", "optimizer": "optimizer.safetensors"}
+    return {f"parent_{key}": model_file(model.parent, name) for key, name in names.items()}
+
+
+def epochs_before(wildcards) -> int:
+    """How many epochs of regularisation a checkpoint's parent has behind it."""
+    model = models.Model(int(wildcards.seed), float(wildcards.l1), int(wildcards.epochs))
+    return model.parent.epochs or 0
+
+
+def images_of(dataset: str) -> int | None:
+    """On how many of a data set's test images models are run; None for all."""
+    return None if dataset == ID else CONFIG.compare.ood_images
+
+
+def dataset_sources(wildcards) -> list[str]:
+    """A user's own folders, whose times tell when files were added to them or taken away."""
+    spec = DATASETS[wildcards.dataset]
+    if spec["kind"] != "imagefolder":
+        return []
+    root = Path(spec["path"])
+    return sorted(str(p) for p in (root, *root.glob("*/"), *root.glob("*/*/")))
+
+
+def pair_files(wildcards) -> list[str]:
+    return [f"{RESULTS}/similarity/{wildcards.ood}/{a}--{b}.parquet" for a, b in PAIRS]
+
+
+def score_files() -> list[str]:
+    return [f"{RESULTS}/scores/{model}.json" for model in MODELS]
+
+
+def history_files() -> list[str]:
+    """The longest history of each walk: it holds the shorter ones."""
+    last = max(CONFIG.regularize.epochs)
+    return [
+        model_file(model, "history.parquet") for model in MODELS
+        if model.state == models.REGULARIZED and model.epochs == last
+    ]

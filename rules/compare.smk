@@ -1,0 +1,40 @@
+# Every pair of models, one file a pair: milliseconds each, inside Snakemake's own process.
+
+
+rule compare:
+    input:
+        a=f"{RESULTS}/predictions/{{ood}}/{{a}}.parquet",
+        b=f"{RESULTS}/predictions/{{ood}}/{{b}}.parquet",
+    output:
+        pair=f"{RESULTS}/similarity/{{ood}}/{{a}}--{{b}}.parquet",
+    params:
+        code=fingerprint("similarity"),
+    log:
+        f"{LOGS}/compare/{{ood}}/{{a}}--{{b}}.log",
+    run:
+        with logged(log) as stage:
+            stage("similarity.compare_stage", *input, *output, *wildcards)
+
+
+rule similarity:
+    input:
+        pair_files,
+    output:
+        table=report(
+            f"{RESULTS}/similarity/{{ood}}.parquet",
+            caption="../report/similarity_table.rst",
+            category="Tables",
+            labels={"table": "similarity of all pairs", "OOD set": "{ood}"},
+        ),
+    params:
+        code=fingerprint("similarity"),
+    log:
+        f"{LOGS}/similarity/{{ood}}.log",
+    run:
+        with logged(log) as stage:
+            stage("similarity.collect_stage", *output, *input)
+
+
+localrules:
+    compare,
+    similarity,

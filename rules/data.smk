@@ -1,0 +1,21 @@
+# Data sets: one file each, made once and shared by all experiments.
+
+
+rule dataset:
+    input:
+        dataset_sources,
+    output:
+        images="results/data/{dataset}/images.safetensors",
+        info="results/data/{dataset}/info.json",
+    params:
+        spec=lambda wildcards: DATASETS[wildcards.dataset],
+        data_root=CONFIG.data_root,
+        code=fingerprint("datasets"),
+    log:
+        "logs/data/{dataset}.log",
+    benchmark:
+        "results/data/{dataset}/benchmark.tsv"
+    conda:
+        "../envs/skeletons.yaml"
+    script:
+        "../scripts/dataset.py"

@@ -1,0 +1,53 @@
+# Training: base models to optimality, then along the ridge. A process and, on a cluster, a job each.
+
+
+rule train_base:
+    input:
+        dataset=f"results/data/{ID}/images.safetensors",
+        info=f"results/data/{ID}/info.json",
+    output:
+        weights=f"{RESULTS}/models/seed={{seed}}/weights.safetensors",
+        history=f"{RESULTS}/models/seed={{seed}}/history.parquet",
+        summary=f"{RESULTS}/models/seed={{seed}}/model.json",
+    params:
+        settings=CONFIG.base.model_dump(exclude={"seeds", "target"}),
+        network=CONFIG.network.model_dump(),
+        device=CONFIG.compute.device,
+        precision=CONFIG.compute.precision,
+        code=fingerprint("training"),
+    threads: CONFIG.compute.threads
+    log:
+        f"{LOGS}/train_base/seed={{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/train_base/seed={{seed}}.tsv"
+    conda:
+        "../envs/skeletons.yaml"
+    script:
+        "../scripts/train_base.py"
+
+
+rule regularize:
+    input:
+        unpack(parent_files),
+        dataset=f"results/data/{ID}/images.safetensors",
+        base=f"{RESULTS}/models/seed={{seed}}/weights.safetensors",
+    output:
+        weights=f"{RESULTS}/models/seed={{seed}}_l1={{l1}}_ep={{epochs}}/weights.safetensors",
+        history=f"{RESULTS}/models/seed={{seed}}_l1={{l1}}_ep={{epochs}}/history.parquet",
+        summary=f"{RESULTS}/models/seed={{seed}}_l1={{l1}}_ep={{epochs}}/model.json",
+        optimizer=f"{RESULTS}/models/seed={{seed}}_l1={{l1}}_ep={{epochs}}/optimizer.safetensors",
+    params:
+        after=epochs_before,
+        settings=CONFIG.regularize.model_dump(exclude={"lambdas", "epochs"}),
+        device=CONFIG.compute.device,
+        precision=CONFIG.compute.precision,
+        code=fingerprint("training"),
+    threads: CONFIG.compute.threads
+    log:
+        f"{LOGS}/regularize/seed={{seed}}_l1={{l1}}_ep={{epochs}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/regularize/seed={{seed}}_l1={{l1}}_ep={{epochs}}.tsv"
+    conda:
+        "../envs/skeletons.yaml"
+    script:
+        "../scripts/regularize.py"

@@ -1,0 +1,18 @@
+"""Write what the experiment found, in numbers and in words."""
+
+from snakemake.script import snakemake
+
+from skeletons.jobs import process
+
+with process(snakemake.log):
+    from skeletons import findings
+
+    findings.findings_stage(
+        snakemake.output.json,
+        snakemake.output.text,
+        snakemake.output.scores,
+        snakemake.params.experiment,
+        snakemake.params.measures,
+        snakemake.input.scores,
+        dict(zip(snakemake.params.ood, snakemake.input.similarity, strict=True)),
+    )

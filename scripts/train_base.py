@@ -1,0 +1,22 @@
+"""Train a base model to optimality."""
+
+from snakemake.script import snakemake
+
+from skeletons.jobs import process
+
+with process(snakemake.log):
+    from skeletons import training
+
+    training.train_base_stage(
+        snakemake.input.dataset,
+        snakemake.input.info,
+        snakemake.output.weights,
+        snakemake.output.history,
+        snakemake.output.summary,
+        seed=int(snakemake.wildcards.seed),
+        network=snakemake.params.network,
+        base=snakemake.params.settings,
+        device=snakemake.params.device,
+        precision=snakemake.params.precision,
+        threads=snakemake.threads,
+    )

@@ -1,0 +1,471 @@
+"""The configuration: one schema for validation, for defaults and for editors.
+
+`load` turns what Snakemake read into a `Config`, or says in one sentence a problem what is wrong.
+`python -m skeletons.config PATH` writes the JSON Schema that editors check files against.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import re
+import sys
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+)
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from skeletons.errors import ConfigError
+
+State = Literal["base", "regularized", "pruned"]
+MeasureName = Literal["cosine_prob", "cosine_prob_flat", "cosine_logit", "cosine_logit_flat", "agreement"]
+MEASURES: tuple[str, ...] = get_args(MeasureName)
+
+
+def _number(value: object) -> object:
+    """A number from its spelling: YAML 1.1 reads `1e-4`, without a dot, as a string."""
+    if isinstance(value, str) and re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", value):
+        return float(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise PydanticCustomError("number", "a number")
+    return float(value)
+
+
+def _distinct(values: tuple[Hashable, ...]) -> tuple[Hashable, ...]:
+    for index, value in enumerate(values):
+        if value in values[:index]:
+            raise PydanticCustomError("repeated", "{value}", {"value": repr(value)})
+    return values
+
+
+Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
+NotNegative = Annotated[Number, Field(ge=0)]
+Positive = Annotated[Number, Field(gt=0)]
+Share = Annotated[Number, Field(ge=0, le=1)]
+Count = Annotated[StrictInt, Field(ge=1)]
+Whole = Annotated[StrictInt, Field(ge=0)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class Shapes(_Section):
+    """Drawn images of ten classes, made here without a download."""
+
+    kind: Literal["shapes"]
+    train: Count = Field(20_000, description="number of training images")
+    test: Count = Field(4_000, description="number of test images")
+    seed: Whole = Field(0, description="seed of the drawing")
+
+
+class Digits(_Section):
+    """scikit-learn's 1,797 handwritten digits; out of distribution only."""
+
+    kind: Literal["digits"]
+
+
+class Noise(_Section):
+    """Uniformly random pixels, a control; out of distribution only."""
+
+    kind: Literal["noise"]
+    images: Count = Field(2_000, description="number of images")
+    seed: Whole = Field(0, description="seed of the noise")
+
+
+class Cifar10(_Section):
+    """CIFAR-10, through torchvision."""
+
+    kind: Literal["cifar10"]
+
+
+class Mnist(_Section):
+    """MNIST, through torchvision."""
+
+    kind: Literal["mnist"]
+
+
+class FashionMnist(_Section):
+    """Fashion-MNIST, through torchvision."""
+
+    kind: Literal["fashionmnist"]
+
+
+class Svhn(_Section):
+    """Street View House Numbers, through torchvision."""
+
+    kind: Literal["svhn"]
+
+
+class ImageFolder(_Section):
+    """A user's own folders of images."""
+
+    kind: Literal["imagefolder"]
+    path: StrictStr = Field(description="folder of train/CLASS and test/CLASS, of CLASS, or of images")
+    name: Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*$")] | None = Field(
+        None, description="what results call it; by default the folder's name"
+    )
+    test_share: Annotated[Number, Field(gt=0, le=1)] | None = Field(
+        None, description="share of each class kept for testing, where there is no test folder"
+    )
+
+
+Trainable = Annotated[
+    Shapes | Cifar10 | Mnist | FashionMnist | Svhn | ImageFolder, Field(discriminator="kind")
+]
+AnyDataset = Annotated[
+    Shapes | Digits | Noise | Cifar10 | Mnist | FashionMnist | Svhn | ImageFolder,
+    Field(discriminator="kind"),
+]
+
+
+class Network(_Section):
+    """The network that every model of the experiment is an instance of."""
+
+    name: Literal["cnn", "resnet9", "resnet20", "speednet"] = Field(
+        "cnn", description="architecture; cnn has no normalisation"
+    )
+    width: Count = Field(16, description="channels of its first trained convolution")
+
+
+class Augment(_Section):
+    """Random changes to training images."""
+
+    flip: StrictBool = Field(False, description="mirror left and right, half of the time")
+    shift: Annotated[StrictInt, Field(ge=0, le=16)] = Field(
+        0, description="move by up to this many pixels each way"
+    )
+    cutout: Annotated[StrictInt, Field(ge=0, le=32)] = Field(
+        0, description="blacken a square with this side in pixels"
+    )
+
+
+class Target(_Section):
+    """What a base model must reach on the whole training set to count as optimal."""
+
+    train_loss: Positive = Field(0.1, description="mean cross-entropy in nats, at most")
+    train_accuracy: Share = Field(0.97, description="share of images classified rightly, at least")
+
+
+class Base(_Section):
+    """Training of the base models, by SGD with momentum."""
+
+    seeds: Annotated[tuple[Whole, ...], Field(min_length=1), AfterValidator(_distinct)] = Field(
+        (1, 2), description="one base model each"
+    )
+    epochs: Count = Field(12, description="passes over the training images")
+    batch_size: Count = Field(250, description="images a step")
+    learning_rate: Positive = Field(2.0, description="the highest; it rises to it, then falls to 0")
+    momentum: Annotated[Number, Field(ge=0, lt=1)] = Field(0.9, description="Nesterov momentum")
+    weight_decay: NotNegative = Field(3e-6, description="decay of weights, times the learning rate")
+    warmup: Share = Field(0.2, description="share of all steps in which the learning rate rises")
+    augment: Augment = Field(Augment(), description="random changes to training images")
+    target: Target = Field(Target(), description="a base model that misses it is flagged")
+
+
+class Regularize(_Section):
+    """The push along the ridge: training on L(w) + λ‖w‖₁."""
+
+    lambdas: Annotated[tuple[NotNegative, ...], Field(min_length=1), AfterValidator(_distinct)] = (
+        Field((1e-4,), description="the λ of the L1 penalty, one walk each")
+    )
+    epochs: Annotated[tuple[Count, ...], Field(min_length=1), AfterValidator(_distinct)] = Field(
+        (1, 2, 4), description="after how many epochs a walk's models are taken"
+    )
+    optimizer: Literal["sgd", "adam"] = Field("adam", description="its rate is constant")
+    penalty: Literal["subgradient", "proximal"] = Field(
+        "subgradient", description="proximal is a soft threshold each step, which makes exact zeros"
+    )
+    learning_rate: Positive = Field(0.01, description="constant, so that no epoch looks ahead")
+    momentum: Annotated[Number, Field(ge=0, lt=1)] = Field(0.9, description="of sgd only")
+    batch_size: Count = Field(250, description="images a step")
+    augment: Augment = Field(Augment(), description="random changes to training images")
+
+
+class Prune(_Section):
+    """Permanent removal of small weights."""
+
+    thresholds: Annotated[tuple[NotNegative, ...], Field(min_length=1), AfterValidator(_distinct)] = (
+        Field((0.02, 0.05), description="weights of a smaller magnitude go")
+    )
+    scale: Literal["absolute", "layer_rms"] = Field(
+        "absolute", description="unit of the thresholds: 1, or the layer's root mean square weight"
+    )
+
+
+class Compare(_Section):
+    """Which models are compared, pair by pair, and on how many images."""
+
+    states: Annotated[tuple[State, ...], Field(min_length=1), AfterValidator(_distinct)] = Field(
+        ("base", "pruned"), description="which models take part"
+    )
+    ood_images: Count | None = Field(
+        2_000, description="images of each OOD set, from the first; null for all"
+    )
+
+
+class Figures(_Section):
+    """What the figures show."""
+
+    measures: Annotated[tuple[MeasureName, ...], Field(min_length=1), AfterValidator(_distinct)] = (
+        Field(("cosine_prob",), description="measures of similarity that are drawn")
+    )
+    colormap: Literal["viridis", "cividis", "magma", "inferno", "plasma", "mako", "rocket"] = Field(
+        "viridis", description="colours of the heatmap, all safe for the colour-blind"
+    )
+
+
+class Compute(_Section):
+    """Where and how training runs."""
+
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU if there is one")
+    precision: Literal["bf16", "fp32"] = Field(
+        "bf16", description="of training; weights and predictions are always fp32"
+    )
+    threads: Count = Field(1, description="CPU threads of a training job")
+
+
+class Config(_Section):
+    """An experiment."""
+
+    experiment: Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$")] = Field(
+        "demo", description="its results are in results/EXPERIMENT"
+    )
+    dataset: Trainable = Field(Shapes(kind="shapes"), description="what the models are trained on")
+    ood: Annotated[tuple[AnyDataset, ...], Field(min_length=1)] = Field(
+        (Digits(kind="digits"),), description="what they are compared on, out of distribution"
+    )
+    data_root: StrictStr = Field("data", description="where torchvision keeps or downloads data sets")
+    network: Network = Field(Network(), description="what is trained")
+    base: Base = Field(Base(), description="training of the base models")
+    regularize: Regularize = Field(Regularize(), description="the push along the ridge")
+    prune: Prune = Field(Prune(), description="removal of small weights")
+    compare: Compare = Field(Compare(), description="which models are compared")
+    figures: Figures = Field(Figures(), description="what the figures show")
+    compute: Compute = Field(Compute(), description="where and how training runs")
+
+
+DatasetSpec = Shapes | Digits | Noise | Cifar10 | Mnist | FashionMnist | Svhn | ImageFolder
+TRAINABLE = ("shapes", "cifar10", "mnist", "fashionmnist", "svhn", "imagefolder")
+KINDS = {
+    "shapes": Shapes,
+    "digits": Digits,
+    "noise": Noise,
+    "cifar10": Cifar10,
+    "mnist": Mnist,
+    "fashionmnist": FashionMnist,
+    "svhn": Svhn,
+    "imagefolder": ImageFolder,
+}
+
+
+def dataset_id(spec: DatasetSpec) -> str:
+    """What results call a data set: its kind, and each option that is not at its default.
+
+    For example `shapes`, `noise_seed=3` or `imagefolder_my-photos`.
+    """
+    parts: list[str] = [spec.kind]
+    if isinstance(spec, ImageFolder):
+        folder = re.sub(r"[^A-Za-z0-9.-]+", "-", Path(spec.path).resolve().name).strip("-.")
+        parts.append(spec.name or folder or "root")
+    for key, field in type(spec).model_fields.items():
+        value = getattr(spec, key)
+        if key not in ("kind", "path", "name") and value != field.default:
+            parts.append(f"{key.removesuffix('_share')}={value}")
+    return "_".join(parts)
+
+
+def load(raw: object) -> Config:
+    """Validate a configuration as read from YAML.
+
+    Raises:
+        ConfigError: with one sentence, on a line of its own, for each problem.
+    """
+    if not isinstance(raw, Mapping):
+        found = "nothing" if raw is None else _show(raw)
+        raise ConfigError(f"The configuration: found {found}; allowed: a mapping of keys to values.")
+    try:
+        config = Config.model_validate(dict(raw))
+    except ValidationError as error:
+        sentences = [
+            _sentence(problem, raw)
+            for problem in error.errors(include_url=False)
+            # pydantic counts only valid entries: a list with a bad one is not short as well
+            if not (problem["type"] == "too_short" and problem["input"])
+        ]
+        raise ConfigError("\n".join(dict.fromkeys(sentences))) from None
+    problems = [*_taken_name(config), *_missing_folders(config), *_clashes(config)]
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return config
+
+
+def _specs(config: Config) -> Iterator[tuple[str, DatasetSpec]]:
+    yield "dataset", config.dataset
+    for index, spec in enumerate(config.ood):
+        yield f"ood[{index}]", spec
+
+
+def _taken_name(config: Config) -> Iterator[str]:
+    if config.experiment == "data":
+        yield "experiment: found 'data'; allowed: another name, as results/data holds the data sets."
+
+
+def _missing_folders(config: Config) -> Iterator[str]:
+    for place, spec in _specs(config):
+        if isinstance(spec, ImageFolder) and not Path(spec.path).expanduser().is_dir():
+            yield f"{place}.path: found {spec.path!r}, which is no folder; allowed: an existing folder."
+    spec = config.dataset
+    if isinstance(spec, ImageFolder) and spec.test_share == 1:
+        yield (
+            "dataset.test_share: found 1.0, which leaves nothing to train on; "
+            "allowed: a number above 0 and below 1."
+        )
+
+
+def _clashes(config: Config) -> Iterator[str]:
+    seen: dict[str, str] = {}
+    for place, spec in _specs(config):
+        name = dataset_id(spec)
+        if name in seen:
+            hint = "; give one of them another name" if isinstance(spec, ImageFolder) else ""
+            yield (
+                f"{place}: found the data set {name!r} again, after {seen[name]}; "
+                f"allowed: each data set once{hint}."
+            )
+        seen[name] = place
+
+
+# --- from pydantic's errors to sentences --------------------------------------------------------
+
+
+def _show(value: object) -> str:
+    """A found value as the user may have written it, shortened."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Mapping):
+        return "a mapping"
+    if isinstance(value, list | tuple):
+        return "an empty list" if not value else "a list"
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def _among(values: Iterable[str], found: object = None) -> str:
+    """The allowed values, and the nearest of them to what was found."""
+    names = list(values)
+    close = difflib.get_close_matches(str(found), names, n=1, cutoff=0.6)
+    near = f" (did you mean {close[0]!r}?)" if close else ""
+    return f"{', '.join(names)}{near}"
+
+
+def _place(location: Sequence[int | str], raw: Any) -> tuple[str, list[int | str]]:
+    """A location as text, `regularize.lambdas[0]`, and as steps into `raw`.
+
+    Within a data set, pydantic puts the kind into the location; it is no step.
+    """
+    text, steps = "", []
+    for step in location:
+        if step in KINDS and steps in (["dataset"], ["ood", steps[-1] if steps else None]):
+            continue
+        steps.append(step)
+        text += f"[{step}]" if isinstance(raw, list | tuple) else f".{step}" if text else str(step)
+        try:
+            raw = raw[step]
+        except (KeyError, IndexError, TypeError):
+            raw = None
+    return text, steps
+
+
+def _section(steps: Sequence[int | str], raw: Any) -> type[BaseModel]:
+    """The section of the schema that the key at the end of `steps` is in."""
+    inside = steps[:-1]
+    if inside and inside[0] in ("dataset", "ood"):
+        for step in inside:
+            raw = raw[step]
+        return KINDS[raw["kind"]]
+    section: type[BaseModel] = Config
+    for step in inside:
+        kind = section.model_fields[str(step)].annotation
+        assert isinstance(kind, type)
+        section = kind
+    return section
+
+
+_BOUNDS = {
+    "greater_than_equal": ("ge", "≥"),
+    "greater_than": ("gt", ">"),
+    "less_than_equal": ("le", "≤"),
+    "less_than": ("lt", "<"),
+}
+
+_WANTED = {
+    "bool_type": "true or false",
+    "int_type": "a whole number",
+    "string_type": "text",
+    "number": "a number",
+    "finite_number": "a finite number",
+    "tuple_type": "a list",
+    "too_short": "a list with at least one entry",
+    "model_type": "a mapping of keys to values",
+    "model_attributes_type": "a mapping of keys to values",
+    "dict_type": "a mapping of keys to values",
+}
+
+
+def _sentence(error: ErrorDetails, raw: object) -> str:
+    place, steps = _place(error["loc"], raw)
+    kind, found, context = error["type"], error["input"], error.get("ctx", {})
+    if kind in ("extra_forbidden", "invalid_key"):
+        allowed = list(_section(steps, raw).model_fields)
+        return f"{place}: unknown key; allowed here: {_among(allowed, steps[-1])}."
+    if kind == "missing":
+        return f"{place}: found nothing; allowed: a value, as this key has no default."
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        kinds = TRAINABLE if steps[0] == "dataset" else tuple(KINDS)
+        tag = found.get("kind") if isinstance(found, Mapping) else None
+        return f"{place}.kind: found {_show(tag)}; allowed: {_among(kinds, tag)}."
+    if kind == "repeated":
+        return f"{place}: found {context['value']} twice; allowed: each value once."
+    if kind in _BOUNDS:
+        limit, sign = _BOUNDS[kind]
+        return f"{place}: found {_show(found)}; allowed: a number {sign} {context[limit]:g}."
+    if kind == "literal_error":
+        expected = re.findall(r"'([^']*)'", str(context["expected"]))
+        return f"{place}: found {_show(found)}; allowed: {_among(expected, found)}."
+    if kind == "string_pattern_mismatch":
+        return (
+            f"{place}: found {_show(found)}; allowed: letters, digits, '-', '.' and (in an "
+            "experiment's name) '_', not beginning with '.'."
+        )
+    wanted = _WANTED.get(kind, "another value")
+    return f"{place}: found {_show(found)}; allowed: {wanted}."
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema that editors check and complete a configuration with."""
+    schema = Config.model_json_schema()
+    schema["title"] = "Configuration of Skeletons on Rashomon Ridge"
+    return schema
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(
+        json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+    )

@@ -1,0 +1,101 @@
+"""From weights and images to predictions: the last stage that needs a network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from skeletons import artifacts, datasets, networks
+from skeletons.errors import ArtifactError, DeviceError
+
+Array = artifacts.Array
+
+
+def pick_device(name: str) -> torch.device:
+    """The device that `auto`, `cpu` or `cuda` stands for on this machine.
+
+    Raises:
+        DeviceError: `cuda` is asked for and there is none.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise DeviceError(
+            "compute.device: found cuda, but no CUDA device is to be seen here; allowed: auto, cpu."
+        )
+    return torch.device(name)
+
+
+@torch.inference_mode()
+def predict(network: nn.Module, images: Tensor, batch_size: int = 500) -> Tensor:
+    """Logits, float32 N×classes, of images uint8 N×3×32×32 (in single precision, on their device)."""
+    network.eval()
+    return torch.cat(
+        [
+            network(batch.contiguous(memory_format=torch.channels_last)).float()
+            for batch in images.split(batch_size)
+        ]
+    )
+
+
+def load(network: nn.Module, path: str | Path) -> None:
+    """Put the weights of a file into a network.
+
+    Raises:
+        ArtifactError: the file is broken or holds the weights of another network.
+    """
+    tensors = artifacts.read_tensors(path)
+    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    found = {name: tensor.shape for name, tensor in tensors.items()}
+    if expected != found:
+        odd = sorted(set(expected.items()) ^ set(found.items()))[0][0]
+        raise ArtifactError(
+            f"{path} holds the weights of another network (they differ at {odd!r}); "
+            "delete it and run snakemake again, which makes it anew."
+        )
+    network.load_state_dict({name: torch.from_numpy(tensor) for name, tensor in tensors.items()})
+
+
+def restore(weights: str | Path, summary: Mapping[str, Any]) -> nn.Sequential:
+    """The network that a model.json's content describes, with the weights of a file.
+
+    Raises:
+        ArtifactError: the file is broken or holds the weights of another network.
+    """
+    about = summary["network"]
+    # The standardisation is among the weights; zeros and ones only hold its place.
+    network = networks.build(about["name"], about["width"], about["classes"], [0.0] * 3, [1.0] * 3)
+    load(network, weights)
+    return network
+
+
+def predict_stage(
+    weights: str, summary: str, dataset: str, output: str, images: int | None, device: str
+) -> None:
+    """Write a model's predictions on a data set's test images, one row an image.
+
+    Columns: `label` (int64) and `logit_0`, `logit_1`, … (float32), in the data set's order.
+
+    Args:
+        weights: the model's weights.safetensors.
+        summary: the model.json of its network.
+        dataset: the data set's images.safetensors.
+        output: the parquet file to write.
+        images: how many test images, counted from the first; None for all.
+        device: `auto`, `cpu` or `cuda`.
+    """
+    place = pick_device(device)
+    network = restore(weights, artifacts.read_json(summary, ["network"])).to(place)
+    pixels, labels = datasets.read_split(dataset, "test")
+    pixels, labels = pixels[:images], labels[:images]
+    logits = predict(network, torch.from_numpy(pixels).to(place)).cpu().numpy()
+    table = pd.DataFrame({"label": labels.astype(np.int64)})
+    for k in range(logits.shape[1]):
+        table[f"logit_{k}"] = logits[:, k]
+    artifacts.write_table(output, table)

@@ -1,0 +1,308 @@
+"""The networks: a registry of architectures, each scaled by one number, its width.
+
+Every network takes uint8 (or float) images N×3×32×32 with values in [0, 255] and returns logits
+N×classes. The training set's channel means and deviations are part of the network, so a file of
+weights is all that a prediction needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+IMAGE_SHAPE = (3, 32, 32)
+
+
+class Standardize(nn.Module):
+    """Brings images in [0, 255] to zero mean and unit deviation a channel, as seen in training."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1) * 255)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1) * 255)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return (images.float() - self.mean) / self.std
+
+
+def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
+    convolution = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
+    nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")  # He et al. 2015
+    return convolution
+
+
+class _GlobalAverage(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean((2, 3))
+
+
+class _EqualConv(nn.Conv2d):
+    """A 3×3 convolution whose weights start with variance 1 at every width.
+
+    The factor √(2 / inputs) that keeps the variance through a ReLU (He et al. 2015) is applied
+    when the layer runs instead of when it is drawn (Karras et al. 2018, section 4.1).
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, 3, padding=1)
+        self.scale = (2 / (9 * inputs)) ** 0.5
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.weight * self.scale, self.bias, padding=1)
+
+
+class _EqualLinear(nn.Linear):
+    """The same for a linear layer, with the factor √(1 / inputs) as no ReLU follows."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight * self.in_features**-0.5, self.bias)
+
+
+def cnn(width: int, classes: int) -> nn.Module:
+    """Five convolutions with ReLU and no normalisation; width w gives channels w, 2w, 2w, 4w, 4w.
+
+    Here an absolute pruning threshold has a meaning. Without normalisation the size of a weight
+    is part of the function; and as every layer's weights start with variance 1, whatever its
+    width, one threshold is the same cut in all of them.
+    """
+
+    def block(inputs: int, outputs: int) -> list[nn.Module]:
+        return [_EqualConv(inputs, outputs), nn.ReLU()]
+
+    w = width
+    network = nn.Sequential(
+        *block(3, w),
+        nn.MaxPool2d(2),
+        *block(w, 2 * w),
+        *block(2 * w, 2 * w),
+        nn.MaxPool2d(2),
+        *block(2 * w, 4 * w),
+        *block(4 * w, 4 * w),
+        _GlobalAverage(),
+        _EqualLinear(4 * w, classes),
+    )
+    for module in network:
+        if isinstance(module, _EqualConv | _EqualLinear):
+            nn.init.normal_(module.weight)
+            nn.init.zeros_(module.bias)
+    return network
+
+
+class _Residual(nn.Module):
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.body(x)
+
+
+def resnet9(width: int, classes: int) -> nn.Module:
+    """The nine-layer residual network of the DAWNBench entries (D. Page, 2018), first w channels."""
+
+    def block(inputs: int, outputs: int, pool: bool = False) -> nn.Sequential:
+        layers: list[nn.Module] = [_conv(inputs, outputs), nn.BatchNorm2d(outputs), nn.ReLU()]
+        return nn.Sequential(*layers, *([nn.MaxPool2d(2)] if pool else []))
+
+    w = width
+    return nn.Sequential(
+        block(3, w),
+        block(w, 2 * w, pool=True),
+        _Residual(nn.Sequential(block(2 * w, 2 * w), block(2 * w, 2 * w))),
+        block(2 * w, 4 * w, pool=True),
+        block(4 * w, 8 * w, pool=True),
+        _Residual(nn.Sequential(block(8 * w, 8 * w), block(8 * w, 8 * w))),
+        nn.MaxPool2d(4),
+        nn.Flatten(),
+        nn.Linear(8 * w, classes),
+    )
+
+
+class _BasicBlock(nn.Module):
+    """Two convolutions and a parameter-free shortcut (He et al. 2016, section 4.2, option A)."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1, self.norm1 = _conv(inputs, outputs, stride), nn.BatchNorm2d(outputs)
+        self.conv2, self.norm2 = _conv(outputs, outputs), nn.BatchNorm2d(outputs)
+        self.stride, self.extra = stride, outputs - inputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.norm2(self.conv2(F.relu(self.norm1(self.conv1(x)))))
+        shortcut = x[:, :, :: self.stride, :: self.stride]
+        before = self.extra // 2
+        return F.relu(y + F.pad(shortcut, (0, 0, 0, 0, before, self.extra - before)))
+
+
+def resnet20(width: int, classes: int) -> nn.Module:
+    """ResNet-20 for CIFAR-10 (He et al. 2016, section 4.2); width 16 is the paper's."""
+    channels = [width] * 3 + [2 * width] * 3 + [4 * width] * 3
+    blocks: list[nn.Module] = []
+    inputs = width
+    for outputs in channels:
+        blocks.append(_BasicBlock(inputs, outputs, 1 if outputs == inputs else 2))
+        inputs = outputs
+    return nn.Sequential(
+        _conv(3, width),
+        nn.BatchNorm2d(width),
+        nn.ReLU(),
+        *blocks,
+        _GlobalAverage(),
+        nn.Linear(inputs, classes),
+    )
+
+
+class _FrozenScaleNorm(nn.BatchNorm2d):
+    """Batch norm with a learnt shift but no scale, as in airbench."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, momentum=0.4, eps=1e-12)
+        self.weight.requires_grad_(False)
+
+
+class SpeedNet(nn.Module):
+    """The shape of the airbench-94 network (Jordan 2024): width 64 is the original.
+
+    A 2×2 convolution whose filters whiten the patches of the training images and stay fixed, then
+    three groups of two convolutions with w, 4w and 4w channels.
+    """
+
+    def __init__(self, width: int, classes: int) -> None:
+        super().__init__()
+        w = width
+        self.whiten = nn.Conv2d(3, 24, 2, bias=True)
+        self.whiten.weight.requires_grad_(False)
+        self.groups = nn.Sequential(
+            nn.GELU(), self._group(24, w), self._group(w, 4 * w), self._group(4 * w, 4 * w)
+        )
+        self.head = nn.Linear(4 * w, classes, bias=False)
+        for module in self.groups.modules():
+            if isinstance(module, nn.Conv2d):  # start as close to the identity as shapes allow
+                nn.init.dirac_(module.weight[: module.in_channels])
+
+    @staticmethod
+    def _group(inputs: int, outputs: int) -> nn.Sequential:
+        return nn.Sequential(
+            nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
+            nn.MaxPool2d(2),
+            _FrozenScaleNorm(outputs),
+            nn.GELU(),
+            nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
+            _FrozenScaleNorm(outputs),
+            nn.GELU(),
+        )
+
+    @torch.no_grad()
+    def prepare(self, images: Tensor) -> None:
+        """Set the whitening filters from standardised training images N×3×32×32."""
+        patches = images.double().unfold(2, 2, 1).unfold(3, 2, 1).movedim(1, 3).reshape(-1, 12)
+        values, vectors = torch.linalg.eigh(patches.T @ patches / len(patches))
+        # An eigenvector's sign is arbitrary; fix it, so that every machine gets the same filters.
+        vectors = vectors * vectors.gather(0, vectors.abs().argmax(0, keepdim=True)).sign()
+        filters = (vectors / torch.sqrt(values + 5e-4)).T.flip(0).reshape(12, 3, 2, 2)
+        self.whiten.weight.copy_(torch.cat([filters, -filters]).float())
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.max_pool2d(self.groups(self.whiten(x)), 3).flatten(1)
+        return self.head(x) / x.shape[1] ** 0.5  # type: ignore[no-any-return]
+
+
+REGISTRY: dict[str, Callable[[int, int], nn.Module]] = {
+    "cnn": cnn,
+    "resnet9": resnet9,
+    "resnet20": resnet20,
+    "speednet": SpeedNet,
+}
+
+
+def build(
+    name: str, width: int, classes: int, mean: Sequence[float], std: Sequence[float]
+) -> nn.Sequential:
+    """A network with freshly drawn weights (seed torch first).
+
+    Args:
+        name: a key of `REGISTRY`.
+        width: channels of the first trained convolution, ≥ 1.
+        classes: number of logits.
+        mean: the training images' channel means, in [0, 1].
+        std: the training images' channel standard deviations, in [0, 1].
+    """
+    body = REGISTRY[name](width, classes)
+    network = nn.Sequential()
+    network.add_module("standardize", Standardize(mean, std))
+    network.add_module("body", body)
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def prepare(network: nn.Sequential, images: Tensor) -> None:
+    """Let a network that wants to see training images (uint8 N×3×32×32) before training do so."""
+    body = network.get_submodule("body")
+    if isinstance(body, SpeedNet):
+        body.prepare(network.get_submodule("standardize")(images))
+
+
+def prunable(network: nn.Module) -> dict[str, nn.Parameter]:
+    """The weights that are regularised and pruned: those of convolutions and linear layers.
+
+    Biases, normalisation and filters that are fixed from the start are not among them.
+    """
+    return {
+        f"{name}.weight": module.weight
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Conv2d | nn.Linear) and module.weight.requires_grad
+    }
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One convolution or linear layer: its weight tensor, and FLOPs (2 a multiply-add) an image."""
+
+    name: str
+    shape: tuple[int, ...]
+    flops: int
+    prunable: bool
+
+
+def describe(network: nn.Sequential) -> dict[str, Any]:
+    """Parameter and FLOP counts: in all, and by layer; FLOPs are of one image's forward pass."""
+    layers: list[Layer] = []
+    trained = prunable(network)
+
+    def count(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
+        def hook(module: nn.Module, _: Any, output: Tensor) -> None:
+            weight = module.weight
+            assert isinstance(weight, Tensor)
+            # every position of the output takes one multiply-add per weight
+            positions = output[0].numel() // weight.shape[0]
+            layers.append(
+                Layer(name, tuple(weight.shape), 2 * weight.numel() * positions, name in trained)
+            )
+
+        return hook
+
+    hooks = [
+        module.register_forward_hook(count(f"{name}.weight"))
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Conv2d | nn.Linear)
+    ]
+    training = network.training
+    device = next(network.parameters()).device
+    with torch.no_grad():
+        network.eval()(torch.zeros(1, *IMAGE_SHAPE, device=device))
+    network.train(training)
+    for hook_handle in hooks:
+        hook_handle.remove()
+    return {
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "prunable": sum(p.numel() for p in trained.values()),
+        "flops": sum(layer.flops for layer in layers),
+        "layers": [asdict(layer) for layer in layers],
+    }

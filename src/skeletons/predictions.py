@@ -1,0 +1,99 @@
+"""What a model says about images, as read back from its predictions file."""
+
+from __future__ import annotations
+
+import functools
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from skeletons import artifacts
+from skeletons.errors import ArtifactError
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Logits float64 N×K of N images, their labels int64 N, and what follows from the logits."""
+
+    logits: Floats
+    labels: npt.NDArray[np.int64]
+
+    @functools.cached_property
+    def probabilities(self) -> Floats:
+        """Softmax of the logits, N×K."""
+        powers = np.exp(self.logits - self.logits.max(axis=1, keepdims=True))
+        return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+    @functools.cached_property
+    def top(self) -> npt.NDArray[np.int64]:
+        """The predicted class of each image, N."""
+        return self.logits.argmax(axis=1)
+
+    @functools.cached_property
+    def silent(self) -> npt.NDArray[np.bool_]:
+        """Per image, N: all logits are equal, so the prediction prefers no class."""
+        return np.asarray(np.ptp(self.logits, axis=1) == 0)
+
+    def only(self, chosen: npt.NDArray[np.bool_]) -> Predictions:
+        """The predictions on some of the images."""
+        return Predictions(self.logits[chosen], self.labels[chosen])
+
+    @functools.cached_property
+    def constant(self) -> bool:
+        """Whether every image gets the same logits: the network does not look at its input.
+
+        To one part in a million of the largest logit, the noise of single-precision sums.
+        """
+        if len(self.labels) < 2:
+            return False
+        spread = float((self.logits.max(axis=0) - self.logits.min(axis=0)).max())
+        return spread <= 1e-6 * max(1.0, float(np.abs(self.logits).max()))
+
+    @property
+    def loss(self) -> float:
+        """Mean cross-entropy in nats."""
+        shifted = self.logits - self.logits.max(axis=1, keepdims=True)
+        log_sum = np.log(np.exp(shifted).sum(axis=1))
+        return float((log_sum - shifted[np.arange(len(self.labels)), self.labels]).mean())
+
+    @property
+    def accuracy(self) -> float:
+        """Share (0..1) of images whose predicted class is their label."""
+        return float((self.top == self.labels).mean())
+
+
+def read(path: str | Path) -> Predictions:
+    """Read a predictions file: columns `label` and `logit_0`, `logit_1`, …, one row an image.
+
+    The last few hundred files are remembered, as each takes part in many pairs.
+
+    Raises:
+        ArtifactError: the file is missing, broken, or holds a logit that is not finite.
+    """
+    try:
+        status = os.stat(path)
+    except OSError:
+        raise ArtifactError(f"{path} does not exist; run snakemake to make it.") from None
+    return _read(str(path), status.st_mtime_ns, status.st_size, status.st_ino)
+
+
+@functools.lru_cache(maxsize=512)
+def _read(path: str, *_version: Any) -> Predictions:
+    table = artifacts.read_table(path, ["label", "logit_0", "logit_1"])
+    names = [f"logit_{k}" for k in range(table.shape[1] - 1)]
+    unfit = f"{path} is not a table of predictions"
+    if set(names) | {"label"} != set(table.columns):
+        raise ArtifactError(f"{unfit}; delete it and run snakemake again, which makes it anew.")
+    logits = table[names].to_numpy(np.float64)
+    if not np.isfinite(logits).all():
+        raise ArtifactError(
+            f"{path} holds a logit that is not finite; "
+            "delete it and run snakemake again, which makes it anew."
+        )
+    return Predictions(logits, table["label"].to_numpy(np.int64))

@@ -1,0 +1,471 @@
+"""Training: base models to optimality, and regularised models along the ridge.
+
+Everything random is drawn from a name (seed, λ, epoch), never from what ran before, so a
+checkpoint is bit for bit the same whichever way it was reached: trained in one go, or from an
+earlier checkpoint in another process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from skeletons import artifacts, datasets, inference, networks
+from skeletons.augmentation import augment
+from skeletons.errors import TrainingError
+from skeletons.magnitudes import share_below
+
+MEASURED_IMAGES = 10_000  # of the training set at most, for the per-epoch loss
+Row = dict[str, Any]
+
+
+def generator_for(*name: object) -> torch.Generator:
+    """A CPU random generator whose draws depend on `name` alone."""
+    digest = hashlib.sha256(repr(name).encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images uint8 N×3×32×32 and labels int64 N, on the device that trains."""
+
+    pixels: Tensor
+    labels: Tensor
+
+    @classmethod
+    def read(cls, path: str | Path, split: str, device: torch.device) -> Images:
+        """One split of a data set's file."""
+        pixels, labels = datasets.read_split(path, split)
+        return cls(torch.from_numpy(pixels).to(device), torch.from_numpy(labels).to(device))
+
+    def sample(self, count: int) -> Images:
+        """About `count` of the images, evenly spaced."""
+        step = max(1, len(self.labels) // count)
+        return Images(self.pixels[::step], self.labels[::step])
+
+
+@torch.inference_mode()
+def measure(network: nn.Module, images: Images, precision: str = "fp32") -> tuple[float, float]:
+    """Mean cross-entropy (nats) and accuracy (0..1), in evaluation mode."""
+    with torch.autocast(images.pixels.device.type, torch.bfloat16, enabled=precision == "bf16"):
+        logits = inference.predict(network, images.pixels)
+    loss = F.cross_entropy(logits.double(), images.labels).item()
+    return loss, (logits.argmax(1) == images.labels).double().mean().item()
+
+
+def batches(
+    images: Images, size: int, generator: torch.Generator, changes: Mapping[str, Any]
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """One epoch of augmented batches in random order; the last may be smaller."""
+    order = torch.randperm(len(images.labels), generator=generator).to(images.labels.device)
+    for indices in order.split(size):
+        pixels = augment(images.pixels[indices], generator, **changes)
+        yield pixels.contiguous(memory_format=torch.channels_last), images.labels[indices]
+
+
+def run_epoch(
+    network: nn.Module,
+    data: Iterator[tuple[Tensor, Tensor]],
+    update: Callable[[], None],
+    *,
+    precision: str,
+    where: str,
+) -> None:
+    """One pass over `data`: forward, backward, `update`.
+
+    Args:
+        network: trained in place.
+        data: batches of images and labels.
+        update: called after each backward pass; steps the optimiser.
+        precision: `bf16` (autocast; weights stay in fp32) or `fp32`.
+        where: what is being trained, for the error.
+
+    Raises:
+        TrainingError: a batch's loss was NaN or infinite.
+    """
+    network.train()
+    losses = []
+    for pixels, labels in data:
+        with torch.autocast(pixels.device.type, torch.bfloat16, enabled=precision == "bf16"):
+            logits = network(pixels)
+        loss = F.cross_entropy(logits.float(), labels)
+        network.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        update()
+        losses.append(loss.detach())
+    # Looked at once an epoch: asking after every step would make a GPU wait for the answer.
+    broken = (~torch.stack(losses).isfinite()).nonzero()
+    if len(broken):
+        step = int(broken[0]) + 1
+        raise TrainingError(
+            f"{where} diverged: the loss was {losses[step - 1].item()} at step {step} of "
+            f"{len(losses)}; a lower learning rate or a longer warm-up may help."
+        )
+
+
+@dataclass(frozen=True)
+class BaseSettings:
+    """How a base model is trained; the config's `base` documents each field."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    momentum: float
+    weight_decay: float
+    warmup: float
+    augment: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class RegularizeSettings:
+    """How a model is pushed along the ridge; the config's `regularize` documents each field."""
+
+    optimizer: str
+    penalty: str
+    learning_rate: float
+    momentum: float
+    batch_size: int
+    augment: Mapping[str, Any]
+
+
+def scheduled_rate(step: int, steps: int, peak: float, warmup: float) -> float:
+    """Linear rise to `peak` over the share `warmup` of all steps, then linear decay to 0."""
+    rise = max(1.0, warmup * steps)
+    return peak * min((step + 1) / rise, (steps - step) / max(1.0, steps - rise))
+
+
+def train_base(
+    network: nn.Sequential,
+    train: Images,
+    test: Images,
+    seed: int,
+    settings: BaseSettings,
+    precision: str,
+) -> list[Row]:
+    """Train a network from its initial weights, by SGD with Nesterov momentum.
+
+    Weights decay; biases and normalisation do not.
+
+    Returns:
+        One row an epoch: epoch (from 1), learning_rate (at its end), and loss and accuracy at its
+        end on the test set and on a fixed sample of the training set.
+
+    Raises:
+        TrainingError: the loss became NaN or infinite.
+    """
+    trained = [p for p in network.parameters() if p.requires_grad]
+    optimizer = torch.optim.SGD(
+        [
+            {"params": [p for p in trained if p.ndim > 1], "weight_decay": settings.weight_decay},
+            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+        ],
+        lr=settings.learning_rate,
+        momentum=settings.momentum,
+        nesterov=settings.momentum > 0,
+    )
+    steps = settings.epochs * -(-len(train.labels) // settings.batch_size)
+    step = 0
+    rate = 0.0
+
+    def update() -> None:
+        nonlocal step, rate
+        rate = scheduled_rate(step, steps, settings.learning_rate, settings.warmup)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.step()
+        step += 1
+
+    sample, rows = train.sample(MEASURED_IMAGES), []
+    for epoch in range(1, settings.epochs + 1):
+        order = generator_for("base", seed, epoch)
+        data = batches(train, settings.batch_size, order, settings.augment)
+        where = f"Base model seed={seed}, epoch {epoch},"
+        run_epoch(network, data, update, precision=precision, where=where)
+        rows.append({"epoch": epoch, "learning_rate": rate, **_measures(network, sample, test, precision)})
+        _progress(where, rows[-1])
+    return rows
+
+
+def _measures(network: nn.Module, train: Images, test: Images, precision: str = "fp32") -> Row:
+    train_loss, train_accuracy = measure(network, train, precision)
+    test_loss, test_accuracy = measure(network, test, precision)
+    return {
+        "train_loss": train_loss,
+        "train_accuracy": train_accuracy,
+        "test_loss": test_loss,
+        "test_accuracy": test_accuracy,
+    }
+
+
+def _progress(where: str, row: Row) -> None:
+    print(
+        f"{where} training loss {row['train_loss']:.4f}, "
+        f"accuracy {row['train_accuracy']:.4f}, test accuracy {row['test_accuracy']:.4f}",
+        flush=True,
+    )
+
+
+def make_optimizer(network: nn.Module, settings: RegularizeSettings) -> torch.optim.Optimizer:
+    """The optimiser of regularisation: its rate is constant, so no epoch looks ahead."""
+    trained = [p for p in network.parameters() if p.requires_grad]
+    if settings.optimizer == "adam":
+        return torch.optim.Adam(trained, lr=settings.learning_rate, fused=True)
+    return torch.optim.SGD(trained, lr=settings.learning_rate, momentum=settings.momentum)
+
+
+@torch.no_grad()
+def add_subgradient(weights: list[nn.Parameter], l1: float) -> None:
+    """Add the subgradient of λ‖w‖₁, λ·sign(w), to the gradients."""
+    gradients = [w.grad for w in weights if w.grad is not None]
+    torch._foreach_add_(gradients, torch._foreach_sign(weights), alpha=l1)
+
+
+@torch.no_grad()
+def shrink(weights: list[nn.Parameter], amount: float) -> None:
+    """Soft threshold, the proximal step of ‖w‖₁: |w| falls by `amount`, to exactly 0 at the least.
+
+    Source: Parikh & Boyd 2014, Proximal Algorithms, section 6.5.2.
+    """
+    for w in weights:
+        w.copy_(F.softshrink(w, amount))
+
+
+def regularize(
+    network: nn.Sequential,
+    optimizer: torch.optim.Optimizer,
+    base: Mapping[str, Tensor],
+    train: Images,
+    test: Images,
+    seed: int,
+    l1: float,
+    epochs: range,
+    settings: RegularizeSettings,
+    precision: str,
+) -> list[Row]:
+    """Train on L(w) + λ‖w‖₁ over the prunable weights, for the epochs numbered in `epochs`.
+
+    Args:
+        network: trained in place.
+        optimizer: its state goes on from where it is.
+        base: the base model's parameters by name, to measure the distance walked from there.
+        train: training images.
+        test: images measured on after each epoch.
+        seed: of the base model.
+        l1: λ ≥ 0. With `proximal` it is applied as a shrinkage of λ·(learning rate) a step.
+        epochs: numbers of the epochs to run; the first after the base model is 1.
+        settings: see the config.
+        precision: `bf16` or `fp32`.
+
+    Returns:
+        One row an epoch, with the columns of `walk_row`.
+
+    Raises:
+        TrainingError: the loss became NaN or infinite.
+    """
+    weights = list(networks.prunable(network).values())
+
+    def update() -> None:
+        if settings.penalty == "subgradient":
+            add_subgradient(weights, l1)
+        optimizer.step()
+        if settings.penalty == "proximal":
+            shrink(weights, l1 * settings.learning_rate)
+
+    sample, rows = train.sample(MEASURED_IMAGES), []
+    for epoch in epochs:
+        before = {name: p.detach().clone() for name, p in network.named_parameters()}
+        order = generator_for("regularize", seed, l1, epoch)
+        data = batches(train, settings.batch_size, order, settings.augment)
+        where = f"Model seed={seed} with λ={l1:g}, epoch {epoch},"
+        run_epoch(network, data, update, precision=precision, where=where)
+        rows.append(walk_row(network, before, base, sample, test, l1, epoch, precision))
+        _progress(where, rows[-1])
+    return rows
+
+
+def walk_row(
+    network: nn.Sequential,
+    before: Mapping[str, Tensor],
+    base: Mapping[str, Tensor],
+    train: Images,
+    test: Images,
+    l1: float,
+    epoch: int,
+    precision: str,
+) -> Row:
+    """Where the network stands on its walk along the ridge.
+
+    Returns:
+        epoch; train_loss, train_accuracy, test_loss, test_accuracy (data loss, without penalty);
+        penalty, λ‖w‖₁; distance and step, the L2 distances of all parameters to the base model
+        and to the epoch before; share_below and share_below_rms, see `magnitudes.share_below`.
+    """
+    parameters = dict(network.named_parameters())
+    pruned = networks.prunable(network)
+    magnitudes = [w.detach().abs().double().cpu().numpy().ravel() for w in pruned.values()]
+    scales = [float(np.sqrt(np.mean(m**2))) or 1.0 for m in magnitudes]
+    return {
+        "epoch": epoch,
+        **_measures(network, train, test, precision),
+        "penalty": l1 * float(sum(m.sum() for m in magnitudes)),
+        "distance": _distance(parameters, base),
+        "step": _distance(parameters, before),
+        "share_below": share_below(np.concatenate(magnitudes)),
+        "share_below_rms": share_below(
+            np.concatenate([m / s for m, s in zip(magnitudes, scales, strict=True)])
+        ),
+    }
+
+
+@torch.no_grad()
+def _distance(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> float:
+    return float(sum(((a[name] - b[name]).double() ** 2).sum().item() for name in b) ** 0.5)
+
+
+def _start(seed: int, threads: int, device: str) -> torch.device:
+    """Seed torch and make it repeat itself exactly: same seed, threads and device, same bits."""
+    torch.set_num_threads(threads)
+    torch.manual_seed(seed)
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+    return inference.pick_device(device)
+
+
+def _state(network: nn.Module) -> dict[str, artifacts.Array]:
+    return {
+        name: tensor.detach().cpu().contiguous().numpy()
+        for name, tensor in network.state_dict().items()
+    }
+
+
+def _summary(
+    network: nn.Sequential, about: Mapping[str, Any], train: Images, test: Images
+) -> dict[str, Any]:
+    """The content of model.json: what the network is, its size, and how well it does now."""
+    return {"network": dict(about), **networks.describe(network), **_measures(network, train, test)}
+
+
+def train_base_stage(
+    dataset: str,
+    info: str,
+    weights: str,
+    history: str,
+    summary: str,
+    *,
+    seed: int,
+    network: Mapping[str, Any],
+    base: Mapping[str, Any],
+    device: str,
+    precision: str,
+    threads: int,
+) -> None:
+    """Train a base model on a data set's file and write its weights, history and model.json."""
+    place = _start(seed, threads, device)
+    about = datasets.read_info(info)
+    classes = len(about["classes"])
+    net = networks.build(network["name"], network["width"], classes, about["mean"], about["std"])
+    net.to(place)
+    train, test = (Images.read(dataset, split, place) for split in ("train", "test"))
+    networks.prepare(net, train.sample(5000).pixels)
+    rows = train_base(net, train, test, seed, BaseSettings(**base), precision)
+    result = _summary(net, {**network, "classes": classes}, train, test)
+    artifacts.write_table(history, pd.DataFrame(rows))
+    artifacts.write_json(summary, result)
+    artifacts.write_tensors(weights, _state(net))
+
+
+def regularize_stage(
+    dataset: str,
+    base: str,
+    parent: Mapping[str, str],
+    output: Mapping[str, str],
+    *,
+    seed: int,
+    l1: float,
+    after: int,
+    epochs: int,
+    settings: Mapping[str, Any],
+    device: str,
+    precision: str,
+    threads: int,
+) -> None:
+    """Train a checkpoint's parent on, from epoch `after` to epoch `epochs`, and write all of it.
+
+    Args:
+        dataset: the data set's images.safetensors.
+        base: the base model's weights.safetensors.
+        parent: files of the parent: weights, summary, and (if it is no base) history, optimizer.
+        output: files to write: weights, summary, history, optimizer.
+        seed: of the base model.
+        l1: λ.
+        after: epochs that the parent has behind it; 0 for the base model.
+        epochs: epochs that the checkpoint has behind it.
+        settings: the fields of `RegularizeSettings`.
+        device: `auto`, `cpu` or `cuda`.
+        precision: `bf16` or `fp32`.
+        threads: CPU threads.
+    """
+    place = _start(seed, threads, device)
+    about = artifacts.read_json(parent["summary"], ["network"])
+    network = inference.restore(parent["weights"], about).to(place)
+    train, test = (Images.read(dataset, split, place) for split in ("train", "test"))
+    names = {name for name, _ in network.named_parameters()}
+    origin = {
+        name: torch.from_numpy(tensor).to(place)
+        for name, tensor in artifacts.read_tensors(base, names).items()
+    }
+    chosen = RegularizeSettings(**settings)
+    optimizer = make_optimizer(network, chosen)
+    if after:
+        load_optimizer(optimizer, parent["optimizer"])
+        rows = artifacts.read_table(parent["history"]).to_dict("records")
+    else:
+        sample = train.sample(MEASURED_IMAGES)
+        rows = [walk_row(network, origin, origin, sample, test, l1, 0, precision)]
+    rows += regularize(
+        network,
+        optimizer,
+        origin,
+        train,
+        test,
+        seed,
+        l1,
+        range(after + 1, epochs + 1),
+        chosen,
+        precision,
+    )
+    result = _summary(network, about["network"], train, test)
+    artifacts.write_table(output["history"], pd.DataFrame(rows))
+    artifacts.write_json(output["summary"], result)
+    save_optimizer(optimizer, output["optimizer"])
+    artifacts.write_tensors(output["weights"], _state(network))
+
+
+def save_optimizer(optimizer: torch.optim.Optimizer, path: str) -> None:
+    """Write an optimiser's state as tensors named `<parameter number>.<quantity>`."""
+    state = optimizer.state_dict()["state"]
+    tensors = {
+        f"{number:04d}.{quantity}": tensor.cpu().contiguous().numpy()
+        for number, quantities in state.items()
+        for quantity, tensor in quantities.items()
+        if tensor is not None
+    }
+    artifacts.write_tensors(path, tensors)
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, path: str) -> None:
+    """Put a saved state into a fresh optimiser over the same parameters."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in artifacts.read_tensors(path).items():
+        number, quantity = name.split(".")
+        state.setdefault(int(number), {})[quantity] = torch.from_numpy(tensor)
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})

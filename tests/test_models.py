@@ -1,0 +1,93 @@
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skeletons.errors import SkeletonsError
+from skeletons.models import Model, grid, pairs, spell
+
+numbers = st.floats(min_value=0, max_value=1e6, allow_nan=False, allow_infinity=False)
+models = st.one_of(
+    st.builds(Model, st.integers(0, 10**6)),
+    st.builds(Model, st.integers(0, 10**6), numbers, st.integers(1, 500)),
+    st.builds(Model, st.integers(0, 10**6), numbers, st.integers(1, 500), numbers),
+)
+
+
+def test_one_number_has_one_spelling() -> None:
+    assert {spell(x) for x in (1e-5, 1.0e-05, 0.00001)} == {"1e-05"}
+    assert spell(0.05) == "0.05"
+    assert spell(1) == spell(1.0) == "1"
+
+
+def test_ids_say_what_a_model_is() -> None:
+    assert str(Model(1)) == "seed=1"
+    assert str(Model(1, 1e-5, 4)) == "seed=1_l1=1e-05_ep=4"
+    assert str(Model(1, 1e-5, 4, 0.05)) == "seed=1_l1=1e-05_ep=4_t=0.05"
+    assert [Model(1, 1e-5, 4, t).state for t in (None, 0.1)] == ["regularized", "pruned"]
+
+
+@given(models)
+def test_an_id_names_its_model(model: Model) -> None:
+    assert Model.parse(str(model)) == model
+
+
+@pytest.mark.parametrize(
+    "text", ["", "seed=x", "seed=01", "seed=1_l1=1e-5_ep=1", "seed=1_l1=0.1", "seed=1_t=0.05", "a/b"]
+)
+def test_what_is_no_id_is_refused_in_one_sentence(text: str) -> None:
+    with pytest.raises(SkeletonsError, match="is not a model id"):
+        Model.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "parent"), [(1, None), (2, 1), (3, 2), (4, 2), (5, 4), (8, 4), (9, 8), (16, 8)]
+)
+def test_a_checkpoint_starts_from_the_largest_power_of_two_below(
+    epochs: int, parent: int | None
+) -> None:
+    assert Model(3, 0.1, epochs).parent.epochs == parent
+
+
+@given(st.integers(1, 1000))
+def test_the_chain_reaches_the_base_and_costs_its_own_epochs(epochs: int) -> None:
+    model, cost = Model(0, 0.1, epochs), 0
+    while model.state != "base":
+        cost += (model.epochs or 0) - (model.parent.epochs or 0)
+        model = model.parent
+    assert cost == epochs
+
+
+def test_a_base_has_no_parent() -> None:
+    with pytest.raises(ValueError, match="no parent"):
+        _ = Model(1).parent
+
+
+def test_the_post_has_52_models_and_1326_pairs() -> None:
+    chosen = grid(
+        [1, 2], [1e-4], [1, 2, 4, 8, 16], [0.01, 0.02, 0.03, 0.04, 0.05], ["base", "pruned"]
+    )
+    assert len(chosen) == 52
+    assert len(list(pairs(chosen))) == 1326
+
+
+@given(st.data())
+def test_the_order_of_a_list_changes_nothing(data: st.DataObject) -> None:
+    lists = [[2, 1, 10], [1e-4, 1e-5], [16, 2], [0.1, 0.02]]
+    shuffled = [data.draw(st.permutations(values)) for values in lists]
+    assert grid(*lists) == grid(*shuffled)  # type: ignore[arg-type]
+    assert list(pairs(grid(*lists))) == list(pairs(grid(*shuffled)))  # type: ignore[arg-type]
+
+
+def test_models_sort_as_numbers_and_unmodified_first() -> None:
+    chosen = grid([2, 10], [0.1], [2, 16], [0.05])
+    keys = [model.sort_key for model in chosen]
+    assert keys == sorted(keys)
+    assert [str(m) for m in chosen[:4]] == [
+        "seed=2",
+        "seed=2_l1=0.1_ep=2",
+        "seed=2_l1=0.1_ep=2_t=0.05",
+        "seed=2_l1=0.1_ep=16",
+    ]
+    assert all(a.sort_key < b.sort_key for a, b in itertools.pairwise(chosen))

@@ -1,0 +1,90 @@
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from skeletons import pruning
+from skeletons.magnitudes import GRID, share_at, share_below
+
+weights = hnp.arrays(
+    np.float32, st.tuples(st.integers(1, 8), st.integers(1, 8)), elements=st.floats(-2, 2, width=32)
+)
+thresholds = st.floats(0, 3)
+scales = st.sampled_from(pruning.SCALES)
+LAYERS: list[dict[str, Any]] = [
+    {"name": "a", "flops": 800, "prunable": True},
+    {"name": "b", "flops": 40, "prunable": True},
+    {"name": "fixed", "flops": 7, "prunable": False},
+]
+
+
+def tensors(seed: int = 0) -> dict[str, Any]:
+    draw = np.random.default_rng(seed)
+    shapes = {"a": (8, 5), "b": (4, 5), "fixed": (3, 3), "a.bias": (8,)}
+    return {name: draw.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+@given(weights, thresholds, thresholds, scales)
+def test_masks_nest_as_the_threshold_grows(w: Any, s: float, t: float, scale: str) -> None:
+    low, high = sorted((s, t))
+    assert not (pruning.mask(w, high, scale) & ~pruning.mask(w, low, scale)).any()
+
+
+@given(weights, thresholds, scales)
+def test_pruning_twice_is_pruning_once(w: Any, t: float, scale: str) -> None:
+    once = np.where(pruning.mask(w, t, "absolute"), w, np.float32(0))
+    assert np.array_equal(np.where(pruning.mask(once, t, "absolute"), once, np.float32(0)), once)
+
+
+@given(weights, thresholds, st.sampled_from([0.25, 2.0, 64.0]))
+def test_the_layer_rms_scale_knows_no_units(w: Any, t: float, factor: float) -> None:
+    if np.abs(w[w != 0]).min(initial=1) < 1e-30:
+        return  # too small to scale exactly
+    scaled = pruning.mask(w * np.float32(factor), t, "layer_rms")
+    assert np.array_equal(pruning.mask(w, t, "layer_rms"), scaled)
+
+
+def test_a_weight_at_the_threshold_survives() -> None:
+    w = np.array([0.05, -0.05, np.nextafter(np.float32(0.05), np.float32(0))], dtype=np.float32)
+    assert pruning.mask(w, 0.05).tolist() == [True, True, False]
+
+
+def test_pruned_weights_are_zero_and_the_others_untouched() -> None:
+    before = tensors()
+    after, report = pruning.prune(before, LAYERS, 0.7, "absolute")
+    for name in ("a", "b"):
+        gone = np.abs(before[name]) < 0.7
+        assert (after[name][gone] == 0).all()
+        assert np.array_equal(after[name][~gone], before[name][~gone])
+    for name in ("fixed", "a.bias"):
+        assert np.array_equal(after[name], before[name])
+    kept = sum(int((after[name] != 0).sum()) for name in ("a", "b"))
+    assert report["kept"] == kept
+    assert report["size"] == 60
+    assert report["sparsity"] == pytest.approx(1 - kept / 60)
+    assert report["flops"] == sum(row["flops"] for row in report["layers"]) + 7
+    assert not report["dead"]
+
+
+def test_an_emptied_layer_is_called_dead_and_named() -> None:
+    given_tensors = tensors()
+    given_tensors["b"] *= np.float32(0.01)
+    _, report = pruning.prune(given_tensors, LAYERS, 0.5, "absolute")
+    assert report["dead"]
+    assert report["dead_reason"] == "no weight is left in b"
+
+
+@given(hnp.arrays(np.float64, st.integers(1, 50), elements=st.floats(0, 9)), st.sampled_from(list(GRID)))
+def test_shares_on_the_grid_are_exact(magnitudes: Any, threshold: float) -> None:
+    exact = float((magnitudes < threshold).mean())
+    assert share_at(share_below(magnitudes), threshold) == pytest.approx(exact, abs=1e-12)
+
+
+def test_shares_between_grid_values_lie_between_them() -> None:
+    shares = share_below(np.random.default_rng(0).exponential(0.05, 1000))
+    low, between, high = (share_at(shares, t) for t in (0.051, 0.0515, 0.052))
+    assert low <= between <= high
+    assert share_at(shares, 0) == 0

@@ -1,0 +1,171 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from skeletons import artifacts, config, predictions, similarity
+from skeletons.errors import ArtifactError
+from skeletons.predictions import Predictions
+
+
+def logits_of(images: int, classes: int = 5) -> st.SearchStrategy[Any]:
+    return hnp.arrays(np.float64, (images, classes), elements=st.floats(-20, 20).map(lambda x: round(x, 3)))
+
+
+pairs_of_logits = st.integers(2, 12).flatmap(lambda n: st.tuples(logits_of(n), logits_of(n)))
+
+
+def model(logits: Any) -> Predictions:
+    logits = np.asarray(logits, dtype=np.float64)
+    return Predictions(logits, np.zeros(len(logits), dtype=np.int64))
+
+
+def random_model(seed: int, images: int = 40) -> Predictions:
+    return model(np.random.default_rng(seed).normal(size=(images, 10)))
+
+
+def values(row: dict[str, Any]) -> list[float]:
+    return [row[name] for name in similarity.MEASURES]
+
+
+@given(logits_of(6))
+def test_a_model_is_exactly_like_itself(logits: Any) -> None:
+    one = model(logits)
+    row = similarity.compare(one, one)
+    if row["valid"]:
+        assert values(row) == pytest.approx([1.0] * len(similarity.MEASURES), abs=1e-9)
+    else:
+        assert one.constant or one.silent.all()
+
+
+@given(pairs_of_logits)
+def test_measures_are_symmetric_and_in_range(both: Any) -> None:
+    a, b = map(model, both)
+    there, back = similarity.compare(a, b), similarity.compare(b, a)
+    assert there["valid"] == back["valid"]
+    if there["valid"]:
+        assert values(there) == pytest.approx(values(back), abs=1e-12)
+        for name, measure in similarity.MEASURES.items():
+            assert measure.low <= there[name] <= 1 + 1e-12
+
+
+@given(pairs_of_logits, st.randoms(use_true_random=False))
+def test_the_order_of_the_images_changes_nothing(both: Any, random: Any) -> None:
+    order = list(range(len(both[0])))
+    random.shuffle(order)
+    straight = similarity.compare(*map(model, both))
+    shuffled = similarity.compare(*(model(logits[order]) for logits in both))
+    if straight["valid"]:
+        assert values(straight) == pytest.approx(values(shuffled), abs=1e-9)
+
+
+def test_each_measure_is_invariant_to_what_it_says() -> None:
+    a, b = random_model(0), random_model(1)
+    plain = similarity.compare(a, b)
+    shifted = similarity.compare(model(a.logits + 3), b)
+    scaled = similarity.compare(model(a.logits * 3), b)
+    for name in ("cosine_prob", "cosine_prob_flat", "agreement"):
+        assert shifted[name] == pytest.approx(plain[name])
+    for name in ("cosine_logit", "cosine_logit_flat", "agreement"):
+        assert scaled[name] == pytest.approx(plain[name])
+
+
+def test_cosines_agree_with_the_formula() -> None:
+    a, b = random_model(2), random_model(3)
+    by_hand = []
+    for x, y in zip(a.logits, b.logits, strict=True):
+        p, q = np.exp(x) / np.exp(x).sum(), np.exp(y) / np.exp(y).sum()
+        by_hand.append(float(p @ q / np.linalg.norm(p) / np.linalg.norm(q)))
+    row = similarity.compare(a, b)
+    assert row["cosine_prob"] == pytest.approx(np.mean(by_hand), abs=1e-12)
+    assert row["cosine_prob_std"] == pytest.approx(np.std(by_hand), abs=1e-12)
+
+
+def test_opposite_logits_are_as_unlike_as_can_be() -> None:
+    a = random_model(4)
+    row = similarity.compare(a, model(-a.logits))
+    assert row["cosine_logit"] == pytest.approx(-1)
+    assert row["cosine_logit_flat"] == pytest.approx(-1)
+
+
+@pytest.mark.parametrize("dead", [np.zeros((40, 10)), np.tile(np.arange(10.0), (40, 1))])
+def test_a_dead_model_is_like_nothing(dead: Any) -> None:
+    for a, b, reason in [
+        (model(dead), random_model(0), "a answers every image alike"),
+        (random_model(0), model(dead), "b answers every image alike"),
+        (model(dead), model(dead), "a and b answer every image alike"),
+    ]:
+        row = similarity.compare(a, b)
+        assert not row["valid"]
+        assert row["reason"] == reason
+        assert np.isnan(values(row)).all()
+
+
+def test_images_with_nothing_to_compare_are_left_out_and_counted() -> None:
+    a, b = random_model(5), random_model(6)
+    silenced = a.logits.copy()
+    silenced[:3] = 0.0
+    silenced[3] = 7.0  # uniform as well: the logits do not differ
+    row = similarity.compare(model(silenced), b)
+    rest = similarity.compare(model(a.logits[4:]), model(b.logits[4:]))
+    assert row["undefined"] == 4
+    assert row["valid"]
+    assert values(row) == pytest.approx(values(rest))
+
+
+def test_models_on_different_images_are_not_compared() -> None:
+    with pytest.raises(ValueError, match="not on the same images"):
+        similarity.compare(random_model(0, 10), random_model(1, 11))
+
+
+def test_the_config_knows_every_measure() -> None:
+    assert tuple(config.MEASURES) == tuple(similarity.MEASURES)
+
+
+def write_predictions(path: Path, seed: int, images: int = 30) -> None:
+    logits = np.random.default_rng(seed).normal(size=(images, 4)).astype(np.float32)
+    columns = {f"logit_{k}": logits[:, k] for k in range(4)}
+    artifacts.write_table(path, pd.DataFrame({"label": np.arange(images) % 4, **columns}))
+
+
+def test_a_pair_file_holds_one_row_that_names_the_pair(tmp_path: Path) -> None:
+    for k, name in enumerate("ab"):
+        write_predictions(tmp_path / f"{name}.parquet", k)
+    out = tmp_path / "pair.parquet"
+    similarity.compare_stage(
+        str(tmp_path / "a.parquet"), str(tmp_path / "b.parquet"), str(out), "digits", "seed=1", "seed=2"
+    )
+    table = artifacts.read_table(out)
+    assert table[["a", "b", "ood"]].to_numpy().tolist() == [["seed=1", "seed=2", "digits"]]
+    similarity.collect_stage(str(tmp_path / "all.parquet"), str(out), str(out))
+    assert len(artifacts.read_table(tmp_path / "all.parquet")) == 2
+
+
+def test_what_a_predictions_file_may_not_be(tmp_path: Path) -> None:
+    path = tmp_path / "p.parquet"
+    with pytest.raises(ArtifactError, match="does not exist"):
+        predictions.read(path)
+    write_predictions(path, 0)
+    table = artifacts.read_table(path)
+    table.loc[3, "logit_2"] = np.nan
+    artifacts.write_table(path, table)
+    with pytest.raises(ArtifactError, match="not finite"):
+        predictions.read(path)
+    artifacts.write_table(path, table.rename(columns={"logit_3": "logit_9"}))
+    with pytest.raises(ArtifactError, match="not a table of predictions"):
+        predictions.read(path)
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(ArtifactError, match="not a whole parquet file"):
+        predictions.read(path)
+
+
+def test_loss_and_accuracy_follow_from_the_logits() -> None:
+    one = Predictions(np.array([[2.0, 0.0], [0.0, 1.0]]), np.array([0, 0]))
+    assert one.accuracy == 0.5
+    expected = (np.log(1 + np.exp(-2)) + np.log(1 + np.exp(1))) / 2
+    assert one.loss == pytest.approx(expected)

@@ -1,0 +1,228 @@
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from skeletons import artifacts, networks, training
+from skeletons.augmentation import augment
+from skeletons.errors import TrainingError
+from skeletons.training import BaseSettings, Images, RegularizeSettings
+
+PLAIN = {"flip": False, "shift": 0, "cutout": 0}
+ALL = {"flip": True, "shift": 2, "cutout": 8}
+ADAM = RegularizeSettings("adam", "subgradient", 1e-3, 0.9, 32, ALL)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+
+
+def images(count: int = 96, seed: int = 0) -> Images:
+    """Three classes told apart by colour."""
+    draw = torch.Generator().manual_seed(seed)
+    labels = torch.arange(count) % 3
+    pixels = torch.randint(0, 120, (count, 3, 32, 32), generator=draw, dtype=torch.uint8)
+    pixels[torch.arange(count), labels] += 120
+    return Images(pixels, labels)
+
+
+def network(name: str = "cnn") -> torch.nn.Sequential:
+    torch.manual_seed(0)
+    return networks.build(name, 4, 3, (0.3, 0.3, 0.3), (0.2, 0.2, 0.2))
+
+
+def settings(**changes: Any) -> BaseSettings:
+    values: dict[str, Any] = {
+        "epochs": 6,
+        "batch_size": 16,
+        "learning_rate": 0.05,
+        "momentum": 0.9,
+        "weight_decay": 5e-4,
+        "warmup": 0.2,
+        "augment": PLAIN,
+    }
+    return BaseSettings(**(values | changes))
+
+
+@pytest.mark.parametrize("name", networks.REGISTRY)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_every_network_learns_an_easy_task(name: str, precision: str) -> None:
+    net = network(name)
+    rows = training.train_base(net, images(), images(seed=1), 1, settings(), precision)
+    assert [row["epoch"] for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert rows[-1]["train_accuracy"] > 0.9
+    assert rows[-1]["test_accuracy"] > 0.9
+    assert rows[-1]["train_loss"] < rows[0]["train_loss"]
+
+
+def test_the_rate_rises_to_its_peak_and_falls_to_nothing() -> None:
+    rates = [training.scheduled_rate(step, 100, 0.5, 0.2) for step in range(100)]
+    assert max(rates) == pytest.approx(0.5)
+    assert rates.index(max(rates)) in (19, 20)
+    assert all(a < b for a, b in itertools.pairwise(rates[:20]))
+    assert all(a > b for a, b in itertools.pairwise(rates[20:]))
+    assert 0 < rates[-1] < 0.01
+
+
+@pytest.mark.parametrize("warmup", [0.0, 1.0])
+def test_the_schedule_has_no_hole_at_its_ends(warmup: float) -> None:
+    assert all(0 < training.scheduled_rate(s, 10, 1.0, warmup) <= 1 for s in range(10))
+
+
+def test_divergence_is_an_error_that_names_epoch_and_step() -> None:
+    with pytest.raises(TrainingError, match=r"seed=1, epoch \d+, diverged.* at step \d+ of 6"):
+        training.train_base(
+            network(), images(), images(), 1, settings(learning_rate=1e6, weight_decay=0.0), "fp32"
+        )
+
+
+def test_diverged_training_leaves_no_artifact(tmp_path: Path, dataset: Path) -> None:
+    with pytest.raises(TrainingError):
+        train_base_files(tmp_path, dataset, learning_rate=1e6)
+    assert list(tmp_path.glob("base*")) == []
+
+
+def test_augmentation_moves_mirrors_and_cuts() -> None:
+    one = torch.arange(3 * 32 * 32, dtype=torch.int64).remainder(251).add(1).to(torch.uint8)
+    batch = one.view(1, 3, 32, 32).repeat(200, 1, 1, 1)
+    draw = torch.Generator().manual_seed(0)
+    assert torch.equal(augment(batch, draw, **PLAIN), batch)
+    flipped = augment(batch, draw, flip=True, shift=0, cutout=0)
+    mirrored = (flipped == batch.flip(3)).flatten(1).all(dim=1)
+    assert ((flipped == batch).flatten(1).all(dim=1) ^ mirrored).all()
+    assert 60 < int(mirrored.sum()) < 140
+    moved = augment(batch, draw, flip=False, shift=2, cutout=0)
+    inner = {tuple(image[0, 5, 5:8].tolist()) for image in moved}
+    assert len(inner) == 25
+    cut = augment(batch, draw, flip=False, shift=0, cutout=8)
+    assert ((cut == 0).sum(dim=(1, 2, 3)) == 3 * 64).all()
+
+
+def test_the_subgradient_is_lambda_times_the_sign() -> None:
+    w = torch.nn.Parameter(torch.tensor([2.0, -3.0, 0.0]))
+    w.grad = torch.ones(3)
+    training.add_subgradient([w], 0.25)
+    assert w.grad.tolist() == [1.25, 0.75, 1.0]
+
+
+def test_the_proximal_step_makes_exact_zeros() -> None:
+    w = torch.nn.Parameter(torch.tensor([2.0, -3.0, 0.1, -0.2]))
+    training.shrink([w], 0.25)
+    assert w.tolist() == [1.75, -2.75, 0.0, 0.0]
+
+
+def walk(net: torch.nn.Sequential, optimizer: Any, epochs: range, l1: float = 1e-2) -> list[Any]:
+    origin = {name: p.detach().clone() for name, p in network().named_parameters()}
+    return training.regularize(
+        net, optimizer, origin, images(), images(), 1, l1, epochs, ADAM, "bf16"
+    )
+
+
+def test_a_walk_records_where_it_goes() -> None:
+    net = network()
+    rows = walk(net, training.make_optimizer(net, ADAM), range(1, 4))
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    assert rows[0]["distance"] == pytest.approx(rows[0]["step"])
+    assert rows[2]["distance"] <= sum(row["step"] for row in rows) + 1e-9
+    magnitudes = torch.cat([w.abs().flatten() for w in networks.prunable(net).values()])
+    assert rows[2]["penalty"] == pytest.approx(1e-2 * float(magnitudes.sum()), rel=1e-6)
+    assert rows[2]["penalty"] < rows[0]["penalty"]
+
+
+# --- the chain of checkpoints, through files ---------------------------------------------------
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    """A data set's folder, written as `datasets.write` writes it."""
+    folder = tmp_path / "data"
+    train, test = images(), images(48, 1)
+    artifacts.write_tensors(
+        folder / "images.safetensors",
+        {
+            "train_images": train.pixels.numpy(),
+            "train_labels": train.labels.numpy(),
+            "test_images": test.pixels.numpy(),
+            "test_labels": test.labels.numpy(),
+        },
+    )
+    about = {"classes": ["r", "g", "b"], "mean": [0.3] * 3, "std": [0.2] * 3}
+    artifacts.write_json(folder / "info.json", about)
+    return folder
+
+
+def files(folder: Path, name: str) -> dict[str, str]:
+    endings = {
+        "weights": "safetensors",
+        "history": "parquet",
+        "summary": "json",
+        "optimizer": "opt.safetensors",
+    }
+    return {key: str(folder / f"{name}.{ending}") for key, ending in endings.items()}
+
+
+def train_base_files(folder: Path, dataset: Path, **changes: Any) -> None:
+    base = files(folder, "base")
+    training.train_base_stage(
+        str(dataset / "images.safetensors"),
+        str(dataset / "info.json"),
+        base["weights"],
+        base["history"],
+        base["summary"],
+        seed=1,
+        network={"name": "resnet9", "width": 2},
+        base=vars(settings(**changes)),
+        device="cpu",
+        precision="bf16",
+        threads=1,
+    )
+
+
+def checkpoint(folder: Path, dataset: Path, after: int, epochs: int, optimizer: str, to: str) -> None:
+    training.regularize_stage(
+        str(dataset / "images.safetensors"),
+        files(folder, "base")["weights"],
+        files(folder, f"ep{after}" if after else "base"),
+        files(folder, to),
+        seed=1,
+        l1=1e-3,
+        after=after,
+        epochs=epochs,
+        settings=vars(ADAM) | {"optimizer": optimizer},
+        device="cpu",
+        precision="bf16",
+        threads=1,
+    )
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_a_checkpoint_is_the_same_bytes_whichever_way_it_was_reached(
+    tmp_path: Path, dataset: Path, optimizer: str
+) -> None:
+    train_base_files(tmp_path, dataset, epochs=1)
+    checkpoint(tmp_path, dataset, 0, 1, optimizer, "ep1")
+    checkpoint(tmp_path, dataset, 1, 2, optimizer, "ep2")
+    checkpoint(tmp_path, dataset, 2, 4, optimizer, "ep4")
+    checkpoint(tmp_path, dataset, 0, 4, optimizer, "direct")
+    steps, direct = files(tmp_path, "ep4"), files(tmp_path, "direct")
+    for kind, path in steps.items():
+        assert Path(path).read_bytes() == Path(direct[kind]).read_bytes(), kind
+    history = artifacts.read_table(steps["history"])
+    assert history.epoch.tolist() == [0, 1, 2, 3, 4]
+    assert isinstance(history, pd.DataFrame)
+    assert history.distance[0] == history.step[0] == 0
+    assert all(np.diff(shares).min() >= 0 for shares in history.share_below)
+
+
+def test_training_twice_gives_the_same_bytes(tmp_path: Path, dataset: Path) -> None:
+    for name in ("one", "two"):
+        train_base_files(tmp_path / name, dataset, epochs=2)
+    for kind, path in files(tmp_path / "one", "base").items():
+        if kind != "optimizer":
+            assert Path(path).read_bytes() == (tmp_path / "two" / Path(path).name).read_bytes()
