@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from snakemake.script import snakemake
-
 from skeletons.jobs import process
 
 with process(snakemake.log):

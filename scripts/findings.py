@@ -1,7 +1,5 @@
 """Write what the experiment found, in numbers and in words."""
 
-from snakemake.script import snakemake
-
 from skeletons.jobs import process
 
 with process(snakemake.log):

@@ -1,7 +1,5 @@
 """Push a model along the ridge: train its parent on, with an L1 penalty."""
 
-from snakemake.script import snakemake
-
 from skeletons.jobs import process
 
 PARENT = "parent_"

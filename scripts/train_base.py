@@ -1,7 +1,5 @@
 """Train a base model to optimality."""
 
-from snakemake.script import snakemake
-
 from skeletons.jobs import process
 
 with process(snakemake.log):

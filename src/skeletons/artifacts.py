@@ -68,7 +68,7 @@ def _require_file(path: str | os.PathLike[str]) -> None:
 
 def write_tensors(path: str | os.PathLike[str], tensors: Mapping[str, Array]) -> None:
     """Write named arrays as safetensors; names are sorted, so equal content is equal bytes."""
-    ordered = {name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)}
+    ordered = {name: np.asarray(tensors[name], order="C") for name in sorted(tensors)}
     with atomic(path) as temporary:
         temporary.write_bytes(tensors_to_bytes(ordered))
 

@@ -1,0 +1,353 @@
+"""Data sets: images of any source brought to one form, uint8 RGB of 32×32 pixels.
+
+How other forms become that: grey images repeat their one channel; 28×28 images get a black border
+of two pixels; scikit-learn's 8×8 digits are enlarged by bilinear interpolation; and a user's own
+images are resized (bicubic, antialiased) so that the shorter side is 32, then cropped to the
+centre, transparency laid over black.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from skeletons import artifacts, shapes
+from skeletons.errors import ArtifactError, DataError
+
+Pixels = npt.NDArray[np.uint8]
+Labels = npt.NDArray[np.int64]
+
+SIDE = 32
+SPLITS = ("train", "test")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images uint8 N×3×32×32 and labels int64 N (numbers of `classes`), for training and test.
+
+    Sets that are only ever compared on have no training images. Both splits are in a fixed random
+    order, so that the first n images of either are a fair sample.
+    """
+
+    train_images: Pixels
+    train_labels: Labels
+    test_images: Pixels
+    test_labels: Labels
+    classes: tuple[str, ...]
+
+
+def build(spec: Mapping[str, Any], data_root: Path) -> Dataset:
+    """Make a data set.
+
+    Args:
+        spec: its section of the configuration, with all keys.
+        data_root: where torchvision keeps or downloads.
+
+    Raises:
+        DataError: a source is missing or broken.
+    """
+    kind = spec["kind"]
+    made = LOADERS[kind](spec, data_root)
+    return Dataset(*_shuffle(made.train_images, made.train_labels, 0),
+                   *_shuffle(made.test_images, made.test_labels, 1), made.classes)
+
+
+def _shuffle(images: Pixels, labels: Labels, seed: int) -> tuple[Pixels, Labels]:
+    order = np.random.default_rng(seed).permutation(len(labels))
+    return images[order], labels[order]
+
+
+def _test_only(images: Pixels, labels: Labels, classes: Sequence[str]) -> Dataset:
+    return Dataset(images[:0], labels[:0], images, labels, tuple(classes))
+
+
+def _shapes(spec: Mapping[str, Any], _: Path) -> Dataset:
+    train = shapes.draw(spec["train"], spec["seed"], 0)
+    test = shapes.draw(spec["test"], spec["seed"], 1)
+    return Dataset(*train, *test, shapes.CLASSES)
+
+
+def _digits(_: Mapping[str, Any], __: Path) -> Dataset:
+    from sklearn.datasets import load_digits
+
+    found = load_digits()
+    grey = np.rint(found.images * (255 / 16)).astype(np.uint8)
+    size = (SIDE, SIDE)
+    large = [np.asarray(Image.fromarray(g).resize(size, Image.Resampling.BILINEAR)) for g in grey]
+    return _test_only(to_rgb(np.stack(large)), found.target.astype(np.int64), "0123456789")
+
+
+def _noise(spec: Mapping[str, Any], _: Path) -> Dataset:
+    shape = (spec["images"], 3, SIDE, SIDE)
+    pixels = np.random.default_rng(spec["seed"]).integers(0, 256, shape, dtype=np.uint8)
+    return _test_only(pixels, np.zeros(len(pixels), dtype=np.int64), ("noise",))
+
+
+def to_rgb(grey: Pixels) -> Pixels:
+    """Grey images N×H×W as RGB N×3×32×32: a black border around smaller ones, three equal channels."""
+    border = (SIDE - grey.shape[1]) // 2
+    grey = np.pad(grey, ((0, 0), (border, border), (border, border)))
+    return np.repeat(grey[:, None], 3, axis=1)
+
+
+# --- through torchvision ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Published:
+    """A set that torchvision knows: its class there, the files it needs, and its class names."""
+
+    name: str
+    files: str
+    classes: tuple[str, ...]
+
+
+_DIGITS = tuple("0123456789")
+_PUBLISHED = {
+    "cifar10": _Published(
+        "CIFAR10",
+        "cifar-10-python.tar.gz or the folder cifar-10-batches-py",
+        ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+    ),
+    "mnist": _Published("MNIST", "the four files MNIST/raw/*-ubyte (or .gz)", _DIGITS),
+    "fashionmnist": _Published(
+        "FashionMNIST",
+        "the four files FashionMNIST/raw/*-ubyte (or .gz)",
+        ("top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"),
+    ),
+    "svhn": _Published("SVHN", "train_32x32.mat and test_32x32.mat", _DIGITS),
+}
+
+
+def _published(spec: Mapping[str, Any], data_root: Path) -> Dataset:
+    about = _PUBLISHED[spec["kind"]]
+    train, test = (_fetch(about, data_root, split) for split in SPLITS)
+    return Dataset(*train, *test, about.classes)
+
+
+def _fetch(about: _Published, data_root: Path, split: str) -> tuple[Pixels, Labels]:
+    """One split, downloaded if it is not there."""
+    import torchvision
+
+    where: dict[str, Any] = {"split": split} if about.name == "SVHN" else {"train": split == "train"}
+    remedy = (
+        f"delete what is there and run again where there is a network, "
+        f"or copy the files to {data_root.resolve()} from a machine that has them."
+    )
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            found = getattr(torchvision.datasets, about.name)(data_root, download=True, **where)
+        images = np.asarray(found.data)
+        labels = np.asarray(found.labels if about.name == "SVHN" else found.targets)
+    except Exception as error:  # torchvision lets through whatever its parsers and urllib raise
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(
+            f"{about.name} ({split}) could not be read: sought {about.files} in "
+            f"{data_root.resolve()}, where they are absent, incomplete or broken, and they could "
+            f"not be downloaded ({reason.rstrip('.')}); {remedy}"
+        ) from None
+    if len(images) != len(labels) or not len(images):
+        raise DataError(
+            f"{about.name} ({split}) in {data_root.resolve()} has {len(images)} images but "
+            f"{len(labels)} labels; {remedy}"
+        )
+    return _to_channels_first(images), labels.astype(np.int64)
+
+
+def _to_channels_first(images: npt.NDArray[Any]) -> Pixels:
+    if images.ndim == 3:
+        return to_rgb(images.astype(np.uint8))
+    if images.shape[-1] == 3:
+        images = images.transpose(0, 3, 1, 2)
+    return np.ascontiguousarray(images, dtype=np.uint8)
+
+
+# --- a user's own folders -----------------------------------------------------------------------
+
+SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".pgm", ".ppm", ".tif", ".tiff", ".webp"}
+TEST_SHARE = 0.2
+
+
+def _imagefolder(spec: Mapping[str, Any], _: Path) -> Dataset:
+    root, share = Path(spec["path"]).expanduser(), spec["test_share"]
+    if not root.is_dir():
+        raise DataError(f"{root} is no folder; an imagefolder's path is a folder of images.")
+    if (root / "train").is_dir() and (root / "test").is_dir():
+        if share is not None:
+            raise DataError(f"{root} has a train and a test folder, so test_share must not be set.")
+        return _presplit(root)
+    folders = _folders(root)
+    if not folders:
+        files = _image_files(root)
+        return _test_only(_read_all(files), np.zeros(len(files), dtype=np.int64), ("images",))
+    files_of = {folder.name: _image_files(folder) for folder in folders}
+    train, test = _split(files_of, TEST_SHARE if share is None else share)
+    return Dataset(*_labelled(train), *_labelled(test), tuple(files_of))
+
+
+Files = Mapping[str, Sequence[Path]]
+
+
+def _presplit(root: Path) -> Dataset:
+    found = {
+        split: {folder.name: _image_files(folder) for folder in _folders(root / split)}
+        for split in SPLITS
+    }
+    odd = sorted(set(found["train"]) ^ set(found["test"]))
+    if odd:
+        has, lacks = ("train", "test") if odd[0] in found["train"] else ("test", "train")
+        raise DataError(
+            f"{root / has} has a class folder {odd[0]!r} that {root / lacks} lacks; "
+            "both need the same classes."
+        )
+    if not found["train"]:
+        raise DataError(f"{root / 'train'} has no class folders; it needs one for each class.")
+    return Dataset(*_labelled(found["train"]), *_labelled(found["test"]), tuple(found["train"]))
+
+
+def _split(files_of: Files, share: float) -> tuple[Files, Files]:
+    """Each class's files, `share` of them for testing, drawn the same way every time."""
+    train, test = {}, {}
+    for name, files in files_of.items():
+        order = np.random.default_rng(len(files)).permutation(len(files))
+        cut = round(share * len(files))
+        test[name] = [files[k] for k in sorted(order[:cut])]
+        train[name] = [files[k] for k in sorted(order[cut:])]
+    return train, test
+
+
+def _folders(root: Path) -> list[Path]:
+    return sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
+def _image_files(folder: Path) -> list[Path]:
+    """The images in a folder and below, by name.
+
+    Raises:
+        DataError: there are none.
+    """
+    files = sorted(
+        p
+        for p in folder.rglob("*")
+        if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")
+    )
+    if not files:
+        raise DataError(
+            f"{folder} holds no images; an image's name ends in one of {', '.join(sorted(SUFFIXES))}."
+        )
+    return files
+
+
+def _labelled(files_of: Files) -> tuple[Pixels, Labels]:
+    files = [file for files in files_of.values() for file in files]
+    labels = [label for label, files in enumerate(files_of.values()) for _ in files]
+    return _read_all(files), np.array(labels, dtype=np.int64)
+
+
+def _read_all(files: Sequence[Path]) -> Pixels:
+    pixels = np.empty((len(files), 3, SIDE, SIDE), dtype=np.uint8)
+    with ThreadPoolExecutor() as pool:  # decoding releases the interpreter lock
+        for k, image in enumerate(pool.map(read_image, files, chunksize=256)):
+            pixels[k] = image
+    return pixels
+
+
+def read_image(path: Path) -> Pixels:
+    """An image file of any size and mode as uint8 3×32×32.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        with Image.open(path) as image:
+            image = ImageOps.exif_transpose(image)
+            rgb = _to_rgb_mode(image)
+            if rgb.size != (SIDE, SIDE):
+                rgb = ImageOps.fit(rgb, (SIDE, SIDE), Image.Resampling.BICUBIC)
+            return np.asarray(rgb).transpose(2, 0, 1)
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+        raise DataError(f"{path} is not a whole image ({error}); repair or remove it.") from None
+
+
+def _to_rgb_mode(image: Image.Image) -> Image.Image:
+    if image.mode.startswith(("I", "F")):  # 16 bits and more: scaled to 8, as converting would clip
+        values = np.asarray(image, dtype=np.float64)
+        full = 65535.0 if image.mode.startswith("I") else max(float(values.max()), 1e-12)
+        image = Image.fromarray(np.clip(values * 255 / full, 0, 255).astype(np.uint8))
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image).convert("RGB")
+    return image.convert("RGB")
+
+
+LOADERS: Mapping[str, Callable[[Mapping[str, Any], Path], Dataset]] = {
+    "shapes": _shapes,
+    "digits": _digits,
+    "noise": _noise,
+    "imagefolder": _imagefolder,
+    **dict.fromkeys(_PUBLISHED, _published),
+}
+
+
+# --- files --------------------------------------------------------------------------------------
+
+
+def write(dataset: Dataset, path: str | Path, info: str | Path) -> None:
+    """Write a data set's images and labels, and beside them what is known of it as JSON.
+
+    The JSON holds its classes, the number of images of each split, and each channel's mean and
+    standard deviation in [0, 1] over the training images (over the test images, if none are).
+    """
+    images = dataset.train_images if len(dataset.train_images) else dataset.test_images
+    # By counts of the 256 values: exact, and needs no copy of the images as numbers with a point.
+    counts = np.stack([np.bincount(images[:, c].reshape(-1), minlength=256) for c in range(3)])
+    levels = np.arange(256) / 255
+    mean = counts @ levels / counts.sum(axis=1)
+    deviation = np.sqrt(counts @ levels**2 / counts.sum(axis=1) - mean**2)
+    artifacts.write_json(
+        info,
+        {
+            "classes": list(dataset.classes),
+            "train": len(dataset.train_labels),
+            "test": len(dataset.test_labels),
+            "mean": mean.tolist(),
+            "std": np.maximum(deviation, 1e-3).tolist(),
+        },
+    )
+    names = [f"{split}_{part}" for split in SPLITS for part in ("images", "labels")]
+    artifacts.write_tensors(path, {name: getattr(dataset, name) for name in names})
+
+
+def read_info(path: str | Path) -> dict[str, Any]:
+    """What is known of a data set: classes, train, test, mean and std."""
+    return artifacts.read_json(path, ["classes", "mean", "std"])
+
+
+def read_split(path: str | Path, split: str) -> tuple[Pixels, Labels]:
+    """Images uint8 N×3×32×32 and labels int64 N of one split, `train` or `test`.
+
+    Raises:
+        ArtifactError: the file is missing or broken, or holds something else.
+    """
+    images, labels = artifacts.read_tensors(path, [f"{split}_images", f"{split}_labels"]).values()
+    good = (
+        images.dtype == np.uint8
+        and images.shape[1:] == (3, SIDE, SIDE)
+        and labels.dtype == np.int64
+        and labels.shape == images.shape[:1]
+    )
+    if not good:
+        raise ArtifactError(
+            f"{path} does not hold images of 3×{SIDE}×{SIDE} with a label each; "
+            "delete it and run snakemake again, which makes it anew."
+        )
+    return images, labels

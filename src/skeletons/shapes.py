@@ -1,0 +1,109 @@
+"""A task drawn from nothing: ten classes of shapes that a network learns and a linear map does not.
+
+Outlines, fills and textures make the class; colour, place, size, rotation, background and noise
+are drawn at random and say nothing about it, so no single pixel does either.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+
+SIDE = 32
+CHUNK = 1_000  # images drawn at a time, to bound the memory
+CLASSES = (
+    "disc",
+    "ring",
+    "square",
+    "frame",
+    "triangle",
+    "triangle outline",
+    "cross",
+    "crescent",
+    "striped disc",
+    "chequered square",
+)
+THICKNESS = 0.3  # of an outline, in units of the shape's radius
+
+
+def draw(
+    count: int, *seed: int
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """Draw labelled images; the same arguments always give the same ones.
+
+    Args:
+        count: how many; the classes are as equally frequent as can be, in random order.
+        seed: one or more whole numbers.
+
+    Returns:
+        Images uint8 count×3×32×32 and labels int64 count, numbers of `CLASSES`.
+    """
+    random = np.random.default_rng(seed)
+    labels = random.permutation(np.arange(count) % len(CLASSES)).astype(np.int64)
+    chunks = [_draw(labels[k : k + CHUNK], random) for k in range(0, count, CHUNK)]
+    return np.concatenate(chunks), labels
+
+
+def _draw(labels: npt.NDArray[np.int64], random: np.random.Generator) -> npt.NDArray[np.uint8]:
+    count = len(labels)
+    radius = random.uniform(7.5, 13, (count, 1, 1)).astype(np.float32)
+    u, v = _own_coordinates(radius, random)
+    inside = np.empty_like(u)
+    for label in range(len(CLASSES)):
+        chosen = labels == label
+        inside[chosen] = _distance_inside(label, u[chosen], v[chosen])
+    # An edge covers a pixel by as much as it reaches into it.
+    cover = np.clip(inside * radius + 0.5, 0, 1)[:, None]
+    background, foreground = _colours(count, random)
+    noise = random.normal(size=(count, 3, SIDE, SIDE)).astype(np.float32)
+    noise *= random.uniform(0, 20, (count, 1, 1, 1)).astype(np.float32)
+    pixels = background + cover * (foreground - background) + noise
+    return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
+
+
+def _own_coordinates(radius: Floats, random: np.random.Generator) -> tuple[Floats, Floats]:
+    """Each pixel's place as its image's shape sees it: centred, turned, in units of its radius."""
+    count = len(radius)
+    angle = random.uniform(0, 2 * np.pi, (count, 1, 1)).astype(np.float32)
+    # The whole shape stays in the image.
+    room = np.maximum(0, SIDE / 2 - radius - 1)
+    centre = random.uniform(-1, 1, (2, count, 1, 1)).astype(np.float32) * room
+    line = np.arange(SIDE, dtype=np.float32) - (SIDE - 1) / 2
+    x, y = line[None, None, :] - centre[0], line[None, :, None] - centre[1]
+    cos, sin = np.cos(angle), np.sin(angle)
+    return (x * cos + y * sin) / radius, (y * cos - x * sin) / radius
+
+
+def _colours(count: int, random: np.random.Generator) -> tuple[Floats, Floats]:
+    """A background that shades from one colour to another, and a colour that stands out from it."""
+    ends = random.uniform(0, 255, (2, count, 3, 1, 1)).astype(np.float32)
+    line = np.linspace(0, 1, SIDE, dtype=np.float32)
+    along = np.where(random.random((count, 1, 1, 1)) < 0.5, line, line[:, None])
+    background = ends[0] + (ends[1] - ends[0]) * 0.5 * along.astype(np.float32)
+    candidates = random.uniform(0, 255, (8, count, 3, 1, 1)).astype(np.float32)
+    middle = background.mean(axis=(2, 3), keepdims=True)
+    far = np.abs(candidates - middle).sum(axis=2).argmax(axis=0).reshape(-1)
+    return background, candidates[far, np.arange(count)]
+
+
+def _distance_inside(label: int, u: Floats, v: Floats) -> Floats:
+    """How far inside the shape a place is (negative outside), in units of the shape's radius."""
+    disc = 1 - np.hypot(u, v)
+    square = 0.8 - np.maximum(np.abs(u), np.abs(v))
+    sides = (np.pi / 2, np.pi * 7 / 6, np.pi * 11 / 6)
+    triangle = np.minimum.reduce([0.5 - np.cos(a) * u - np.sin(a) * v for a in sides])
+    a, b = np.abs(u), np.abs(v)
+    cross = np.maximum(np.minimum(0.95 - a, 0.28 - b), np.minimum(0.95 - b, 0.28 - a))
+    crescent = np.minimum(disc, np.hypot(u - 0.5, v) - 0.75)
+    shape = (disc, disc, square, square, triangle, triangle, cross, crescent, disc, square)[label]
+    name = CLASSES[label]
+    if name in ("ring", "frame", "triangle outline"):
+        shape = np.minimum(shape, THICKNESS * (0.7 if "tri" in name else 1) - shape)
+    elif name == "striped disc":
+        shape = np.minimum(shape, np.sin(u * 2.5 * np.pi) / (2.5 * np.pi))
+    elif name == "chequered square":
+        waves = np.sin(u * 2.5 * np.pi) * np.sin(v * 2.5 * np.pi)
+        shape = np.minimum(shape, waves / (2.5 * np.pi))
+    return np.asarray(shape, dtype=np.float32)
