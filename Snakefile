@@ -17,10 +17,10 @@ include: "rules/train.smk"
 include: "rules/prune.smk"
 include: "rules/predict.smk"
 include: "rules/compare.smk"
-#include: "rules/findings.smk"
+include: "rules/findings.smk"
 
 
 rule all:
     default_target: True
     input:
-        expand(f"{RESULTS}/similarity/{{ood}}.parquet", ood=OOD), score_files()
+        f"{RESULTS}/report.html",

@@ -23,7 +23,7 @@ rule similarity:
         table=report(
             f"{RESULTS}/similarity/{{ood}}.parquet",
             caption="../report/similarity_table.rst",
-            category="Tables",
+            category="5 Tables",
             labels={"table": "similarity of all pairs", "OOD set": "{ood}"},
         ),
     params:

@@ -1,11 +1,33 @@
 # From tables to what a reader sees: findings, figures and the report.
 
+from snakemake.io import report as in_report  # `report` at the start of a line is a directive
+
 FIGURES = f"{RESULTS}/figures"
 MEASURES = CONFIG.figures.measures
 
 
-def by_ood(template: str) -> list[str]:
-    return expand(template, ood=OOD, measure=MEASURES)
+def drawn(name: str, category: str) -> list:
+    """One figure for each OOD set and measure, with its place in the report."""
+    return [
+        in_report(
+            f"{FIGURES}/{name}_{ood}_{measure}.svg",
+            caption=f"../report/{name}.rst",
+            category=category,
+            labels={"figure": name.replace("_", " "), "OOD set": ood, "measure": measure},
+        )
+        for ood in OOD
+        for measure in MEASURES
+    ]
+
+
+def drawn_once(name: str, category: str) -> object:
+    """One figure for the whole experiment, with its place in the report."""
+    return in_report(
+        f"{FIGURES}/{name}.svg",
+        caption=f"../report/{name}.rst",
+        category=category,
+        labels={"figure": name.replace("_", " "), "OOD set": "", "measure": ""},
+    )
 
 
 rule findings:
@@ -16,6 +38,12 @@ rule findings:
         json=f"{RESULTS}/findings.json",
         text=f"{RESULTS}/findings.md",
         scores=f"{RESULTS}/scores.parquet",
+        page=report(
+            f"{RESULTS}/findings.html",
+            caption="../report/findings.rst",
+            category="0 Findings",
+            labels={"figure": "findings", "OOD set": "", "measure": ""},
+        ),
     params:
         experiment=CONFIG.experiment,
         measures=MEASURES,
@@ -35,31 +63,11 @@ rule figures:
         similarity=expand(f"{RESULTS}/similarity/{{ood}}.parquet", ood=OOD),
         histories=history_files(),
     output:
-        heatmaps=report(
-            by_ood(f"{FIGURES}/heatmap_{{ood}}_{{measure}}.svg"),
-            caption="../report/heatmap.rst",
-            category="Similarity of every pair",
-        ),
-        to_base=report(
-            by_ood(f"{FIGURES}/similarity_to_base_{{ood}}_{{measure}}.svg"),
-            caption="../report/similarity_to_base.rst",
-            category="What pruning changes",
-        ),
-        cross_base=report(
-            by_ood(f"{FIGURES}/cross_base_{{ood}}_{{measure}}.svg"),
-            caption="../report/cross_base.rst",
-            category="Do different bases grow alike?",
-        ),
-        accuracy=report(
-            f"{FIGURES}/accuracy_vs_sparsity.svg",
-            caption="../report/accuracy_vs_sparsity.rst",
-            category="What pruning changes",
-        ),
-        walk=report(
-            f"{FIGURES}/ridge_walk.svg",
-            caption="../report/ridge_walk.rst",
-            category="The walk along the ridge",
-        ),
+        heatmap=drawn("heatmap", "1 Similarity of every pair"),
+        cross_base=drawn("cross_base", "2 Do different bases grow alike?"),
+        to_base=drawn("similarity_to_base", "3 What pruning changes"),
+        accuracy=drawn_once("accuracy_vs_sparsity", "3 What pruning changes"),
+        walk=drawn_once("ridge_walk", "4 The walk along the ridge"),
     params:
         ood=OOD,
         measures=MEASURES,
@@ -83,13 +91,13 @@ rule record:
         config=report(
             f"{RESULTS}/config.yaml",
             caption="../report/config.rst",
-            category="Configuration and versions",
+            category="6 Configuration and versions",
             labels={"file": "configuration"},
         ),
         versions=report(
             f"{RESULTS}/versions.json",
             caption="../report/versions.rst",
-            category="Configuration and versions",
+            category="6 Configuration and versions",
             labels={"file": "package versions"},
         ),
     params:

@@ -9,6 +9,7 @@ with process(snakemake.log):
         snakemake.output.json,
         snakemake.output.text,
         snakemake.output.scores,
+        snakemake.output.page,
         snakemake.params.experiment,
         snakemake.params.measures,
         snakemake.input.scores,

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from skeletons import artifacts, datasets, inference, networks
 from skeletons.augmentation import augment
-from skeletons.errors import TrainingError
+from skeletons.errors import ArtifactError, TrainingError
 from skeletons.magnitudes import share_below
 
 MEASURED_IMAGES = 10_000  # of the training set at most, for the per-epoch loss
@@ -463,9 +463,24 @@ def save_optimizer(optimizer: torch.optim.Optimizer, path: str) -> None:
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, path: str) -> None:
-    """Put a saved state into a fresh optimiser over the same parameters."""
+    """Put a saved state into a fresh optimiser over the same parameters.
+
+    Raises:
+        ArtifactError: the file is missing or broken, or the state is not of these parameters.
+    """
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in artifacts.read_tensors(path).items():
-        number, quantity = name.split(".")
-        state.setdefault(int(number), {})[quantity] = torch.from_numpy(tensor)
+    try:
+        for name, array in artifacts.read_tensors(path).items():
+            number, quantity = name.split(".")
+            tensor, parameter = torch.from_numpy(array), parameters[int(number)]
+            if tensor.ndim:
+                # In the parameter's memory format: the fused step walks both as they lie in memory.
+                tensor = torch.empty_like(parameter, requires_grad=False).copy_(tensor)
+            state.setdefault(int(number), {})[quantity] = tensor
+    except (ValueError, IndexError, RuntimeError):
+        raise ArtifactError(
+            f"{path} holds the optimiser's state of another network; "
+            "delete it and run snakemake again, which makes it anew."
+        ) from None
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})

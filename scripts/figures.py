@@ -1,0 +1,17 @@
+"""Draw the experiment's figures."""
+
+from pathlib import Path
+
+from skeletons.jobs import process
+
+with process(snakemake.log):
+    from skeletons import figures
+
+    figures.figures_stage(
+        snakemake.input.scores,
+        dict(zip(snakemake.params.ood, snakemake.input.similarity, strict=True)),
+        snakemake.input.histories,
+        str(Path(snakemake.output.walk).parent),
+        snakemake.params.measures,
+        snakemake.params.colormap,
+    )

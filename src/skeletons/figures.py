@@ -1,0 +1,404 @@
+"""The figures. Each function draws into the Axes or Figure that it is given.
+
+Colours are safe for the colour-blind, and what a colour says is also said by a marker, a line
+style or a number, so that a print in grey keeps it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap, Normalize
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from skeletons import artifacts, findings
+from skeletons.models import Model, spell
+
+Floats = npt.NDArray[np.float64]
+
+STYLE: Mapping[str, Any] = {
+    **sns.axes_style("ticks"),
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.labelsize": 9,
+    "font.size": 9,
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "svg.fonttype": "none",  # text stays text: searchable, and small
+    "svg.hashsalt": "skeletons",  # ids from content, so that equal figures are equal bytes
+}
+PALETTE = sns.color_palette("colorblind")
+MARKERS = "osD^vP*X"
+LINES = ("-", "--", ":", "-.")
+MISSING = "#d9d9d9"
+
+LABELS = {
+    "cosine_prob": "cosine similarity of probabilities",
+    "cosine_prob_flat": "cosine similarity of probabilities, all images as one vector",
+    "cosine_logit": "cosine similarity of logits",
+    "cosine_logit_flat": "cosine similarity of logits, all images as one vector",
+    "agreement": "agreement of the top class",
+}
+
+
+def save_svg(figure: Figure, path: str | Path) -> None:
+    """Write a figure as SVG; the same figure always gives the same bytes."""
+    with artifacts.atomic(path) as temporary:
+        figure.savefig(temporary, format="svg", metadata={"Date": None}, bbox_inches="tight")
+
+
+def new_figure(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, Any]:
+    """A figure, in inches, that no global state knows of, and its Axes as a flat list."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, list(figure.subplots(rows, columns, squeeze=False).flat)
+
+
+# --- the heatmap --------------------------------------------------------------------------------
+
+
+def ordered(names: Sequence[str]) -> list[str]:
+    """Model ids in canonical order: by seed, λ, epochs and threshold as numbers."""
+    return sorted(set(names), key=lambda name: Model.parse(name).sort_key)
+
+
+def similarity_matrix(pairs: pd.DataFrame, models: Sequence[str], measure: str) -> Floats:
+    """N×N similarities of `models`: symmetric, 1 on the diagonal, NaN where there is none."""
+    place = {name: k for k, name in enumerate(models)}
+    matrix = np.full((len(models), len(models)), np.nan)
+    rows, columns = pairs.a.map(place).to_numpy(), pairs.b.map(place).to_numpy()
+    matrix[rows, columns] = matrix[columns, rows] = pairs[measure].to_numpy(np.float64)
+    np.fill_diagonal(matrix, 1.0)
+    return matrix
+
+
+def label(name: str) -> str:
+    """A model's short label; its seed stands beside its block."""
+    model = Model.parse(name)
+    if model.state == "base":
+        return "base"
+    text = f"λ{spell(model.l1 or 0)} ·{model.epochs}"
+    return text if model.threshold is None else f"{text} <{spell(model.threshold)}"
+
+
+def heatmap(
+    pairs: pd.DataFrame, scores: pd.DataFrame, measure: str, figure: Figure, colormap: str
+) -> None:
+    """Draw the similarity of every pair of models as an N×N heatmap.
+
+    Args:
+        pairs: the table of all pairs on one OOD set.
+        scores: all models' scores.
+        measure: a column of `pairs`.
+        figure: to draw into; best as high as wide, less the labels.
+        colormap: of matplotlib or seaborn.
+    """
+    models = ordered([*pairs.a, *pairs.b])
+    matrix = similarity_matrix(pairs, models, measure)
+    about = scores.set_index("model").loc[models]
+    strips = (
+        ("accuracy", about.accuracy.to_numpy(), "mako", "test accuracy"),
+        ("sparsity", about.sparsity.to_numpy(), "rocket_r", "sparsity"),
+    )
+    grid = figure.add_gridspec(
+        2, 4, width_ratios=[0.022, 0.022, 1, 0.03], height_ratios=[1, 0.03], wspace=0.02, hspace=0.02
+    )
+    main = figure.add_subplot(grid[0, 2])
+    known = matrix[~np.eye(len(models), dtype=bool) & ~np.isnan(matrix)]
+    low = np.floor((known.min() if len(known) else 0) * 10) / 10
+    colours = sns.color_palette(colormap, as_cmap=True).with_extremes(bad=MISSING)
+    image = main.imshow(matrix, cmap=colours, norm=Normalize(low, 1), interpolation="nearest")
+    _label_models(main, models)
+    _mark_bases(main, models)
+    bar = figure.colorbar(image, cax=figure.add_subplot(grid[0, 3]))
+    bar.set_label(f"{LABELS[measure]}, colours from {low:.1f} to 1")
+    if np.isnan(matrix).any():
+        main.legend(
+            handles=[Patch(facecolor=MISSING, label="no similarity: a dead model")],
+            loc="lower right",
+            bbox_to_anchor=(1, 1),
+        )
+    for column, (short, values, cmap, text) in enumerate(strips):
+        _strip(figure, figure.add_subplot(grid[0, column]), short, values, cmap, text, main, column)
+
+
+def _label_models(ax: Axes, models: Sequence[str]) -> None:
+    step = max(1, -(-len(models) // 110))  # more labels than this run into each other
+    ticks = range(0, len(models), step)
+    size = float(np.clip(400 / len(models), 4, 8))
+    names = [label(models[k]) for k in ticks]
+    ax.set_xticks(ticks, names, rotation=90, fontsize=size)
+    ax.yaxis.tick_right()
+    ax.set_yticks(ticks, names, fontsize=size)
+    ax.tick_params(length=0, pad=2)
+    ax.yaxis.set_tick_params(labelright=True)
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+
+
+def _mark_bases(ax: Axes, models: Sequence[str]) -> None:
+    """White lines between the models of different bases, and each block's seed above it."""
+    seeds = [Model.parse(name).seed for name in models]
+    starts = [k for k in range(len(seeds)) if k == 0 or seeds[k] != seeds[k - 1]]
+    for start, end in zip(starts, [*starts[1:], len(seeds)], strict=True):
+        if start:
+            ax.axhline(start - 0.5, color="white", linewidth=1.5)
+            ax.axvline(start - 0.5, color="white", linewidth=1.5)
+        ax.text(
+            (start + end - 1) / 2,
+            1.005,
+            f"seed {seeds[start]}",
+            transform=ax.get_xaxis_transform(),
+            ha="center",
+            va="bottom",
+            fontsize=8,
+            fontweight="bold",
+        )
+
+
+def _strip(
+    figure: Figure,
+    ax: Axes,
+    short: str,
+    values: Floats,
+    cmap: str,
+    text: str,
+    main: Axes,
+    column: int,
+) -> None:
+    """A column beside the heatmap that shows one score of each model, with its own scale."""
+    colours = sns.color_palette(cmap, as_cmap=True)
+    image = ax.imshow(values[:, None], cmap=colours, aspect="auto", interpolation="nearest")
+    ax.set_xticks([0], [short], rotation=90, fontsize=7)
+    ax.set_yticks([])
+    ax.tick_params(length=0)
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+    place = main.inset_axes((0.5 * column, -0.34, 0.42, 0.02))
+    bar = figure.colorbar(image, cax=place, orientation="horizontal")
+    bar.set_label(text, fontsize=8)
+    bar.ax.tick_params(labelsize=7)
+
+
+# --- lines and points ---------------------------------------------------------------------------
+
+
+def own_base_similarity(pairs: pd.DataFrame, measure: str) -> pd.DataFrame:
+    """Similarity of each changed model to its own unpruned base: l1, epochs, threshold, seed, value."""
+    table = findings.annotate(pairs)
+    own = table[(table.seed_a == table.seed_b) & (table.state_a == "base")]
+    names = {f"{key}_b": key for key in ("l1", "epochs", "threshold", "seed", "state")}
+    return own.rename(columns={**names, measure: "value"})[[*names.values(), "value"]]
+
+
+def similarity_to_base(pairs: pd.DataFrame, measure: str, axes: Sequence[Axes]) -> None:
+    """Draw how like its own base a pruned model is, against threshold (left) and epochs (right)."""
+    own = own_base_similarity(pairs, measure)
+    own = own[own.state == "pruned"]
+    reference = findings.across_bases(pairs, measure)[0]
+    for ax, x, series in ((axes[0], "threshold", "epochs"), (axes[1], "epochs", "threshold")):
+        for index, ((l1, value), group) in enumerate(own.groupby(["l1", series])):
+            _spread_line(
+                ax, group, x, "value", f"λ={spell(float(l1))}, {series} {value:g}", index
+            )
+        _reference(ax, reference, "unpruned bases, one with another")
+        ax.set_xlabel({"threshold": "pruning threshold", "epochs": "epochs of regularisation"}[x])
+        ax.set_ylabel("similarity to the own base")
+        ax.set_title(f"against {x}")
+        _ticks_at(ax, own[x])
+    _legend(axes[0])
+    _legend(axes[1])
+
+
+def _spread_line(ax: Axes, table: pd.DataFrame, x: str, y: str, name: str, index: int) -> None:
+    """A line through the means over seeds, with bars from the least to the largest."""
+    by_x = table.dropna(subset=[y]).groupby(x)[y]
+    if not len(by_x):
+        return
+    middle, low, high = by_x.mean(), by_x.min(), by_x.max()
+    ax.errorbar(
+        middle.index.to_numpy(np.float64),
+        middle.to_numpy(),
+        yerr=np.stack([(middle - low).to_numpy(), (high - middle).to_numpy()]),
+        label=name,
+        color=PALETTE[index % len(PALETTE)],
+        marker=MARKERS[index % len(MARKERS)],
+        linestyle=LINES[index // len(PALETTE) % len(LINES)],
+        markersize=4.5,
+        linewidth=1.3,
+        capsize=2,
+    )
+
+
+def _reference(ax: Axes, spread: Mapping[str, Any], name: str) -> None:
+    if spread["mean"] is None:
+        return
+    ax.axhspan(spread["min"], spread["max"], color="0.85", zorder=0)
+    ax.axhline(spread["mean"], color="0.35", linewidth=1, linestyle="--", zorder=0, label=name)
+
+
+def _ticks_at(ax: Axes, values: pd.Series[Any]) -> None:
+    """Ticks at the values of the grid, on a logarithmic axis where they span a decade."""
+    found = sorted({float(v) for v in values.dropna()})
+    if not found:
+        return
+    if found[0] > 0 and found[-1] / found[0] >= 8:
+        ax.set_xscale("log")
+    ax.set_xticks(found, [spell(v) for v in found])
+    ax.minorticks_off()
+
+
+def _legend(ax: Axes) -> None:
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+
+
+def cross_base(pairs: pd.DataFrame, measure: str, ax: Axes) -> None:
+    """Draw the similarity of models of different bases, pruned the same way, against threshold."""
+    table = findings.annotate(pairs)
+    table = table[(table.seed_a != table.seed_b) & (table.state_b == "pruned")]
+    for key in ("l1", "epochs", "threshold"):
+        table = table[table[f"{key}_a"] == table[f"{key}_b"]]
+    for index, ((l1, epochs), group) in enumerate(table.groupby(["l1_b", "epochs_b"])):
+        name = f"λ={spell(float(l1))}, epochs {epochs:g}"
+        _spread_line(ax, group, "threshold_b", measure, name, index)
+    _reference(ax, findings.across_bases(pairs, measure)[0], "the unpruned bases")
+    ax.set_xlabel("pruning threshold of both")
+    ax.set_ylabel("similarity of models of different bases")
+    _ticks_at(ax, table.threshold_b)
+    _legend(ax)
+
+
+def accuracy_vs_sparsity(scores: pd.DataFrame, ax: Axes) -> None:
+    """Draw test accuracy against sparsity: colour and marker for epochs, fill for λ, cross if dead."""
+    pruned = scores[scores.state == "pruned"]
+    lambdas = sorted(pruned.l1.unique())
+    for index, (epochs, group) in enumerate(pruned.groupby("epochs")):
+        for l1 in lambdas:
+            some = group[group.l1 == l1]
+            colour = PALETTE[index % len(PALETTE)]
+            ax.scatter(
+                some.sparsity,
+                some.accuracy,
+                marker=MARKERS[index % len(MARKERS)],
+                s=26,
+                facecolor=(*colour, (lambdas.index(l1) + 1) / len(lambdas)),
+                edgecolor=[colour],
+                linewidth=0.9,
+                label=f"λ={spell(l1)}, epochs {epochs:g}",
+            )
+    dead = scores[scores.dead]
+    if len(dead):
+        ax.scatter(dead.sparsity, dead.accuracy, marker="x", s=60, color="black", label="dead")
+    bases = scores[scores.state == "base"]
+    ax.scatter(
+        bases.sparsity, bases.accuracy, marker="*", s=110, color="black", label="base", zorder=3
+    )
+    ax.axhline(bases.accuracy.mean(), color="0.5", linewidth=0.8, linestyle="--", zorder=0)
+    ax.axhline(bases.accuracy.mean() - findings.SLACK, color="0.5", linewidth=0.8, linestyle=":",
+               zorder=0, label=f"{findings.SLACK:.0%} under the bases' mean")
+    ax.set_xlabel("sparsity (share of prunable weights that are zero)")
+    ax.set_ylabel("test accuracy")
+    ax.set_xlim(-0.03, 1.03)
+    _legend(ax)
+
+
+def ridge_walk(walks: pd.DataFrame, axes: Sequence[Axes]) -> None:
+    """Draw each walk along regularisation: loss, accuracy, distance to the base, and step.
+
+    Args:
+        walks: the histories of regularised models, with columns seed and l1.
+        axes: four.
+    """
+    panels = (
+        ("data loss in nats", (("train_loss", "-"), ("test_loss", "--"))),
+        ("accuracy", (("train_accuracy", "-"), ("test_accuracy", "--"))),
+        ("L2 distance to the base", (("distance", "-"),)),
+        ("L2 step of the epoch", (("step", "-"),)),
+    )
+    lambdas = sorted(walks.l1.unique())
+    for ax, (text, columns) in zip(axes, panels, strict=True):
+        for (l1, seed), walk in walks.groupby(["l1", "seed"]):
+            for column, line in columns:
+                name = f"λ={spell(float(l1))}, seed {seed}"
+                kind = "" if len(columns) == 1 else ", test" if "test" in column else ", training"
+                seen = walk[walk.epoch > 0] if column == "step" else walk
+                ax.plot(
+                    seen.epoch,
+                    seen[column],
+                    line,
+                    marker=MARKERS[sorted(walks.seed.unique()).index(seed) % len(MARKERS)],
+                    markersize=3.5,
+                    linewidth=1.2,
+                    color=PALETTE[lambdas.index(l1) % len(PALETTE)],
+                    label=name + kind,
+                )
+        ax.set_xlabel("epochs of regularisation")
+        ax.set_ylabel(text)
+        ax.xaxis.get_major_locator().set_params(integer=True)
+    _legend(axes[1])
+    _legend(axes[3])
+
+
+# --- the stage ----------------------------------------------------------------------------------
+
+
+def read_walks(histories: Sequence[str]) -> pd.DataFrame:
+    """The histories of regularised models, named by the folders they are in, as one table."""
+    tables = []
+    for path in histories:
+        model = Model.parse(Path(path).parent.name)
+        tables.append(artifacts.read_table(path).assign(seed=model.seed, l1=model.l1))
+    return pd.concat(tables, ignore_index=True)
+
+
+def figures_stage(
+    scores: str,
+    similarity: Mapping[str, str],
+    histories: Sequence[str],
+    folder: str,
+    measures: Sequence[str],
+    colormap: str,
+) -> None:
+    """Draw every figure of an experiment into a folder."""
+    table = artifacts.read_table(scores, ["model", "accuracy", "sparsity", "dead"])
+    place = Path(folder)
+    with mpl.rc_context(STYLE):
+        for ood, path in similarity.items():
+            pairs = artifacts.read_table(path, ["a", "b", *measures])
+            for measure in measures:
+                _draw_similarity(pairs, table, ood, measure, place, colormap)
+        figure, axes = new_figure(6.5, 3.8)
+        accuracy_vs_sparsity(table, axes[0])
+        save_svg(figure, place / "accuracy_vs_sparsity.svg")
+        figure, axes = new_figure(9, 6, 2, 2)
+        ridge_walk(read_walks(histories), axes)
+        save_svg(figure, place / "ridge_walk.svg")
+
+
+def _draw_similarity(
+    pairs: pd.DataFrame, scores: pd.DataFrame, ood: str, measure: str, place: Path, colormap: str
+) -> None:
+    side = float(np.clip(3 + 0.1 * len({*pairs.a, *pairs.b}), 4.5, 11))
+    figure = Figure(figsize=(side * 1.15, side))
+    heatmap(pairs, scores, measure, figure, colormap)
+    figure.suptitle(f"Similarity of every pair of models on {ood}", fontsize=11, fontweight="bold")
+    save_svg(figure, place / f"heatmap_{ood}_{measure}.svg")
+    figure, axes = new_figure(10, 3.6, 1, 2)
+    similarity_to_base(pairs, measure, axes)
+    figure.suptitle(f"{LABELS[measure]}, on {ood}", fontsize=10)
+    save_svg(figure, place / f"similarity_to_base_{ood}_{measure}.svg")
+    figure, axes = new_figure(6.5, 3.6)
+    cross_base(pairs, measure, axes[0])
+    figure.suptitle(f"{LABELS[measure]}, on {ood}", fontsize=10)
+    save_svg(figure, place / f"cross_base_{ood}_{measure}.svg")
