@@ -16,8 +16,9 @@ import numpy.typing as npt
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.colors import ListedColormap, Normalize
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.patches import Patch
 
 from skeletons import artifacts, findings
@@ -106,30 +107,33 @@ def heatmap(
     models = ordered([*pairs.a, *pairs.b])
     matrix = similarity_matrix(pairs, models, measure)
     about = scores.set_index("model").loc[models]
-    strips = (
-        ("accuracy", about.accuracy.to_numpy(), "mako", "test accuracy"),
-        ("sparsity", about.sparsity.to_numpy(), "rocket_r", "sparsity"),
-    )
-    grid = figure.add_gridspec(
-        2, 4, width_ratios=[0.022, 0.022, 1, 0.03], height_ratios=[1, 0.03], wspace=0.02, hspace=0.02
-    )
-    main = figure.add_subplot(grid[0, 2])
+    width, height = figure.get_size_inches()
+    side = min(width - 2.1, height - 2.7)  # what labels, strips and scales leave, in inches
+
+    def place(x: float, y: float, w: float, h: float) -> Axes:
+        """Axes at inches from the heatmap's lower left corner."""
+        left, bottom = (width - side) / 2 - 0.35, height - side - 0.7
+        return figure.add_axes(
+            ((left + x) / width, (bottom + y) / height, w / width, h / height)
+        )
+
+    main = place(0, 0, side, side)
     known = matrix[~np.eye(len(models), dtype=bool) & ~np.isnan(matrix)]
-    low = np.floor((known.min() if len(known) else 0) * 10) / 10
+    low = float(np.floor((known.min() if len(known) else 0) * 10) / 10)
     colours = sns.color_palette(colormap, as_cmap=True).with_extremes(bad=MISSING)
     image = main.imshow(matrix, cmap=colours, norm=Normalize(low, 1), interpolation="nearest")
     _label_models(main, models)
     _mark_bases(main, models)
-    bar = figure.colorbar(image, cax=figure.add_subplot(grid[0, 3]))
-    bar.set_label(f"{LABELS[measure]}, colours from {low:.1f} to 1")
+    third = (side + 0.6) / 3.5
+    scales = [place(-0.55 + k * 1.25 * third, -1.7, third, 0.12) for k in range(3)]
+    _scale(figure, image, scales[0], LABELS[measure].replace(" of ", "\nof ", 1))
+    for k, (column, cmap) in enumerate((("accuracy", "mako"), ("sparsity", "rocket_r"))):
+        ax = place(-0.55 + 0.26 * k, 0, 0.22, side)
+        strip = _strip(ax, column, about[column].to_numpy(np.float64), cmap)
+        _scale(figure, strip, scales[k + 1], {"accuracy": "test accuracy"}.get(column, column))
     if np.isnan(matrix).any():
-        main.legend(
-            handles=[Patch(facecolor=MISSING, label="no similarity: a dead model")],
-            loc="lower right",
-            bbox_to_anchor=(1, 1),
-        )
-    for column, (short, values, cmap, text) in enumerate(strips):
-        _strip(figure, figure.add_subplot(grid[0, column]), short, values, cmap, text, main, column)
+        handles = [Patch(facecolor=MISSING, label="grey: no similarity, as a model is dead")]
+        figure.legend(handles=handles, loc="upper right")
 
 
 def _label_models(ax: Axes, models: Sequence[str]) -> None:
@@ -166,27 +170,21 @@ def _mark_bases(ax: Axes, models: Sequence[str]) -> None:
         )
 
 
-def _strip(
-    figure: Figure,
-    ax: Axes,
-    short: str,
-    values: Floats,
-    cmap: str,
-    text: str,
-    main: Axes,
-    column: int,
-) -> None:
-    """A column beside the heatmap that shows one score of each model, with its own scale."""
+def _strip(ax: Axes, name: str, values: Floats, cmap: str) -> AxesImage:
+    """A column beside the heatmap that shows one score of each model."""
     colours = sns.color_palette(cmap, as_cmap=True)
     image = ax.imshow(values[:, None], cmap=colours, aspect="auto", interpolation="nearest")
-    ax.set_xticks([0], [short], rotation=90, fontsize=7)
+    ax.set_xticks([0], [name], rotation=90, fontsize=7)
     ax.set_yticks([])
     ax.tick_params(length=0)
     for spine in ax.spines.values():
         spine.set_visible(False)
-    place = main.inset_axes((0.5 * column, -0.34, 0.42, 0.02))
-    bar = figure.colorbar(image, cax=place, orientation="horizontal")
-    bar.set_label(text, fontsize=8)
+    return image
+
+
+def _scale(figure: Figure, image: AxesImage, ax: Axes, name: str) -> None:
+    bar = figure.colorbar(image, cax=ax, orientation="horizontal")
+    bar.set_label(name, fontsize=8)
     bar.ax.tick_params(labelsize=7)
 
 
@@ -389,10 +387,10 @@ def figures_stage(
 def _draw_similarity(
     pairs: pd.DataFrame, scores: pd.DataFrame, ood: str, measure: str, place: Path, colormap: str
 ) -> None:
-    side = float(np.clip(3 + 0.1 * len({*pairs.a, *pairs.b}), 4.5, 11))
-    figure = Figure(figsize=(side * 1.15, side))
+    side = float(np.clip(0.11 * len({*pairs.a, *pairs.b}), 3, 9))
+    figure = Figure(figsize=(side + 2.1, side + 2.7))
     heatmap(pairs, scores, measure, figure, colormap)
-    figure.suptitle(f"Similarity of every pair of models on {ood}", fontsize=11, fontweight="bold")
+    figure.suptitle(f"Every pair of models on {ood}", fontsize=11, fontweight="bold")
     save_svg(figure, place / f"heatmap_{ood}_{measure}.svg")
     figure, axes = new_figure(10, 3.6, 1, 2)
     similarity_to_base(pairs, measure, axes)

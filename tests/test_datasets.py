@@ -1,0 +1,280 @@
+import gzip
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+
+from skeletons import config, datasets, shapes
+from skeletons.errors import ArtifactError, DataError
+
+NOWHERE = Path("no-data")
+
+
+def spec(**values: Any) -> dict[str, Any]:
+    return config.KINDS[values["kind"]].model_validate(values).model_dump()
+
+
+def build(root: Path = NOWHERE, **values: Any) -> datasets.Dataset:
+    return datasets.build(spec(**values), root)
+
+
+def save(path: Path, colour: tuple[int, int, int] = (200, 10, 10), size: int = 32) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (size, size), colour).save(path)
+
+
+# --- drawn and embedded -------------------------------------------------------------------------
+
+
+def test_shapes_are_balanced_and_the_same_every_time() -> None:
+    one, two = (build(kind="shapes", train=200, test=100) for _ in range(2))
+    assert np.array_equal(one.train_images, two.train_images)
+    assert one.train_images.shape == (200, 3, 32, 32)
+    assert one.train_images.dtype == np.uint8
+    assert np.bincount(one.train_labels).tolist() == [20] * 10
+    assert np.bincount(one.test_labels).tolist() == [10] * 10
+    assert not np.array_equal(one.train_images[:100], one.test_images)
+    other = build(kind="shapes", train=200, test=100, seed=1)
+    assert not np.array_equal(one.train_images, other.train_images)
+
+
+def test_a_linear_classifier_does_not_learn_shapes() -> None:
+    images, labels = shapes.draw(4000, 0)
+    flat = images.reshape(len(images), -1) / 255
+    linear = LogisticRegression(max_iter=60, C=0.01).fit(flat[:3000], labels[:3000])
+    assert linear.score(flat[3000:], labels[3000:]) < 0.6
+
+
+def test_digits_are_the_real_ones_enlarged() -> None:
+    found = build(kind="digits")
+    assert found.test_images.shape == (1797, 3, 32, 32)
+    assert len(found.train_images) == 0
+    assert sorted(found.test_labels) == sorted(load_digits().target)
+    assert found.test_images.max() == 255
+    assert np.array_equal(found.test_images[:, 0], found.test_images[:, 2])
+    # each enlarged digit still is the small one, averaged back
+    small = found.test_images[:, 0].reshape(-1, 8, 4, 8, 4).mean(axis=(2, 4))
+    originals = load_digits().images * (255 / 16)
+    assert abs(np.sort(small.mean(axis=(1, 2))) - np.sort(originals.mean(axis=(1, 2)))).max() < 2
+
+
+def test_noise_is_uniform() -> None:
+    found = build(kind="noise", images=50)
+    assert found.test_images.shape == (50, 3, 32, 32)
+    assert abs(found.test_images.mean() - 127.5) < 1
+
+
+def test_grey_images_get_a_border_and_three_channels() -> None:
+    grey = np.full((2, 28, 28), 9, dtype=np.uint8)
+    rgb = datasets.to_rgb(grey)
+    assert rgb.shape == (2, 3, 32, 32)
+    assert (rgb[:, :, 2:30, 2:30] == 9).all()
+    assert rgb.sum() == 2 * 3 * 28 * 28 * 9
+
+
+# --- a user's own folders -----------------------------------------------------------------------
+
+
+def test_train_and_test_folders(tmp_path: Path) -> None:
+    for split, count in (("train", 3), ("test", 2)):
+        for k in range(count):
+            save(tmp_path / split / "cats" / f"{k}.png", (k, 0, 0))
+            save(tmp_path / split / "dogs" / f"{k}.png", (0, k, 9))
+    (tmp_path / "train" / "cats" / "notes.txt").write_text("not an image")
+    (tmp_path / "train" / "cats" / ".hidden.png").write_text("nor this")
+    found = build(kind="imagefolder", path=str(tmp_path))
+    assert found.classes == ("cats", "dogs")
+    assert np.bincount(found.train_labels).tolist() == [3, 3]
+    assert np.bincount(found.test_labels).tolist() == [2, 2]
+    assert (found.test_images[found.test_labels == 1][:, 2] == 9).all()
+
+
+def test_class_folders_are_split_within_each_class(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        for k in range(20):
+            save(tmp_path / name / f"{k}.png", (k, 0, 0))
+    one, two = (build(kind="imagefolder", path=str(tmp_path)) for _ in range(2))
+    assert np.bincount(one.test_labels).tolist() == [4, 4]
+    assert np.array_equal(one.test_images, two.test_images)
+    both = np.concatenate([one.train_images, one.test_images])[:, 0, 0, 0]
+    assert np.bincount(both).tolist() == [2] * 20
+    every = build(kind="imagefolder", path=str(tmp_path), test_share=1)
+    assert len(every.test_labels) == 40
+    assert len(every.train_labels) == 0
+
+
+def test_a_folder_of_images_is_for_comparing_only(tmp_path: Path) -> None:
+    for k in range(3):
+        save(tmp_path / f"{k}.jpg")
+    found = build(kind="imagefolder", path=str(tmp_path))
+    assert len(found.test_labels) == 3
+    assert len(found.train_labels) == 0
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "LA", "CMYK", "I;16", "I", "F"])
+@pytest.mark.parametrize("size", [(32, 32), (100, 40), (5, 9)])
+def test_any_mode_and_size_becomes_rgb_of_32(
+    tmp_path: Path, mode: str, size: tuple[int, int]
+) -> None:
+    path = tmp_path / ("x.tif" if mode in ("CMYK", "F", "I") else "x.png")
+    if mode == "I;16":
+        image = Image.fromarray(np.full(size[::-1], 32896, dtype=np.uint16))
+    elif mode == "I":
+        image = Image.fromarray(np.full(size[::-1], 32896, dtype=np.int32))
+    else:
+        image = Image.new("RGB", size, (255, 255, 255)).convert(mode)
+    image.save(path)
+    pixels = datasets.read_image(path)
+    assert pixels.shape == (3, 32, 32)
+    assert pixels.dtype == np.uint8
+    expected = 128 if mode.startswith("I") else 255
+    assert abs(pixels.astype(int) - expected).max() <= 2
+
+
+def test_transparency_is_laid_over_black(tmp_path: Path) -> None:
+    Image.new("RGBA", (32, 32), (255, 255, 255, 0)).save(tmp_path / "x.png")
+    assert datasets.read_image(tmp_path / "x.png").max() == 0
+
+
+def test_the_middle_of_a_wide_image_is_kept(tmp_path: Path) -> None:
+    wide = np.zeros((32, 96, 3), dtype=np.uint8)
+    wide[:, 32:64] = 255
+    Image.fromarray(wide).save(tmp_path / "x.png")
+    assert datasets.read_image(tmp_path / "x.png").min() == 255
+
+
+def complaint(**values: Any) -> str:
+    with pytest.raises(DataError) as caught:
+        build(kind="imagefolder", **values)
+    assert str(caught.value).endswith(".")
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_what_is_wrong_with_a_folder_is_one_sentence(tmp_path: Path) -> None:
+    assert "is no folder" in complaint(path=str(tmp_path / "absent"))
+    (tmp_path / "empty").mkdir()
+    assert "empty holds no images" in complaint(path=str(tmp_path / "empty"))
+    save(tmp_path / "set" / "train" / "cats" / "1.png")
+    save(tmp_path / "set" / "test" / "dogs" / "1.png")
+    assert "class folder 'cats' that" in complaint(path=str(tmp_path / "set"))
+    save(tmp_path / "set" / "test" / "cats" / "1.png")
+    (tmp_path / "set" / "train" / "dogs").mkdir()
+    assert "dogs holds no images" in complaint(path=str(tmp_path / "set"))
+    save(tmp_path / "set" / "train" / "dogs" / "1.png")
+    assert "test_share must not be set" in complaint(path=str(tmp_path / "set"), test_share=0.5)
+    broken = tmp_path / "set" / "train" / "dogs" / "2.png"
+    broken.write_bytes((tmp_path / "set" / "train" / "dogs" / "1.png").read_bytes()[:50])
+    assert "dogs/2.png is not a whole image" in complaint(path=str(tmp_path / "set"))
+
+
+# --- through torchvision, without a network -----------------------------------------------------
+
+
+@pytest.fixture
+def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reaches for the network; what would, fails as it does on a machine without one."""
+    from urllib.error import URLError
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise URLError("no network")
+
+    monkeypatch.setattr("urllib.request.urlopen", refuse)
+
+
+def write_idx(folder: Path, count: int = 20) -> None:
+    """MNIST as it is distributed, but small."""
+    folder.mkdir(parents=True)
+    for split in ("train", "t10k"):
+        pixels = np.arange(count * 28 * 28, dtype=np.uint32).astype(np.uint8).tobytes()
+        images = struct.pack(">IIII", 2051, count, 28, 28) + pixels
+        labels = struct.pack(">II", 2049, count) + bytes(k % 10 for k in range(count))
+        (folder / f"{split}-images-idx3-ubyte").write_bytes(images)
+        (folder / f"{split}-labels-idx1-ubyte").write_bytes(labels)
+
+
+@pytest.mark.usefixtures("_offline")
+def test_mnist_is_read_where_it_lies(tmp_path: Path) -> None:
+    write_idx(tmp_path / "MNIST" / "raw")
+    found = build(tmp_path, kind="mnist")
+    assert found.train_images.shape == found.test_images.shape == (20, 3, 32, 32)
+    assert sorted(found.test_labels) == sorted(k % 10 for k in range(20))
+    assert found.test_images[:, :, :2].max() == 0
+
+
+@pytest.mark.usefixtures("_offline")
+@pytest.mark.parametrize(
+    ("kind", "file"),
+    [
+        ("cifar10", "cifar-10-python.tar.gz"),
+        ("mnist", "MNIST/raw"),
+        ("fashionmnist", "FashionMNIST/raw"),
+        ("svhn", "train_32x32.mat"),
+    ],
+)
+def test_offline_without_the_files_is_one_sentence(tmp_path: Path, kind: str, file: str) -> None:
+    with pytest.raises(DataError) as caught:
+        build(tmp_path, kind=kind)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.endswith(".")
+    for part in (file, str(tmp_path), "could not be downloaded", "copy the files to"):
+        assert part in message
+
+
+@pytest.mark.usefixtures("_offline")
+@pytest.mark.parametrize("damage", ["truncated", "half an archive", "no gzip"])
+def test_a_broken_download_is_one_sentence(tmp_path: Path, damage: str) -> None:
+    raw = tmp_path / "MNIST" / "raw"
+    write_idx(raw)
+    victim = raw / "train-images-idx3-ubyte"
+    content = victim.read_bytes()
+    if damage == "truncated":
+        victim.write_bytes(content[:3000])
+    else:
+        victim.unlink()
+        packed = gzip.compress(content)
+        half = packed[: len(packed) // 2] if damage == "half an archive" else b"<html>not found"
+        (raw / "train-images-idx3-ubyte.gz").write_bytes(half)
+    with pytest.raises(DataError, match=r"MNIST \(train\) could not be read"):
+        build(tmp_path, kind="mnist")
+
+
+@pytest.mark.usefixtures("_offline")
+def test_a_half_downloaded_cifar_archive_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "cifar-10-python.tar.gz").write_bytes(gzip.compress(b"half")[:-4])
+    with pytest.raises(DataError, match=r"CIFAR10 \(train\) could not be read"):
+        build(tmp_path, kind="cifar10")
+
+
+# --- files --------------------------------------------------------------------------------------
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    made = build(kind="shapes", train=60, test=40)
+    datasets.write(made, tmp_path / "images.safetensors", tmp_path / "info.json")
+    images, labels = datasets.read_split(tmp_path / "images.safetensors", "test")
+    assert np.array_equal(images, made.test_images)
+    assert np.array_equal(labels, made.test_labels)
+    info = datasets.read_info(tmp_path / "info.json")
+    assert info["classes"] == list(shapes.CLASSES)
+    assert (info["train"], info["test"]) == (60, 40)
+    scaled = made.train_images / 255
+    assert info["mean"] == pytest.approx(scaled.mean(axis=(0, 2, 3)))
+    assert info["std"] == pytest.approx(scaled.std(axis=(0, 2, 3)))
+
+
+def test_a_file_of_something_else_is_named(tmp_path: Path) -> None:
+    from skeletons import artifacts
+
+    path = tmp_path / "images.safetensors"
+    artifacts.write_tensors(
+        path, {"test_images": np.zeros((4, 3, 8, 8), np.uint8), "test_labels": np.zeros(4, np.int64)}
+    )
+    with pytest.raises(ArtifactError, match=r"images\.safetensors does not hold images of 3×32×32"):
+        datasets.read_split(path, "test")
