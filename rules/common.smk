@@ -66,7 +66,9 @@ def model_file(model: models.Model | str, name: str) -> str:
 def network_file(model: models.Model | str) -> str:
     """The model.json that describes a model's network; a pruned one's is its parent's."""
     model = models.Model.parse(str(model))
-    return model_file(model.parent if model.state == models.PRUNED else model, "model.json")
+    return model_file(
+        model.parent if model.state == models.PRUNED else model, "model.json"
+    )
 
 
 def sparsity_file(model: str) -> list[str]:
@@ -77,16 +79,22 @@ def sparsity_file(model: str) -> list[str]:
 
 def parent_files(wildcards) -> dict[str, str]:
     """What a regularised checkpoint starts from: the base model, or an earlier checkpoint."""
-    model = models.Model(int(wildcards.seed), float(wildcards.l1), int(wildcards.epochs))
+    model = models.Model(
+        int(wildcards.seed), float(wildcards.l1), int(wildcards.epochs)
+    )
     names = {"weights": "weights.safetensors", "summary": "model.json"}
     if model.parent.state == models.REGULARIZED:
         names |= {"history": "history.parquet", "optimizer": "optimizer.safetensors"}
-    return {f"parent_{key}": model_file(model.parent, name) for key, name in names.items()}
+    return {
+        f"parent_{key}": model_file(model.parent, name) for key, name in names.items()
+    }
 
 
 def epochs_before(wildcards) -> int:
     """How many epochs of regularisation a checkpoint's parent has behind it."""
-    model = models.Model(int(wildcards.seed), float(wildcards.l1), int(wildcards.epochs))
+    model = models.Model(
+        int(wildcards.seed), float(wildcards.l1), int(wildcards.epochs)
+    )
     return model.parent.epochs or 0
 
 
@@ -116,6 +124,7 @@ def history_files() -> list[str]:
     """The longest history of each walk: it holds the shorter ones."""
     last = max(CONFIG.regularize.epochs)
     return [
-        model_file(model, "history.parquet") for model in MODELS
+        model_file(model, "history.parquet")
+        for model in MODELS
         if model.state == models.REGULARIZED and model.epochs == last
     ]

@@ -7,10 +7,10 @@ rule compare:
         b=f"{RESULTS}/predictions/{{ood}}/{{b}}.parquet",
     output:
         pair=f"{RESULTS}/similarity/{{ood}}/{{a}}--{{b}}.parquet",
-    params:
-        code=fingerprint("similarity"),
     log:
         f"{LOGS}/compare/{{ood}}/{{a}}--{{b}}.log",
+    params:
+        code=fingerprint("similarity"),
     run:
         with logged(log) as stage:
             stage("similarity.compare_stage", *input, *output, *wildcards)
@@ -26,10 +26,10 @@ rule similarity:
             category="5 Tables",
             labels={"table": "similarity of all pairs", "OOD set": "{ood}"},
         ),
-    params:
-        code=fingerprint("similarity"),
     log:
         f"{LOGS}/similarity/{{ood}}.log",
+    params:
+        code=fingerprint("similarity"),
     run:
         with logged(log) as stage:
             stage("similarity.collect_stage", *output, *input)

@@ -7,15 +7,15 @@ rule dataset:
     output:
         images="results/data/{dataset}/images.safetensors",
         info="results/data/{dataset}/info.json",
-    params:
-        spec=lambda wildcards: DATASETS[wildcards.dataset],
-        data_root=CONFIG.data_root,
-        code=fingerprint("datasets"),
     log:
         "logs/data/{dataset}.log",
     benchmark:
         "results/data/{dataset}/benchmark.tsv"
     conda:
         "../envs/skeletons.yaml"
+    params:
+        spec=lambda wildcards: DATASETS[wildcards.dataset],
+        data_root=CONFIG.data_root,
+        code=fingerprint("datasets"),
     script:
         "../scripts/dataset.py"

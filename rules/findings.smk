@@ -1,6 +1,7 @@
 # From tables to what a reader sees: findings, figures and the report.
 
-from snakemake.io import report as in_report  # `report` at the start of a line is a directive
+# `report` at the start of a line is a directive, so the function goes by another name.
+from snakemake.io import report as in_report
 
 FIGURES = f"{RESULTS}/figures"
 MEASURES = CONFIG.figures.measures
@@ -13,7 +14,11 @@ def drawn(name: str, category: str) -> list:
             f"{FIGURES}/{name}_{ood}_{measure}.svg",
             caption=f"../report/{name}.rst",
             category=category,
-            labels={"figure": name.replace("_", " "), "OOD set": ood, "measure": measure},
+            labels={
+                "figure": name.replace("_", " "),
+                "OOD set": ood,
+                "measure": measure,
+            },
         )
         for ood in OOD
         for measure in MEASURES
@@ -44,15 +49,15 @@ rule findings:
             category="0 Findings",
             labels={"figure": "findings", "OOD set": "", "measure": ""},
         ),
+    log:
+        f"{LOGS}/findings.log",
+    conda:
+        "../envs/skeletons.yaml"
     params:
         experiment=CONFIG.experiment,
         measures=MEASURES,
         ood=OOD,
         code=fingerprint("findings"),
-    log:
-        f"{LOGS}/findings.log",
-    conda:
-        "../envs/skeletons.yaml"
     script:
         "../scripts/findings.py"
 
@@ -68,15 +73,15 @@ rule figures:
         to_base=drawn("similarity_to_base", "3 What pruning changes"),
         accuracy=drawn_once("accuracy_vs_sparsity", "3 What pruning changes"),
         walk=drawn_once("ridge_walk", "4 The walk along the ridge"),
+    log:
+        f"{LOGS}/figures.log",
+    conda:
+        "../envs/skeletons.yaml"
     params:
         ood=OOD,
         measures=MEASURES,
         colormap=CONFIG.figures.colormap,
         code=fingerprint("figures"),
-    log:
-        f"{LOGS}/figures.log",
-    conda:
-        "../envs/skeletons.yaml"
     script:
         "../scripts/figures.py"
 
@@ -100,11 +105,11 @@ rule record:
             category="6 Configuration and versions",
             labels={"file": "package versions"},
         ),
+    log:
+        f"{LOGS}/record.log",
     params:
         config=CONFIG.model_dump(mode="json"),
         code=fingerprint("record"),
-    log:
-        f"{LOGS}/record.log",
     run:
         with logged(log) as stage:
             stage("record.record_stage", *output, params.config)
@@ -120,7 +125,7 @@ rule report:
             *expand(f"{RESULTS}/similarity/{{ood}}.parquet", ood=OOD),
             rules.figures.output,
         ],
-        texts=sorted(str(p) for p in Path("report").glob("*.rst")),
+        texts=sorted(str(p) for p in Path(workflow.basedir, "report").glob("*.rst")),
     output:
         html=f"{RESULTS}/report.html",
     log:

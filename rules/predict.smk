@@ -8,15 +8,21 @@ rule predict:
         dataset="results/data/{dataset}/images.safetensors",
     output:
         predictions=f"{RESULTS}/predictions/{{dataset}}/{{model}}.parquet",
+    log:
+        f"{LOGS}/predict/{{dataset}}/{{model}}.log",
     params:
         images=lambda wildcards: images_of(wildcards.dataset),
         device=CONFIG.compute.device,
         code=fingerprint("inference"),
-    log:
-        f"{LOGS}/predict/{{dataset}}/{{model}}.log",
     run:
         with logged(log) as stage:
-            stage("inference.predict_stage", *input, *output, params.images, params.device)
+            stage(
+                "inference.predict_stage",
+                *input,
+                *output,
+                params.images,
+                params.device,
+            )
 
 
 rule score:
@@ -26,14 +32,20 @@ rule score:
         sparsity=lambda wildcards: sparsity_file(wildcards.model),
     output:
         scores=f"{RESULTS}/scores/{{model}}.json",
+    log:
+        f"{LOGS}/score/{{model}}.log",
     params:
         target=CONFIG.base.target.model_dump(),
         code=fingerprint("scores"),
-    log:
-        f"{LOGS}/score/{{model}}.log",
     run:
         with logged(log) as stage:
-            stage("scores.score_stage", *output, wildcards.model, params.target, *input)
+            stage(
+                "scores.score_stage",
+                *output,
+                wildcards.model,
+                params.target,
+                *input,
+            )
 
 
 localrules:

@@ -8,14 +8,20 @@ rule prune:
     output:
         weights=f"{RESULTS}/models/seed={{seed}}_l1={{l1}}_ep={{epochs}}_t={{threshold}}/weights.safetensors",
         sparsity=f"{RESULTS}/models/seed={{seed}}_l1={{l1}}_ep={{epochs}}_t={{threshold}}/sparsity.json",
+    log:
+        f"{LOGS}/prune/seed={{seed}}_l1={{l1}}_ep={{epochs}}_t={{threshold}}.log",
     params:
         scale=CONFIG.prune.scale,
         code=fingerprint("pruning"),
-    log:
-        f"{LOGS}/prune/seed={{seed}}_l1={{l1}}_ep={{epochs}}_t={{threshold}}.log",
     run:
         with logged(log) as stage:
-            stage("pruning.prune_stage", *input, *output, wildcards.threshold, params.scale)
+            stage(
+                "pruning.prune_stage",
+                *input,
+                *output,
+                wildcards.threshold,
+                params.scale,
+            )
 
 
 localrules:

@@ -9,19 +9,19 @@ rule train_base:
         weights=f"{RESULTS}/models/seed={{seed}}/weights.safetensors",
         history=f"{RESULTS}/models/seed={{seed}}/history.parquet",
         summary=f"{RESULTS}/models/seed={{seed}}/model.json",
-    params:
-        settings=CONFIG.base.model_dump(exclude={"seeds", "target"}),
-        network=CONFIG.network.model_dump(),
-        device=CONFIG.compute.device,
-        precision=CONFIG.compute.precision,
-        code=fingerprint("training"),
-    threads: CONFIG.compute.threads
     log:
         f"{LOGS}/train_base/seed={{seed}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/train_base/seed={{seed}}.tsv"
     conda:
         "../envs/skeletons.yaml"
+    threads: CONFIG.compute.threads
+    params:
+        settings=CONFIG.base.model_dump(exclude={"seeds", "target"}),
+        network=CONFIG.network.model_dump(),
+        device=CONFIG.compute.device,
+        precision=CONFIG.compute.precision,
+        code=fingerprint("training"),
     script:
         "../scripts/train_base.py"
 
@@ -36,18 +36,18 @@ rule regularize:
         history=f"{RESULTS}/models/seed={{seed}}_l1={{l1}}_ep={{epochs}}/history.parquet",
         summary=f"{RESULTS}/models/seed={{seed}}_l1={{l1}}_ep={{epochs}}/model.json",
         optimizer=f"{RESULTS}/models/seed={{seed}}_l1={{l1}}_ep={{epochs}}/optimizer.safetensors",
-    params:
-        after=epochs_before,
-        settings=CONFIG.regularize.model_dump(exclude={"lambdas", "epochs"}),
-        device=CONFIG.compute.device,
-        precision=CONFIG.compute.precision,
-        code=fingerprint("training"),
-    threads: CONFIG.compute.threads
     log:
         f"{LOGS}/regularize/seed={{seed}}_l1={{l1}}_ep={{epochs}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/regularize/seed={{seed}}_l1={{l1}}_ep={{epochs}}.tsv"
     conda:
         "../envs/skeletons.yaml"
+    threads: CONFIG.compute.threads
+    params:
+        after=epochs_before,
+        settings=CONFIG.regularize.model_dump(exclude={"lambdas", "epochs"}),
+        device=CONFIG.compute.device,
+        precision=CONFIG.compute.precision,
+        code=fingerprint("training"),
     script:
         "../scripts/regularize.py"

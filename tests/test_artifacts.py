@@ -29,9 +29,14 @@ def test_equal_content_is_equal_bytes(tmp_path: Path) -> None:
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
     path = tmp_path / "v.json"
     artifacts.write_json(path, {"old": 1})
-    with pytest.raises(RuntimeError), artifacts.atomic(path) as temporary:
-        temporary.write_text("half")
-        raise RuntimeError
+
+    def fail() -> None:
+        with artifacts.atomic(path) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert [p.name for p in tmp_path.iterdir()] == ["v.json"]
     assert artifacts.read_json(path) == {"old": 1}
 
@@ -67,7 +72,9 @@ def test_a_broken_file_is_named_with_its_remedy(tmp_path: Path, kind: str, damag
         path.unlink()
     else:
         path.write_bytes(
-            {"empty": b"", "truncated": content[: len(content) // 2], "garbage": b"\x93" * 99}[damage]
+            {"empty": b"", "truncated": content[: len(content) // 2], "garbage": b"\x93" * 99}[
+                damage
+            ]
         )
     with pytest.raises(ArtifactError, match=r"artifact .*snakemake"):
         read(path)

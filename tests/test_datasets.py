@@ -274,7 +274,8 @@ def test_a_file_of_something_else_is_named(tmp_path: Path) -> None:
 
     path = tmp_path / "images.safetensors"
     artifacts.write_tensors(
-        path, {"test_images": np.zeros((4, 3, 8, 8), np.uint8), "test_labels": np.zeros(4, np.int64)}
+        path,
+        {"test_images": np.zeros((4, 3, 8, 8), np.uint8), "test_labels": np.zeros(4, np.int64)},
     )
     with pytest.raises(ArtifactError, match=r"images\.safetensors does not hold images of 3×32×32"):
         datasets.read_split(path, "test")

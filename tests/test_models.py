@@ -34,7 +34,8 @@ def test_an_id_names_its_model(model: Model) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "seed=x", "seed=01", "seed=1_l1=1e-5_ep=1", "seed=1_l1=0.1", "seed=1_t=0.05", "a/b"]
+    "text",
+    ["", "seed=x", "seed=01", "seed=1_l1=1e-5_ep=1", "seed=1_l1=0.1", "seed=1_t=0.05", "a/b"],
 )
 def test_what_is_no_id_is_refused_in_one_sentence(text: str) -> None:
     with pytest.raises(SkeletonsError, match="is not a model id"):

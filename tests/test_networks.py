@@ -23,6 +23,8 @@ def test_every_network_works_at_every_width(name: str, width: int) -> None:
 @pytest.mark.parametrize(
     ("name", "width", "parameters"),
     [
+        # Frankle & Carbin 2019, figure 2: 2.4 M
+        ("cnn", 64, 2_425_930),
         # He et al. 2016, table 6: 0.27 M
         ("resnet20", 16, 269_722),
         # Counted by hand: the nine convolutions, their norms and the linear layer
@@ -37,10 +39,11 @@ def test_sizes_are_the_published_ones(name: str, width: int, parameters: int) ->
 
 def test_flops_count_two_for_each_multiply_add() -> None:
     about = networks.describe(build("cnn", 2))
-    convolutions = [(3, 2, 32), (2, 4, 16), (4, 4, 16), (4, 8, 8), (8, 8, 8)]
-    by_hand = sum(2 * 9 * i * o * side**2 for i, o, side in convolutions) + 2 * 8 * 10
+    convolutions = [(3, 2, 32), (2, 2, 32), (2, 4, 16), (4, 4, 16)]
+    by_hand = sum(2 * 9 * i * o * side**2 for i, o, side in convolutions)
+    by_hand += 2 * (256 * 8 + 8 * 8 + 8 * 10)
     assert about["flops"] == by_hand
-    assert [layer["prunable"] for layer in about["layers"]] == [True] * 6
+    assert [layer["prunable"] for layer in about["layers"]] == [True] * 7
 
 
 def test_prunable_are_trained_weights_of_convolutions_and_linear_layers() -> None:

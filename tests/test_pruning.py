@@ -77,7 +77,10 @@ def test_an_emptied_layer_is_called_dead_and_named() -> None:
     assert report["dead_reason"] == "no weight is left in b"
 
 
-@given(hnp.arrays(np.float64, st.integers(1, 50), elements=st.floats(0, 9)), st.sampled_from(list(GRID)))
+@given(
+    hnp.arrays(np.float64, st.integers(1, 50), elements=st.floats(0, 9)),
+    st.sampled_from(list(GRID)),
+)
 def test_shares_on_the_grid_are_exact(magnitudes: Any, threshold: float) -> None:
     exact = float((magnitudes < threshold).mean())
     assert share_at(share_below(magnitudes), threshold) == pytest.approx(exact, abs=1e-12)

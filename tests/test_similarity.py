@@ -14,7 +14,9 @@ from skeletons.predictions import Predictions
 
 
 def logits_of(images: int, classes: int = 5) -> st.SearchStrategy[Any]:
-    return hnp.arrays(np.float64, (images, classes), elements=st.floats(-20, 20).map(lambda x: round(x, 3)))
+    return hnp.arrays(
+        np.float64, (images, classes), elements=st.floats(-20, 20).map(lambda x: round(x, 3))
+    )
 
 
 pairs_of_logits = st.integers(2, 12).flatmap(lambda n: st.tuples(logits_of(n), logits_of(n)))
@@ -138,7 +140,12 @@ def test_a_pair_file_holds_one_row_that_names_the_pair(tmp_path: Path) -> None:
         write_predictions(tmp_path / f"{name}.parquet", k)
     out = tmp_path / "pair.parquet"
     similarity.compare_stage(
-        str(tmp_path / "a.parquet"), str(tmp_path / "b.parquet"), str(out), "digits", "seed=1", "seed=2"
+        str(tmp_path / "a.parquet"),
+        str(tmp_path / "b.parquet"),
+        str(out),
+        "digits",
+        "seed=1",
+        "seed=2",
     )
     table = artifacts.read_table(out)
     assert table[["a", "b", "ood"]].to_numpy().tolist() == [["seed=1", "seed=2", "digits"]]

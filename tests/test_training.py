@@ -184,7 +184,9 @@ def train_base_files(folder: Path, dataset: Path, **changes: Any) -> None:
     )
 
 
-def checkpoint(folder: Path, dataset: Path, after: int, epochs: int, optimizer: str, to: str) -> None:
+def checkpoint(
+    folder: Path, dataset: Path, after: int, epochs: int, optimizer: str, to: str
+) -> None:
     training.regularize_stage(
         str(dataset / "images.safetensors"),
         files(folder, "base")["weights"],

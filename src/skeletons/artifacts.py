@@ -56,9 +56,7 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def _broken(path: str | os.PathLike[str], what: str) -> ArtifactError:
-    return ArtifactError(
-        f"{path} {what}; delete it and run snakemake again, which makes it anew."
-    )
+    return ArtifactError(f"{path} {what}; delete it and run snakemake again, which makes it anew.")
 
 
 def _require_file(path: str | os.PathLike[str]) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import math
 import re
 import sys
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
@@ -20,7 +19,6 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
-    Discriminator,
     Field,
     StrictBool,
     StrictInt,
@@ -32,7 +30,9 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from skeletons.errors import ConfigError
 
 State = Literal["base", "regularized", "pruned"]
-MeasureName = Literal["cosine_prob", "cosine_prob_flat", "cosine_logit", "cosine_logit_flat", "agreement"]
+MeasureName = Literal[
+    "cosine_prob", "cosine_prob_flat", "cosine_logit", "cosine_logit_flat", "agreement"
+]
 MEASURES: tuple[str, ...] = get_args(MeasureName)
 
 
@@ -115,7 +115,9 @@ class ImageFolder(_Section):
     """A user's own folders of images."""
 
     kind: Literal["imagefolder"]
-    path: StrictStr = Field(description="folder of train/CLASS and test/CLASS, of CLASS, or of images")
+    path: StrictStr = Field(
+        description="folder of train/CLASS and test/CLASS, of CLASS, or of images"
+    )
     name: Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*$")] | None = Field(
         None, description="what results call it; by default the folder's name"
     )
@@ -199,9 +201,9 @@ class Regularize(_Section):
 class Prune(_Section):
     """Permanent removal of small weights."""
 
-    thresholds: Annotated[tuple[NotNegative, ...], Field(min_length=1), AfterValidator(_distinct)] = (
-        Field((0.02, 0.05), description="weights of a smaller magnitude go")
-    )
+    thresholds: Annotated[
+        tuple[NotNegative, ...], Field(min_length=1), AfterValidator(_distinct)
+    ] = Field((0.02, 0.05), description="weights of a smaller magnitude go")
     scale: Literal["absolute", "layer_rms"] = Field(
         "absolute", description="unit of the thresholds: 1, or the layer's root mean square weight"
     )
@@ -232,7 +234,9 @@ class Figures(_Section):
 class Compute(_Section):
     """Where and how training runs."""
 
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU if there is one")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="auto takes a GPU if there is one"
+    )
     precision: Literal["bf16", "fp32"] = Field(
         "bf16", description="of training; weights and predictions are always fp32"
     )
@@ -249,7 +253,9 @@ class Config(_Section):
     ood: Annotated[tuple[AnyDataset, ...], Field(min_length=1)] = Field(
         (Digits(kind="digits"),), description="what they are compared on, out of distribution"
     )
-    data_root: StrictStr = Field("data", description="where torchvision keeps or downloads data sets")
+    data_root: StrictStr = Field(
+        "data", description="where torchvision keeps or downloads data sets"
+    )
     network: Network = Field(Network(), description="what is trained")
     base: Base = Field(Base(), description="training of the base models")
     regularize: Regularize = Field(Regularize(), description="the push along the ridge")
@@ -261,7 +267,7 @@ class Config(_Section):
 
 DatasetSpec = Shapes | Digits | Noise | Cifar10 | Mnist | FashionMnist | Svhn | ImageFolder
 TRAINABLE = ("shapes", "cifar10", "mnist", "fashionmnist", "svhn", "imagefolder")
-KINDS = {
+KINDS: dict[str, type[BaseModel]] = {
     "shapes": Shapes,
     "digits": Digits,
     "noise": Noise,
@@ -297,7 +303,9 @@ def load(raw: object) -> Config:
     """
     if not isinstance(raw, Mapping):
         found = "nothing" if raw is None else _show(raw)
-        raise ConfigError(f"The configuration: found {found}; allowed: a mapping of keys to values.")
+        raise ConfigError(
+            f"The configuration: found {found}; allowed: a mapping of keys to values."
+        )
     try:
         config = Config.model_validate(dict(raw))
     except ValidationError as error:
@@ -322,13 +330,14 @@ def _specs(config: Config) -> Iterator[tuple[str, DatasetSpec]]:
 
 def _taken_name(config: Config) -> Iterator[str]:
     if config.experiment == "data":
-        yield "experiment: found 'data'; allowed: another name, as results/data holds the data sets."
+        yield "experiment: found 'data'; allowed: another name, as results/data holds data sets."
 
 
 def _missing_folders(config: Config) -> Iterator[str]:
     for place, spec in _specs(config):
         if isinstance(spec, ImageFolder) and not Path(spec.path).expanduser().is_dir():
-            yield f"{place}.path: found {spec.path!r}, which is no folder; allowed: an existing folder."
+            found = f"{place}.path: found {spec.path!r}, which is no folder"
+            yield f"{found}; allowed: an existing folder."
     spec = config.dataset
     if isinstance(spec, ImageFolder) and spec.test_share == 1:
         yield (
@@ -380,7 +389,8 @@ def _place(location: Sequence[int | str], raw: Any) -> tuple[str, list[int | str
 
     Within a data set, pydantic puts the kind into the location; it is no step.
     """
-    text, steps = "", []
+    text = ""
+    steps: list[int | str] = []
     for step in location:
         if step in KINDS and steps in (["dataset"], ["ood", steps[-1] if steps else None]):
             continue

@@ -57,8 +57,11 @@ def build(spec: Mapping[str, Any], data_root: Path) -> Dataset:
     """
     kind = spec["kind"]
     made = LOADERS[kind](spec, data_root)
-    return Dataset(*_shuffle(made.train_images, made.train_labels, 0),
-                   *_shuffle(made.test_images, made.test_labels, 1), made.classes)
+    return Dataset(
+        *_shuffle(made.train_images, made.train_labels, 0),
+        *_shuffle(made.test_images, made.test_labels, 1),
+        made.classes,
+    )
 
 
 def _shuffle(images: Pixels, labels: Labels, seed: int) -> tuple[Pixels, Labels]:
@@ -93,7 +96,7 @@ def _noise(spec: Mapping[str, Any], _: Path) -> Dataset:
 
 
 def to_rgb(grey: Pixels) -> Pixels:
-    """Grey images N×H×W as RGB N×3×32×32: a black border around smaller ones, three equal channels."""
+    """Grey images N×H×W as RGB N×3×32×32: a black border around, and three equal channels."""
     border = (SIDE - grey.shape[1]) // 2
     grey = np.pad(grey, ((0, 0), (border, border), (border, border)))
     return np.repeat(grey[:, None], 3, axis=1)
@@ -122,7 +125,18 @@ _PUBLISHED = {
     "fashionmnist": _Published(
         "FashionMNIST",
         "the four files FashionMNIST/raw/*-ubyte (or .gz)",
-        ("top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"),
+        (
+            "top",
+            "trouser",
+            "pullover",
+            "dress",
+            "coat",
+            "sandal",
+            "shirt",
+            "sneaker",
+            "bag",
+            "boot",
+        ),
     ),
     "svhn": _Published("SVHN", "train_32x32.mat and test_32x32.mat", _DIGITS),
 }
@@ -138,7 +152,9 @@ def _fetch(about: _Published, data_root: Path, split: str) -> tuple[Pixels, Labe
     """One split, downloaded if it is not there."""
     import torchvision
 
-    where: dict[str, Any] = {"split": split} if about.name == "SVHN" else {"train": split == "train"}
+    where: dict[str, Any] = (
+        {"split": split} if about.name == "SVHN" else {"train": split == "train"}
+    )
     remedy = (
         f"delete what is there and run again where there is a network, "
         f"or copy the files to {data_root.resolve()} from a machine that has them."
@@ -236,13 +252,11 @@ def _image_files(folder: Path) -> list[Path]:
         DataError: there are none.
     """
     files = sorted(
-        p
-        for p in folder.rglob("*")
-        if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")
+        p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")
     )
     if not files:
         raise DataError(
-            f"{folder} holds no images; an image's name ends in one of {', '.join(sorted(SUFFIXES))}."
+            f"{folder} holds no images; names of images end in {', '.join(sorted(SUFFIXES))}."
         )
     return files
 
@@ -269,8 +283,7 @@ def read_image(path: Path) -> Pixels:
     """
     try:
         with Image.open(path) as image:
-            image = ImageOps.exif_transpose(image)
-            rgb = _to_rgb_mode(image)
+            rgb = _to_rgb_mode(ImageOps.exif_transpose(image))
             if rgb.size != (SIDE, SIDE):
                 rgb = ImageOps.fit(rgb, (SIDE, SIDE), Image.Resampling.BICUBIC)
             return np.asarray(rgb).transpose(2, 0, 1)
@@ -285,7 +298,9 @@ def _to_rgb_mode(image: Image.Image) -> Image.Image:
         image = Image.fromarray(np.clip(values * 255 / full, 0, 255).astype(np.uint8))
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image).convert("RGB")
+        return Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image).convert(
+            "RGB"
+        )
     return image.convert("RGB")
 
 

@@ -20,6 +20,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 from skeletons import artifacts, findings
 from skeletons.models import Model, spell
@@ -113,9 +114,7 @@ def heatmap(
     def place(x: float, y: float, w: float, h: float) -> Axes:
         """Axes at inches from the heatmap's lower left corner."""
         left, bottom = (width - side) / 2 - 0.35, height - side - 0.7
-        return figure.add_axes(
-            ((left + x) / width, (bottom + y) / height, w / width, h / height)
-        )
+        return figure.add_axes(((left + x) / width, (bottom + y) / height, w / width, h / height))
 
     main = place(0, 0, side, side)
     known = matrix[~np.eye(len(models), dtype=bool) & ~np.isnan(matrix)]
@@ -192,7 +191,7 @@ def _scale(figure: Figure, image: AxesImage, ax: Axes, name: str) -> None:
 
 
 def own_base_similarity(pairs: pd.DataFrame, measure: str) -> pd.DataFrame:
-    """Similarity of each changed model to its own unpruned base: l1, epochs, threshold, seed, value."""
+    """Similarity to their own base of all others: l1, epochs, threshold, seed, state, value."""
     table = findings.annotate(pairs)
     own = table[(table.seed_a == table.seed_b) & (table.state_a == "base")]
     names = {f"{key}_b": key for key in ("l1", "epochs", "threshold", "seed", "state")}
@@ -205,10 +204,8 @@ def similarity_to_base(pairs: pd.DataFrame, measure: str, axes: Sequence[Axes]) 
     own = own[own.state == "pruned"]
     reference = findings.across_bases(pairs, measure)[0]
     for ax, x, series in ((axes[0], "threshold", "epochs"), (axes[1], "epochs", "threshold")):
-        for index, ((l1, value), group) in enumerate(own.groupby(["l1", series])):
-            _spread_line(
-                ax, group, x, "value", f"λ={spell(float(l1))}, {series} {value:g}", index
-            )
+        for index, ((l1, value), group) in enumerate(_groups(own, "l1", series)):
+            _spread_line(ax, group, x, "value", f"λ={spell(l1)}, {series} {value:g}", index)
         _reference(ax, reference, "unpruned bases, one with another")
         ax.set_xlabel({"threshold": "pruning threshold", "epochs": "epochs of regularisation"}[x])
         ax.set_ylabel("similarity to the own base")
@@ -216,6 +213,14 @@ def similarity_to_base(pairs: pd.DataFrame, measure: str, axes: Sequence[Axes]) 
         _ticks_at(ax, own[x])
     _legend(axes[0])
     _legend(axes[1])
+
+
+def _groups(
+    table: pd.DataFrame, one: str, other: str
+) -> list[tuple[tuple[float, float], pd.DataFrame]]:
+    """The rows of a table by the values of two numeric columns, in ascending order."""
+    values = sorted(set(zip(table[one], table[other], strict=True)))
+    return [((x, y), table[(table[one] == x) & (table[other] == y)]) for x, y in values]
 
 
 def _spread_line(ax: Axes, table: pd.DataFrame, x: str, y: str, name: str, index: int) -> None:
@@ -267,8 +272,8 @@ def cross_base(pairs: pd.DataFrame, measure: str, ax: Axes) -> None:
     table = table[(table.seed_a != table.seed_b) & (table.state_b == "pruned")]
     for key in ("l1", "epochs", "threshold"):
         table = table[table[f"{key}_a"] == table[f"{key}_b"]]
-    for index, ((l1, epochs), group) in enumerate(table.groupby(["l1_b", "epochs_b"])):
-        name = f"λ={spell(float(l1))}, epochs {epochs:g}"
+    for index, ((l1, epochs), group) in enumerate(_groups(table, "l1_b", "epochs_b")):
+        name = f"λ={spell(l1)}, epochs {epochs:g}"
         _spread_line(ax, group, "threshold_b", measure, name, index)
     _reference(ax, findings.across_bases(pairs, measure)[0], "the unpruned bases")
     ax.set_xlabel("pruning threshold of both")
@@ -278,7 +283,7 @@ def cross_base(pairs: pd.DataFrame, measure: str, ax: Axes) -> None:
 
 
 def accuracy_vs_sparsity(scores: pd.DataFrame, ax: Axes) -> None:
-    """Draw test accuracy against sparsity: colour and marker for epochs, fill for λ, cross if dead."""
+    """Draw test accuracy against sparsity: marker for epochs, fill for λ, a cross if dead."""
     pruned = scores[scores.state == "pruned"]
     lambdas = sorted(pruned.l1.unique())
     for index, (epochs, group) in enumerate(pruned.groupby("epochs")):
@@ -303,8 +308,14 @@ def accuracy_vs_sparsity(scores: pd.DataFrame, ax: Axes) -> None:
         bases.sparsity, bases.accuracy, marker="*", s=110, color="black", label="base", zorder=3
     )
     ax.axhline(bases.accuracy.mean(), color="0.5", linewidth=0.8, linestyle="--", zorder=0)
-    ax.axhline(bases.accuracy.mean() - findings.SLACK, color="0.5", linewidth=0.8, linestyle=":",
-               zorder=0, label=f"{findings.SLACK:.0%} under the bases' mean")
+    ax.axhline(
+        bases.accuracy.mean() - findings.SLACK,
+        color="0.5",
+        linewidth=0.8,
+        linestyle=":",
+        zorder=0,
+        label=f"{findings.SLACK:.0%} under the bases' mean",
+    )
     ax.set_xlabel("sparsity (share of prunable weights that are zero)")
     ax.set_ylabel("test accuracy")
     ax.set_xlim(-0.03, 1.03)
@@ -326,9 +337,9 @@ def ridge_walk(walks: pd.DataFrame, axes: Sequence[Axes]) -> None:
     )
     lambdas = sorted(walks.l1.unique())
     for ax, (text, columns) in zip(axes, panels, strict=True):
-        for (l1, seed), walk in walks.groupby(["l1", "seed"]):
+        for (l1, seed), walk in _groups(walks, "l1", "seed"):
             for column, line in columns:
-                name = f"λ={spell(float(l1))}, seed {seed}"
+                name = f"λ={spell(l1)}, seed {seed:g}"
                 kind = "" if len(columns) == 1 else ", test" if "test" in column else ", training"
                 seen = walk[walk.epoch > 0] if column == "step" else walk
                 ax.plot(
@@ -343,7 +354,7 @@ def ridge_walk(walks: pd.DataFrame, axes: Sequence[Axes]) -> None:
                 )
         ax.set_xlabel("epochs of regularisation")
         ax.set_ylabel(text)
-        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     _legend(axes[1])
     _legend(axes[3])
 
@@ -371,7 +382,7 @@ def figures_stage(
     """Draw every figure of an experiment into a folder."""
     table = artifacts.read_table(scores, ["model", "accuracy", "sparsity", "dead"])
     place = Path(folder)
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(dict(STYLE)):  # type: ignore[arg-type]
         for ood, path in similarity.items():
             pairs = artifacts.read_table(path, ["a", "b", *measures])
             for measure in measures:

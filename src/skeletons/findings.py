@@ -40,7 +40,7 @@ def skeletons(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def annotate(pairs: pd.DataFrame) -> pd.DataFrame:
-    """A similarity table with what each side is: seed, state, l1, epochs and threshold as *_a, *_b."""
+    """A similarity table with both sides' seed, state, l1, epochs and threshold as *_a and *_b."""
     parsed = {name: Model.parse(name) for name in {*pairs.a, *pairs.b}}
     columns = {
         f"{field}_{side}": [getattr(parsed[name], field) for name in pairs[side]]
@@ -69,9 +69,14 @@ def across_bases(pairs: pd.DataFrame, measure: str) -> list[dict[str, Any]]:
         & (table.threshold_a == table.threshold_b)
     ]
     return rows + [
-        {"threshold": float(threshold), **_spread(group, measure)}
-        for threshold, group in alike.groupby("threshold_a")
+        {"threshold": threshold, **_spread(group, measure)}
+        for threshold, group in _groups(alike, "threshold_a")
     ]
+
+
+def _groups(table: pd.DataFrame, column: str) -> list[tuple[float, pd.DataFrame]]:
+    """The rows of a table by the value of a numeric column, in ascending order."""
+    return [(value, table[table[column] == value]) for value in sorted(set(table[column].dropna()))]
 
 
 def _spread(pairs: pd.DataFrame, measure: str) -> dict[str, Any]:
@@ -135,9 +140,9 @@ def _similarity(pairs: pd.DataFrame, measure: str) -> dict[str, Any]:
 
 
 def _records(table: pd.DataFrame, columns: Sequence[str], *optional: str) -> list[dict[str, Any]]:
-    records: list[dict[str, Any]] = table[[*columns, *optional]].to_dict("records")
+    records = table[[*columns, *optional]].to_dict("records")
     return [
-        {key: None if pd.isna(value) else value for key, value in record.items()}
+        {str(key): None if pd.isna(value) else value for key, value in record.items()}
         for record in records
     ]
 
@@ -184,7 +189,12 @@ def _skeletons_text(found: Sequence[Mapping[str, Any]], dead: Sequence[Mapping[s
         f"{SLACK:.0%} of accuracy?\n\n"
     )
     rows = [
-        [f"`{row['model']}`", f"{row['sparsity']:.2%}", f"{row['accuracy']:.2%}", f"{-row['drop']:+.2%}"]
+        [
+            f"`{row['model']}`",
+            f"{row['sparsity']:.2%}",
+            f"{row['accuracy']:.2%}",
+            f"{-row['drop']:+.2%}",
+        ]
         for row in found
     ]
     head = ["model", "sparsity", "test accuracy", "against its base"]
@@ -222,7 +232,7 @@ PAGE = """<!DOCTYPE html>
 <meta charset="utf-8">
 <title>Findings</title>
 <style>
-  body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }}
+  body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; }}
   table {{ border-collapse: collapse; margin: 1rem 0; }}
   th, td {{ padding: 0.25rem 0.75rem; border-bottom: 1px solid #ccc; text-align: left; }}
   td {{ font-variant-numeric: tabular-nums; }}

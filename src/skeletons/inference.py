@@ -34,12 +34,12 @@ def pick_device(name: str) -> torch.device:
 
 @torch.inference_mode()
 def predict(network: nn.Module, images: Tensor, batch_size: int = 500) -> Tensor:
-    """Logits, float32 N×classes, of images uint8 N×3×32×32 (in single precision, on their device)."""
+    """Logits, float32 N×classes, of images uint8 N×3×32×32 on the network's device."""
     network.eval()
     return torch.cat(
         [
             network(batch.contiguous(memory_format=torch.channels_last)).float()
-            for batch in images.split(batch_size)
+            for batch in torch.split(images, batch_size)
         ]
     )
 

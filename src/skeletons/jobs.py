@@ -44,11 +44,14 @@ def process(log: Iterable[str]) -> Iterator[None]:
     An error that a user can put right is one sentence there and on the terminal, and exit code 1.
     """
     terminal = sys.stderr
-    with Path(next(iter(log))).open("w", encoding="utf-8") as file:
-        with contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
-            try:
-                yield
-            except SkeletonsError as error:
-                print(error, file=file)
-                print(error, file=terminal)
-                sys.exit(1)
+    with (
+        Path(next(iter(log))).open("w", encoding="utf-8") as file,
+        contextlib.redirect_stdout(file),
+        contextlib.redirect_stderr(file),
+    ):
+        try:
+            yield
+        except SkeletonsError as error:
+            print(error, file=file)
+            print(error, file=terminal)
+            sys.exit(1)

@@ -14,7 +14,9 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
-GRID: Floats = np.array([digits * 10.0**power for power in range(-6, 0) for digits in range(10, 100)])
+GRID: Floats = np.array(
+    [digits * 10.0**power for power in range(-6, 0) for digits in range(10, 100)]
+)
 
 
 def share_below(magnitudes: Floats) -> list[float]:

@@ -120,8 +120,7 @@ def grid(
     """All models of an experiment that are in one of `states`, in canonical order."""
     bases = [Model(seed) for seed in seeds]
     regularized = [
-        Model(base.seed, l1, count)
-        for base, l1, count in itertools.product(bases, lambdas, epochs)
+        Model(base.seed, l1, count) for base, l1, count in itertools.product(bases, lambdas, epochs)
     ]
     pruned = [
         Model(model.seed, model.l1, model.epochs, threshold)

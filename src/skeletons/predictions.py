@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,7 +76,7 @@ def read(path: str | Path) -> Predictions:
         ArtifactError: the file is missing, broken, or holds a logit that is not finite.
     """
     try:
-        status = os.stat(path)
+        status = Path(path).stat()
     except OSError:
         raise ArtifactError(f"{path} does not exist; run snakemake to make it.") from None
     return _read(str(path), status.st_mtime_ns, status.st_size, status.st_ino)

@@ -28,9 +28,7 @@ CLASSES = (
 THICKNESS = 0.3  # of an outline, in units of the shape's radius
 
 
-def draw(
-    count: int, *seed: int
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+def draw(count: int, *seed: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     """Draw labelled images; the same arguments always give the same ones.
 
     Args:

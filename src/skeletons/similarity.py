@@ -56,7 +56,8 @@ def _cosine(quantity: str) -> Measure:
     return Measure(
         label=f"cosine of {quantity}, mean over images",
         low=-1.0 if logits else 0.0,
-        invariant_to=f"a {'positive factor on' if logits else 'constant added to'} an image's logits",
+        invariant_to=("a positive factor on" if logits else "a constant added to")
+        + " an image's logits",
         per_image=True,
         values=lambda a, b: cosines(getattr(a, quantity), getattr(b, quantity)),
     )

@@ -8,7 +8,7 @@ earlier checkpoint in another process.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from skeletons.errors import ArtifactError, TrainingError
 from skeletons.magnitudes import share_below
 
 MEASURED_IMAGES = 10_000  # of the training set at most, for the per-epoch loss
-Row = dict[str, Any]
+Row = dict[Any, Any]
 
 
 def generator_for(*name: object) -> torch.Generator:
@@ -67,7 +67,7 @@ def batches(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """One epoch of augmented batches in random order; the last may be smaller."""
     order = torch.randperm(len(images.labels), generator=generator).to(images.labels.device)
-    for indices in order.split(size):
+    for indices in torch.split(order, size):
         pixels = augment(images.pixels[indices], generator, **changes)
         yield pixels.contiguous(memory_format=torch.channels_last), images.labels[indices]
 
@@ -190,7 +190,9 @@ def train_base(
         data = batches(train, settings.batch_size, order, settings.augment)
         where = f"Base model seed={seed}, epoch {epoch},"
         run_epoch(network, data, update, precision=precision, where=where)
-        rows.append({"epoch": epoch, "learning_rate": rate, **_measures(network, sample, test, precision)})
+        rows.append(
+            {"epoch": epoch, "learning_rate": rate, **_measures(network, sample, test, precision)}
+        )
         _progress(where, rows[-1])
     return rows
 
@@ -223,14 +225,14 @@ def make_optimizer(network: nn.Module, settings: RegularizeSettings) -> torch.op
 
 
 @torch.no_grad()
-def add_subgradient(weights: list[nn.Parameter], l1: float) -> None:
+def add_subgradient(weights: Sequence[Tensor], l1: float) -> None:
     """Add the subgradient of λ‖w‖₁, λ·sign(w), to the gradients."""
     gradients = [w.grad for w in weights if w.grad is not None]
-    torch._foreach_add_(gradients, torch._foreach_sign(weights), alpha=l1)
+    torch._foreach_add_(gradients, torch._foreach_sign(list(weights)), alpha=l1)
 
 
 @torch.no_grad()
-def shrink(weights: list[nn.Parameter], amount: float) -> None:
+def shrink(weights: Sequence[Tensor], amount: float) -> None:
     """Soft threshold, the proximal step of ‖w‖₁: |w| falls by `amount`, to exactly 0 at the least.
 
     Source: Parikh & Boyd 2014, Proximal Algorithms, section 6.5.2.
