@@ -4,6 +4,9 @@ from pathlib import Path
 
 import yaml
 
+# `report` at the start of a line is a directive, so the function goes by another name.
+from snakemake.io import report as in_report
+
 from skeletons import config as schema
 from skeletons import models
 from skeletons.errors import ConfigError
@@ -29,6 +32,8 @@ def read_config() -> schema.Config:
 CONFIG = read_config()
 RESULTS = f"results/{CONFIG.experiment}"
 LOGS = f"logs/{CONFIG.experiment}"
+FIGURES = f"{RESULTS}/figures"
+MEASURES = CONFIG.figures.measures
 
 DATASETS = {
     schema.dataset_id(spec): spec.model_dump() for spec in (CONFIG.dataset, *CONFIG.ood)
@@ -128,3 +133,31 @@ def history_files() -> list[str]:
         for model in MODELS
         if model.state == models.REGULARIZED and model.epochs == last
     ]
+
+
+def drawn(name: str, category: str) -> list:
+    """One figure for each OOD set and measure, with its place in the report."""
+    return [
+        in_report(
+            f"{FIGURES}/{name}_{ood}_{measure}.svg",
+            caption=f"../report/{name}.rst",
+            category=category,
+            labels={
+                "figure": name.replace("_", " "),
+                "OOD set": ood,
+                "measure": measure,
+            },
+        )
+        for ood in OOD
+        for measure in MEASURES
+    ]
+
+
+def drawn_once(name: str, category: str) -> object:
+    """One figure for the whole experiment, with its place in the report."""
+    return in_report(
+        f"{FIGURES}/{name}.svg",
+        caption=f"../report/{name}.rst",
+        category=category,
+        labels={"figure": name.replace("_", " "), "OOD set": "", "measure": ""},
+    )

@@ -1,39 +1,5 @@
 # From tables to what a reader sees: findings, figures and the report.
 
-# `report` at the start of a line is a directive, so the function goes by another name.
-from snakemake.io import report as in_report
-
-FIGURES = f"{RESULTS}/figures"
-MEASURES = CONFIG.figures.measures
-
-
-def drawn(name: str, category: str) -> list:
-    """One figure for each OOD set and measure, with its place in the report."""
-    return [
-        in_report(
-            f"{FIGURES}/{name}_{ood}_{measure}.svg",
-            caption=f"../report/{name}.rst",
-            category=category,
-            labels={
-                "figure": name.replace("_", " "),
-                "OOD set": ood,
-                "measure": measure,
-            },
-        )
-        for ood in OOD
-        for measure in MEASURES
-    ]
-
-
-def drawn_once(name: str, category: str) -> object:
-    """One figure for the whole experiment, with its place in the report."""
-    return in_report(
-        f"{FIGURES}/{name}.svg",
-        caption=f"../report/{name}.rst",
-        category=category,
-        labels={"figure": name.replace("_", " "), "OOD set": "", "measure": ""},
-    )
-
 
 rule findings:
     input:

@@ -142,7 +142,7 @@ def test_every_key_has_a_default() -> None:
     [
         ("{kind: shapes}", "shapes"),
         ("{kind: shapes, train: 2000, test: 500}", "shapes_train=2000_test=500"),
-        ("{kind: shapes, train: 20000}", "shapes"),
+        ("{kind: shapes, train: 10000}", "shapes"),
         ("{kind: imagefolder, path: 'tests'}", "imagefolder_tests"),
         ("{kind: imagefolder, path: tests/../tests/, name: mine}", "imagefolder_mine"),
         ("{kind: imagefolder, path: tests, test_share: 0.1}", "imagefolder_tests_test=0.1"),

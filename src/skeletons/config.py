@@ -68,8 +68,8 @@ class Shapes(_Section):
     """Drawn images of ten classes, made here without a download."""
 
     kind: Literal["shapes"]
-    train: Count = Field(20_000, description="number of training images")
-    test: Count = Field(4_000, description="number of test images")
+    train: Count = Field(10_000, description="number of training images")
+    test: Count = Field(2_000, description="number of test images")
     seed: Whole = Field(0, description="seed of the drawing")
 
 
@@ -141,7 +141,7 @@ class Network(_Section):
     name: Literal["cnn", "resnet9", "resnet20", "speednet"] = Field(
         "cnn", description="architecture; cnn has no normalisation"
     )
-    width: Count = Field(16, description="channels of its first trained convolution")
+    width: Count = Field(8, description="channels of its first trained convolution")
 
 
 class Augment(_Section):
@@ -170,12 +170,12 @@ class Base(_Section):
         (1, 2), description="one base model each"
     )
     epochs: Count = Field(12, description="passes over the training images")
-    batch_size: Count = Field(250, description="images a step")
-    learning_rate: Positive = Field(2.0, description="the highest; it rises to it, then falls to 0")
+    batch_size: Count = Field(100, description="images a step")
+    learning_rate: Positive = Field(1.0, description="the highest; it rises to it, then falls to 0")
     momentum: Annotated[Number, Field(ge=0, lt=1)] = Field(0.9, description="Nesterov momentum")
     weight_decay: NotNegative = Field(3e-6, description="decay of weights, times the learning rate")
     warmup: Share = Field(0.2, description="share of all steps in which the learning rate rises")
-    augment: Augment = Field(Augment(), description="random changes to training images")
+    augment: Augment = Field(Augment(flip=True), description="random changes to training images")
     target: Target = Field(Target(), description="a base model that misses it is flagged")
 
 
@@ -192,10 +192,10 @@ class Regularize(_Section):
     penalty: Literal["subgradient", "proximal"] = Field(
         "subgradient", description="proximal is a soft threshold each step, which makes exact zeros"
     )
-    learning_rate: Positive = Field(0.01, description="constant, so that no epoch looks ahead")
+    learning_rate: Positive = Field(0.005, description="constant, so that no epoch looks ahead")
     momentum: Annotated[Number, Field(ge=0, lt=1)] = Field(0.9, description="of sgd only")
-    batch_size: Count = Field(250, description="images a step")
-    augment: Augment = Field(Augment(), description="random changes to training images")
+    batch_size: Count = Field(100, description="images a step")
+    augment: Augment = Field(Augment(flip=True), description="random changes to training images")
 
 
 class Prune(_Section):
@@ -203,7 +203,7 @@ class Prune(_Section):
 
     thresholds: Annotated[
         tuple[NotNegative, ...], Field(min_length=1), AfterValidator(_distinct)
-    ] = Field((0.02, 0.05), description="weights of a smaller magnitude go")
+    ] = Field((0.02, 0.05, 0.1, 0.2), description="weights of a smaller magnitude go")
     scale: Literal["absolute", "layer_rms"] = Field(
         "absolute", description="unit of the thresholds: 1, or the layer's root mean square weight"
     )

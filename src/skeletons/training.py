@@ -420,7 +420,7 @@ def regularize_stage(
     about = artifacts.read_json(parent["summary"], ["network"])
     network = inference.restore(parent["weights"], about).to(place)
     train, test = (Images.read(dataset, split, place) for split in ("train", "test"))
-    names = {name for name, _ in network.named_parameters()}
+    names = [name for name, _ in network.named_parameters()]
     origin = {
         name: torch.from_numpy(tensor).to(place)
         for name, tensor in artifacts.read_tensors(base, names).items()

@@ -1,0 +1,129 @@
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from skeletons import figures, models
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def tables(seeds: int, variants: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """All pairs of `seeds` bases with `variants` pruned models each, the last of them dead."""
+    thresholds = np.arange(1, variants + 1) / 100
+    chosen = models.grid(range(1, seeds + 1), [1e-4], [2], thresholds, ["base", "pruned"])
+    random = np.random.default_rng(0)
+    dead = variants / 100
+    rows = [
+        {
+            "a": str(a),
+            "b": str(b),
+            "cosine_prob": np.nan if dead in (a.threshold, b.threshold) else random.uniform(0.3, 1),
+        }
+        for a, b in models.pairs(chosen)
+    ]
+    scores = pd.DataFrame(
+        {
+            "model": str(m),
+            "state": m.state,
+            "seed": m.seed,
+            "l1": m.l1,
+            "epochs": m.epochs,
+            "threshold": m.threshold,
+            "accuracy": random.uniform(0.1, 0.8),
+            "sparsity": (m.threshold or 0) * 5,
+            "dead": bool(variants) and m.threshold == dead,
+        }
+        for m in chosen
+    )
+    numbers = ("l1", "epochs", "threshold")
+    return pd.DataFrame(rows), scores.astype(dict.fromkeys(numbers, float))
+
+
+def draw_all(seeds: int, variants: int) -> list[Figure]:
+    pairs, scores = tables(seeds, variants)
+    epochs = np.tile(np.arange(4), seeds)
+    walks = pd.DataFrame({"epoch": epochs, "seed": np.repeat(range(1, seeds + 1), 4), "l1": 1e-4})
+    for column in (
+        "train_loss",
+        "test_loss",
+        "train_accuracy",
+        "test_accuracy",
+        "distance",
+        "step",
+    ):
+        walks[column] = np.linspace(0, 1, len(walks))
+    drawn = [Figure(figsize=(7, 7.6))]
+    figures.heatmap(pairs, scores, "cosine_prob", drawn[0], "viridis")
+    for draw, count in (
+        (lambda axes: figures.similarity_to_base(pairs, "cosine_prob", axes), 2),
+        (lambda axes: figures.cross_base(pairs, "cosine_prob", axes[0]), 1),
+        (lambda axes: figures.accuracy_vs_sparsity(scores, axes[0]), 1),
+        (lambda axes: figures.ridge_walk(walks, axes), 4),
+    ):
+        figure, axes = figures.new_figure(6, 4, 1, count)
+        draw(axes)
+        drawn.append(figure)
+    return drawn
+
+
+@pytest.mark.parametrize(("seeds", "variants"), [(2, 0), (1, 2), (2, 25), (4, 30)])
+def test_every_figure_is_drawn_at_every_size(tmp_path: Path, seeds: int, variants: int) -> None:
+    with mpl.rc_context(dict(figures.STYLE)):
+        for number, figure in enumerate(draw_all(seeds, variants)):
+            figures.save_svg(figure, tmp_path / f"{number}.svg")
+            root = ElementTree.parse(tmp_path / f"{number}.svg").getroot()
+            assert root.tag == f"{SVG}svg"
+            assert len(list(root.iter(f"{SVG}text"))) > 4
+
+
+def test_the_same_figure_is_the_same_bytes(tmp_path: Path) -> None:
+    with mpl.rc_context(dict(figures.STYLE)):
+        for name in ("one", "two"):
+            for number, figure in enumerate(draw_all(2, 3)):
+                figures.save_svg(figure, tmp_path / f"{name}{number}.svg")
+    for number in range(5):
+        one, two = (tmp_path / f"{name}{number}.svg" for name in ("one", "two"))
+        assert one.read_bytes() == two.read_bytes()
+
+
+def test_the_matrix_is_symmetric_and_does_not_depend_on_the_order_of_rows() -> None:
+    pairs, _ = tables(2, 5)
+    order = figures.ordered([*pairs.a, *pairs.b])
+    assert order[0] == "seed=1"
+    assert order[6] == "seed=2"
+    matrix = figures.similarity_matrix(pairs, order, "cosine_prob")
+    shuffled = pairs.sample(frac=1, random_state=0)
+    again = figures.similarity_matrix(
+        shuffled, figures.ordered([*shuffled.b, *shuffled.a]), "cosine_prob"
+    )
+    np.testing.assert_array_equal(matrix, again)
+    np.testing.assert_array_equal(matrix, matrix.T)
+    assert (np.diag(matrix) == 1).all()
+    dead = order.index("seed=1_l1=0.0001_ep=2_t=0.05")
+    assert np.isnan(np.delete(matrix[dead], dead)).all()
+
+
+def test_a_dead_pair_has_no_colour_of_the_scale() -> None:
+    pairs, scores = tables(2, 3)
+    figure = Figure(figsize=(7, 7.6))
+    figures.heatmap(pairs, scores, "cosine_prob", figure, "viridis")
+    image = next(
+        ax.images[0] for ax in figure.axes if ax.images and len(ax.images[0].get_array()) == 8
+    )
+    shown: Any = image.get_array()
+    assert np.isnan(np.asarray(shown)).sum() == 2 * 7 * 2 - 2
+    assert mpl.colors.to_hex(image.get_cmap().get_bad()) == figures.MISSING
+    texts = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+    assert texts == ["grey: no similarity, as a model is dead"]
+
+
+def test_every_measure_has_a_label() -> None:
+    from skeletons import similarity
+
+    assert set(figures.LABELS) == set(similarity.MEASURES)
