@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CORES ?= all
 
-.PHONY: env demo test lint format bench schema lock clean
+.PHONY: env demo test lint format schema lock results clean
 
 env: $(READY)
 
@@ -45,6 +45,11 @@ schema: env
 lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
 	    --no-emit-index-url --no-emit-find-links --extra dev pyproject.toml --output-file requirements.lock
+
+# What docs/results shows. It needs the images: see docs/results/README.md.
+results: env
+	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES) --configfile experiments/cifar10_folder.yaml
+	$(BIN)/python scripts/publish.py results/cifar10_folder docs/results
 
 clean:
 	rm -rf results logs .snakemake

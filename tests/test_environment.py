@@ -1,0 +1,55 @@
+"""The environment is pinned whole, and every way to make it is the same one."""
+
+import re
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def entries() -> dict[str, list[str]]:
+    """The locked packages, each with its hashes."""
+    found: dict[str, list[str]] = {}
+    for block in re.split(r"\n(?=[a-z])", LOCK):
+        if match := re.match(r"([a-z0-9._-]+)==(\S+)", block):
+            found[f"{match[1]}=={match[2]}"] = re.findall(r"--hash=sha256:([0-9a-f]{64})", block)
+    return found
+
+
+def test_every_package_has_a_hash_and_none_an_address() -> None:
+    assert len(entries()) > 50
+    assert all(entries().values())
+    assert not re.search(r"https?:|--index-url|--find-links|file:", LOCK)
+
+
+def wanted() -> list[str]:
+    return [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]
+
+
+@pytest.mark.parametrize("requirement", wanted())
+def test_what_the_project_needs_is_locked_and_installed(requirement: str) -> None:
+    match = re.match(r"[A-Za-z0-9._-]+", requirement)
+    assert match is not None
+    name = match[0].lower()
+    versions = {entry.split("==")[1] for entry in entries() if entry.split("==")[0] == name}
+    assert metadata.version(name) in versions
+
+
+def test_the_conda_environment_installs_the_lock_file() -> None:
+    environment = yaml.safe_load((ROOT / "envs" / "skeletons.yaml").read_text())
+    pip = next(part["pip"] for part in environment["dependencies"] if isinstance(part, dict))
+    assert "-r ../requirements.lock" in pip
+    python = next(part for part in environment["dependencies"] if str(part).startswith("python "))
+    assert python.split("=")[1] == PROJECT["requires-python"].removeprefix(">=")
+
+
+def test_every_rule_that_names_an_environment_names_one_that_exists() -> None:
+    for path in (ROOT / "rules").glob("*.smk"):
+        for name in re.findall(r"\.\./envs/([\w.-]+)", path.read_text()):
+            assert (ROOT / "envs" / name).is_file()
