@@ -61,8 +61,12 @@ class Workflow:
         """How many jobs of each rule a run would do; the rule `all` does nothing."""
         done = self.run(config, "--dry-run", *arguments)
         assert done.returncode == 0, done.stdout
-        table = done.stdout.split("Job stats:")[-1].split("total")[0]
-        jobs = Counter({rule: int(n) for rule, n in re.findall(r"^(\w+) +(\d+)$", table, re.M)})
+        if "Nothing to be done" in done.stdout:
+            return Counter()
+        table = done.stdout.split("Job stats")[1].split("total")[0]
+        rows = re.findall(r"^ *(\w+(?: \w+)*) +(\d+) *$", table, re.M)  # train_base is train base
+        jobs = Counter({rule.replace(" ", "_"): int(n) for rule, n in rows})
+        assert jobs, f"No table of jobs in:\n{done.stdout}"
         del jobs["all"]
         return jobs
 
