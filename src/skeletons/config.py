@@ -169,9 +169,9 @@ class Base(_Section):
     seeds: Annotated[tuple[Whole, ...], Field(min_length=1), AfterValidator(_distinct)] = Field(
         (1, 2), description="one base model each"
     )
-    epochs: Count = Field(12, description="passes over the training images")
-    batch_size: Count = Field(100, description="images a step")
-    learning_rate: Positive = Field(1.0, description="the highest; it rises to it, then falls to 0")
+    epochs: Count = Field(6, description="passes over the training images")
+    batch_size: Count = Field(50, description="images a step")
+    learning_rate: Positive = Field(0.7, description="the highest; it rises to it, then falls to 0")
     momentum: Annotated[Number, Field(ge=0, lt=1)] = Field(0.9, description="Nesterov momentum")
     weight_decay: NotNegative = Field(3e-6, description="decay of weights, times the learning rate")
     warmup: Share = Field(0.2, description="share of all steps in which the learning rate rises")
@@ -183,7 +183,7 @@ class Regularize(_Section):
     """The push along the ridge: training on L(w) + λ‖w‖₁."""
 
     lambdas: Annotated[tuple[NotNegative, ...], Field(min_length=1), AfterValidator(_distinct)] = (
-        Field((1e-4,), description="the λ of the L1 penalty, one walk each")
+        Field((2e-4,), description="the λ of the L1 penalty, one walk each")
     )
     epochs: Annotated[tuple[Count, ...], Field(min_length=1), AfterValidator(_distinct)] = Field(
         (1, 2, 4), description="after how many epochs a walk's models are taken"
@@ -192,7 +192,7 @@ class Regularize(_Section):
     penalty: Literal["subgradient", "proximal"] = Field(
         "subgradient", description="proximal is a soft threshold each step, which makes exact zeros"
     )
-    learning_rate: Positive = Field(0.005, description="constant, so that no epoch looks ahead")
+    learning_rate: Positive = Field(0.01, description="constant, so that no epoch looks ahead")
     momentum: Annotated[Number, Field(ge=0, lt=1)] = Field(0.9, description="of sgd only")
     batch_size: Count = Field(100, description="images a step")
     augment: Augment = Field(Augment(flip=True), description="random changes to training images")
@@ -203,7 +203,7 @@ class Prune(_Section):
 
     thresholds: Annotated[
         tuple[NotNegative, ...], Field(min_length=1), AfterValidator(_distinct)
-    ] = Field((0.02, 0.05, 0.1, 0.2), description="weights of a smaller magnitude go")
+    ] = Field((0.05, 0.2, 0.5, 1.0), description="weights of a smaller magnitude go")
     scale: Literal["absolute", "layer_rms"] = Field(
         "absolute", description="unit of the thresholds: 1, or the layer's root mean square weight"
     )

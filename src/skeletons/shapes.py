@@ -46,7 +46,7 @@ def draw(count: int, *seed: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.
 
 def _draw(labels: npt.NDArray[np.int64], random: np.random.Generator) -> npt.NDArray[np.uint8]:
     count = len(labels)
-    radius = random.uniform(7.5, 13, (count, 1, 1)).astype(np.float32)
+    radius = random.uniform(9, 13, (count, 1, 1)).astype(np.float32)
     u, v = _own_coordinates(radius, random)
     inside = np.empty_like(u)
     for label in range(len(CLASSES)):
@@ -56,7 +56,7 @@ def _draw(labels: npt.NDArray[np.int64], random: np.random.Generator) -> npt.NDA
     cover = np.clip(inside * radius + 0.5, 0, 1)[:, None]
     background, foreground = _colours(count, random)
     noise = random.normal(size=(count, 3, SIDE, SIDE)).astype(np.float32)
-    noise *= random.uniform(0, 20, (count, 1, 1, 1)).astype(np.float32)
+    noise *= random.uniform(0, 12, (count, 1, 1, 1)).astype(np.float32)
     pixels = background + cover * (foreground - background) + noise
     return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
 

@@ -24,7 +24,7 @@ from skeletons.augmentation import augment
 from skeletons.errors import ArtifactError, TrainingError
 from skeletons.magnitudes import share_below
 
-MEASURED_IMAGES = 10_000  # of the training set at most, for the per-epoch loss
+MEASURED_IMAGES = 5_000  # of the training set at most, for the per-epoch loss
 Row = dict[Any, Any]
 
 
