@@ -20,7 +20,12 @@ include: "rules/compare.smk"
 include: "rules/findings.smk"
 
 
+onsuccess:
+    report_cache()
+
+
 rule all:
     default_target: True
     input:
         f"{RESULTS}/report.html",
+        artifact_files(),

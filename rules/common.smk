@@ -1,4 +1,5 @@
 # The experiment's models and files: the only place that knows paths from ids.
+import os
 import sys
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from skeletons import config as schema
 from skeletons import models
 from skeletons.errors import ConfigError
 from skeletons.fingerprint import fingerprint
-from skeletons.jobs import logged
+from skeletons.jobs import inside
+from skeletons.runcache import RunCache
 
 
 def read_config() -> schema.Config:
@@ -34,12 +36,15 @@ RESULTS = f"results/{CONFIG.experiment}"
 LOGS = f"logs/{CONFIG.experiment}"
 FIGURES = f"{RESULTS}/figures"
 MEASURES = CONFIG.figures.measures
+CACHE = config["cache"] = (
+    CONFIG.cache
+)  # jobs of their own process read it from `config`
 
 DATASETS = {
     schema.dataset_id(spec): spec.model_dump() for spec in (CONFIG.dataset, *CONFIG.ood)
 }
 ID = schema.dataset_id(CONFIG.dataset)
-OOD = [schema.dataset_id(spec) for spec in CONFIG.ood]
+OOD = sorted(schema.dataset_id(spec) for spec in CONFIG.ood)
 
 GRID = (
     CONFIG.base.seeds,
@@ -62,6 +67,19 @@ wildcard_constraints:
     model=r"seed=[^/]+?",
     a=r"seed=[^/]+?",
     b=r"seed=[^/]+?",
+
+
+def report_cache() -> None:
+    """Say how much the run cache holds, and how it is pruned."""
+    if CACHE is None:
+        return
+    entries = RunCache(CACHE).entries()
+    size = sum(entry.size for entry in entries)
+    print(
+        f"The run cache {CACHE} holds {len(entries)} results in {size / 1e6:,.0f} MB; "
+        "`skeletons cache --limit 1GB` removes the oldest.",
+        file=sys.stderr,
+    )
 
 
 def model_file(model: models.Model | str, name: str) -> str:
@@ -117,8 +135,46 @@ def dataset_sources(wildcards) -> list[str]:
     return sorted(str(p) for p in (root, *root.glob("*/"), *root.glob("*/*/")))
 
 
+def download_folder(dataset: str) -> str | None:
+    """Where torchvision keeps a data set; None for one that is not downloaded."""
+    downloaded = DATASETS[dataset]["kind"] in schema.DOWNLOADED
+    return CONFIG.data_root if downloaded else None
+
+
 def pair_files(wildcards) -> list[str]:
     return [f"{RESULTS}/similarity/{wildcards.ood}/{a}--{b}.parquet" for a, b in PAIRS]
+
+
+def artifact_files() -> list[str]:
+    """Every artifact of every model: one that was deleted is made again, even if the report is."""
+    return [
+        *(file for model in MODELS for file in model_files(model)),
+        *(f"{RESULTS}/predictions/{ID}/{model}.parquet" for model in MODELS),
+        *expand(
+            f"{RESULTS}/predictions/{{ood}}/{{model}}.parquet", ood=OOD, model=COMPARED
+        ),
+        *score_files(),
+        *(
+            f"{RESULTS}/similarity/{ood}/{a}--{b}.parquet"
+            for ood in OOD
+            for a, b in PAIRS
+        ),
+    ]
+
+
+def model_files(model: models.Model) -> list[str]:
+    """What a model's folder holds."""
+    names = {
+        models.BASE: ["weights.safetensors", "history.parquet", "model.json"],
+        models.REGULARIZED: [
+            "weights.safetensors",
+            "history.parquet",
+            "model.json",
+            "optimizer.safetensors",
+        ],
+        models.PRUNED: ["weights.safetensors", "sparsity.json"],
+    }
+    return [model_file(model, name) for name in names[model.state]]
 
 
 def score_files() -> list[str]:
@@ -133,6 +189,12 @@ def history_files() -> list[str]:
         for model in MODELS
         if model.state == models.REGULARIZED and model.epochs == last
     ]
+
+
+def report_texts() -> list[str]:
+    """The captions, by paths that are the same wherever the workflow lies."""
+    found = Path(workflow.basedir, "report").glob("*.rst")
+    return sorted(os.path.relpath(path) for path in found)
 
 
 def drawn(name: str, category: str) -> list:

@@ -12,8 +12,8 @@ rule compare:
     params:
         code=fingerprint("similarity"),
     run:
-        with logged(log) as stage:
-            stage("similarity.compare_stage", *input, *output, *wildcards)
+        with inside(rule, input, output, params, wildcards, log) as job:
+            job.run("similarity.compare_stage", *input, *output, *wildcards)
 
 
 rule similarity:
@@ -31,8 +31,8 @@ rule similarity:
     params:
         code=fingerprint("similarity"),
     run:
-        with logged(log) as stage:
-            stage("similarity.collect_stage", *output, *input)
+        with inside(rule, input, output, params, wildcards, log) as job:
+            job.run("similarity.collect_stage", *output, *input)
 
 
 localrules:

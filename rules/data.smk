@@ -15,7 +15,7 @@ rule dataset:
         "../envs/skeletons.yaml"
     params:
         spec=lambda wildcards: DATASETS[wildcards.dataset],
-        data_root=CONFIG.data_root,
+        data_root=lambda wildcards: download_folder(wildcards.dataset),
         code=fingerprint("datasets"),
     script:
         "../scripts/dataset.py"

@@ -77,8 +77,8 @@ rule record:
         config=CONFIG.model_dump(mode="json"),
         code=fingerprint("record"),
     run:
-        with logged(log) as stage:
-            stage("record.record_stage", *output, params.config)
+        with inside(rule, input, output, params, wildcards, log) as job:
+            job.run("record.record_stage", *output, params.config)
 
 
 # `snakemake --report` as a file target: made anew when, and only when, what it shows has changed.
@@ -91,7 +91,7 @@ rule report:
             *expand(f"{RESULTS}/similarity/{{ood}}.parquet", ood=OOD),
             rules.figures.output,
         ],
-        texts=sorted(str(p) for p in Path(workflow.basedir, "report").glob("*.rst")),
+        texts=report_texts(),
     output:
         html=f"{RESULTS}/report.html",
     log:

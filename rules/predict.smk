@@ -15,8 +15,8 @@ rule predict:
         device=CONFIG.compute.device,
         code=fingerprint("inference"),
     run:
-        with logged(log) as stage:
-            stage(
+        with inside(rule, input, output, params, wildcards, log, CACHE) as job:
+            job.run_once(
                 "inference.predict_stage",
                 *input,
                 *output,
@@ -38,8 +38,8 @@ rule score:
         target=CONFIG.base.target.model_dump(),
         code=fingerprint("scores"),
     run:
-        with logged(log) as stage:
-            stage(
+        with inside(rule, input, output, params, wildcards, log) as job:
+            job.run(
                 "scores.score_stage",
                 *output,
                 wildcards.model,

@@ -14,8 +14,8 @@ rule prune:
         scale=CONFIG.prune.scale,
         code=fingerprint("pruning"),
     run:
-        with logged(log) as stage:
-            stage(
+        with inside(rule, input, output, params, wildcards, log) as job:
+            job.run(
                 "pruning.prune_stage",
                 *input,
                 *output,

@@ -4,10 +4,9 @@ from pathlib import Path
 
 from skeletons.jobs import process
 
-with process(snakemake.log):
-    from skeletons import figures
-
-    figures.figures_stage(
+with process(snakemake) as job:
+    job.run(
+        "figures.figures_stage",
         snakemake.input.scores,
         dict(zip(snakemake.params.ood, snakemake.input.similarity, strict=True)),
         snakemake.input.histories,

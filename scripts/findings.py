@@ -2,10 +2,9 @@
 
 from skeletons.jobs import process
 
-with process(snakemake.log):
-    from skeletons import findings
-
-    findings.findings_stage(
+with process(snakemake) as job:
+    job.run(
+        "findings.findings_stage",
         snakemake.output.json,
         snakemake.output.text,
         snakemake.output.scores,

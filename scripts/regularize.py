@@ -4,10 +4,9 @@ from skeletons.jobs import process
 
 PARENT = "parent_"
 
-with process(snakemake.log):
-    from skeletons import training
-
-    training.regularize_stage(
+with process(snakemake) as job:
+    job.run_once(
+        "training.regularize_stage",
         snakemake.input.dataset,
         snakemake.input.base,
         {

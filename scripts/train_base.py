@@ -2,10 +2,9 @@
 
 from skeletons.jobs import process
 
-with process(snakemake.log):
-    from skeletons import training
-
-    training.train_base_stage(
+with process(snakemake) as job:
+    job.run_once(
+        "training.train_base_stage",
         snakemake.input.dataset,
         snakemake.input.info,
         snakemake.output.weights,

@@ -32,14 +32,22 @@ TINY: dict[str, Any] = {
 class Workflow:
     """A folder with the workflow in it and a configuration to run it with."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, library: bool = False) -> None:
+        """Copy the workflow; with `library`, the package as well, for tests that change it."""
         self.folder = folder
-        for part in PARTS:
+        for part in (*PARTS, *(["src"] if library else [])):
             source = ROOT / part
             if source.is_dir():
                 shutil.copytree(source, folder / part)
             else:
                 shutil.copy(source, folder / part)
+
+    def copy(self, folder: Path) -> Workflow:
+        """The same in another folder, with its results, their times, and Snakemake's records."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+        made = object.__new__(Workflow)
+        made.folder = folder
+        return made
 
     def run(self, config: dict[str, Any], *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run Snakemake on two cores; stdout and stderr come back as one."""
@@ -49,7 +57,7 @@ class Workflow:
         return subprocess.run(
             [*command, "--configfile", "experiment.yaml", *arguments],
             cwd=self.folder,
-            env={**os.environ, "PATH": path},
+            env={**os.environ, "PATH": path, "PYTHONPATH": str(self.folder / "src")},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -59,7 +67,11 @@ class Workflow:
 
     def planned(self, config: dict[str, Any], *arguments: str) -> Counter[str]:
         """How many jobs of each rule a run would do; the rule `all` does nothing."""
-        done = self.run(config, "--dry-run", *arguments)
+        return self.jobs(config, "--dry-run", *arguments)
+
+    def jobs(self, config: dict[str, Any], *arguments: str) -> Counter[str]:
+        """How many jobs of each rule a run, which must end well, does."""
+        done = self.run(config, *arguments)
         assert done.returncode == 0, done.stdout
         if "Nothing to be done" in done.stdout:
             return Counter()

@@ -21,9 +21,9 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 
 def test_equal_content_is_equal_bytes(tmp_path: Path) -> None:
     one, two = np.ones(3), np.zeros(2)
-    artifacts.write_tensors(tmp_path / "1", {"a": one, "b": two})
-    artifacts.write_tensors(tmp_path / "2", {"b": two, "a": one})
-    assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()
+    artifacts.write_tensors(tmp_path / "1" / "t", {"a": one, "b": two})
+    artifacts.write_tensors(tmp_path / "2" / "t", {"b": two, "a": one})
+    assert (tmp_path / "1" / "t").read_bytes() == (tmp_path / "2" / "t").read_bytes()
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """Reading and writing the workflow's files: tensors, tables and JSON.
 
 Every artifact is written whole or not at all (to a temporary file beside its place, then
-renamed), holds no timestamp or path, and so the same content always gives the same bytes.
-Every read checks what it finds; an error names the file and says how to remake it.
+renamed), holds no timestamp or absolute path, and so the same content always gives the same bytes.
+Every read checks what it finds, its seal first; an error names the file and how to remake it.
 """
 
 from __future__ import annotations
@@ -23,9 +23,20 @@ import pyarrow.parquet as pq
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as tensors_to_bytes
 
+from skeletons import seals
 from skeletons.errors import ArtifactError
+from skeletons.seals import unfit
 
 Array = npt.NDArray[Any]
+
+
+def _read_umask() -> int:
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask
+
+
+UMASK = _read_umask()  # once: setting it, the only way to read it, would disturb other threads
 
 
 @contextlib.contextmanager
@@ -44,19 +55,13 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary = Path(name)
         yield temporary
         # mkstemp makes private files; results are meant to be shared like any other file.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
+        temporary.chmod(0o666 & ~UMASK)
         temporary.replace(target)
     except OSError as error:
         raise ArtifactError(f"Cannot write {target}: {error.strerror or error}.") from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
-
-
-def _broken(path: str | os.PathLike[str], what: str) -> ArtifactError:
-    return ArtifactError(f"{path} {what}; delete it and run snakemake again, which makes it anew.")
 
 
 def _require_file(path: str | os.PathLike[str]) -> None:
@@ -67,8 +72,13 @@ def _require_file(path: str | os.PathLike[str]) -> None:
 def write_tensors(path: str | os.PathLike[str], tensors: Mapping[str, Array]) -> None:
     """Write named arrays as safetensors; names are sorted, so equal content is equal bytes."""
     ordered = {name: np.asarray(tensors[name], order="C") for name in sorted(tensors)}
+    seal = seals.make(path, {name: _tensor_part(tensor) for name, tensor in ordered.items()})
     with atomic(path) as temporary:
-        temporary.write_bytes(tensors_to_bytes(ordered))
+        temporary.write_bytes(tensors_to_bytes(ordered, metadata={seals.KEY: seals.dump(seal)}))
+
+
+def _tensor_part(tensor: Array) -> seals.Part:
+    return f"{tensor.dtype.str}{tensor.shape}".encode(), tensor.reshape(-1).view(np.uint8).data
 
 
 def read_tensors(
@@ -86,24 +96,36 @@ def read_tensors(
             wanted = list(file.keys()) if names is None else list(names)
             absent = sorted(set(wanted) - set(file.keys()))
             if absent:
-                raise _broken(path, f"holds no tensor named {absent[0]!r}")
+                raise unfit(path, f"holds no tensor named {absent[0]!r}")
             tensors = {name: file.get_tensor(name) for name in wanted}
+            seal = (file.metadata() or {}).get(seals.KEY)
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-        raise _broken(path, f"is not a whole safetensors file ({error})") from error
+        raise unfit(path, f"is not a whole safetensors file ({_brief(error)})") from error
+    seals.check(path, seal, {name: _tensor_part(tensor) for name, tensor in tensors.items()})
     for name, tensor in tensors.items():
         if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
-            raise _broken(path, f"holds a value that is not finite in tensor {name!r}")
+            raise unfit(path, f"holds a value that is not finite in tensor {name!r}")
     return tensors
 
 
 def write_table(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
     """Write a table as parquet, without pandas' own index."""
+    arrow = pa.Table.from_pandas(table, preserve_index=False)
+    seal = seals.make(path, {name: _column_part(arrow[name]) for name in arrow.column_names})
     with atomic(path) as temporary:
         pq.write_table(
-            pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata(None),
+            arrow.replace_schema_metadata({seals.KEY: seals.dump(seal)}),
             temporary,
             compression="zstd",
         )
+
+
+def _column_part(column: pa.ChunkedArray) -> seals.Part:
+    plain = pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
+    if plain and not column.null_count:
+        values = column.to_numpy()
+        return str(values.dtype).encode(), values.tobytes()
+    return (json.dumps(column.to_pylist()).encode(),)
 
 
 def read_table(path: str | os.PathLike[str], columns: Iterable[str] = ()) -> pd.DataFrame:
@@ -116,20 +138,33 @@ def read_table(path: str | os.PathLike[str], columns: Iterable[str] = ()) -> pd.
     try:
         # ParquetFile opens one file; read_table would infer partitions from `seed=1` folders.
         # One thread: these files are small, and other jobs want the cores.
-        table = pq.ParquetFile(path).read(use_threads=False).to_pandas()
+        arrow = pq.ParquetFile(path).read(use_threads=False)
+        parts = {name: _column_part(arrow[name]) for name in arrow.column_names}
+        table = arrow.to_pandas()
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
-        raise _broken(path, f"is not a whole parquet file ({error})") from error
+        raise unfit(path, f"is not a whole parquet file ({_brief(error)})") from error
+    seals.check(path, (arrow.schema.metadata or {}).get(seals.KEY.encode()), parts)
     absent = sorted(set(columns) - set(table.columns))
     if absent:
-        raise _broken(path, f"has no column {absent[0]!r}")
+        raise unfit(path, f"has no column {absent[0]!r}")
     if table.empty:
-        raise _broken(path, "has no rows")
+        raise unfit(path, "has no rows")
     return table
 
 
-def write_json(path: str | os.PathLike[str], value: Any) -> None:
-    """Write a value as JSON: sorted keys, no NaN (None stands for what has no value)."""
-    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+def _brief(error: Exception) -> str:
+    """The first line of a library's error, which may go on for many."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:120]
+
+
+def _json_part(value: Mapping[str, Any]) -> seals.Part:
+    return (json.dumps(value, sort_keys=True, allow_nan=False).encode(),)
+
+
+def write_json(path: str | os.PathLike[str], value: Mapping[str, Any]) -> None:
+    """Write an object as JSON: sorted keys, no NaN (None stands for what has no value)."""
+    sealed = {**value, seals.KEY: seals.make(path, {"": _json_part(value)})}
+    text = json.dumps(sealed, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
     write_text(path, text + "\n")
 
 
@@ -142,13 +177,16 @@ def read_json(path: str | os.PathLike[str], keys: Iterable[str] = ()) -> dict[st
     _require_file(path)
     try:
         value = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise _broken(path, f"is not whole JSON ({error})") from error
-    if not isinstance(value, dict):
-        raise _broken(path, "is not a JSON object")
+        if not isinstance(value, dict):
+            raise unfit(path, "is not a JSON object")
+        seal = value.pop(seals.KEY, None)
+        part = _json_part(value)
+    except (OSError, ValueError, RecursionError) as error:
+        raise unfit(path, f"is not whole JSON ({_brief(error)})") from error
+    seals.check(path, seal, {"": part})
     absent = sorted(set(keys) - set(value))
     if absent:
-        raise _broken(path, f"has no key {absent[0]!r}")
+        raise unfit(path, f"has no key {absent[0]!r}")
     return value
 
 
@@ -156,3 +194,21 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write text as UTF-8."""
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def read_seal(path: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """What an artifact says of itself, unchecked: its format, place, digests, and recipe as `made`.
+
+    None if it says nothing, or is too broken to.
+    """
+    try:
+        if Path(path).suffix == ".safetensors":
+            with safe_open(path, framework="np") as file:
+                found = json.loads((file.metadata() or {})[seals.KEY])
+        elif Path(path).suffix == ".parquet":
+            found = json.loads(pq.read_schema(path).metadata[seals.KEY.encode()])
+        else:
+            found = json.loads(Path(path).read_text(encoding="utf-8"))[seals.KEY]
+    except (SafetensorError, pa.ArrowException, OSError, ValueError, KeyError, TypeError):
+        return None
+    return found if isinstance(found, dict) else None

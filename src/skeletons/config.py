@@ -52,12 +52,21 @@ def _distinct(values: tuple[Hashable, ...]) -> tuple[Hashable, ...]:
     return values
 
 
+def _distinct_numbers(values: tuple[float, ...]) -> tuple[float, ...]:
+    """In ascending order, so that the order in which they are listed changes nothing."""
+    _distinct(values)
+    return tuple(sorted(values))
+
+
 Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
 NotNegative = Annotated[Number, Field(ge=0)]
 Positive = Annotated[Number, Field(gt=0)]
 Share = Annotated[Number, Field(ge=0, le=1)]
 Count = Annotated[StrictInt, Field(ge=1)]
 Whole = Annotated[StrictInt, Field(ge=0)]
+Numbers = Annotated[tuple[NotNegative, ...], Field(min_length=1), AfterValidator(_distinct_numbers)]
+Counts = Annotated[tuple[Count, ...], Field(min_length=1), AfterValidator(_distinct_numbers)]
+Wholes = Annotated[tuple[Whole, ...], Field(min_length=1), AfterValidator(_distinct_numbers)]
 
 
 class _Section(BaseModel):
@@ -166,9 +175,7 @@ class Target(_Section):
 class Base(_Section):
     """Training of the base models, by SGD with momentum."""
 
-    seeds: Annotated[tuple[Whole, ...], Field(min_length=1), AfterValidator(_distinct)] = Field(
-        (1, 2), description="one base model each"
-    )
+    seeds: Wholes = Field((1, 2), description="one base model each")
     epochs: Count = Field(6, description="passes over the training images")
     batch_size: Count = Field(50, description="images a step")
     learning_rate: Positive = Field(0.7, description="the highest; it rises to it, then falls to 0")
@@ -182,12 +189,8 @@ class Base(_Section):
 class Regularize(_Section):
     """The push along the ridge: training on L(w) + λ‖w‖₁."""
 
-    lambdas: Annotated[tuple[NotNegative, ...], Field(min_length=1), AfterValidator(_distinct)] = (
-        Field((2e-4,), description="the λ of the L1 penalty, one walk each")
-    )
-    epochs: Annotated[tuple[Count, ...], Field(min_length=1), AfterValidator(_distinct)] = Field(
-        (1, 2, 4), description="after how many epochs a walk's models are taken"
-    )
+    lambdas: Numbers = Field((2e-4,), description="the λ of the L1 penalty, one walk each")
+    epochs: Counts = Field((1, 2, 4), description="after how many epochs a walk's models are taken")
     optimizer: Literal["sgd", "adam"] = Field("adam", description="its rate is constant")
     penalty: Literal["subgradient", "proximal"] = Field(
         "subgradient", description="proximal is a soft threshold each step, which makes exact zeros"
@@ -201,9 +204,9 @@ class Regularize(_Section):
 class Prune(_Section):
     """Permanent removal of small weights."""
 
-    thresholds: Annotated[
-        tuple[NotNegative, ...], Field(min_length=1), AfterValidator(_distinct)
-    ] = Field((0.05, 0.2, 0.5, 1.0), description="weights of a smaller magnitude go")
+    thresholds: Numbers = Field(
+        (0.05, 0.2, 0.5, 1.0), description="weights of a smaller magnitude go"
+    )
     scale: Literal["absolute", "layer_rms"] = Field(
         "absolute", description="unit of the thresholds: 1, or the layer's root mean square weight"
     )
@@ -256,6 +259,10 @@ class Config(_Section):
     data_root: StrictStr = Field(
         "data", description="where torchvision keeps or downloads data sets"
     )
+    cache: StrictStr | None = Field(
+        "results/.cache",
+        description="folder of the run cache, which experiments share; null for none",
+    )
     network: Network = Field(Network(), description="what is trained")
     base: Base = Field(Base(), description="training of the base models")
     regularize: Regularize = Field(Regularize(), description="the push along the ridge")
@@ -267,6 +274,7 @@ class Config(_Section):
 
 DatasetSpec = Shapes | Digits | Noise | Cifar10 | Mnist | FashionMnist | Svhn | ImageFolder
 TRAINABLE = ("shapes", "cifar10", "mnist", "fashionmnist", "svhn", "imagefolder")
+DOWNLOADED = ("cifar10", "mnist", "fashionmnist", "svhn")
 KINDS: dict[str, type[BaseModel]] = {
     "shapes": Shapes,
     "digits": Digits,

@@ -342,6 +342,11 @@ def write(dataset: Dataset, path: str | Path, info: str | Path) -> None:
     artifacts.write_tensors(path, {name: getattr(dataset, name) for name in names})
 
 
+def dataset_stage(spec: Mapping[str, Any], data_root: str | None, path: str, info: str) -> None:
+    """Make a data set's file; `data_root` is None if the data set is not downloaded."""
+    write(build(spec, Path(data_root or ".")), path, info)
+
+
 def read_info(path: str | Path) -> dict[str, Any]:
     """What is known of a data set: classes, train, test, mean and std."""
     return artifacts.read_json(path, ["classes", "mean", "std"])

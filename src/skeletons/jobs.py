@@ -1,34 +1,117 @@
-"""How a stage runs as a job: where its words go, and how it fails."""
+"""How a stage runs as a job: what it is made from, where its words go, and how it fails."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib
+import os
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from skeletons import provenance
 from skeletons.errors import SkeletonsError
+from skeletons.provenance import Recipe
+from skeletons.runcache import RunCache
 
 
-def _run(stage: str, *arguments: Any) -> None:
-    module, function = stage.split(".")
-    getattr(importlib.import_module(f"skeletons.{module}"), function)(*arguments)
+@dataclass(frozen=True)
+class Job:
+    """One job of the workflow: its recipe, its output files, and the run cache if there is one."""
+
+    recipe: Recipe
+    outputs: tuple[str, ...]
+    cache: RunCache | None
+    say: Callable[[str], None] = print
+
+    def run(self, stage: str, *arguments: Any, **options: Any) -> None:
+        """Run `module.function` of this package; all it writes says what it was made from.
+
+        The module is imported only now: reading the rules must not cost the import of torch.
+        """
+        module, function = stage.split(".")
+        implementation = getattr(importlib.import_module(f"skeletons.{module}"), function)
+        with provenance.making(self.recipe):
+            implementation(*arguments, **options)
+
+    def run_once(self, stage: str, *arguments: Any, **options: Any) -> None:
+        """The same for a costly stage: if it ever ran on the same recipe, take what it made."""
+        if self.cache is None:
+            self.run(stage, *arguments, **options)
+            return
+        outputs = {provenance.place(path): path for path in self.outputs}
+        key = self.recipe.key()
+        if self.cache.fetch(key, outputs):
+            self.say(f"Taken from the run cache, {self.cache.folder}: {key[:16]}.")
+            return
+        self.run(stage, *arguments, **options)
+        try:
+            self.cache.keep(key, outputs)
+        except OSError as error:
+            # The result is there; that it will be computed again some day is no reason to fail.
+            self.say(f"The run cache could not keep this: {error.strerror or error}.")
+
+
+def describe(
+    rule: str,
+    inputs: Any,
+    outputs: Any,
+    params: Any,
+    wildcards: Any,
+    threads: int = 1,
+    cache: str | os.PathLike[str] | None = None,
+    say: Callable[[str], None] = print,
+) -> Job:
+    """The job that Snakemake describes in the variables of the same names.
+
+    Args:
+        rule: its name, the stage.
+        inputs: its input files; they must be there.
+        outputs: its output files.
+        params: the slice of the configuration it uses, and `code`, the fingerprint of its code.
+        wildcards: which model, pair or data set it is for.
+        threads: how many it computes with.
+        cache: folder of the run cache; None for no cache.
+        say: where the job's words go.
+    """
+    settings = {**dict(params.items()), **dict(wildcards.items())}
+    code = settings.pop("code")
+    recipe = Recipe(
+        stage=rule,
+        settings=_plain(settings),
+        code=code,
+        inputs=provenance.digests(inputs),
+        threads=threads,
+        versions=provenance.versions(),
+    )
+    return Job(recipe, tuple(map(str, outputs)), None if cache is None else RunCache(cache), say)
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON knows it."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value if isinstance(value, bool | int | float | None) else str(value)
 
 
 @contextlib.contextmanager
-def logged(log: Iterable[str]) -> Iterator[Callable[..., None]]:
-    """Run a stage inside Snakemake's own process; what goes wrong is written to its log.
-
-    Yields a function that takes `module.function` of this package and its arguments, and imports
-    the module only then: reading the rules must not cost the import of torch.
-    """
+def inside(
+    rule: str, inputs: Any, outputs: Any, params: Any, wildcards: Any, log: Any, cache: Any = None
+) -> Iterator[Job]:
+    """A job that runs inside Snakemake's own process; it has a log only if it says something."""
     path = Path(next(iter(log)))
     path.unlink(missing_ok=True)
+
+    def say(text: str) -> None:
+        path.write_text(f"{text}\n", encoding="utf-8")
+
     try:
-        yield _run
+        yield describe(rule, inputs, outputs, params, wildcards, cache=cache, say=say)
     except SkeletonsError as error:
         path.write_text(f"{error}\n", encoding="utf-8")
         raise
@@ -38,20 +121,35 @@ def logged(log: Iterable[str]) -> Iterator[Callable[..., None]]:
 
 
 @contextlib.contextmanager
-def process(log: Iterable[str]) -> Iterator[None]:
-    """Run a stage in a process of its own: all it prints goes to its log.
+def process(snakemake: Any) -> Iterator[Job]:
+    """A job in a process of its own, as Snakemake's `script` hands it over.
 
-    An error that a user can put right is one sentence there and on the terminal, and exit code 1.
+    All that it prints goes to its log. An error that a user can put right is one sentence there
+    and on the terminal, and exit code 1.
     """
     terminal = sys.stderr
     with (
-        Path(next(iter(log))).open("w", encoding="utf-8") as file,
+        Path(next(iter(snakemake.log))).open("w", encoding="utf-8") as file,
         contextlib.redirect_stdout(file),
         contextlib.redirect_stderr(file),
     ):
         try:
-            yield
+            yield describe(
+                snakemake.rule,
+                snakemake.input,
+                snakemake.output,
+                snakemake.params,
+                snakemake.wildcards,
+                snakemake.threads,
+                snakemake.config.get("cache"),
+            )
         except SkeletonsError as error:
             print(error, file=file)
             print(error, file=terminal)
             sys.exit(1)
+        except KeyboardInterrupt:
+            print("Interrupted; what was not finished is not kept.", file=file)
+            sys.exit(130)
+        except Exception:
+            traceback.print_exc(file=file)
+            raise

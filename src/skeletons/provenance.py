@@ -1,0 +1,127 @@
+"""What an artifact was made from: written into every artifact, and what the run cache goes by.
+
+A recipe names everything that shapes a job's result: the stage, its slice of the configuration,
+the fingerprint of its code, its inputs by content, and the versions of the packages that compute.
+It holds no time and no place outside of the experiment, so equal work has an equal recipe in
+every folder and every experiment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import functools
+import hashlib
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from skeletons.errors import ArtifactError
+
+PACKAGES = ("numpy", "pandas", "pillow", "pyarrow", "safetensors", "scikit-learn", "torch")
+
+_made: contextvars.ContextVar[Mapping[str, Any] | None] = contextvars.ContextVar(
+    "made", default=None
+)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that shapes the result of a job.
+
+    Attributes:
+        stage: the rule's name.
+        settings: the slice of the configuration that the stage uses, and which model it is for.
+        code: fingerprint of the code that the stage runs.
+        inputs: SHA-256 of each input file, by its place in the experiment.
+        threads: of the job; sums of floating-point numbers depend on it.
+        versions: of the packages that compute.
+    """
+
+    stage: str
+    settings: Mapping[str, Any]
+    code: str
+    inputs: Mapping[str, str]
+    threads: int
+    versions: Mapping[str, str]
+
+    def key(self) -> str:
+        """A digest that is equal for equal recipes."""
+        text = json.dumps(asdict(self), sort_keys=True, allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def digests(paths: Iterable[str | os.PathLike[str]]) -> dict[str, str]:
+    """SHA-256 of files, by their place in the experiment; folders are left out.
+
+    Raises:
+        ArtifactError: a file cannot be read.
+    """
+    return {place(path): file_digest(path) for path in paths if not Path(path).is_dir()}
+
+
+def place(path: str | os.PathLike[str]) -> str:
+    """An artifact's path within its experiment: the same in all folders and experiments.
+
+    `results/demo/models/seed=1/weights.safetensors` is `models/seed=1/weights.safetensors`; of a
+    path outside of `results`, it is the file's name.
+    """
+    parts = Path(path).parts
+    if "results" not in parts:
+        return parts[-1]
+    last = len(parts) - 1 - parts[::-1].index("results")
+    return "/".join(parts[last + 2 :]) or parts[-1]
+
+
+def file_digest(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file; asked again, the file is read again only if it has changed."""
+    try:
+        status = Path(path).stat()
+        return _file_digest(str(path), status.st_mtime_ns, status.st_size, status.st_ino)
+    except OSError as error:
+        raise ArtifactError(f"Cannot read {path}: {error.strerror or error}.") from error
+
+
+@functools.lru_cache(maxsize=4096)
+def _file_digest(path: str, *_version: int) -> str:
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """The versions of the packages that shape a result."""
+    return {name: metadata.version(name) for name in PACKAGES}
+
+
+@contextlib.contextmanager
+def making(recipe: Recipe) -> Iterator[None]:
+    """All artifacts written in this block, in this thread, are made by `recipe`."""
+    token = _made.set(asdict(recipe))
+    try:
+        yield
+    finally:
+        _made.reset(token)
+
+
+def made() -> dict[str, Any] | None:
+    """The recipe of the job that runs here, and the device it runs on; None outside of a job."""
+    recipe = _made.get()
+    return None if recipe is None else {**recipe, "device": _device(recipe["settings"])}
+
+
+def _device(settings: Mapping[str, Any]) -> dict[str, str]:
+    """The kind of processor that computes, as far as this process has one to tell."""
+    torch = sys.modules.get("torch")
+    if "device" not in settings or torch is None:
+        return {"type": "cpu", "name": platform.machine()}
+    if settings["device"] != "cpu" and torch.cuda.is_available():
+        return {"type": "cuda", "name": torch.cuda.get_device_name()}
+    capability = torch.backends.cpu.get_cpu_capability()
+    return {"type": "cpu", "name": f"{platform.machine()} {capability}"}

@@ -1,0 +1,378 @@
+"""Every row of the table in docs/caching.md: what a change reruns, and that nothing else reruns.
+
+The real workflow runs on a tiny configuration; the jobs it does are held against those it must.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ROOT, Workflow
+
+Change = Callable[[dict[str, Any]], None]
+Edit = Callable[[Path], None]
+
+# Two of everything, so that each can be taken away, where no change trains much …
+GRID: dict[str, Any] = {
+    "experiment": "grid",
+    "dataset": {"kind": "shapes", "train": 100, "test": 40},
+    "ood": [{"kind": "digits"}, {"kind": "noise", "images": 40}],
+    "network": {"name": "cnn", "width": 2},
+    "base": {"seeds": [1, 2], "epochs": 1, "batch_size": 50, "learning_rate": 0.3},
+    "regularize": {"lambdas": [1e-4, 2e-4], "epochs": [1, 2], "batch_size": 50},
+    "prune": {"thresholds": [0.05, 0.1]},
+    "compare": {"ood_images": 40},
+}
+# … and one of everything, where all is trained again.
+CHAIN: dict[str, Any] = {
+    **GRID,
+    "ood": [{"kind": "digits"}],
+    "base": {**GRID["base"], "seeds": [1]},
+    "regularize": {**GRID["regularize"], "lambdas": [1e-4], "epochs": [1]},
+    "prune": {"thresholds": [0.05]},
+}
+
+SHOWN = {"findings": 1, "figures": 1, "report": 1}
+TABLES = {"similarity": 2, **SHOWN}
+AGAIN = {"record": 1, **TABLES}  # the configuration has changed, and so have the tables
+ALL_PAIRS = 2 * 18 * 17 // 2
+AFTER_PRUNING = {"predict": 3, "score": 1, "compare": 1, "similarity": 1, **SHOWN}
+CHAIN_PREDICTED = {"predict": 5, "score": 3, "compare": 1, "similarity": 1, **SHOWN}
+TRAINED = {"train_base": 1, "regularize": 1, "prune": 1, **CHAIN_PREDICTED}
+
+
+def setting(section: str, **values: Any) -> Change:
+    def change(config: dict[str, Any]) -> None:
+        config[section] = {**config.get(section, {}), **values}
+
+    return change
+
+
+def top(**values: Any) -> Change:
+    return lambda config: config.update(values)
+
+
+def more(old: int, new: int) -> int:
+    """Pairs on two OOD sets that come with models."""
+    return new * (new - 1) - old * (old - 1)
+
+
+DIGITS, NOISE = GRID["ood"]
+CONFIGURATION: dict[str, tuple[dict[str, Any], Change, dict[str, int]]] = {
+    "a seed is added": (
+        GRID,
+        setting("base", seeds=[1, 2, 3]),
+        {
+            "train_base": 1,
+            "regularize": 4,
+            "prune": 8,
+            "predict": 13 + 2 * 9,
+            "score": 13,
+            "compare": more(18, 27),
+            **AGAIN,
+        },
+    ),
+    "a seed is removed": (GRID, setting("base", seeds=[2]), AGAIN),
+    "seeds are reordered": (GRID, setting("base", seeds=[2, 1]), {}),
+    "a λ is added": (
+        GRID,
+        setting("regularize", lambdas=[1e-4, 2e-4, 3e-4]),
+        {
+            "regularize": 4,
+            "prune": 8,
+            "predict": 12 + 2 * 8,
+            "score": 12,
+            "compare": more(18, 26),
+            **AGAIN,
+        },
+    ),
+    "a λ is removed": (GRID, setting("regularize", lambdas=[1e-4]), AGAIN),
+    "λs are reordered": (GRID, setting("regularize", lambdas=[2e-4, 1e-4]), {}),
+    "an epoch count is added": (
+        GRID,
+        setting("regularize", epochs=[1, 2, 3]),
+        {
+            "regularize": 4,
+            "prune": 8,
+            "predict": 12 + 2 * 8,
+            "score": 12,
+            "compare": more(18, 26),
+            **AGAIN,
+        },
+    ),
+    "an epoch count is removed": (GRID, setting("regularize", epochs=[2]), AGAIN),
+    "epoch counts are reordered": (GRID, setting("regularize", epochs=[2, 1]), {}),
+    "a threshold is added": (
+        GRID,
+        setting("prune", thresholds=[0.05, 0.07, 0.1]),
+        {"prune": 8, "predict": 3 * 8, "score": 8, "compare": more(18, 26), **AGAIN},
+    ),
+    "a threshold is removed": (GRID, setting("prune", thresholds=[0.1]), AGAIN),
+    "thresholds are reordered": (GRID, setting("prune", thresholds=[0.1, 0.05]), {}),
+    "an OOD set is added": (
+        GRID,
+        top(ood=[DIGITS, NOISE, {"kind": "noise", "images": 40, "seed": 1}]),
+        {
+            "dataset": 1,
+            "predict": 18,
+            "compare": 153,
+            "similarity": 1,
+            "record": 1,
+            **SHOWN,
+        },
+    ),
+    "an OOD set is removed": (GRID, top(ood=[DIGITS]), {"record": 1, **SHOWN}),
+    "OOD sets are reordered": (GRID, top(ood=[NOISE, DIGITS]), {}),
+    "fewer OOD images are compared": (
+        GRID,
+        setting("compare", ood_images=30),
+        {"predict": 36, "compare": ALL_PAIRS, **AGAIN},
+    ),
+    "a number is spelt otherwise": (
+        GRID,
+        setting("regularize", lambdas=["1.0E-04", "0.0002"]),
+        {},
+    ),
+    "a setting of base training changes": (
+        CHAIN,
+        setting("base", learning_rate=0.2),
+        {**TRAINED, "record": 1},
+    ),
+    "the batch size of base training changes": (
+        CHAIN,
+        setting("base", batch_size=25),
+        {**TRAINED, "record": 1},
+    ),
+    "the network's width changes": (
+        CHAIN,
+        top(network={"name": "cnn", "width": 3}),
+        {**TRAINED, "record": 1},
+    ),
+    "a setting of regularisation changes": (
+        CHAIN,
+        setting("regularize", learning_rate=0.02),
+        {
+            "regularize": 1,
+            "prune": 1,
+            "predict": 3,
+            "score": 2,
+            "compare": 1,
+            "similarity": 1,
+            "record": 1,
+            **SHOWN,
+        },
+    ),
+    "the scale of thresholds changes": (
+        CHAIN,
+        setting("prune", scale="layer_rms"),
+        {
+            "prune": 1,
+            "predict": 2,
+            "score": 1,
+            "compare": 1,
+            "similarity": 1,
+            "record": 1,
+            **SHOWN,
+        },
+    ),
+    "the target of optimality changes": (
+        CHAIN,
+        setting("base", target={"train_loss": 0.2, "train_accuracy": 0.9}),
+        {"score": 3, "record": 1, **SHOWN},
+    ),
+    "the figures' colours change": (
+        CHAIN,
+        setting("figures", colormap="magma"),
+        {"record": 1, "figures": 1, "report": 1},
+    ),
+    "the folder of the run cache changes": (
+        CHAIN,
+        top(cache="other/cache"),
+        {"record": 1, "report": 1},
+    ),
+}
+
+
+def edit(module: str, old: str, new: str) -> Edit:
+    def apply(folder: Path) -> None:
+        path = folder / "src/skeletons" / f"{module}.py"
+        text = path.read_text()
+        assert old in text, f"{module}.py has no {old!r}"
+        path.write_text(text.replace(old, new, 1))
+
+    return apply
+
+
+CODE: dict[str, tuple[Edit, dict[str, int]]] = {
+    "a comment is added": (edit("training", "import torch\n", "import torch  # the engine\n"), {}),
+    "a docstring is changed": (edit("similarity", '"""', '"""Once more: '), {}),
+    "code is formatted otherwise": (
+        edit("pruning", "from __future__", "\n\n\nfrom __future__"),
+        {},
+    ),
+    "a line of training changes": (
+        edit("training", "MEASURED_IMAGES = 5_000", "MEASURED_IMAGES = 4_000"),
+        TRAINED,
+    ),
+    "a line of pruning changes": (
+        edit("pruning", "\ndef prune_stage(", "\nANOTHER = 1\n\n\ndef prune_stage("),
+        {"prune": 1, "predict": 2, "score": 1, "compare": 1, "similarity": 1, **SHOWN},
+    ),
+    "a line of similarity changes": (
+        edit("similarity", "\ndef compare_stage(", "\nANOTHER = 1\n\n\ndef compare_stage("),
+        {"compare": 1, "similarity": 1, **SHOWN},
+    ),
+    "a line of the figures' code changes": (
+        edit("figures", "\ndef figures_stage(", "\nANOTHER = 1\n\n\ndef figures_stage("),
+        {"figures": 1, "report": 1},
+    ),
+}
+
+
+def delete(path: str) -> Edit:
+    return lambda folder: (folder / "results/grid" / path).unlink()
+
+
+def touch(path: str) -> Edit:
+    return lambda folder: (folder / "results/grid" / path).touch()
+
+
+FILES: dict[str, tuple[Edit, dict[str, int]]] = {
+    "weights are deleted in the middle of the chain": (
+        delete("models/seed=1_l1=0.0001_ep=1/weights.safetensors"),
+        {"regularize": 1, "prune": 1, "predict": 3, "score": 2, "compare": 1, "similarity": 1}
+        | SHOWN,
+    ),
+    "a history is deleted": (
+        delete("models/seed=1/history.parquet"),
+        TRAINED,
+    ),
+    "a score is deleted": (delete("scores/seed=1.json"), {"score": 1, **SHOWN}),
+    "a pair is deleted": (
+        delete("similarity/digits/seed=1--seed=1_l1=0.0001_ep=1_t=0.05.parquet"),
+        {"compare": 1, "similarity": 1, **SHOWN},
+    ),
+    "an artifact is touched but unchanged": (touch("models/seed=1/weights.safetensors"), {}),
+}
+BY_HAND = "a result is edited by hand"  # its test is in test_reliability.py
+ROWS = [*CONFIGURATION, *CODE, *FILES, BY_HAND]
+
+
+@pytest.fixture(scope="module")
+def grid(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
+    made = Workflow(tmp_path_factory.mktemp("grid"))
+    assert made.jobs(GRID)["compare"] == ALL_PAIRS
+    return made
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
+    made = Workflow(tmp_path_factory.mktemp("chain"), library=True)
+    assert made.jobs(CHAIN)["compare"] == 1
+    return made
+
+
+def holds(workflow: Workflow, config: dict[str, Any], expected: dict[str, int]) -> None:
+    """What is planned is what must be; it runs; and then there is nothing left to do."""
+    assert workflow.planned(config) == Counter(expected)
+    if expected:
+        assert workflow.jobs(config) == Counter(expected)
+        assert workflow.planned(config) == {}
+
+
+@pytest.mark.parametrize("row", CONFIGURATION)
+def test_a_changed_configuration(row: str, grid: Workflow, chain: Workflow, tmp_path: Path) -> None:
+    start, change, expected = CONFIGURATION[row]
+    config = copy.deepcopy(start)
+    change(config)
+    workflow = (grid if start is GRID else chain).copy(tmp_path / "w")
+    if sum(expected.values()) > 100:  # the plan of a large change; the small ones run
+        assert workflow.planned(config) == Counter(expected)
+    else:
+        holds(workflow, config, expected)
+
+
+@pytest.mark.parametrize("row", CODE)
+def test_changed_code(row: str, chain: Workflow, tmp_path: Path) -> None:
+    change, expected = CODE[row]
+    workflow = chain.copy(tmp_path / "w")
+    change(workflow.folder)
+    holds(workflow, CHAIN, expected)
+
+
+@pytest.mark.parametrize("row", FILES)
+def test_files_deleted_and_touched(row: str, chain: Workflow, tmp_path: Path) -> None:
+    change, expected = FILES[row]
+    workflow = chain.copy(tmp_path / "w")
+    change(workflow.folder)
+    holds(workflow, CHAIN, expected)
+
+
+def test_the_documents_have_every_row() -> None:
+    text = (ROOT / "docs/caching.md").read_text()
+    rows = re.findall(r"^\| ([^|]+?) +\|", text.split("<!-- rows -->")[1], re.M)
+    assert rows[2:] == ROWS
+
+
+def artifacts_of(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted((folder / "results/grid").rglob("*"))
+        if path.suffix in (".parquet", ".json", ".safetensors")
+    }
+
+
+def trained(workflow: Workflow) -> set[str]:
+    """The training jobs whose logs say that they trained, not that they took what was there."""
+    logs = (workflow / "logs").glob("*/*/*.log")
+    return {
+        f"{path.parent.name}/{path.stem}"
+        for path in logs
+        if path.parent.name in ("train_base", "regularize") and "training loss" in path.read_text()
+    }
+
+
+def test_changed_and_changed_back_trains_nothing(chain: Workflow, tmp_path: Path) -> None:
+    workflow = chain.copy(tmp_path / "w")
+    first = artifacts_of(workflow.folder)
+    changed = {**CHAIN, "base": {**CHAIN["base"], "learning_rate": 0.2}}
+    assert workflow.jobs(changed)["train_base"] == 1
+    assert len(trained(workflow)) == 2
+    assert artifacts_of(workflow.folder) != first
+    assert workflow.jobs(CHAIN)["train_base"] == 1  # a job that takes what is there …
+    assert trained(workflow) == set()  # … and trains nothing
+    assert artifacts_of(workflow.folder) == first
+
+
+def test_two_experiments_share_what_they_have_in_common(chain: Workflow, tmp_path: Path) -> None:
+    workflow = chain.copy(tmp_path / "w")
+    other = {
+        **CHAIN,
+        "experiment": "other",
+        "base": {**CHAIN["base"], "seeds": [1, 2]},
+        "prune": {"thresholds": [0.1]},
+    }
+    workflow.jobs(other)
+    assert {name for name in trained(workflow) if "seed=1" in name} == {
+        "train_base/seed=1",  # by the first experiment, whose log it is
+        "regularize/seed=1_l1=0.0001_ep=1",
+    }
+    for name in ("seed=1", "seed=1_l1=0.0001_ep=1"):
+        log = next((workflow / "logs/other").rglob(f"*/{name}.log"))
+        assert "Taken from the run cache" in log.read_text()
+        weights = f"models/{name}/weights.safetensors"
+        one, two = (workflow / "results" / e / weights for e in ("grid", "other"))
+        assert one.read_bytes() == two.read_bytes()
+
+
+def test_without_a_cache_it_trains_again(chain: Workflow, tmp_path: Path) -> None:
+    workflow = chain.copy(tmp_path / "w")
+    (workflow / "results/grid/models/seed=1/weights.safetensors").unlink()
+    workflow.jobs({**CHAIN, "cache": None}, "--until", "train_base")
+    assert "train_base/seed=1" in trained(workflow)
