@@ -20,6 +20,10 @@ include: "rules/compare.smk"
 include: "rules/findings.smk"
 
 
+onstart:
+    keep_others_out()
+
+
 onsuccess:
     report_cache()
 

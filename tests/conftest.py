@@ -35,6 +35,7 @@ class Workflow:
     def __init__(self, folder: Path, *, library: bool = False) -> None:
         """Copy the workflow; with `library`, the package as well, for tests that change it."""
         self.folder = folder
+        self.library = (folder if library else ROOT) / "src"
         for part in (*PARTS, *(["src"] if library else [])):
             source = ROOT / part
             if source.is_dir():
@@ -47,6 +48,7 @@ class Workflow:
         shutil.copytree(self.folder, folder, symlinks=True)
         made = object.__new__(Workflow)
         made.folder = folder
+        made.library = folder / "src" if self.library == self.folder / "src" else self.library
         return made
 
     def run(self, config: dict[str, Any], *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -57,7 +59,7 @@ class Workflow:
         return subprocess.run(
             [*command, "--configfile", "experiment.yaml", *arguments],
             cwd=self.folder,
-            env={**os.environ, "PATH": path, "PYTHONPATH": str(self.folder / "src")},
+            env={**os.environ, "PATH": path, "PYTHONPATH": str(self.library)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

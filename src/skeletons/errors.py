@@ -23,3 +23,7 @@ class TrainingError(SkeletonsError):
 
 class DeviceError(SkeletonsError):
     """The device that the configuration asks for is not there."""
+
+
+class LockError(SkeletonsError):
+    """Another run is at work in the same place."""
