@@ -160,10 +160,9 @@ def inside(
 def process(snakemake: Any) -> Iterator[Job]:
     """A job in a process of its own, as Snakemake's `script` hands it over.
 
-    All that it prints goes to its log. An error that a user can put right is one sentence there
-    and on the terminal, and exit code 1.
+    All that it prints goes to its log. An error that a user can put right is one sentence there,
+    which the workflow's logger repeats on the terminal, and exit code 1.
     """
-    terminal = sys.stderr
     with (
         Path(next(iter(snakemake.log))).open("w", encoding="utf-8") as file,
         contextlib.redirect_stdout(file),
@@ -181,12 +180,11 @@ def process(snakemake: Any) -> Iterator[Job]:
                 snakemake.config.get("cache"),
             )
         except SkeletonsError as error:
-            print(error, file=file)
-            print(error, file=terminal)
+            print(error)
             sys.exit(1)
         except KeyboardInterrupt:
-            print("Interrupted; what was not finished is not kept.", file=file)
+            print("Interrupted; what was not finished is not kept.")
             sys.exit(130)
         except Exception:
-            traceback.print_exc(file=file)
-            raise
+            traceback.print_exc()
+            sys.exit(1)

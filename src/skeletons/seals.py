@@ -59,9 +59,10 @@ def check(path: str | os.PathLike[str], seal: object, parts: Mapping[str, Part])
             seal = json.loads(seal)
         except ValueError:
             raise unfit(path, "was changed after it was written (its seal is broken)") from None
-    if not isinstance(seal, dict) or seal.get("format") != FORMAT:
-        found = seal.get("format") if isinstance(seal, dict) else "no"
-        raise unfit(path, f"is in {found} format, but this version reads format {FORMAT}")
+    if not isinstance(seal, dict) or "format" not in seal:
+        raise unfit(path, "was not written by this workflow, or changed since (it has no seal)")
+    if seal["format"] != FORMAT:
+        raise unfit(path, f"is in format {seal['format']}, but this version reads {FORMAT}")
     if seal.get("self") != _own_digest(seal):
         raise unfit(path, "was changed after it was written (its seal is broken)")
     if seal.get("place") != place(path):
