@@ -76,7 +76,7 @@ rule record:
     log:
         f"{LOGS}/record.log",
     params:
-        config=CONFIG.model_dump(mode="json"),
+        config=schema.canonical(CONFIG),
         code=fingerprint("record"),
     run:
         with inside(

@@ -152,7 +152,7 @@ def artifacts_of(folder: Path) -> dict[str, bytes]:
 
 
 def trained(workflow: Workflow, experiment: str = "grid") -> set[str]:
-    """An experiment's training jobs whose logs say that they trained, not that they took what was there."""
+    """The training jobs that trained, by their logs, and did not take what was there."""
     logs = (workflow / "logs" / experiment).glob("*/*.log")
     return {
         f"{path.parent.name}/{path.stem}"

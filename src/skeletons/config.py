@@ -303,6 +303,13 @@ def dataset_id(spec: DatasetSpec) -> str:
     return "_".join(parts)
 
 
+def canonical(config: Config) -> dict[str, Any]:
+    """A configuration as plain values, with OOD sets by name: their order means nothing."""
+    values = config.model_dump(mode="json")
+    order = sorted(range(len(config.ood)), key=lambda k: dataset_id(config.ood[k]))
+    return {**values, "ood": [values["ood"][k] for k in order]}
+
+
 def load(raw: object) -> Config:
     """Validate a configuration as read from YAML.
 

@@ -21,8 +21,9 @@ from torch import Tensor, nn
 
 from skeletons import artifacts, datasets, inference, networks
 from skeletons.augmentation import augment
-from skeletons.errors import ArtifactError, TrainingError
+from skeletons.errors import TrainingError
 from skeletons.magnitudes import share_below
+from skeletons.seals import unfit
 
 MEASURED_IMAGES = 5_000  # of the training set at most, for the per-epoch loss
 Row = dict[Any, Any]
@@ -477,12 +478,11 @@ def load_optimizer(optimizer: torch.optim.Optimizer, path: str) -> None:
             number, quantity = name.split(".")
             tensor, parameter = torch.from_numpy(array), parameters[int(number)]
             if tensor.ndim:
+                if tensor.shape != parameter.shape or tensor.dtype != parameter.dtype:
+                    raise ValueError(quantity)
                 # In the parameter's memory format: the fused step walks both as they lie in memory.
                 tensor = torch.empty_like(parameter, requires_grad=False).copy_(tensor)
             state.setdefault(int(number), {})[quantity] = tensor
     except (ValueError, IndexError, RuntimeError):
-        raise ArtifactError(
-            f"{path} holds the optimiser's state of another network; "
-            "delete it and run snakemake again, which makes it anew."
-        ) from None
+        raise unfit(path, "holds the optimiser's state of another network") from None
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})

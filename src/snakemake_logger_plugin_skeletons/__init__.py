@@ -29,9 +29,9 @@ class LogHandler(RichLogHandler):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        old: EventHandler = self.event_handler
+        old: EventHandler = vars(self)["event_handler"]
         old.close()
-        self.event_handler = Narrator(
+        self.event_handler: EventHandler = Narrator(
             console=old.console,
             progress=old.progress,
             live_display=old.progress_display.live_display,
