@@ -11,7 +11,7 @@ from snakemake.iocontainers import Wildcards
 from snakemake.io import report as in_report
 
 from skeletons import config as schema
-from skeletons import lock, models
+from skeletons import artifacts, lock, models
 from skeletons.errors import ConfigError, SkeletonsError
 from skeletons.fingerprint import fingerprint
 from skeletons.jobs import inside, settings_of
@@ -80,7 +80,10 @@ def keep_others_out() -> None:
     makes_data = any(job.rule.name == "dataset" for job in workflow.dag.needrun_jobs())
     try:
         lock.hold(RESULTS)
+        artifacts.sweep(RESULTS)
         lock.hold("results/data", shared=not makes_data)
+        if makes_data:
+            artifacts.sweep("results/data")
     except SkeletonsError as error:
         print(error, file=sys.stderr)
         sys.exit(1)

@@ -494,7 +494,7 @@ def start(workflow: Workflow, config: dict[str, Any]) -> subprocess.Popen[str]:
     return running
 
 
-LONG = {**CHAIN, "base": {**CHAIN["base"], "epochs": 100}}
+LONG = {**CHAIN, "base": {**CHAIN["base"], "epochs": 100_000}}
 
 
 def test_ctrl_c_and_two_runs_at_once(workflow: Workflow) -> None:
