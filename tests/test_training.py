@@ -179,7 +179,7 @@ def files(folder: Path, name: str) -> dict[str, str]:
         "summary": "json",
         "optimizer": "opt.safetensors",
     }
-    return {key: str(folder / f"{name}.{ending}") for key, ending in endings.items()}
+    return {key: str(folder / name / f"{key}.{ending}") for key, ending in endings.items()}
 
 
 def train_base_files(folder: Path, dataset: Path, **changes: Any) -> None:
@@ -240,6 +240,7 @@ def test_a_checkpoint_is_the_same_bytes_whichever_way_it_was_reached(
 def test_training_twice_gives_the_same_bytes(tmp_path: Path, dataset: Path) -> None:
     for name in ("one", "two"):
         train_base_files(tmp_path / name, dataset, epochs=2)
-    for kind, path in files(tmp_path / "one", "base").items():
+    one, two = (files(tmp_path / name, "base") for name in ("one", "two"))
+    for kind, path in one.items():
         if kind != "optimizer":
-            assert Path(path).read_bytes() == (tmp_path / "two" / Path(path).name).read_bytes()
+            assert Path(path).read_bytes() == Path(two[kind]).read_bytes()
