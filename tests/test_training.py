@@ -70,7 +70,7 @@ def test_adam_trains_a_base_as_well_and_decays_its_weights() -> None:
         net = network("cnn")
         chosen = dataclasses.replace(adam, weight_decay=decay)
         rows = training.train_base(net, images(), images(seed=1), 1, chosen, "fp32")
-        norms.append(sum(float(w.norm()) for w in networks.prunable(net).values()))
+        norms.append(sum(float(w.detach().norm()) for w in networks.prunable(net).values()))
         if not decay:
             assert rows[-1]["train_accuracy"] > 0.9
     assert norms[1] < norms[0]
