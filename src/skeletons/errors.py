@@ -23,3 +23,11 @@ class TrainingError(SkeletonsError):
 
 class DeviceError(SkeletonsError):
     """The device that the configuration asks for is not there."""
+
+
+class ExposureError(SkeletonsError):
+    """A skeleton cannot be exposed: nothing is left of it."""
+
+
+class WiringError(SkeletonsError):
+    """A network does something of which it is not known where its channels go."""
