@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from skeletons import artifacts, networks, probe
-from skeletons.probe import LEARNT, LOST, STAYS, TAKES_OVER
+from skeletons.probe import LEARNT, LOST, SHARED, STAYS, TAKES_OVER
 from skeletons.training import Images, RegularizeSettings
 
 PLAIN = {"flip": False, "shift": 0, "cutout": 0}
@@ -152,7 +152,7 @@ def test_restricting_a_network_leaves_it_as_it_was() -> None:
     assert all(torch.equal(before[name], p) for name, p in made.named_parameters())
 
 
-def rows_of(accuracy: list[float], others: list[float]) -> pd.DataFrame:
+def rows_of(accuracy: list[float], others: list[float], end: float) -> pd.DataFrame:
     count = len(accuracy)
     return pd.DataFrame(
         {
@@ -160,25 +160,27 @@ def rows_of(accuracy: list[float], others: list[float]) -> pd.DataFrame:
             "test_accuracy": accuracy,
             "test_loss": [1 - a for a in accuracy],
             "others_accuracy": others,
+            "skeleton_accuracy": np.linspace(0.85, end, count),
             "skeleton_left": np.linspace(1, 0.1, count),
         }
     )
 
 
 @pytest.mark.parametrize(
-    ("accuracy", "others", "verdict", "since"),
+    ("accuracy", "others", "end", "verdict", "since"),
     [
-        ([0.9, 0.89, 0.9], [0.1, 0.5, 0.89], TAKES_OVER, 2),
-        ([0.9, 0.5, 0.9], [0.1, 0.5, 0.9], LEARNT, 2),
-        ([0.9, 0.89, 0.9], [0.1, 0.1, 0.6], STAYS, None),
-        ([0.9, 0.89, 0.8], [0.1, 0.1, 0.8], LOST, None),
-        ([0.9, 0.89, 0.885], [0.9, 0.9, 0.88], TAKES_OVER, 0),
+        ([0.9, 0.89, 0.9], [0.1, 0.5, 0.89], 0.1, TAKES_OVER, 2),
+        ([0.9, 0.5, 0.9], [0.1, 0.5, 0.9], 0.1, LEARNT, 2),
+        ([0.9, 0.89, 0.9], [0.1, 0.1, 0.6], 0.84, STAYS, None),
+        ([0.9, 0.89, 0.9], [0.1, 0.1, 0.6], 0.3, SHARED, None),
+        ([0.9, 0.89, 0.8], [0.1, 0.1, 0.8], 0.1, LOST, None),
+        ([0.9, 0.89, 0.885], [0.9, 0.9, 0.88], 0.85, TAKES_OVER, 0),
     ],
 )
 def test_the_verdict_goes_by_what_is_held(
-    accuracy: list[float], others: list[float], verdict: str, since: int | None
+    accuracy: list[float], others: list[float], end: float, verdict: str, since: int | None
 ) -> None:
-    found = probe.probe_verdict(rows_of(accuracy, others), 0.02 + 1e-9)
+    found = probe.probe_verdict(rows_of(accuracy, others, end), 0.02 + 1e-9)
     assert (found["verdict"], found["took_over_at"]) == (verdict, since)
     assert found["least_accuracy"] == min(accuracy)
     assert "10.0% of the skeleton's weight is left" in found["sentence"]
@@ -240,7 +242,7 @@ def test_the_stage_writes_the_same_bytes_each_time(tmp_path: Path) -> None:
     rows = artifacts.read_table(output["rows"])
     assert list(rows.epoch) == [0, 1]
     verdict = artifacts.read_json(output["verdict"])
-    assert verdict["verdict"] in (LEARNT, LOST, STAYS, TAKES_OVER)
+    assert verdict["verdict"] in (LEARNT, LOST, SHARED, STAYS, TAKES_OVER)
     assert not np.array_equal(
         artifacts.read_tensors(output["weights"])["body.0.weight"], tensors["body.0.weight"]
     )

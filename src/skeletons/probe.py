@@ -41,6 +41,7 @@ Masks = Mapping[str, Tensor]
 TAKES_OVER = "another takes over"
 LEARNT = "another is learnt anew"
 STAYS = "the skeleton stays"
+SHARED = "both are needed"
 LOST = "the loss cannot be held"
 TOLERANCE = 0.02  # of accuracy, as in `findings.SLACK`
 
@@ -206,13 +207,16 @@ def probe_verdict(rows: pd.DataFrame, tolerance: float = TOLERANCE) -> dict[str,
         tolerance: in accuracy, 0..1.
 
     Returns:
-        `verdict`: `LOST` if accuracy is not held at the end; `STAYS` if it is, but not with the
-        skeleton's weights set to zero; `TAKES_OVER` if it is without them too, and was held at
-        every epoch; `LEARNT` if it was lost in between. And the numbers: accuracy and loss on the
-        test set at start and end, the least accuracy and the highest loss on the way, the accuracy
-        without the skeleton at start and end; `skeleton_left`; `took_over_at`, the first epoch at
-        which the others alone hold (0: they did before the probe; None: they never do), and
-        `sentence`, which says all this.
+        `verdict`. `LOST`: accuracy is not held at the end. `TAKES_OVER`: it is, also with the
+        skeleton's weights set to zero, and was at every epoch; `LEARNT`: but was lost in between.
+        Where others alone do not hold it, `STAYS`: the skeleton alone is as good as at the start
+        (to `tolerance`); `SHARED`: it is not, so the work is done by both together, and a longer
+        or stronger probe may tell more.
+
+        And the numbers: accuracy and loss on the test set at start and end, the least accuracy and
+        the highest loss on the way; accuracy of the skeleton alone and of the others alone at
+        start and end; `skeleton_left`; `took_over_at`, the first epoch at which the others alone
+        hold (0: they did before the probe; None: they never do); and `sentence`, which says this.
     """
     first, last = rows.iloc[0], rows.iloc[-1]
     least = float(first.test_accuracy) - tolerance
@@ -226,6 +230,8 @@ def probe_verdict(rows: pd.DataFrame, tolerance: float = TOLERANCE) -> dict[str,
         "start_loss": float(first.test_loss),
         "end_loss": float(last.test_loss),
         "highest_loss": float(rows.test_loss.max()),
+        "skeleton_start_accuracy": float(first.skeleton_accuracy),
+        "skeleton_end_accuracy": float(last.skeleton_accuracy),
         "others_start_accuracy": float(first.others_accuracy),
         "others_end_accuracy": float(last.others_accuracy),
         "skeleton_left": None if pd.isna(last.skeleton_left) else float(last.skeleton_left),
@@ -239,7 +245,8 @@ def _judge(found: Mapping[str, Any], least: float) -> str:
     if found["end_accuracy"] < least:
         return LOST
     if found["others_end_accuracy"] < least:
-        return STAYS
+        worse = found["skeleton_start_accuracy"] - found["skeleton_end_accuracy"]
+        return STAYS if worse <= found["tolerance"] else SHARED
     return TAKES_OVER if found["least_accuracy"] >= least else LEARNT
 
 
@@ -249,8 +256,10 @@ def _sentence(verdict: str, found: Mapping[str, Any]) -> str:
     return (
         f"{verdict.capitalize()}: after {found['epochs']} epochs {weight} is left, and test "
         f"accuracy is {found['end_accuracy']:.2%} ({found['start_accuracy']:.2%} before, at the "
-        f"least {found['least_accuracy']:.2%}); without the skeleton it is "
-        f"{found['others_end_accuracy']:.2%} ({found['others_start_accuracy']:.2%} before)."
+        f"least {found['least_accuracy']:.2%}); of the skeleton alone it is "
+        f"{found['skeleton_end_accuracy']:.2%} ({found['skeleton_start_accuracy']:.2%} before), "
+        f"of the others alone {found['others_end_accuracy']:.2%} "
+        f"({found['others_start_accuracy']:.2%} before)."
     )
 
 
