@@ -366,3 +366,14 @@ def test_streams_are_what_layers_share() -> None:
     assert stream is wires.written("2.body.1.0") is wires.read("3.0")
     sizes: Any = [s.size for s in wiring.trace(network("resnet20").get_submodule("body")).streams]
     assert sizes.count(6) == 4 and sizes.count(12) == 4 and sizes.count(24) == 4  # noqa: PT018
+
+
+@torch.no_grad()
+def test_a_layer_s_unit_can_be_dead_on_a_stream_that_lives() -> None:
+    pruned = network("resnet9")
+    pruned.get_parameter("body.2.body.1.0.weight")[4] = 0
+    wires = wiring.trace(pruned.get_submodule("body"))
+    weights = {n: pruned.get_parameter(f"body.{n}.weight").numpy() for n in wires.layers()}
+    ties = wiring.nonzero(wires, weights)
+    assert np.flatnonzero(wiring.dead(wires, ties, "2.body.1.0")).tolist() == [4]
+    assert not wiring.dead(wires, ties, "1.0").any()

@@ -186,14 +186,14 @@ def test_chance_overlap_is_what_counting_all_sets_gives(n: int, data: st.DataObj
 
 
 def table(loss: Any, magnitude: Any, dead: Any) -> pd.DataFrame:
-    columns = {"loss_change": loss, "magnitude_l1": magnitude, "dead": dead}
+    columns = {"loss_change": loss, "magnitude_l1": magnitude, "dead": dead, "kept_share": 0.5}
     return pd.DataFrame({"layer": "body.0.weight", "unit": np.arange(len(loss)), **columns})
 
 
 def test_magnitude_that_ranks_as_importance_does_is_found() -> None:
     values = np.arange(10.0)
     agree = unit_ranks.by_layer(table(values, values**2, values < 6)).iloc[0]
-    assert (agree.kept, agree.shared, agree.spearman) == (4, 4, 1.0)
+    assert (agree.alive, agree.k, agree.shared, agree.spearman) == (4, 4, 4, 1.0)
     assert agree.expected == pytest.approx(1.6)
     assert agree.probability == pytest.approx(1 / comb(10, 4))
     opposed = unit_ranks.by_layer(table(values, -values, values < 6)).iloc[0]
@@ -204,7 +204,8 @@ def test_a_layer_that_ranks_nothing_has_no_correlation() -> None:
     found = unit_ranks.summarize(table(np.zeros(4), np.arange(4.0), [False] * 4))
     assert found["spearman"] is None
     assert found["layers"][0]["spearman"] is None
-    assert (found["units"], found["kept"], found["expected"]) == (4, 4, 4.0)
+    # all are alive, so that as many are called important as the kept weights would fill
+    assert (found["units"], found["alive"], found["k"], found["expected"]) == (4, 4, 2, 1.0)
 
 
 def test_aligned_bases_agree_and_only_aligned() -> None:
@@ -216,7 +217,7 @@ def test_aligned_bases_agree_and_only_aligned() -> None:
     other[order], gone[order] = loss, dead
     a, b = table(loss, loss, dead), table(other, other, gone)
     aligned = unit_ranks.matched(a, b, {"body.0.weight": order}).iloc[0]
-    assert (aligned.shared, aligned.kept_a, aligned.kept_b) == (10, 10, 10)
+    assert (aligned.shared, aligned.k_a, aligned.k_b) == (10, 10, 10)
     assert aligned.spearman == pytest.approx(1)
     assert aligned.probability < 1e-6
     naive = unit_ranks.matched(a, b, {}).iloc[0]

@@ -20,6 +20,7 @@ def importance(layers: int, units: int = 12, silent: bool = False) -> pd.DataFra
             "unit": np.tile(np.arange(units), layers),
             "loss_change": 0.0 if silent else random.normal(size=layers * units) ** 3,
             "magnitude_l1": random.uniform(1, 9, layers * units),
+            "kept_share": 0.5,
             "dead": random.uniform(size=layers * units) < 0.4,
         }
     )

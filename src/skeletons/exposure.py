@@ -65,26 +65,20 @@ def expose(network: nn.Sequential) -> Exposed:
     ties = wiring.nonzero(wires, weights)
     _require_life(wires, ties)
     units = wiring.live(wires, ties)
-    offsets = _offsets(given, wires, units)
-    layers: dict[str, Spec] = {}
-    tensors: dict[str, Floats] = {}
-    for name, module in wires.modules.items():
-        if isinstance(module, nn.BatchNorm2d):
-            layers[name], own = _reduce_norm(module, units[wires.of[wires.node(name)]])
-        elif name in offsets:
-            layers[name], own = _reduce_layer(wires, name, weights, units, offsets[name])
-        else:
-            continue
-        tensors |= {f"{name}.{key}": tensor for key, tensor in own.items()}
-    small = _assemble(wires, {name: spec for name, spec in layers.items() if spec["outputs"]})
+    parts = _reduce(wires, units, weights, _offsets(given, wires, units))
+    small = _assemble(wires, {name: spec for name, (spec, _) in parts.items() if spec["outputs"]})
+    tensors = {f"{name}.{key}": t for name, (_, own) in parts.items() for key, t in own.items()}
     small.load_state_dict({key: torch.as_tensor(tensors[key]) for key in small.state_dict()})
-    left = {name: spec for name, spec in layers.items() if name in dict(small.named_modules())}
-    kept = {
-        name: [int(k) for k in np.flatnonzero(units[wires.written(name)])]
-        for name in wires.layers()
-        if name in left
-    }
-    return Exposed(_whole(given.get_submodule("standardize").float(), small), left, kept)
+    left = dict(small.named_modules())
+    return Exposed(
+        _whole(given.get_submodule("standardize").float(), small),
+        {name: spec for name, (spec, _) in parts.items() if name in left},
+        {
+            name: [int(k) for k in np.flatnonzero(units[wires.written(name)])]
+            for name in wires.layers()
+            if name in left
+        },
+    )
 
 
 def _holds(module: nn.Module) -> bool:
@@ -140,6 +134,22 @@ def _offsets(network: nn.Module, wires: Wiring, units: Mapping[Stream, Mask]) ->
     return found
 
 
+def _reduce(
+    wires: Wiring,
+    units: Mapping[Stream, Mask],
+    weights: Mapping[str, Floats],
+    offsets: Mapping[str, Floats],
+) -> dict[str, tuple[Spec, dict[str, Floats]]]:
+    """What is left of each layer and norm: the spec that `_blank` builds it from, and tensors."""
+    parts = {}
+    for name, module in wires.modules.items():
+        if isinstance(module, nn.BatchNorm2d):
+            parts[name] = _reduce_norm(module, units[wires.written(name)])
+        elif name in offsets:
+            parts[name] = _reduce_layer(wires, name, weights, units, offsets[name])
+    return parts
+
+
 def _reduce_norm(module: nn.BatchNorm2d, kept: Mask) -> tuple[Spec, dict[str, Floats]]:
     tensors = {
         name: tensor.numpy()[kept] if tensor.ndim else tensor.numpy()
@@ -155,7 +165,6 @@ def _reduce_layer(
     units: Mapping[Stream, Mask],
     offset: Floats,
 ) -> tuple[Spec, dict[str, Floats]]:
-    """What is left of a layer: the spec that `_blank` builds it from, and its tensors."""
     kept, source = units[wires.written(name)], wires.read(name)
     if not kept.any():
         return {"outputs": 0}, {}  # and whoever reads them is a constant

@@ -12,12 +12,12 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, PercentFormatter
 
 from skeletons import artifacts, unit_ranks
-from skeletons.figures import MARKERS, PALETTE, STYLE, new_figure, save_svg
+from skeletons.figures import MARKERS, PALETTE, STYLE, Floats, new_figure, save_svg
 
-LINEAR = 1e-3  # losses nearer to zero than this share of the largest are drawn to scale
+DECADES = 4  # of losses below the largest; what is nearer to zero is drawn to scale
 COLUMNS = 4
 
 
@@ -36,29 +36,28 @@ def importance_scatter(table: pd.DataFrame, axes: Sequence[Axes]) -> None:
         table: see `importance.importance_table`.
         axes: at least one a layer; the others are taken away.
     """
-    ranks = unit_ranks.by_layer(table).set_index("layer")
-    largest = float(table.loss_change.abs().max()) or 1.0
-    for ax, (layer, group) in zip(axes, table.groupby("layer", sort=False), strict=False):
+    ranks = unit_ranks.by_layer(table).to_dict("records")
+    shown = list(axes[: len(ranks)])
+    for ax, row in zip(shown, ranks, strict=True):
+        group = table[table.layer == row["layer"]]
         _units(ax, group[~group.dead], "alive", 0)
         _units(ax, group[group.dead], "dead", 1)
         ax.axhline(0, color="0.7", linewidth=0.8, zorder=0)
-        # Few units carry most of the loss; they must not press the others onto the axis.
-        ax.set_yscale("symlog", linthresh=largest * LINEAR)
-        _decades(ax, largest)
-        found = ranks.loc[layer]
-        rho: str = "ρ undefined" if pd.isna(found.spearman) else f"ρ = {found.spearman:.2f}"
-        ax.set_title(
-            f"{short(str(layer))}: {rho}\n{found.shared} of the top {found.kept} shared "
-            f"(by chance {found.expected:.1f})",
-            fontsize=8,
-        )
+        ax.set_title(_rank_text(row), fontsize=8, fontweight="normal")
         ax.xaxis.set_major_locator(MaxNLocator(4))
+    _common_losses(shown, table.loss_change.to_numpy())
     for ax in axes[len(ranks) :]:
         ax.remove()
-    axes[0].legend(loc="upper left")
-    figure = axes[0].figure
-    figure.supxlabel("magnitude: sum of |w| of a unit's incoming weights, before pruning", size=9)
-    figure.supylabel("importance: rise of the loss in nats when it is silenced", size=9)
+    figure = shown[0].figure
+    figure.legend(*shown[0].get_legend_handles_labels(), loc="outside right upper")
+    figure.supxlabel("magnitude: Σ|w| of a unit's incoming weights, before pruning", size=9)
+    figure.supylabel("importance: rise of the loss in nats when silenced", size=9)
+
+
+def _rank_text(row: Mapping[Any, Any]) -> str:
+    rho = "ρ undefined" if pd.isna(row["spearman"]) else f"ρ = {row['spearman']:.2f}"
+    shared = f"{row['shared']} of the top {row['k']} shared"
+    return f"{short(row['layer'])}: {rho}\n{shared}, by chance {row['expected']:.1f}"
 
 
 def _units(ax: Axes, units: pd.DataFrame, name: str, index: int) -> None:
@@ -75,13 +74,24 @@ def _units(ax: Axes, units: pd.DataFrame, name: str, index: int) -> None:
     )
 
 
-def _decades(ax: Axes, largest: float) -> None:
-    """Ticks at zero and at every third decade on both sides, as far as there are units."""
+def _common_losses(axes: Sequence[Axes], changes: Floats) -> None:
+    """One scale for the losses of all axes, logarithmic on both sides of zero.
+
+    Few units carry most of the loss; they must not press the others onto the axis.
+    """
+    largest = float(np.abs(changes).max()) or 1.0
     top = int(np.ceil(np.log10(largest)))
-    decades = [10.0**k for k in range(top, top - 4, -1)]
-    low, high = ax.get_ylim()
-    ax.set_yticks([t for t in (*(-d for d in decades), 0, *decades) if low <= t <= high])
-    ax.minorticks_off()
+    decades = [10.0**k for k in range(top, top - DECADES, -1)]
+    ticks = [*(-d for d in decades), 0.0, *reversed(decades)]
+    low, high = float(changes.min()) * 3, float(changes.max()) * 3
+    for ax in axes:
+        ax.set_yscale("symlog", linthresh=decades[-1])
+        ax.set_ylim(min(low, -2 * decades[-1]), max(high, 2 * decades[-1]))
+        ax.set_yticks(ticks, [f"{t:g}" for t in ticks])
+        ax.minorticks_off()
+        ax.set_ylim(min(low, -2 * decades[-1]), max(high, 2 * decades[-1]))
+        if not ax.get_subplotspec().is_first_col():  # type: ignore[union-attr]
+            ax.set_yticklabels([])
 
 
 # --- the probe ----------------------------------------------------------------------------------
@@ -130,6 +140,9 @@ def probe_curve(rows: pd.DataFrame, verdict: Mapping[str, Any], axes: Sequence[A
     axes[0].set_ylim(-0.03, 1.03)
     axes[1].set_ylabel("test loss in nats")
     axes[1].set_yscale("log")
+    axes[1].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes[1].yaxis.set_major_formatter("{x:g}")
+    axes[1].minorticks_off()
     axes[0].figure.legend(
         *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8
     )
@@ -159,7 +172,6 @@ def exposure_bars(reports: Mapping[str, Mapping[str, Any]], axes: Sequence[Axes]
                 0.36,
                 color="0.85" if when == "before" else PALETTE[0],
                 edgecolor="0.4",
-                hatch="" if when == "before" else "//",
                 linewidth=0.6,
                 label=when,
             )
@@ -173,6 +185,7 @@ def exposure_bars(reports: Mapping[str, Mapping[str, Any]], axes: Sequence[Axes]
         ax.set_yticks(range(len(names)), names, fontsize=7)
         ax.set_ylim(len(names) - 0.4, -0.6)
         ax.xaxis.set_major_locator(MaxNLocator(4))
+        ax.xaxis.set_major_formatter(EngFormatter(sep=" "))
     axes[1].set_yticklabels([])
     axes[0].figure.legend(
         *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8
@@ -189,7 +202,7 @@ def importance_figure_stage(table: str, output: str, title: str) -> None:
     columns = min(count, COLUMNS)
     lines = -(-count // columns)
     with mpl.rc_context(dict(STYLE)):  # type: ignore[arg-type]
-        figure, axes = new_figure(2.3 * columns + 0.5, 2.1 * lines + 0.7, lines, columns)
+        figure, axes = new_figure(2.5 * columns + 0.8, 2.1 * lines + 0.7, lines, columns)
         importance_scatter(found, axes)
         figure.suptitle(title, fontsize=11, fontweight="bold")
         save_svg(figure, output)

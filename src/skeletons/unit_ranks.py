@@ -59,6 +59,21 @@ def overlap(a: Mask, b: Mask) -> dict[str, Any]:
     }
 
 
+def important(layer: pd.DataFrame) -> int:
+    """How many units of a layer to call important: as many as pruning keeps alive.
+
+    Where it keeps them all, which would say nothing: as many as the weights that it keeps would
+    fill, and one at the least.
+
+    Args:
+        layer: the rows of a layer in an importance table.
+    """
+    alive = int((~layer.dead).sum())
+    if alive < len(layer):
+        return alive
+    return max(1, round(float(layer.kept_share.mean()) * len(layer)))
+
+
 def by_layer(table: pd.DataFrame) -> pd.DataFrame:
     """Magnitude against importance in each layer.
 
@@ -66,21 +81,21 @@ def by_layer(table: pd.DataFrame) -> pd.DataFrame:
         table: see `importance.importance_table`.
 
     Returns:
-        One row a layer: layer; units; kept, the units that pruning leaves alive; spearman of
-        magnitude (L1) and loss change (NaN if either ranks nothing); and `overlap` of the `kept`
-        largest units with the `kept` most important ones.
+        One row a layer: layer; units; alive, those that pruning leaves alive; spearman of
+        magnitude (L1) and loss change (NaN if either ranks nothing); k, see `important`; and
+        `overlap` of the k largest units with the k most important ones.
     """
     rows = []
     for layer, group in table.groupby("layer", sort=False):
-        kept = int((~group.dead).sum())
-        both = (top(group[column], kept) for column in (MAGNITUDE, "loss_change"))
+        k = important(group)
         rows.append(
             {
                 "layer": layer,
                 "units": len(group),
-                "kept": kept,
+                "alive": int((~group.dead).sum()),
                 "spearman": spearman(group[MAGNITUDE], group.loss_change),
-                **overlap(*both),
+                "k": k,
+                **overlap(top(group[MAGNITUDE], k), top(group.loss_change, k)),
             }
         )
     return pd.DataFrame(rows)
@@ -89,13 +104,15 @@ def by_layer(table: pd.DataFrame) -> pd.DataFrame:
 def summarize(table: pd.DataFrame) -> dict[str, Any]:
     """`by_layer` for a JSON file, and in all.
 
-    In all are: units; kept; shared and expected, summed over layers; and the mean of the layers'
-    rank correlations, each weighted by its units (None where there is none).
+    In all are: units, alive, k, shared and expected, summed over layers; and the mean of the rank
+    correlations of layers, each weighted by its units (None where there is none).
     """
     layers = by_layer(table)
     known = layers.dropna(subset=["spearman"])
     mean = float(np.average(known.spearman, weights=known.units)) if len(known) else None
-    totals: dict[str, Any] = {key: int(layers[key].sum()) for key in ("units", "kept", "shared")}
+    totals: dict[str, Any] = {
+        key: int(layers[key].sum()) for key in ("units", "alive", "k", "shared")
+    }
     totals["expected"] = float(layers.expected.sum())
     rows = [
         {str(key): None if pd.isna(value) else value for key, value in row.items()}
@@ -116,9 +133,9 @@ def matched(
             a layer that is not named is compared as it is.
 
     Returns:
-        One row a layer: layer; units; kept_a and kept_b, the units alive in each; spearman of
-        the two loss changes; and `overlap` of the kept_a most important units of a with the kept_b
-        most important ones of b.
+        One row a layer: layer; units; k_a and k_b, see `important`; spearman of the two loss
+        changes; and `overlap` of the k_a most important units of a with the k_b most important
+        ones of b.
 
     Raises:
         ValueError: the tables do not have the same units, or an array is no permutation of them.
@@ -142,11 +159,11 @@ def _match(a: pd.DataFrame, b: pd.DataFrame, permutation: npt.ArrayLike) -> dict
     if not np.array_equal(np.sort(order), np.arange(len(a))):
         raise ValueError(f"{list(order[:10])} … is no permutation of {len(a)} units")
     b = b.iloc[order]
-    kept_a, kept_b = (int((~table.dead).sum()) for table in (a, b))
+    k_a, k_b = important(a), important(b)
     return {
         "units": len(a),
-        "kept_a": kept_a,
-        "kept_b": kept_b,
+        "k_a": k_a,
+        "k_b": k_b,
         "spearman": spearman(a.loss_change, b.loss_change),
-        **overlap(top(a.loss_change, kept_a), top(b.loss_change, kept_b)),
+        **overlap(top(a.loss_change, k_a), top(b.loss_change, k_b)),
     }
