@@ -28,7 +28,6 @@ from skeletons.errors import ExposureError
 from skeletons.folded import Floats, Offset, conv, runs
 from skeletons.wiring import Mask, Stream, Wiring
 
-WEIGHTS, STRUCTURE = "weights.safetensors", "exposed.json"
 Spec = dict[str, Any]
 
 
@@ -93,8 +92,7 @@ def _weight(module: nn.Module) -> Floats:
 
 def _require_life(wires: Wiring, ties: Mapping[str, Mask]) -> None:
     changing = wiring.changing(wires, ties)
-    last = wires.layers()[-1]
-    if changing[wires.written(last)].any():
+    if changing[wires.of[wires.logits()]].any():
         return
     empty = next(n for n in wires.layers() if not wiring.driven(wires, ties, changing, n).any())
     raise ExposureError(

@@ -49,7 +49,7 @@ class _Site:
 def hidden_layers(network: nn.Sequential, wires: Wiring) -> list[str]:
     """The layers with prunable weights, without the one that gives the logits."""
     prunable = networks.prunable(network.get_submodule("body"))
-    last = wires.of[next(n for n in wires.graph.nodes if n.op == "output").all_input_nodes[0]]
+    last = wires.of[wires.logits()]
     return [
         name
         for name in wires.layers()
@@ -77,8 +77,7 @@ class _Runner:
         body = fx.GraphModule(dict(self.wires.modules), self.wires.graph)
         self.nodes = [n for n in self.wires.graph.nodes if n.op not in ("placeholder", "output")]
         self.input = next(n for n in self.wires.graph.nodes if n.op == "placeholder")
-        last = next(n for n in self.wires.graph.nodes if n.op == "output")
-        self.logits = last.all_input_nodes[0]
+        self.logits = self.wires.logits()
         self._interpreter = fx.Interpreter(body, garbage_collect_values=False)
 
     def run(

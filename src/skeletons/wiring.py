@@ -44,7 +44,7 @@ class Stream:
         norms: batch norms on the way.
         whole: whether no channel can be taken out: images, logits, and what is padded with further
             channels, where a channel's number has a meaning.
-        padded: the narrower stream that goes on in this one, and the number of its first channel.
+        padded: narrower streams that go on in this one, each with the number of its first channel.
     """
 
     size: int
@@ -52,7 +52,7 @@ class Stream:
     readers: list[str] = field(default_factory=list)
     norms: list[str] = field(default_factory=list)
     whole: bool = False
-    padded: tuple[Stream, int] | None = None
+    padded: list[tuple[Stream, int]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,10 @@ class Wiring:
     def node(self, layer: str) -> fx.Node:
         """The operation that runs a layer."""
         return next(n for n in self.graph.nodes if n.op == "call_module" and n.target == layer)
+
+    def logits(self) -> fx.Node:
+        """The operation whose result the network gives."""
+        return next(n for n in self.graph.nodes if n.op == "output").all_input_nodes[0]
 
     def written(self, layer: str) -> Stream:
         """The stream that a layer writes."""
@@ -182,15 +186,16 @@ class _Flow:
         if not further:
             return stream
         stream.whole = True
-        return Stream(stream.size + further, whole=True, padded=(stream, widths[4]))
+        return Stream(stream.size + further, whole=True, padded=[(stream, widths[4])])
 
     def _join(self, one: Stream, other: Stream) -> Stream:
         if one is other:
             return one
-        for names in ("writers", "readers", "norms"):
+        for names in ("writers", "readers", "norms", "padded"):
             getattr(one, names).extend(getattr(other, names))
         one.whole |= other.whole
-        one.padded = one.padded or other.padded
+        for stream in self.of.values():
+            stream.padded = [(one if s is other else s, first) for s, first in stream.padded]
         self.of = {node: one if stream is other else stream for node, stream in self.of.items()}
         return one
 
@@ -221,15 +226,14 @@ def changing(wiring: Wiring, weights: Mapping[str, Mask]) -> dict[Stream, Mask]:
     """
     found = {stream: np.zeros(stream.size, dtype=bool) for stream in wiring.streams}
     for stream in found:
-        if not stream.writers and stream.padded is None:
+        if not stream.writers and not stream.padded:
             found[stream][:] = True  # the images
     while True:
         before = sum(int(units.sum()) for units in found.values())
         for stream, units in found.items():
             for layer in stream.writers:
                 units |= driven(wiring, weights, found, layer)
-            if stream.padded is not None:
-                narrow, first = stream.padded
+            for narrow, first in stream.padded:
                 units[first : first + narrow.size] |= found[narrow]
         if sum(int(units.sum()) for units in found.values()) == before:
             return found
