@@ -27,3 +27,11 @@ class DeviceError(SkeletonsError):
 
 class LockError(SkeletonsError):
     """Another run is at work in the same place."""
+
+
+class ExposureError(SkeletonsError):
+    """A skeleton cannot be exposed: nothing is left of it."""
+
+
+class WiringError(SkeletonsError):
+    """A network does something of which it is not known where its channels go."""

@@ -1,0 +1,233 @@
+from itertools import combinations
+from math import comb
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from skeletons import artifacts, importance, networks, training, unit_ranks
+from skeletons.training import Images
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+
+
+def images(count: int = 24) -> Images:
+    draw = torch.Generator().manual_seed(1)
+    pixels = torch.randint(0, 256, (count, 3, 32, 32), dtype=torch.uint8, generator=draw)
+    return Images(pixels, torch.arange(count) % 5)
+
+
+@torch.no_grad()
+def network(name: str) -> nn.Sequential:
+    torch.manual_seed(0)
+    made = networks.build(name, 4, 5, (0.5, 0.4, 0.3), (0.2, 0.2, 0.2))
+    for weight in networks.prunable(made).values():
+        weight += 0.05 * torch.randn(weight.shape)
+    for module in made.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.bias.normal_()
+            module.running_mean.normal_(std=0.1)
+            module.running_var.uniform_(0.5, 2)
+    return made
+
+
+def silenced(made: nn.Sequential, module: str, unit: int, value: Tensor | float = 0.0) -> Any:
+    """Loss and accuracy with one output of a module replaced, in one plain forward pass."""
+
+    def hook(_: nn.Module, __: Any, output: Tensor) -> Tensor:
+        output = output.clone()
+        output[:, unit] = value
+        return output
+
+    handle = made.get_submodule(module).register_forward_hook(hook)
+    try:
+        return np.array(training.measure(made, images()))
+    finally:
+        handle.remove()
+
+
+# A layer, and the module after which zero stays zero through what follows.
+PLACES = {
+    "cnn": {"0": "0", "7": "7", "11": "12", "13": "13"},
+    "resnet9": {"0.0": "0.1", "1.0": "1.1", "2.body.1.0": "2.body.1.1"},
+    "resnet20": {"3.conv1": "3.norm1", "3.conv2": "3.norm2", "6.conv2": "6.norm2", "0": "1"},
+    "speednet": {"groups.1.0": "groups.1.2", "groups.3.4": "groups.3.5"},
+}
+
+
+@pytest.mark.parametrize("name", networks.REGISTRY)
+def test_sharing_the_work_changes_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importance, "CHUNK", 10)  # the last chunk is smaller
+    monkeypatch.setattr(importance, "BATCH", 30)
+    made = network(name)
+    table = importance.silence(made, images()).set_index(["layer", "unit"])
+    baseline = np.array(training.measure(made, images()))
+    for layer, module in PLACES[name].items():
+        for unit in (0, 3):
+            expected = silenced(made, f"body.{module}", unit) - baseline
+            found = table.loc[(f"body.{layer}.weight", unit)]
+            assert np.allclose(found[["loss_change", "accuracy_change"]], expected, atol=1e-5)
+    assert table.loss_change.abs().max() > 1e-3
+
+
+def test_every_hidden_unit_is_asked_and_no_other() -> None:
+    table = importance.silence(network("speednet"), images())
+    counted = table.groupby("layer", sort=False).unit.count()
+    # neither the fixed whitening filters nor the logits
+    assert counted.to_dict() == {
+        f"body.groups.{group}.{conv}.weight": width
+        for group, width in ((1, 4), (2, 16), (3, 16))
+        for conv in (0, 4)
+    }
+
+
+def test_the_mean_stands_in_for_a_unit_place_by_place() -> None:
+    made = network("cnn")
+    seen: list[Tensor] = []
+    handle = made.get_submodule("body.9").register_forward_hook(lambda *a: seen.append(a[2]))
+    baseline = np.array(training.measure(made, images()))
+    handle.remove()
+    table = importance.silence(made, images(), "mean").set_index(["layer", "unit"])
+    expected = silenced(made, "body.9", 5, torch.cat(seen)[:, 5].mean(dim=0)) - baseline
+    found = table.loc[("body.7.weight", 5)]
+    assert np.allclose(found[["loss_change", "accuracy_change"]], expected, atol=1e-5)
+
+
+@torch.no_grad()
+def test_units_that_do_nothing_are_worth_nothing_and_are_called_dead() -> None:
+    made = network("cnn")
+    tensors = {name: tensor.numpy().copy() for name, tensor in made.state_dict().items()}
+    made.get_parameter("body.15.weight")[:, 3] = 0  # read by nothing
+    tensors["body.15.weight"][:, 3] = 0
+    tensors["body.13.weight"][7] = 0  # reads nothing, in the pruned model
+    tensors["body.13.weight"][8, :4] = 0
+    table = importance.importance_table(made, tensors, images()).set_index(["layer", "unit"])
+    last = table.loc["body.13.weight"]
+    assert last.loss_change[3] == 0
+    assert list(last.index[last.dead]) == [3, 7]
+    assert last.kept_share[7] == 0
+    assert last.kept_share[8] == pytest.approx(12 / 16)
+    row = made.get_parameter("body.13.weight")[2]
+    assert last.magnitude_l1[2] == pytest.approx(float(row.abs().sum()))
+    assert last.magnitude_l2[2] == pytest.approx(float(row.norm()))
+
+
+def test_the_same_model_gives_the_same_files(tmp_path: Path) -> None:
+    made = network("resnet9")
+    tensors = {name: tensor.numpy() for name, tensor in made.state_dict().items()}
+    about = {"network": {"name": "resnet9", "width": 4, "classes": 5}}
+    artifacts.write_json(tmp_path / "model.json", about)
+    artifacts.write_tensors(tmp_path / "weights.safetensors", tensors)
+    pruned = {n: np.where(np.abs(t) < 0.1, 0, t) if t.ndim > 1 else t for n, t in tensors.items()}
+    artifacts.write_tensors(tmp_path / "pruned.safetensors", pruned)
+    test = images()
+    data = {f"{s}_images": test.pixels.numpy() for s in ("train", "test")}
+    labels = {f"{s}_labels": test.labels.numpy() for s in ("train", "test")}
+    artifacts.write_tensors(tmp_path / "images.safetensors", data | labels)
+    names = ("weights.safetensors", "model.json", "pruned.safetensors", "images.safetensors")
+    written = []
+    for _ in range(2):
+        outputs = tmp_path / "importance.parquet", tmp_path / "ranks.json"
+        importance.importance_stage(
+            *(str(tmp_path / name) for name in names),
+            *map(str, outputs),
+            images=10,
+            mode="zero",
+            device="cpu",
+            threads=1,
+        )
+        written.append([path.read_bytes() for path in outputs])
+    assert written[0] == written[1]
+    ranks = artifacts.read_json(tmp_path / "ranks.json", ["layers", "spearman", "expected"])
+    assert ranks["images"] == 10
+    assert len(ranks["layers"]) == 8
+
+
+# --- ranks --------------------------------------------------------------------------------------
+
+numbers = st.lists(st.tuples(st.integers(-4, 4), st.integers(-4, 4)), min_size=3, max_size=30)
+
+
+@given(numbers)
+def test_rank_correlation_is_that_of_pandas(values: list[tuple[int, int]]) -> None:
+    a, b = np.array(values, dtype=float).T
+    if len(set(a)) > 1 and len(set(b)) > 1:
+        other = pd.DataFrame({"a": a, "b": b}).corr(method="spearman").loc["a", "b"]
+        assert unit_ranks.spearman(a, b) == pytest.approx(other)
+    else:
+        assert np.isnan(unit_ranks.spearman(a, b))
+
+
+def test_the_top_are_the_largest_and_ties_go_to_lower_numbers() -> None:
+    assert unit_ranks.top([1, 3, 2, 3, 3], 2).tolist() == [False, True, False, True, False]
+    assert not unit_ranks.top([1, 2], 0).any()
+
+
+@given(st.integers(1, 7), st.data())
+def test_chance_overlap_is_what_counting_all_sets_gives(n: int, data: st.DataObject) -> None:
+    sizes = [data.draw(st.integers(0, n)) for _ in range(2)]
+    a, b = (np.isin(np.arange(n), data.draw(st.permutations(range(n)))[:s]) for s in sizes)
+    found = unit_ranks.overlap(a, b)
+    ours = set(np.flatnonzero(a))
+    every = [len(ours & set(other)) for other in combinations(range(n), sizes[1])]
+    assert found["shared"] == len(ours & set(np.flatnonzero(b)))
+    assert found["expected"] == pytest.approx(np.mean(every))
+    assert found["probability"] == pytest.approx(np.mean(np.array(every) >= found["shared"]))
+
+
+def table(loss: Any, magnitude: Any, dead: Any) -> pd.DataFrame:
+    columns = {"loss_change": loss, "magnitude_l1": magnitude, "dead": dead, "kept_share": 0.5}
+    return pd.DataFrame({"layer": "body.0.weight", "unit": np.arange(len(loss)), **columns})
+
+
+def test_magnitude_that_ranks_as_importance_does_is_found() -> None:
+    values = np.arange(10.0)
+    agree = unit_ranks.by_layer(table(values, values**2, values < 6)).iloc[0]
+    assert (agree.alive, agree.k, agree.shared, agree.spearman) == (4, 4, 4, 1.0)
+    assert agree.expected == pytest.approx(1.6)
+    assert agree.probability == pytest.approx(1 / comb(10, 4))
+    opposed = unit_ranks.by_layer(table(values, -values, values < 6)).iloc[0]
+    assert (opposed.shared, opposed.spearman) == (0, -1.0)
+
+
+def test_a_layer_that_ranks_nothing_has_no_correlation() -> None:
+    found = unit_ranks.summarize(table(np.zeros(4), np.arange(4.0), [False] * 4))
+    assert found["spearman"] is None
+    assert found["layers"][0]["spearman"] is None
+    # all are alive, so that as many are called important as the kept weights would fill
+    assert (found["units"], found["alive"], found["k"], found["expected"]) == (4, 4, 2, 1.0)
+
+
+def test_aligned_bases_agree_and_only_aligned() -> None:
+    draw = np.random.default_rng(0)
+    loss, dead = draw.normal(size=40), np.zeros(40, dtype=bool)
+    dead[np.argsort(loss)[:30]] = True
+    order = draw.permutation(40)  # unit i of a is unit order[i] of b
+    other, gone = np.empty(40), np.empty(40, dtype=bool)
+    other[order], gone[order] = loss, dead
+    a, b = table(loss, loss, dead), table(other, other, gone)
+    aligned = unit_ranks.matched(a, b, {"body.0.weight": order}).iloc[0]
+    assert (aligned.shared, aligned.k_a, aligned.k_b) == (10, 10, 10)
+    assert aligned.spearman == pytest.approx(1)
+    assert aligned.probability < 1e-6
+    naive = unit_ranks.matched(a, b, {}).iloc[0]
+    assert naive.shared < 8
+    assert abs(naive.spearman) < 0.5
+
+
+def test_what_cannot_be_matched_is_refused() -> None:
+    a = table(np.arange(4.0), np.arange(4.0), [False] * 4)
+    with pytest.raises(ValueError, match="no permutation of 4 units"):
+        unit_ranks.matched(a, a, {"body.0.weight": [0, 1, 2, 2]})
+    with pytest.raises(ValueError, match="same units"):
+        unit_ranks.matched(a, a.iloc[:3], {})

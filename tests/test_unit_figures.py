@@ -1,0 +1,94 @@
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+
+from skeletons import artifacts, figures, probe, unit_figures
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def importance(layers: int, units: int = 12, silent: bool = False) -> pd.DataFrame:
+    random = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "layer": np.repeat([f"body.{k}.weight" for k in range(layers)], units),
+            "unit": np.tile(np.arange(units), layers),
+            "loss_change": 0.0 if silent else random.normal(size=layers * units) ** 3,
+            "magnitude_l1": random.uniform(1, 9, layers * units),
+            "kept_share": 0.5,
+            "dead": random.uniform(size=layers * units) < 0.4,
+        }
+    )
+
+
+def probed(count: int = 5) -> pd.DataFrame:
+    left = np.linspace(1, 0.1, count)
+    rows: dict[str, Any] = {"epoch": range(count), "skeleton_left": left}
+    for part in ("test", "skeleton", "others"):
+        rows |= {f"{part}_accuracy": left, f"{part}_loss": 1.1 - left}
+    return pd.DataFrame(rows)
+
+
+SIZES = {"parameters": 1000, "flops": 5000}
+ALIVE = {"dead_reason": None, "before": SIZES, "after": {"parameters": 250, "flops": 400}}
+
+
+def draw(folder: Path, layers: int, silent: bool = False) -> list[Path]:
+    """Every figure, through its stage."""
+    artifacts.write_table(folder / "importance.parquet", importance(layers, silent=silent))
+    rows = probed()
+    artifacts.write_table(folder / "probe.parquet", rows)
+    artifacts.write_json(folder / "probe.json", probe.probe_verdict(rows))
+    reports = {"one": ALIVE, "two": {"dead_reason": "nothing is left"}}
+    for name, report in reports.items():
+        artifacts.write_json(folder / name / "exposed.json", report)
+    drawn = [folder / f"{name}.svg" for name in ("importance", "probe", "exposure")]
+    unit_figures.importance_figure_stage(
+        str(folder / "importance.parquet"), str(drawn[0]), "importance"
+    )
+    unit_figures.probe_figure_stage(
+        str(folder / "probe.parquet"), str(folder / "probe.json"), str(drawn[1]), "probe"
+    )
+    unit_figures.exposure_figure_stage(
+        {name: str(folder / name / "exposed.json") for name in reports}, str(drawn[2])
+    )
+    return drawn
+
+
+def texts(path: Path) -> list[str]:
+    root = ElementTree.parse(path).getroot()
+    assert root.tag == f"{SVG}svg"
+    return ["".join(text.itertext()) for text in root.iter(f"{SVG}text")]
+
+
+@pytest.mark.parametrize("layers", [1, 6])
+def test_every_figure_says_what_it_shows_in_the_same_bytes(tmp_path: Path, layers: int) -> None:
+    one, two = (draw(tmp_path / name, layers) for name in ("one", "two"))
+    for first, second in zip(one, two, strict=True):
+        assert first.read_bytes() == second.read_bytes()
+    scatter, curve, bars = map(texts, one)
+    assert sum(text.startswith(f"{layers - 1}: ρ = ") for text in scatter) == 1
+    assert "probe: the loss cannot be held" in curve
+    assert {"25.0%", "8.0%", " dead"} <= {text if text != "dead" else " dead" for text in bars}
+
+
+def test_a_network_that_misses_nothing_is_drawn_too(tmp_path: Path) -> None:
+    scatter = texts(draw(tmp_path, 3, silent=True)[0])
+    assert sum("ρ undefined" in text for text in scatter) == 3
+
+
+def test_each_layer_has_its_own_axes_and_units() -> None:
+    with mpl.rc_context(dict(figures.STYLE)):
+        figure, axes = figures.new_figure(6, 4, 2, 2)
+        table = importance(3)
+        unit_figures.importance_scatter(table, axes)
+    assert len(figure.axes) == 3
+    for ax, (_, group) in zip(figure.axes, table.groupby("layer", sort=False), strict=True):
+        alive, dead = (collection.get_offsets() for collection in ax.collections)
+        assert len(np.asarray(dead)) == int(group.dead.sum())
+        assert len(np.asarray(alive)) + len(np.asarray(dead)) == 12
