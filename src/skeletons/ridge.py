@@ -230,14 +230,19 @@ class Plane:
 def span(coordinates: Floats, margin: float, points: int) -> tuple[Floats, Floats]:
     """The x and the y of a grid that holds points of a plane, with room around them.
 
+    The shorter side is at least half the longer, so that a plane whose models lie almost on a line
+    is no mere strip.
+
     Args:
         coordinates: of the points, N×2.
         margin: room on each side, as a share of the larger of the two extents, ≥ 0.
         points: of the grid on each axis, ≥ 2.
     """
     low, high = coordinates.min(axis=0), coordinates.max(axis=0)
-    room = margin * float((high - low).max())
-    x, y = (np.linspace(low[k] - room, high[k] + room, points) for k in range(2))
+    extents = (high - low) + 2 * margin * (high - low).max()
+    half = np.maximum(extents, extents.max() / 2) / 2
+    middle = (low + high) / 2
+    x, y = (np.linspace(middle[k] - half[k], middle[k] + half[k], points) for k in range(2))
     return x, y
 
 
