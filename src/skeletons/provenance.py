@@ -24,7 +24,7 @@ from typing import Any
 
 from skeletons.errors import ArtifactError
 
-PACKAGES = ("numpy", "pandas", "pillow", "pyarrow", "safetensors", "scikit-learn", "torch")
+PACKAGES = ("numpy", "pandas", "pillow", "pyarrow", "safetensors", "scikit-learn", "scipy", "torch")
 
 _made: contextvars.ContextVar[Mapping[str, Any] | None] = contextvars.ContextVar(
     "made", default=None

@@ -21,6 +21,7 @@ PACKAGES = (
     "pyarrow",
     "safetensors",
     "scikit-learn",
+    "scipy",
     "seaborn",
 )
 

@@ -1,0 +1,232 @@
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from skeletons import alignment, artifacts, inference, networks, permutations
+from skeletons.errors import ArtifactError, ConfigError
+from skeletons.permutations import Array, Specification
+
+WIDTHS = {"cnn": 6, "resnet9": 4, "resnet20": 4, "speednet": 6}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def network(name: str) -> torch.nn.Sequential:
+    return networks.build(name, WIDTHS[name], 5, (0.5, 0.4, 0.3), (0.2, 0.2, 0.2))
+
+
+def model(name: str, seed: int) -> dict[str, Array]:
+    """A model's tensors, all drawn anew, so that no two units are alike in anything."""
+    torch.manual_seed(0)
+    draw = np.random.default_rng(seed)
+    tensors = {}
+    for key, tensor in network(name).state_dict().items():
+        values = tensor.numpy()
+        if key.startswith("body") and values.dtype.kind == "f" and "whiten" not in key:
+            spread = 1.0 if name == "cnn" else 0.3  # equalised weights are drawn with 1
+            values = draw.normal(0, spread, values.shape).astype(np.float32)
+            if key.endswith("running_var"):
+                values = np.abs(values) + 0.5
+        tensors[key] = values
+    return tensors
+
+
+def logits(name: str, tensors: dict[str, Array]) -> Array:
+    net = network(name)
+    net.load_state_dict({key: torch.from_numpy(value) for key, value in tensors.items()})
+    draw = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (8, 3, 32, 32), generator=draw, dtype=torch.uint8)
+    return inference.predict(net, images).numpy()
+
+
+def parts(name: str) -> tuple[dict[str, Array], Specification]:
+    tensors = model(name, 1)
+    return tensors, permutations.specification(name, tensors)
+
+
+def test_every_network_has_a_specification() -> None:
+    assert set(permutations.PERMUTATIONS) == set(networks.REGISTRY)
+
+
+@pytest.mark.parametrize("name", networks.REGISTRY)
+def test_permuting_units_does_not_change_the_function(name: str) -> None:
+    tensors, spec = parts(name)
+    before = logits(name, tensors)
+    assert np.ptp(before, axis=0).max() > 0.01, "the network looks at its input"
+    for seed in range(3):
+        shuffled = permutations.random_permutations(spec, seed)
+        moved = permutations.apply(tensors, spec, shuffled)
+        assert alignment.cosine(tensors, moved, spec.tensors) < 0.9, "they did change places"
+        after = logits(name, moved)
+        assert np.abs(after - before).max() < 1e-5 * np.abs(before).max()
+
+
+@pytest.mark.parametrize("name", networks.REGISTRY)
+def test_every_group_is_needed_and_moves_weights(name: str) -> None:
+    """Half a permutation, at the outputs only, changes the function: groups are not idle."""
+    tensors, spec = parts(name)
+    before = logits(name, tensors)
+    for group, size in spec.sizes.items():
+        if size < 2:
+            continue
+        turn = {group: np.roll(np.arange(size), 1)}
+        moved = permutations.apply(tensors, spec, turn)
+        reader = next(p.tensor for p in spec.parts[group] if p.axis == 1)
+        broken = {**moved, reader: tensors[reader]}
+        assert np.abs(logits(name, broken) - before).max() > 1e-4 * np.abs(before).max(), group
+
+
+@pytest.mark.parametrize("name", networks.REGISTRY)
+def test_only_fixed_axes_have_no_group(name: str) -> None:
+    """Colours, whitened colours and classes keep their order; every other channel is in a group."""
+    tensors, spec = parts(name)
+    for key, tensor in tensors.items():
+        if not key.startswith("body") or "whiten" in key:
+            continue
+        for axis, length in enumerate(tensor.shape[:2]):
+            places = [
+                part.places.ravel()
+                for found in spec.parts.values()
+                for part in found
+                if (part.tensor, part.axis) == (key, axis)
+            ]
+            covered = np.sort(np.concatenate(places)) if places else np.array([])
+            assert len(covered) in (0, length), (key, axis)
+            assert np.array_equal(covered, np.arange(len(covered)))
+            assert len(covered) or length in (3, 5, 24), (key, axis)
+
+
+def test_the_shortcut_of_resnet20_ties_its_stages() -> None:
+    _, spec = parts("resnet20")
+    sizes = spec.sizes
+    assert (sizes["body.0"], sizes["body.6.padding"], sizes["body.9.padding"]) == (4, 4, 8)
+    turn = {"body.0": np.array([1, 0, 2, 3])}
+    # two padding channels lie before those that come through, then four more
+    wide = permutations.order(spec, turn, "body.7.conv2.weight")
+    assert wide.tolist() == [0, 1, 3, 2, 4, 5, 6, 7]
+    wider = permutations.order(spec, turn, "body.13.weight", 1)
+    assert wider.tolist() == [0, 1, 2, 3, 4, 5, 7, 6, *range(8, 16)]
+    ends = {"body.6.padding": np.array([3, 1, 2, 0])}
+    assert permutations.order(spec, ends, "body.6.norm2.bias").tolist() == [7, 1, 2, 3, 4, 5, 6, 0]
+
+
+@pytest.mark.parametrize("name", networks.REGISTRY)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_permuted_copy_is_recovered_exactly(name: str, seed: int) -> None:
+    tensors, spec = parts(name)
+    copy = permutations.apply(tensors, spec, permutations.random_permutations(spec, seed))
+    names = alignment.compared(spec)
+    assert alignment.cosine(tensors, copy, names) < 0.9
+    found = alignment.match(tensors, copy, spec, seed=seed)
+    aligned = permutations.apply(copy, spec, found)
+    assert alignment.cosine(tensors, aligned, names) == pytest.approx(1, abs=1e-12)
+    assert all(np.array_equal(aligned[key], tensors[key]) for key in tensors)
+
+
+@pytest.mark.parametrize("name", networks.REGISTRY)
+def test_matching_strangers_never_loses_and_repeats_itself(name: str) -> None:
+    tensors, spec = parts(name)
+    names = alignment.compared(spec)
+    for seed in (2, 3):
+        other = model(name, seed)
+        before = alignment.inner_product(tensors, other, names)
+        values = []
+        for restarts in (1, 3):
+            found = alignment.match(tensors, other, spec, seed=7, restarts=restarts)
+            moved = permutations.apply(other, spec, found)
+            values.append(alignment.inner_product(tensors, moved, names))
+            again = alignment.match(tensors, other, spec, seed=7, restarts=restarts)
+            assert all(np.array_equal(found[group], again[group]) for group in found)
+        assert before < values[0] <= values[1]
+
+
+def test_no_permutation_of_two_groups_is_better_in_a_tiny_network() -> None:
+    """Against all 3!·3! pairs of permutations, in a network small enough to try them."""
+    shapes = {"one.weight": (3, 2), "two.weight": (3, 3), "three.weight": (2, 3)}
+    draft = permutations._Draft(shapes)
+    draft.read("three", draft.chain({"one": None, "two": None}, {}))
+    spec = draft.finished()
+    orders = [np.array(p) for p in itertools.permutations(range(3))]
+    for seed in range(20):
+        draw = np.random.default_rng(seed)
+        a, b = ({n: draw.normal(size=s) for n, s in shapes.items()} for _ in range(2))
+        best = max(
+            alignment.inner_product(a, permutations.apply(b, spec, {"one": p, "two": q}), shapes)
+            for p in orders
+            for q in orders
+        )
+        found = alignment.match(a, b, spec, restarts=20)
+        got = alignment.inner_product(a, permutations.apply(b, spec, found), shapes)
+        assert got <= best + 1e-12
+        assert got == pytest.approx(best, rel=0.05)
+
+
+def test_only_the_named_tensors_count() -> None:
+    tensors, spec = parts("cnn")
+    other = model("cnn", 2)
+    found = alignment.match(tensors, other, spec, weights=["body.0.weight"])
+    assert np.array_equal(found["body.13"], np.arange(24)), "nothing says how to order these"
+    aligned = permutations.apply(other, spec, found)
+    gained = alignment.inner_product(tensors, aligned, ["body.0.weight"])
+    everything = alignment.match(tensors, other, spec)
+    less = permutations.apply(other, spec, everything)
+    assert gained >= alignment.inner_product(tensors, less, ["body.0.weight"])
+
+
+def test_dead_units_are_matched_anywhere_and_the_rest_exactly() -> None:
+    tensors, spec = parts("cnn")
+    for key in ("body.5.weight", "body.5.bias"):
+        tensors[key] = tensors[key].copy()
+        tensors[key][[1, 4, 5]] = 0
+    tensors["body.7.weight"] = tensors["body.7.weight"].copy()
+    tensors["body.7.weight"][:, [1, 4, 5]] = 0
+    copy = permutations.apply(tensors, spec, permutations.random_permutations(spec, 1))
+    aligned = permutations.apply(copy, spec, alignment.match(tensors, copy, spec))
+    assert all(np.array_equal(aligned[key], tensors[key]) for key in tensors)
+
+
+def test_an_inverse_undoes() -> None:
+    tensors, spec = parts("resnet9")
+    shuffled = permutations.random_permutations(spec, 1)
+    moved = permutations.apply(tensors, spec, shuffled)
+    back = permutations.apply(moved, spec, permutations.inverse(shuffled))
+    assert all(np.array_equal(back[key], tensors[key]) for key in tensors)
+
+
+def test_what_cannot_be_aligned_is_said() -> None:
+    tensors, spec = parts("cnn")
+    with pytest.raises(ConfigError, match=r"found 'vgg'.*allowed: cnn, resnet9"):
+        permutations.specification("vgg", tensors)
+    with pytest.raises(ValueError, match="not the tensors of resnet9"):
+        permutations.specification("resnet9", tensors)
+    with pytest.raises(ValueError, match=r"differ at 'body\.0\.bias'"):
+        alignment.match(tensors, {**tensors, "body.0.bias": np.zeros(2)}, spec)
+    for wrong in ({"body.1": np.arange(6)}, {"body.0": np.zeros(6, dtype=np.int64)}):
+        with pytest.raises(ValueError, match="is no group of 6 units"):
+            permutations.apply(tensors, spec, wrong)
+
+
+def test_the_stage_writes_what_aligns(tmp_path: Path) -> None:
+    tensors, spec = parts("resnet9")
+    copy = permutations.apply(tensors, spec, permutations.random_permutations(spec, 3))
+    a, b, about, out, report = (str(tmp_path / n) for n in ("a", "b", "m.json", "p", "r.json"))
+    artifacts.write_tensors(a, tensors)
+    artifacts.write_tensors(b, copy)
+    artifacts.write_json(about, {"network": {"name": "resnet9"}})
+    alignment.align_stage(a, b, about, out, report, seed=1, restarts=2)
+    aligned = permutations.read_aligned(b, "resnet9", out)
+    assert all(np.array_equal(aligned[key], tensors[key]) for key in tensors)
+    said = artifacts.read_json(report)
+    assert said["cosine_before"] < said["cosine_after"] == pytest.approx(1)
+    assert set(said["moved"]) == set(spec.parts)
+    artifacts.write_tensors(b, model("cnn", 1))
+    with pytest.raises(ArtifactError, match=r"b cannot be aligned to .*a: the two models"):
+        alignment.align_stage(a, b, about, out, report, seed=1, restarts=2)
+    with pytest.raises(ArtifactError, match=r"p does not align .*b"):
+        permutations.read_aligned(b, "cnn", out)

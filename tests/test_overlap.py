@@ -1,0 +1,144 @@
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from skeletons import artifacts, overlap, permutations
+from skeletons.errors import ArtifactError
+
+
+def model(*kept: tuple[int, int], seed: int = 0) -> dict[str, artifacts.Array]:
+    """Layers of `size` weights of which `k` random ones are not zero."""
+    draw = np.random.default_rng(seed)
+    tensors = {}
+    for number, (size, count) in enumerate(kept):
+        weights = np.zeros(size, dtype=np.float32)
+        weights[draw.permutation(size)[:count]] = 1
+        tensors[f"layer{number}"] = weights
+    return tensors
+
+
+@pytest.mark.parametrize(
+    ("size", "a", "b"), [(6, 2, 3), (7, 5, 4), (5, 5, 2), (6, 0, 3), (4, 1, 1)]
+)
+def test_chance_is_counted_right_where_all_masks_can_be_tried(size: int, a: int, b: int) -> None:
+    first = set(range(a))
+    shared = [len(first & set(c)) for c in itertools.combinations(range(size), b)]
+    low, probabilities = overlap.chance(size, a, b)
+    for number in range(size + 1):
+        inside = 0 <= number - low < len(probabilities)
+        got = probabilities[number - low] if inside else 0.0
+        assert got == pytest.approx(shared.count(number) / len(shared), abs=1e-12)
+
+
+def test_chance_agrees_with_scipy_on_large_layers() -> None:
+    from scipy.stats import hypergeom
+
+    for size, a, b in ((1_000_000, 300_000, 50_000), (200_000, 10, 150_000), (50_000, 40_000, 300)):
+        low, probabilities = overlap.chance(size, a, b)
+        known = hypergeom(size, a, b).pmf(low + np.arange(len(probabilities)))
+        np.testing.assert_allclose(probabilities, known, atol=1e-10)
+        assert known.sum() == pytest.approx(1, abs=1e-9)
+
+
+def test_expectation_and_deviation_agree_with_simulation() -> None:
+    kept = ((40, 10), (100, 60), (300, 15))
+    others = ((40, 30), (100, 20), (300, 40))
+    table = overlap.overlap(model(*kept), model(*others), [f"layer{k}" for k in range(3)])
+    row = table.iloc[0]
+    drawn = []
+    for seed in range(2000):
+        a, b = model(*kept, seed=2 * seed), model(*others, seed=2 * seed + 1)
+        both = sum(int(((a[n] != 0) & (b[n] != 0)).sum()) for n in a)
+        drawn.append(both / (85 + 90 - both))
+    error = np.std(drawn) / np.sqrt(len(drawn))
+    assert abs(np.mean(drawn) - row.expected) < 4 * error
+    assert np.std(drawn) == pytest.approx(row.expected_std, rel=0.08)
+    # a ratio of expectations would be off by what the ratio's curve adds
+    mean = 40 * 0.25 * 0.75 + 100 * 0.6 * 0.2 + 300 * 0.05 * 40 / 300
+    assert row.expected > mean / (175 - mean)
+
+
+def test_overlaps_that_are_known() -> None:
+    a = model((50, 20), (80, 8))
+    names = ["layer0", "layer1"]
+    same = overlap.overlap(a, a, names)
+    assert same.layer.tolist() == ["all", *names]
+    assert (same.jaccard == 1).all()
+    assert same.excess.to_numpy() == pytest.approx(np.ones(3))
+    apart = {n: (w == 0).astype(np.float32) for n, w in a.items()}
+    none = overlap.overlap(a, apart, names)
+    assert (none.jaccard == 0).all()
+    assert (none.excess < 0).all()
+    within = {n: w.copy() for n, w in a.items()}
+    within["layer0"][np.flatnonzero(within["layer0"])[:10]] = 0
+    part = overlap.overlap(a, within, names).iloc[1]
+    assert part.jaccard == part.ceiling == 0.5
+    assert part.excess == pytest.approx(1)
+    assert (
+        overlap.overlap(a, within, names)[["kept_a", "kept_b", "both"]].iloc[0] == [28, 18, 18]
+    ).all()
+
+
+def test_independent_masks_have_no_excess_on_average() -> None:
+    names = ["layer0", "layer1"]
+    excess = [
+        overlap.overlap(
+            model((60, 20), (90, 30), seed=2 * s), model((60, 30), (90, 9), seed=2 * s + 1), names
+        ).excess.iloc[0]
+        for s in range(300)
+    ]
+    assert abs(np.mean(excess)) < 4 * np.std(excess) / np.sqrt(300)
+
+
+def test_what_cannot_be_said_is_nan_with_a_reason() -> None:
+    empty, some, full = model((9, 0)), model((9, 4)), model((9, 9))
+    nothing = overlap.overlap(empty, empty, ["layer0"]).iloc[0]
+    assert np.isnan(nothing[["jaccard", "expected", "excess"]].to_numpy(float)).all()
+    assert nothing.reason == "both masks are empty"
+    for one, two, jaccard in ((empty, some, 0), (full, some, 4 / 9), (full, full, 1)):
+        row = overlap.overlap(one, two, ["layer0"]).iloc[0]
+        assert row.jaccard == row.expected == jaccard
+        assert np.isnan(row.excess)
+        assert row.reason == "masks of these sizes overlap in one way only"
+    with pytest.raises(ValueError, match="differ at 'layer1'"):
+        overlap.overlap(some, some, ["layer1"])
+
+
+def test_a_scattered_model_keeps_its_weights_but_not_their_places() -> None:
+    a = model((400, 100), (10, 3))
+    control = overlap.scatter(a, ["layer0"], 1)
+    assert np.array_equal(np.sort(control["layer0"]), np.sort(a["layer0"]))
+    assert not np.array_equal(control["layer0"], a["layer0"])
+    assert control["layer1"] is a["layer1"]
+    assert np.array_equal(control["layer0"], overlap.scatter(a, ["layer0"], 1)["layer0"])
+
+
+def test_the_stage_aligns_before_it_compares(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    shapes = {"weight": [(6, 3, 3, 3), (6, 6, 3, 3), (12, 6, 3, 3), (12, 12, 3, 3)]}
+    numbers = (0, 2, 5, 7, 11, 13, 15)
+    all_shapes = [*shapes["weight"], (24, 768), (24, 24), (5, 24)]
+    tensors = {}
+    for number, shape in zip(numbers, all_shapes, strict=True):
+        weights = draw.normal(size=shape)
+        tensors[f"body.{number}.weight"] = np.where(np.abs(weights) > 1, weights, 0)
+        tensors[f"body.{number}.bias"] = draw.normal(size=shape[0])
+    spec = permutations.specification("cnn", tensors)
+    shuffled = permutations.random_permutations(spec, 1)
+    a, b, about, p, out = (str(tmp_path / n) for n in ("a", "b", "m.json", "p", "o.parquet"))
+    artifacts.write_tensors(a, tensors)
+    artifacts.write_tensors(b, permutations.apply(tensors, spec, shuffled))
+    artifacts.write_tensors(p, permutations.inverse(shuffled))
+    layers = [{"name": f"body.{n}.weight", "prunable": n != 15} for n in numbers]
+    artifacts.write_json(about, {"network": {"name": "cnn"}, "layers": layers})
+    overlap.overlap_stage(a, b, about, out)
+    naive = artifacts.read_table(out)
+    assert naive.layer.tolist() == ["all", *(f"body.{n}.weight" for n in numbers[:-1])]
+    assert abs(naive.excess[0]) < 0.1
+    overlap.overlap_stage(a, b, about, out, matched=p)
+    assert (artifacts.read_table(out).jaccard == 1).all()
+    artifacts.write_tensors(b, {**tensors, "body.0.weight": np.zeros((5, 3, 3, 3))})
+    with pytest.raises(ArtifactError, match=r"a and .*b cannot be compared: .*'body\.0\.weight'"):
+        overlap.overlap_stage(a, b, about, out)

@@ -1,0 +1,397 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from skeletons import alignment, artifacts, barriers, networks, permutations, ridge, training
+from skeletons.artifacts import Array
+from skeletons.errors import ArtifactError
+from skeletons.ridge import Landscape
+from skeletons.training import BaseSettings, Images
+
+PLAIN = {"flip": False, "shift": 0, "cutout": 0}
+SETTINGS = BaseSettings(3, 16, 0.05, 0.9, 5e-4, 0.2, PLAIN)
+MEASURED: dict[str, Any] = {
+    "split": "test",
+    "images": None,
+    "norm_images": 64,
+    "device": "cpu",
+    "precision": "fp32",
+    "threads": 1,
+}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def images(count: int = 96, seed: int = 0) -> Images:
+    """Three classes told apart by colour."""
+    draw = torch.Generator().manual_seed(seed)
+    labels = torch.arange(count) % 3
+    pixels = torch.randint(0, 120, (count, 3, 32, 32), generator=draw, dtype=torch.uint8)
+    pixels[torch.arange(count), labels] += 120
+    return Images(pixels, labels)
+
+
+def network(name: str, seed: int = 0) -> torch.nn.Sequential:
+    torch.manual_seed(seed)
+    return networks.build(name, 4, 3, (0.3, 0.3, 0.3), (0.2, 0.2, 0.2))
+
+
+Trained = dict[tuple[str, int], dict[str, Array]]
+
+
+@pytest.fixture(scope="module")
+def trained() -> Trained:
+    """Two models of two networks."""
+    torch.set_num_threads(1)
+    made = {}
+    for name in ("cnn", "resnet9"):
+        for seed in (1, 2):
+            net = network(name, seed)
+            training.train_base(net, images(), images(48, 1), seed, SETTINGS, "fp32")
+            made[name, seed] = {k: v.copy() for k, v in training._state(net).items()}
+    return made
+
+
+def landscape(name: str, recompute: bool = True) -> Landscape:
+    return Landscape(network(name), images(48, 1), images() if recompute else None)
+
+
+# --- barriers -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("losses", "height", "place"),
+    [
+        ([1, 1, 1], 0, 0),
+        ([0.1, 0.1, 0.1, 0.1], 0, 0),
+        ([2, 1, 2], 0, 0),
+        ([0, 1, 2, 3, 4], 0, 0),
+        ([0, 3, 2], 2, 0.5),
+        ([1, 1, 5, 3, 1], 4, 0.5),
+        ([0, 0, 0, 4, 4], 1, 0.75),
+    ],
+)
+def test_a_barrier_is_the_highest_rise_over_the_line(
+    losses: list[float], height: float, place: float
+) -> None:
+    assert barriers.barrier(losses) == (pytest.approx(height), place)
+    if not height:
+        assert barriers.barrier(losses)[0] == 0
+
+
+def test_what_is_not_a_number_has_no_barrier() -> None:
+    assert np.isnan(barriers.barrier([0, np.nan, 1])).all()
+
+
+def test_paths_are_summed_up_in_their_order() -> None:
+    t = np.tile([0, 0.5, 1], 2)
+    table = pd.DataFrame({"path": ["naive"] * 3 + ["aligned"] * 3, "t": t})
+    table["loss"] = [1, 4, 2, 1, 1.5, 2]
+    table["accuracy"] = [0.8, 0.2, 0.9, 0.8, 0.9, 0.9]
+    rows = barriers.by_path(table.sample(frac=1, random_state=0).sort_values("path")[::-1])
+    assert rows.path.tolist() == ["naive", "aligned"]
+    assert rows.barrier.tolist() == [2.5, 0]
+    assert rows.highest_loss.tolist() == [4, 2]
+    assert rows.highest_at.tolist() == [0.5, 1]
+    assert rows.accuracy_drop.tolist() == pytest.approx([0.65, 0])
+
+
+# --- mixtures and statistics --------------------------------------------------------------------
+
+
+def test_a_mixture_ends_at_its_models_and_a_model_with_itself_is_itself(trained: Trained) -> None:
+    a, b = trained["resnet9", 1], trained["resnet9", 2]
+    same = [ridge.mix([a, a], [1 - t, t]) for t in ridge.places(8)]
+    ends = (ridge.mix([a, b], [1, 0]), a), (ridge.mix([a, b], [0, 1]), b)
+    for found, wanted in (*ends, *((one, a) for one in same)):
+        for name, tensor in wanted.items():
+            if tensor.dtype.kind == "f":
+                assert found[name].dtype == tensor.dtype
+                np.testing.assert_array_equal(found[name], tensor)
+    beyond = ridge.mix([a, b], [3, -2])
+    assert all((beyond[name] >= 0).all() for name in beyond if name.endswith("running_var"))
+    with pytest.raises(ValueError, match=r"not of one network: they differ at 'body\.0"):
+        ridge.mix([a, trained["cnn", 1]], [0.5, 0.5])
+
+
+def test_recomputing_restores_destroyed_statistics(trained: Trained) -> None:
+    weights = trained["resnet9", 1]
+    broken = dict(weights)
+    for name in weights:
+        if "running" in name:
+            broken[name] = weights[name] * 0 + 100
+    own, recomputed = landscape("resnet9", recompute=False), landscape("resnet9")
+    good, bad = own.measure(weights), own.measure(broken)
+    assert bad[0] > good[0] + 0.5
+    again = recomputed.measure(broken)
+    assert again[0] < good[0] + 0.02
+    assert again[1] == 1 > bad[1]
+    assert again == recomputed.measure(weights), "what was there before does not matter"
+    # All images are one batch here, so the first statistics are plainly those of that batch.
+    net = recomputed.network
+    first = net.get_submodule("body.0.0")(net.get_submodule("standardize")(images().pixels))
+    buffers = dict(net.named_buffers())
+    torch.testing.assert_close(buffers["body.0.1.running_mean"], first.mean((0, 2, 3)))
+    torch.testing.assert_close(
+        buffers["body.0.1.running_var"], first.var((0, 2, 3)), rtol=1e-4, atol=0
+    )
+    momenta = {m.momentum for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d)}
+    assert momenta == {0.1}
+
+
+def test_a_remainder_of_images_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ridge, "NORM_BATCH", 32)
+    found = []
+    for count in (64, 70, 20):
+        net = network("resnet9")
+        ridge.recompute_norms(net, Images(images().pixels[:count], images().labels[:count]))
+        found.append(net.get_buffer("body.0.1.running_mean").clone())
+    assert torch.equal(found[0], found[1])
+    assert not torch.equal(found[0], found[2])
+    assert (found[2] != 0).any()
+
+
+def test_without_batch_norm_nothing_is_recomputed(trained: Trained) -> None:
+    weights = trained["cnn", 1]
+    with_norms, without = (landscape("cnn", recompute).measure(weights) for recompute in (1, 0))
+    assert with_norms == without
+
+
+# --- lines --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["cnn", "resnet9"])
+def test_the_barrier_to_a_permuted_copy_vanishes_when_aligned(trained: Trained, name: str) -> None:
+    a = trained[name, 1]
+    spec = permutations.specification(name, a)
+    copy = permutations.apply(a, spec, permutations.random_permutations(spec, 1))
+    ground = landscape(name)
+    naive = ridge.line(ground, a, copy, 5)
+    aligned = permutations.apply(copy, spec, alignment.match(a, copy, spec))
+    straight = ridge.line(ground, a, aligned, 5)
+    assert naive.t.tolist() == [0, 0.25, 0.5, 0.75, 1]
+    assert barriers.barrier(naive.loss)[0] > 0.05
+    assert barriers.barrier(straight.loss) == (0, 0)
+    for table, last in ((naive, copy), (straight, aligned)):
+        assert (table.loss[0], table.accuracy[0]) == ground.measure(a)
+        assert (table.loss[4], table.accuracy[4]) == ground.measure(last)
+
+
+# --- planes -------------------------------------------------------------------------------------
+
+
+def test_a_plane_gives_back_its_models_and_distances(trained: Trained) -> None:
+    a, b = trained["resnet9", 1], trained["resnet9", 2]
+    start = {k: v.numpy() for k, v in network("resnet9", 3).state_dict().items()}
+    ground = landscape("resnet9")
+    plane = ridge.Plane([a, b, start], ground.parameters)
+    for model, corner in zip((a, b, start), plane.corners, strict=True):
+        x, y, residual = plane.project(model)
+        assert (x, y) == pytest.approx(tuple(corner), abs=1e-6)
+        assert residual < 1e-6
+        for name, tensor in plane.at(*corner).items():
+            if tensor.dtype.kind == "f":
+                np.testing.assert_array_equal(tensor, model[name])
+
+    def distance(one: dict[str, Array], two: dict[str, Array]) -> float:
+        return float(np.sqrt(sum(((one[n] - two[n]) ** 2).sum() for n in ground.parameters)))
+
+    for j, one in enumerate((a, b, start)):
+        for k, two in enumerate((a, b, start)):
+            apart = float(np.linalg.norm(plane.corners[j] - plane.corners[k]))
+            assert apart == pytest.approx(distance(one, two), rel=1e-5)
+    inside = plane.at(1.25, -0.5)
+    assert plane.project(inside) == pytest.approx((1.25, -0.5, 0), abs=1e-4)
+    off = {**inside, "body.8.bias": inside["body.8.bias"] + np.float32(2)}
+    x, y, residual = plane.project(off)
+    assert np.hypot(np.hypot(x - 1.25, y + 0.5), residual) == pytest.approx(2 * 3**0.5, rel=1e-4)
+
+
+def test_no_plane_goes_through_three_models_on_a_line(trained: Trained) -> None:
+    a, b = trained["cnn", 1], trained["cnn", 2]
+    parameters = landscape("cnn").parameters
+    for three in ([a, b, ridge.mix([a, b], [0.25, 0.75])], [a, a, b], [a, b, b], [a, a, a]):
+        with pytest.raises(ValueError, match="lie on one line"):
+            ridge.Plane(three, parameters)
+
+
+def test_a_grid_is_no_strip_where_its_models_are_almost_on_a_line() -> None:
+    x, y = ridge.span(np.array([[0.0, 1.0], [10.0, 1.0], [4.0, 1.5]]), 0.1, 3)
+    assert x.tolist() == pytest.approx([-1, 5, 11])
+    assert y.tolist() == pytest.approx([1.25 - 3, 1.25, 1.25 + 3])
+
+
+def test_a_grid_holds_all_models_and_is_the_line_where_it_runs_along_it(trained: Trained) -> None:
+    a, b = trained["cnn", 1], trained["cnn", 2]
+    third = {k: v.numpy() for k, v in network("cnn", 3).state_dict().items()}
+    ground = landscape("cnn")
+    plane = ridge.Plane([a, b, third], ground.parameters)
+    xs, ys = ridge.span(plane.corners, 0.2, 4)
+    assert xs[0] < plane.corners[:, 0].min() < plane.corners[:, 0].max() < xs[-1]
+    assert ys[0] < 0 < plane.corners[2, 1] < ys[-1]
+    along = ridge.grid(ground, plane, np.linspace(0, plane.corners[1, 0], 3), [0.0])
+    straight = ridge.line(ground, a, b, 3)
+    assert along.loss.tolist() == pytest.approx(straight.loss.tolist(), rel=1e-5)
+    assert len(ridge.grid(ground, plane, xs[:2], ys[:3])) == 6
+    found = ridge.locate(ground, plane, {"a": a, "c": third})
+    assert found.model.tolist() == ["a", "c"]
+    assert (found.loss[0], found.accuracy[0]) == ground.measure(a)
+
+
+# --- curves -------------------------------------------------------------------------------------
+
+
+def test_the_shares_of_a_curve_sum_to_one_and_start_at_its_ends() -> None:
+    assert ridge.bezier(0) == (1, 0, 0)
+    assert ridge.bezier(1) == (0, 0, 1)
+    assert ridge.bezier(0.5) == (0.25, 0.5, 0.25)
+    assert sum(ridge.bezier(0.3)) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("name", ["cnn", "resnet9"])
+def test_a_trained_curve_keeps_its_ends_and_passes_under_the_barrier(
+    trained: Trained, name: str
+) -> None:
+    a, b = trained[name, 1], trained[name, 2]
+    ground = landscape(name)
+    settings = BaseSettings(8, 16, {"cnn": 0.4, "resnet9": 0.05}[name], 0.9, 0.0, 0.2, PLAIN)
+    control = ridge.train_curve(network(name), a, b, images(), 1, settings, "fp32")
+    again = ridge.train_curve(network(name, 5), a, b, images(), 1, settings, "fp32")
+    assert all(np.array_equal(control[key], again[key]) for key in a)
+    curve, straight = ridge.curve_line(ground, a, control, b, 5), ridge.line(ground, a, b, 5)
+    assert curve.iloc[[0, 4]].equals(straight.iloc[[0, 4]])
+    assert barriers.highest(straight.loss)[0] > barriers.highest(straight.loss[[0, 4]])[0]
+    assert barriers.barrier(curve.loss)[0] < 0.5 * barriers.barrier(straight.loss)[0]
+
+
+def test_one_step_of_a_curve_is_the_chain_rule(trained: Trained) -> None:
+    """Against the derivative that torch takes through the mixture itself."""
+    a, b = trained["cnn", 1], trained["cnn", 2]
+    data = Images(images(16).pixels, images(16).labels)
+    rate = 0.1
+    settings = BaseSettings(1, 16, rate, 0.0, 0.0, 0.0, PLAIN)
+    control = ridge.train_curve(network("cnn"), a, b, data, 1, settings, "fp32")
+    t = float(torch.rand((), generator=training.generator_for("place on the curve", 1, 1)))
+    net = network("cnn")
+    ends = [{k: torch.from_numpy(v) for k, v in model.items()} for model in (a, b)]
+    theta = {k: ((ends[0][k] + ends[1][k]) / 2).requires_grad_() for k, _ in net.named_parameters()}
+    shares = ridge.bezier(t)
+    mixed = {
+        k: shares[0] * ends[0][k] + shares[1] * v + shares[2] * ends[1][k] for k, v in theta.items()
+    }
+    logits = torch.func.functional_call(net, mixed, (data.pixels,))
+    torch.nn.functional.cross_entropy(logits, data.labels).backward()
+    for name, point in theta.items():
+        assert point.grad is not None
+        wanted = (point - rate * point.grad).detach()
+        torch.testing.assert_close(torch.from_numpy(control[name]), wanted, rtol=1e-4, atol=1e-6)
+        assert (point.grad != 0).any()
+
+
+# --- stages -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def files(tmp_path: Path, trained: Trained) -> dict[str, str]:
+    """A data set, two models of resnet9, a permuted copy of the first, and what aligns it."""
+    train, test = images(), images(48, 1)
+    about = {name: str(tmp_path / name) for name in ("data", "summary", "a", "b", "copy", "p", "c")}
+    artifacts.write_tensors(
+        about["data"],
+        {
+            "train_images": train.pixels.numpy(),
+            "train_labels": train.labels.numpy(),
+            "test_images": test.pixels.numpy(),
+            "test_labels": test.labels.numpy(),
+        },
+    )
+    artifacts.write_json(
+        about["summary"], {"network": {"name": "resnet9", "width": 4, "classes": 3}}
+    )
+    a = trained["resnet9", 1]
+    spec = permutations.specification("resnet9", a)
+    shuffled = permutations.random_permutations(spec, 1)
+    artifacts.write_tensors(about["a"], a)
+    artifacts.write_tensors(about["b"], trained["resnet9", 2])
+    artifacts.write_tensors(about["copy"], permutations.apply(a, spec, shuffled))
+    artifacts.write_tensors(about["p"], permutations.inverse(shuffled))
+    artifacts.write_tensors(about["c"], trained["cnn", 1])
+    return about
+
+
+def test_the_line_stage_writes_both_paths(files: dict[str, str], tmp_path: Path) -> None:
+    out = str(tmp_path / "line.parquet")
+    seen = set()
+    for _ in range(2):
+        ridge.line_stage(
+            *(files[k] for k in ("a", "copy", "summary", "data")),
+            out,
+            matched=files["p"],
+            points=3,
+            measured=MEASURED,
+        )
+        table = artifacts.read_table(out, ["path", "t", "loss", "accuracy"])
+        heights = barriers.by_path(table)
+        assert heights.path.tolist() == ["naive", "aligned"]
+        assert heights.barrier[0] > heights.barrier[1] == 0
+        seen.add(Path(out).read_bytes())
+    assert len(seen) == 1
+    with pytest.raises(ArtifactError, match=r"a and .*c do not go together: the models are not"):
+        ridge.line_stage(
+            *(files[k] for k in ("a", "c", "summary", "data")), out, points=3, measured=MEASURED
+        )
+
+
+def test_the_curve_stage_writes_a_control_point_that_gives_its_table(
+    files: dict[str, str], tmp_path: Path
+) -> None:
+    control, out = str(tmp_path / "control"), str(tmp_path / "curve.parquet")
+    ridge.curve_stage(
+        *(files[k] for k in ("a", "b", "summary", "data")),
+        control,
+        out,
+        seed=1,
+        settings=vars(SETTINGS) | {"epochs": 1},
+        precision="bf16",
+        points=3,
+        measured=MEASURED | {"split": "train", "images": 30},
+    )
+    table = artifacts.read_table(out)
+    assert table.path.tolist() == ["curve"] * 3
+    ground = Landscape(
+        network("resnet9"),
+        Images(images().pixels[:30], images().labels[:30]),
+        Images(images().pixels[:64], images().labels[:64]),
+    )
+    a, middle, b = (artifacts.read_tensors(path) for path in (files["a"], control, files["b"]))
+    again = ridge.curve_line(ground, a, middle, b, 3)
+    pd.testing.assert_frame_equal(table.drop(columns="path"), again)
+
+
+def test_the_plane_stage_writes_grid_and_models(files: dict[str, str], tmp_path: Path) -> None:
+    out, where = str(tmp_path / "plane.parquet"), str(tmp_path / "models.parquet")
+    models = {"seed=1": files["a"], "seed=2": files["b"], "seed=3": files["copy"]}
+    rest: dict[str, Any] = {"points": 3, "margin": 0.2, "measured": MEASURED}
+    ridge.plane_stage(models, files["summary"], files["data"], out, where, **rest)
+    table, located = artifacts.read_table(out), artifacts.read_table(where)
+    assert table.shape == (9, 4)
+    assert located.model.tolist() == list(models)
+    assert located.residual.max() < 1e-5
+    assert (located.x[0], located.y[0], located.y[1]) == pytest.approx((0, 0, 0), abs=1e-6)
+    with pytest.raises(ArtifactError, match="do not go together: the three models lie on one line"):
+        ridge.plane_stage(
+            models,
+            files["summary"],
+            files["data"],
+            out,
+            where,
+            matched={"seed=3": files["p"]},
+            **rest,
+        )
