@@ -206,31 +206,26 @@ def _why_not(a: Predictions, b: Predictions, known: npt.NDArray[np.bool_]) -> st
 def over_images(models: Sequence[Predictions], measure: str) -> Floats:
     """A measure of all pairs of models image by image, for intervals over images.
 
-    Images on which any of the living models prefers no class are left out for all, so that every
-    pair is judged on the same ones. A pair with a model that answers every image alike is NaN.
-
     Args:
         models: n models' predictions on the same N images.
         measure: the name of a measure that is a mean over images.
 
     Returns:
-        n(n−1)/2 × at most N; pairs in the order of `itertools.combinations`.
+        n(n−1)/2 × N, pairs in the order of `itertools.combinations`; NaN on images where either
+        model prefers no class, and on all if either answers every image alike.
 
     Raises:
         ValueError: the measure is not a mean over images.
     """
     if not MEASURES[measure].per_image:
         raise ValueError(f"{measure} is not a mean over images")
-    silent = [model.silent for model in models if not model.constant]
-    known = ~np.any(silent, axis=0) if silent else np.ones(len(models[0].labels), dtype=bool)
-    values = MEASURES[measure].values
-    rows = [
-        np.full(int(known.sum()), np.nan)
-        if a.constant or b.constant
-        else np.asarray(values(a.only(known), b.only(known)))
-        for a, b in itertools.combinations(models, 2)
-    ]
-    return np.stack(rows)
+    pairs = list(itertools.combinations(models, 2))
+    table = np.full((len(pairs), len(models[0].labels)), np.nan)
+    for row, (a, b) in zip(table, pairs, strict=True):
+        known = ~(a.silent | b.silent)
+        if known.any() and not (a.constant or b.constant):
+            row[known] = MEASURES[measure].values(a.only(known), b.only(known))
+    return table
 
 
 def compare_stage(a: str, b: str, output: str, ood: str, model_a: str, model_b: str) -> None:
