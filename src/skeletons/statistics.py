@@ -130,10 +130,10 @@ def vertex_bootstrap(
         alpha: the share of draws outside, half at each end.
 
     Returns:
-        Its ends; NaN for fewer than three seeds.
+        Its ends; NaN for fewer than three seeds or without draws.
     """
     count = seeds_of(values)
-    if count < 3:
+    if count < 3 or not resamples:
         return math.nan, math.nan
     generator = np.random.default_rng(seed)
     first, second = np.triu_indices(count, 1)

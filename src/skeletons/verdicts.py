@@ -116,6 +116,7 @@ def rise(
     alpha: float = ALPHA,
     margin: float = MARGIN,
     seed: int = 0,
+    resamples: int = 2000,
 ) -> Rise:
     """Hold the similarities of pruned models of n seeds against those of others.
 
@@ -128,6 +129,7 @@ def rise(
         alpha: the share of intervals that may miss the truth.
         margin: the smallest rise that would matter, in units of the measure.
         seed: of random draws.
+        resamples: how many draws the bootstrap interval is from; without any it is NaN.
 
     Raises:
         ValueError: the two do not go together, or are not of all pairs of seeds.
@@ -152,7 +154,7 @@ def rise(
         float(own.std(ddof=1)),
         statistics.sign_flip(own, seed),
         _p_small(difference, margin),
-        statistics.vertex_bootstrap(difference, seed, alpha=alpha),
+        statistics.vertex_bootstrap(difference, seed, resamples, alpha),
     )
 
 
