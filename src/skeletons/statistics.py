@@ -20,6 +20,7 @@ handful of seeds from a strongly skewed distribution.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Sequence
@@ -182,8 +183,7 @@ def sign_flip(values: Floats, seed: int = 0, resamples: int = RESAMPLES) -> floa
         return math.nan
     count = len(values)
     if count <= EXACT_UP_TO:
-        signs = np.array(list(itertools.product((1.0, -1.0), repeat=count))).reshape(-1, count)
-        extra = 0
+        signs, extra = _all_signs(count), 0
     else:
         generator = np.random.default_rng(seed)
         signs = generator.choice((1.0, -1.0), size=(resamples, count))
@@ -191,6 +191,12 @@ def sign_flip(values: Floats, seed: int = 0, resamples: int = RESAMPLES) -> floa
     slack = 1e-12 * float(np.abs(values).sum())  # equal sums that were added in another order
     as_high = int((signs @ values >= values.sum() - slack).sum())
     return (as_high + extra) / (len(signs) + extra)
+
+
+@functools.cache
+def _all_signs(count: int) -> Floats:
+    """All 2ⁿ patterns of n signs, one a row."""
+    return np.array(list(itertools.product((1.0, -1.0), repeat=count))).reshape(-1, count)
 
 
 def smallest_p(seeds: int, resamples: int = RESAMPLES) -> float:
@@ -238,14 +244,13 @@ def holm(p: Sequence[float]) -> list[float]:
 
     The probability of one wrong rejection among all is then at most alpha, however the tests hang
     together, and no test is harder than with Bonferroni's correction. Tests of one experiment share
-    seeds, so a correction that needs independence would not do. A NaN is no test: it stays NaN and
-    is not counted.
+    seeds, so a correction that needs independence would not do. A NaN stays NaN but counts: the
+    question was asked.
     """
     values = np.asarray(p, dtype=np.float64)
-    corrected = np.full(len(values), np.nan)
-    known = np.flatnonzero(~np.isnan(values))
-    order = known[np.argsort(values[known], kind="stable")]
-    steps = values[order] * np.arange(len(order), 0, -1)
+    order = np.argsort(np.nan_to_num(values, nan=np.inf), kind="stable")
+    steps = values[order] * np.arange(len(values), 0, -1)
+    corrected = np.empty(len(values))
     corrected[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
     return [float(value) for value in corrected]
 

@@ -213,10 +213,9 @@ def verdicts(
     """
     p_rise = [_worst(rises) for rises in questions.values()]
     p_small = [_smallest([r.p_small for r in rises]) for rises in questions.values()]
-    tests = max(1, sum(not math.isnan(p) for p in p_rise))
     corrected = zip(statistics.holm(p_rise), statistics.holm(p_small), strict=True)
     return [
-        _decide(question, tuple(rises), p, *both, tests, alpha, margin)
+        _decide(question, tuple(rises), p, *both, len(questions), alpha, margin)
         for (question, rises), p, both in zip(questions.items(), p_rise, corrected, strict=True)
     ]
 
@@ -405,10 +404,23 @@ def verdict_markdown(
         [
             f"Of {prose.counted(len(found), 'recipe')}: {glance}.",
             prose.table([*head, "seeds", "seeds needed"], rows),
-            "\n".join(f"- {v.question}. {v.sentence}" for v in found),
-            _method(found[0], alpha, margin),
+            "\n".join(_sentences(found)),
+            _method(min(found, key=lambda v: v.seeds), alpha, margin),
         ]
     )
+
+
+def _sentences(found: Sequence[Verdict]) -> list[str]:
+    """One point a sentence; recipes with the same one share it."""
+    alike: dict[str, list[str]] = {}
+    for one in found:
+        alike.setdefault(one.sentence, []).append(one.question)
+    return [
+        f"- {sentence}"
+        if len(found) == len(questions)
+        else f"- {prose.listed(questions) if len(questions) > 1 else questions[0]}: {sentence}"
+        for sentence, questions in alike.items()
+    ]
 
 
 def _needed_cell(one: Verdict) -> str:
@@ -425,6 +437,7 @@ def _method(one: Verdict, alpha: float, margin: float) -> str:
         "intervals are Student's t on the seeds' jackknife pseudo-values, p is from flipping their "
         f"signs, and it is corrected by Holm's method for {prose.counted(one.tests, 'question')}. "
         "*Converges* means above 0 beyond every comparison; *does not converge*, surely below "
-        f"{margin:g} beyond one of them. With {one.seeds} seeds the smallest corrected p is "
-        f"{one.attainable:.2g}; {one.seeds_for_p} can reach one below {alpha:g}."
+        f"{margin:g} beyond one of them. With {prose.counted(one.seeds, 'seed')} the "
+        f"smallest corrected p is {one.attainable:.2g}; {one.seeds_for_p} can reach one below "
+        f"{alpha:g}."
     )
