@@ -206,7 +206,7 @@ def test_each_recipe_gets_a_verdict() -> None:
     assert high.effect == pytest.approx(0.3)
     assert [r.against for r in high.rises] == ["the bases", "their unpruned models"]
     page = verdicts.verdict_markdown([low, high])
-    assert page.startswith("Of 2 recipes: 1 converge, 1 do not.")
+    assert page.startswith("Of 2 recipes, 1 converges and 1 does not converge.")
     assert "| λ = 0.0001, 2 epochs, threshold 0.5 | **converges** | +0.300 |" in page
 
 

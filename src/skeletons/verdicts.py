@@ -310,9 +310,9 @@ def _sentence(found: Verdict, alpha: float, margin: float) -> str:
             f"({_p_text(found)})."
         )
     if found.answer == NOT:
-        small = " is there but" if found.low > 0 else " is"
+        small = "a rise is there but" if found.low > 0 else "any rise is"
         return (
-            f"Pruned models of different bases do not grow more alike: a rise{small} too small to "
+            f"Pruned models of different bases do not grow more alike: {small} too small to "
             f"matter, as {rise_of}, all below {margin:g}, {with_seeds}."
         )
     return f"Nothing can be said yet: {_why_undecided(found, rise_of, alpha, margin)}."
@@ -374,17 +374,15 @@ def verdict_markdown(
     """Verdicts as a page section: the answers at a glance, then each in a sentence, then how."""
     if not found:
         return "No pruned models of different bases were compared, so there is nothing to decide."
-    counts = [(answer, sum(v.answer == answer for v in found)) for answer in (CONVERGES, NOT)]
-    undecided = len(found) - sum(count for _, count in counts)
-    glance = ", ".join(
-        f"{count} {text}"
-        for count, text in (
-            (counts[0][1], "converge"),
-            (counts[1][1], "do not"),
-            (undecided, "cannot be decided with this many seeds"),
+    glance = [
+        f"{count} {text if count == 1 else several}"
+        for answer, text, several in (
+            (CONVERGES, CONVERGES, "converge"),
+            (NOT, NOT, "do not converge"),
+            (UNDECIDED, UNDECIDED, UNDECIDED),
         )
-        if count
-    )
+        if (count := sum(v.answer == answer for v in found))
+    ]
     head = ["recipe", "answer", "rise", f"{1 - alpha:.0%} interval", "beyond", "p", "corrected"]
     rows = [
         [
@@ -402,7 +400,7 @@ def verdict_markdown(
     ]
     return "\n\n".join(
         [
-            f"Of {prose.counted(len(found), 'recipe')}: {glance}.",
+            f"Of {prose.counted(len(found), 'recipe')}, {prose.listed(glance)}.",
             prose.table([*head, "seeds", "seeds needed"], rows),
             "\n".join(_sentences(found)),
             _method(min(found, key=lambda v: v.seeds), alpha, margin),
