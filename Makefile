@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CORES ?= all
 
-.PHONY: env demo test lint format schema lock results clean
+.PHONY: env demo test lint format schema measures lock results clean
 
 env: $(READY)
 
@@ -40,6 +40,10 @@ format: env
 # What editors check workflow_config.yaml against.
 schema: env
 	$(BIN)/python -m skeletons.config workflow_config.schema.json
+
+# The tables in docs/measures.md, from what each measure says of itself.
+measures: env
+	$(BIN)/python -m skeletons.catalogue docs/measures.md
 
 # Needs uv; holds versions and hashes for every platform, and no addresses.
 lock:

@@ -123,6 +123,20 @@ def test_a_dead_pair_has_no_colour_of_the_scale() -> None:
     assert texts == ["grey: no similarity, as a model is dead"]
 
 
+def test_alike_has_the_same_colour_when_lower_is_more_alike() -> None:
+    pairs, scores = tables(8, 0)
+    pairs = pairs.assign(disagreement=1 - pairs.cosine_prob)
+    shown = {}
+    for measure in ("cosine_prob", "disagreement"):
+        figure = Figure(figsize=(7, 7.6))
+        figures.heatmap(pairs, scores, measure, figure, "viridis")
+        image = next(
+            ax.images[0] for ax in figure.axes if ax.images and len(ax.images[0].get_array()) == 8
+        )
+        shown[measure] = image.to_rgba(np.asarray(image.get_array()))
+    np.testing.assert_allclose(shown["cosine_prob"], shown["disagreement"], atol=0.01)
+
+
 def test_every_measure_has_a_label() -> None:
     from skeletons import similarity
 

@@ -1,3 +1,4 @@
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy.spatial.distance import jensenshannon
 
 from skeletons import artifacts, config, predictions, similarity
 from skeletons.errors import ArtifactError
@@ -40,7 +42,8 @@ def test_a_model_is_exactly_like_itself(logits: Any) -> None:
     one = model(logits)
     row = similarity.compare(one, one)
     if row["valid"]:
-        assert values(row) == pytest.approx([1.0] * len(similarity.MEASURES), abs=1e-9)
+        itself = [measure.itself for measure in similarity.MEASURES.values()]
+        assert values(row) == pytest.approx(itself, abs=1e-9)
     else:
         assert one.constant or one.silent.all()
 
@@ -53,7 +56,7 @@ def test_measures_are_symmetric_and_in_range(both: Any) -> None:
     if there["valid"]:
         assert values(there) == pytest.approx(values(back), abs=1e-12)
         for name, measure in similarity.MEASURES.items():
-            assert measure.low <= there[name] <= 1 + 1e-12
+            assert measure.low <= there[name] <= measure.high + 1e-12
 
 
 @given(pairs_of_logits, st.randoms(use_true_random=False))
@@ -71,9 +74,9 @@ def test_each_measure_is_invariant_to_what_it_says() -> None:
     plain = similarity.compare(a, b)
     shifted = similarity.compare(model(a.logits + 3), b)
     scaled = similarity.compare(model(a.logits * 3), b)
-    for name in ("cosine_prob", "cosine_prob_flat", "agreement"):
+    for name in ("cosine_prob", "cosine_prob_flat", "agreement", "disagreement", "jensen_shannon"):
         assert shifted[name] == pytest.approx(plain[name])
-    for name in ("cosine_logit", "cosine_logit_flat", "agreement"):
+    for name in ("cosine_logit", "cosine_logit_flat", "agreement", "disagreement"):
         assert scaled[name] == pytest.approx(plain[name])
 
 
@@ -86,6 +89,54 @@ def test_cosines_agree_with_the_formula() -> None:
     row = similarity.compare(a, b)
     assert row["cosine_prob"] == pytest.approx(np.mean(by_hand), abs=1e-12)
     assert row["cosine_prob_std"] == pytest.approx(np.std(by_hand), abs=1e-12)
+
+
+def test_divergence_agrees_with_an_independent_implementation() -> None:
+    a, b = random_model(2), model(random_model(3).logits * 300)  # with probabilities of exactly 0
+    assert (b.probabilities == 0).any()
+    theirs = jensenshannon(a.probabilities, b.probabilities, base=2, axis=1) ** 2
+    row = similarity.compare(a, b)
+    assert row["jensen_shannon"] == pytest.approx(theirs.mean(), abs=1e-9)
+    assert row["jensen_shannon_std"] == pytest.approx(theirs.std(), abs=1e-9)
+
+
+def test_two_models_without_a_common_class_are_one_bit_apart() -> None:
+    a = model(np.eye(4) * 1e4)
+    row = similarity.compare(a, model(np.roll(a.logits, 1, axis=1)))
+    assert row["jensen_shannon"] == 1.0
+    assert row["disagreement"] == 1.0
+
+
+def test_disagreement_is_what_agreement_leaves() -> None:
+    row = similarity.compare(random_model(7), random_model(8))
+    by_hand = np.mean([x.argmax() != y.argmax() for x, y in zip(*logits_of_two(7, 8), strict=True)])
+    assert row["disagreement"] == pytest.approx(by_hand, abs=1e-12)
+    assert row["disagreement"] == pytest.approx(1 - row["agreement"], abs=1e-12)
+
+
+def logits_of_two(one: int, other: int) -> tuple[Any, Any]:
+    return random_model(one).logits, random_model(other).logits
+
+
+@pytest.mark.parametrize("name", ["cosine_prob", "jensen_shannon"])
+def test_image_by_image_a_pair_has_the_values_whose_mean_is_its_measure(name: str) -> None:
+    silenced = random_model(11).logits.copy()
+    silenced[:2] = 0.0
+    dead = model(np.tile(np.arange(10.0), (40, 1)))
+    models = [random_model(10), model(silenced), random_model(12), dead]
+    table = similarity.over_images(models, name)
+    assert table.shape == (6, 40)
+    for row, (a, b) in zip(table, itertools.combinations(models, 2), strict=True):
+        expected = similarity.compare(a, b)
+        assert np.isnan(row).sum() == (expected["undefined"] if expected["valid"] else 40)
+        if expected["valid"]:
+            assert np.nanmean(row) == pytest.approx(expected[name], abs=1e-12)
+            assert np.nanstd(row) == pytest.approx(expected[f"{name}_std"], abs=1e-12)
+
+
+def test_a_measure_of_all_images_at_once_has_no_value_an_image() -> None:
+    with pytest.raises(ValueError, match="not a mean over images"):
+        similarity.over_images([random_model(0), random_model(1)], "cosine_prob_flat")
 
 
 def test_opposite_logits_are_as_unlike_as_can_be() -> None:

@@ -31,7 +31,13 @@ from skeletons.errors import ConfigError
 
 State = Literal["base", "regularized", "pruned"]
 MeasureName = Literal[
-    "cosine_prob", "cosine_prob_flat", "cosine_logit", "cosine_logit_flat", "agreement"
+    "cosine_prob",
+    "cosine_prob_flat",
+    "cosine_logit",
+    "cosine_logit_flat",
+    "agreement",
+    "disagreement",
+    "jensen_shannon",
 ]
 MEASURES: tuple[str, ...] = get_args(MeasureName)
 

@@ -16,13 +16,14 @@ import numpy.typing as npt
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.colors import Normalize
+from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from skeletons import artifacts, findings
+from skeletons.catalogue import MEASURES
 from skeletons.models import Model, spell
 
 Floats = npt.NDArray[np.float64]
@@ -51,6 +52,8 @@ LABELS = {
     "cosine_logit": "cosine similarity of logits",
     "cosine_logit_flat": "cosine similarity of logits, all images as one vector",
     "agreement": "agreement of the top class",
+    "disagreement": "disagreement of the top class",
+    "jensen_shannon": "Jensen–Shannon divergence of probabilities",
 }
 
 
@@ -75,12 +78,12 @@ def ordered(names: Sequence[str]) -> list[str]:
 
 
 def similarity_matrix(pairs: pd.DataFrame, models: Sequence[str], measure: str) -> Floats:
-    """N×N similarities of `models`: symmetric, 1 on the diagonal, NaN where there is none."""
+    """N×N values of a measure: symmetric, NaN where there is none; each model is like itself."""
     place = {name: k for k, name in enumerate(models)}
     matrix = np.full((len(models), len(models)), np.nan)
     rows, columns = pairs.a.map(place).to_numpy(), pairs.b.map(place).to_numpy()
     matrix[rows, columns] = matrix[columns, rows] = pairs[measure].to_numpy(np.float64)
-    np.fill_diagonal(matrix, 1.0)
+    np.fill_diagonal(matrix, MEASURES[measure].itself)
     return matrix
 
 
@@ -118,9 +121,8 @@ def heatmap(
 
     main = place(0, 0, side, side)
     known = matrix[~np.eye(len(models), dtype=bool) & ~np.isnan(matrix)]
-    low = float(np.floor((known.min() if len(known) else 0) * 10) / 10)
-    colours = sns.color_palette(colormap, as_cmap=True).with_extremes(bad=MISSING)
-    image = main.imshow(matrix, cmap=colours, norm=Normalize(low, 1), interpolation="nearest")
+    colours, norm = _colours(measure, known, colormap)
+    image = main.imshow(matrix, cmap=colours, norm=norm, interpolation="nearest")
     _label_models(main, models)
     _mark_bases(main, models)
     third = (side + 0.6) / 3.5
@@ -133,6 +135,20 @@ def heatmap(
     if np.isnan(matrix).any():
         handles = [Patch(facecolor=MISSING, label="grey: no similarity, as a model is dead")]
         figure.legend(handles=handles, loc="upper right")
+
+
+def _colours(measure: str, known: Floats, colormap: str) -> tuple[Colormap, Normalize]:
+    """The scale of a heatmap, in which alike has the same colour whatever the measure."""
+    colours = sns.color_palette(colormap, as_cmap=True)
+    if MEASURES[measure].higher_is_alike:
+        low = float(np.floor((known.min() if len(known) else 0) * 10) / 10)
+        return colours.with_extremes(bad=MISSING), Normalize(low, 1)
+    high = float(np.ceil((known.max() if len(known) else 1) * 10) / 10)
+    return colours.reversed().with_extremes(bad=MISSING), Normalize(0, high or 1)
+
+
+def _likeness(measure: str) -> str:
+    return "similarity" if MEASURES[measure].higher_is_alike else "dissimilarity"
 
 
 def _label_models(ax: Axes, models: Sequence[str]) -> None:
@@ -208,7 +224,7 @@ def similarity_to_base(pairs: pd.DataFrame, measure: str, axes: Sequence[Axes]) 
             _spread_line(ax, group, x, "value", f"λ={spell(l1)}, {series} {value:g}", index)
         _reference(ax, reference, "unpruned bases, one with another")
         ax.set_xlabel({"threshold": "pruning threshold", "epochs": "epochs of regularisation"}[x])
-        ax.set_ylabel("similarity to the own base")
+        ax.set_ylabel(f"{_likeness(measure)} to the own base")
         ax.set_title(f"against {x}")
         _ticks_at(ax, own[x])
     _legend(axes[0])
@@ -277,7 +293,7 @@ def cross_base(pairs: pd.DataFrame, measure: str, ax: Axes) -> None:
         _spread_line(ax, group, "threshold_b", measure, name, index)
     _reference(ax, findings.across_bases(pairs, measure)[0], "the unpruned bases")
     ax.set_xlabel("pruning threshold of both")
-    ax.set_ylabel("similarity of models of different bases")
+    ax.set_ylabel(f"{_likeness(measure)} of models of different bases")
     _ticks_at(ax, table.threshold_b)
     _legend(ax)
 

@@ -11,7 +11,8 @@ from typing import Any
 import markdown
 import pandas as pd
 
-from skeletons import artifacts, scores
+from skeletons import artifacts, prose, scores
+from skeletons.catalogue import MEASURES
 from skeletons.models import Model
 
 SPARSE = 0.8  # the share of weights that must go before a subnetwork is called a skeleton
@@ -133,7 +134,7 @@ def _similarity(pairs: pd.DataFrame, measure: str) -> dict[str, Any]:
     return {
         "all_pairs": _spread(pairs, measure),
         "share_above": {"value": ALIKE, "share": float((values > ALIKE).mean())}
-        if len(values)
+        if len(values) and MEASURES[measure].higher_is_alike
         else None,
         "across_bases": across_bases(pairs, measure),
     }
@@ -163,11 +164,6 @@ def to_markdown(found: Mapping[str, Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
 def _bases_text(bases: Sequence[Mapping[str, Any]]) -> str:
     rows = [
         [
@@ -180,7 +176,7 @@ def _bases_text(bases: Sequence[Mapping[str, Any]]) -> str:
         for base in bases
     ]
     head = ["base model", "training loss", "training accuracy", "test accuracy", "optimal"]
-    return "## Are the base models optimal?\n\n" + _table(head, rows)
+    return "## Are the base models optimal?\n\n" + prose.table(head, rows)
 
 
 def _skeletons_text(found: Sequence[Mapping[str, Any]], dead: Sequence[Mapping[str, Any]]) -> str:
@@ -198,7 +194,7 @@ def _skeletons_text(found: Sequence[Mapping[str, Any]], dead: Sequence[Mapping[s
         for row in found
     ]
     head = ["model", "sparsity", "test accuracy", "against its base"]
-    text = title + (_table(head, rows) if rows else "None.")
+    text = title + (prose.table(head, rows) if rows else "None.")
     if dead:
         names = "; ".join(f"`{row['model']}` ({row['dead_reason']})" for row in dead)
         text += f"\n\nDead, {len(dead)} of all models: {names}."
@@ -224,7 +220,7 @@ def _similarity_text(ood: str, measure: str, found: Mapping[str, Any]) -> str:
         ]
         for row in found["across_bases"]
     ]
-    return text + _table(["threshold", "pairs", "mean", "least", "largest", "undefined"], rows)
+    return text + prose.table(["threshold", "pairs", "mean", "least", "largest", "undefined"], rows)
 
 
 PAGE = """<!DOCTYPE html>

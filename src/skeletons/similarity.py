@@ -8,8 +8,8 @@ pair with one has no similarity at all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,29 +18,8 @@ import pandas as pd
 
 from skeletons import artifacts, predictions
 from skeletons.errors import ArtifactError
+from skeletons.measures import Floats, Measure, by_name
 from skeletons.predictions import Predictions
-
-Floats = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A similarity of two models on N images; all are symmetric, and higher is more alike.
-
-    Attributes:
-        label: what figures call it.
-        low: the smallest possible value; the largest is 1, a model with itself.
-        invariant_to: changes of one model that leave the value as it is.
-        per_image: whether the measure is a mean over images.
-        values: from two models' predictions, on images where both say something: one value an
-            image if `per_image`, else the measure itself.
-    """
-
-    label: str
-    low: float
-    invariant_to: str
-    per_image: bool
-    values: Callable[[Predictions, Predictions], Floats | float]
 
 
 def cosines(a: Floats, b: Floats) -> Floats:
@@ -51,19 +30,49 @@ def cosines(a: Floats, b: Floats) -> Floats:
         return np.asarray(np.clip(products / norms, -1.0, 1.0))
 
 
-def _cosine(quantity: str) -> Measure:
+def jensen_shannon(p: Floats, q: Floats) -> Floats:
+    """Jensen–Shannon divergence of row i of `p` and row i of `q` in bits, 0..1.
+
+    The mean of the two divergences from the midpoint, with logarithms to base 2, so that two
+    distributions without a common class are 1 apart (Lin 1991, equation 4.1). It is the square of
+    the distance of the same name.
+
+    Args:
+        p: N distributions over K classes, one a row.
+        q: as many.
+    """
+    middle = (p + q) / 2
+    return np.asarray(np.clip((_divergence(p, middle) + _divergence(q, middle)) / 2, 0.0, 1.0))
+
+
+def _divergence(p: Floats, q: Floats) -> Floats:
+    """Kullback–Leibler divergence of rows in bits, N; a class that p never chooses adds nothing."""
+    chosen = p > 0
+    ratio = np.divide(p, q, out=np.ones_like(p), where=chosen)
+    return np.asarray((p * np.log2(ratio)).sum(axis=1))
+
+
+def _cosine(quantity: str, blind_to: str) -> Measure:
     logits = quantity == "logits"
     return Measure(
+        name="cosine_logit" if logits else "cosine_prob",
         label=f"cosine of {quantity}, mean over images",
+        kind="behaviour",
         low=-1.0 if logits else 0.0,
+        high=1.0,
+        higher_is_alike=True,
+        symmetric=True,
         invariant_to=("a positive factor on" if logits else "a constant added to")
         + " an image's logits",
+        blind_to=blind_to,
+        source="the post (Udell, Park and Nicky 2022)",
         per_image=True,
+        cheap=True,
         values=lambda a, b: cosines(getattr(a, quantity), getattr(b, quantity)),
     )
 
 
-def _cosine_flat(quantity: str) -> Measure:
+def _cosine_flat(quantity: str, blind_to: str) -> Measure:
     logits = quantity == "logits"
 
     def values(a: Predictions, b: Predictions) -> float:
@@ -71,29 +80,85 @@ def _cosine_flat(quantity: str) -> Measure:
         return float(cosines(*flat)[0])
 
     return Measure(
+        name="cosine_logit_flat" if logits else "cosine_prob_flat",
         label=f"cosine of {quantity}, all images as one vector",
+        kind="behaviour",
         low=-1.0 if logits else 0.0,
+        high=1.0,
+        higher_is_alike=True,
+        symmetric=True,
         invariant_to="a positive factor on all logits"
         if logits
         else "a constant added to an image's logits",
+        blind_to=blind_to,
+        source="the post (Udell, Park and Nicky 2022)",
         per_image=False,
+        cheap=True,
         values=values,
     )
 
 
-MEASURES: Mapping[str, Measure] = {
-    "cosine_prob": _cosine("probabilities"),
-    "cosine_prob_flat": _cosine_flat("probabilities"),
-    "cosine_logit": _cosine("logits"),
-    "cosine_logit_flat": _cosine_flat("logits"),
-    "agreement": Measure(
+MEASURES = by_name(
+    _cosine(
+        "probabilities",
+        "how two confident models differ beyond their top classes: their cosine is near 0 or 1",
+    ),
+    _cosine_flat(
+        "probabilities",
+        "images on which the two are unsure: the confident ones have the longest vectors",
+    ),
+    _cosine(
+        "logits",
+        "whether the image matters: two models that lean to the same classes on every image "
+        "are alike",
+    ),
+    _cosine_flat("logits", "images with small logits, and what a shared lean to some classes adds"),
+    Measure(
+        name="agreement",
         label="agreement of the top class",
+        kind="behaviour",
         low=0.0,
+        high=1.0,
+        higher_is_alike=True,
+        symmetric=True,
         invariant_to="any increasing function of an image's logits",
+        blind_to="how sure either is, and how often two would agree by chance (1/K or more)",
+        source="Fort, Hu and Lakshminarayanan 2019",
         per_image=True,
+        cheap=True,
         values=lambda a, b: (a.top == b.top).astype(np.float64),
     ),
-}
+    Measure(
+        name="disagreement",
+        label="disagreement of the top class",
+        kind="behaviour",
+        low=0.0,
+        high=1.0,
+        higher_is_alike=False,
+        symmetric=True,
+        invariant_to="any increasing function of an image's logits",
+        blind_to="how sure either is; it is 1 − agreement and adds nothing to it",
+        source="Fort, Hu and Lakshminarayanan 2019",
+        per_image=True,
+        cheap=True,
+        values=lambda a, b: (a.top != b.top).astype(np.float64),
+    ),
+    Measure(
+        name="jensen_shannon",
+        label="Jensen–Shannon divergence of probabilities in bits, mean over images",
+        kind="behaviour",
+        low=0.0,
+        high=1.0,
+        higher_is_alike=False,
+        symmetric=True,
+        invariant_to="a constant added to an image's logits",
+        blind_to="whether a distance comes of other classes or of another confidence in the same",
+        source="Lin 1991",
+        per_image=True,
+        cheap=True,
+        values=lambda a, b: jensen_shannon(a.probabilities, b.probabilities),
+    ),
+)
 
 
 def compare(a: Predictions, b: Predictions) -> dict[str, Any]:
@@ -136,6 +201,31 @@ def _why_not(a: Predictions, b: Predictions, known: npt.NDArray[np.bool_]) -> st
     if not known.any():
         return "on every image one of the two prefers no class"
     return ""
+
+
+def over_images(models: Sequence[Predictions], measure: str) -> Floats:
+    """A measure of all pairs of models image by image, for intervals over images.
+
+    Args:
+        models: n models' predictions on the same N images.
+        measure: the name of a measure that is a mean over images.
+
+    Returns:
+        n(n−1)/2 × N, pairs in the order of `itertools.combinations`; NaN on images where either
+        model prefers no class, and on all if either answers every image alike.
+
+    Raises:
+        ValueError: the measure is not a mean over images.
+    """
+    if not MEASURES[measure].per_image:
+        raise ValueError(f"{measure} is not a mean over images")
+    pairs = list(itertools.combinations(models, 2))
+    table = np.full((len(pairs), len(models[0].labels)), np.nan)
+    for row, (a, b) in zip(table, pairs, strict=True):
+        known = ~(a.silent | b.silent)
+        if known.any() and not (a.constant or b.constant):
+            row[known] = MEASURES[measure].values(a.only(known), b.only(known))
+    return table
 
 
 def compare_stage(a: str, b: str, output: str, ood: str, model_a: str, model_b: str) -> None:

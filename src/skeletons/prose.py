@@ -1,0 +1,35 @@
+"""Small pieces of text that several pages share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; a bar inside a cell stays a bar."""
+    lines = [
+        [str(cell).replace("|", "\\|") for cell in head],
+        ["---"] * len(head),
+        *([str(cell).replace("|", "\\|") for cell in row] for row in rows),
+    ]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def listed(words: Sequence[str], most: int = 5) -> str:
+    """`a`, `a and b`, `a, b and c`; of more than `most` the first ones, and how many more."""
+    shown = list(words)
+    if len(shown) > most:
+        shown = [*shown[: most - 1], f"{len(shown) - most + 1} more"]
+    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """`1 seed`, `2 seeds`."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def p_value(p: float) -> str:
+    """A p-value as one reads it: `0.031`, `< 0.001`, or a dash where there is none."""
+    if p != p:
+        return "–"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"

@@ -1,0 +1,218 @@
+import itertools
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from skeletons import claims, models, trends
+from skeletons.models import Model
+
+SEEDS = [1, 2, 3, 4]
+GRID = models.grid(SEEDS, [1e-4], [1, 2, 4], [0.02, 0.1, 0.5])
+DEAD = Model(2, 1e-4, 4, 0.5)
+
+
+def noise(*parts: float) -> float:
+    """The same small number each time for the same things."""
+    return float(np.random.default_rng([int(p * 1000) for p in parts]).normal() * 0.002)
+
+
+def scores(**changed: Any) -> pd.DataFrame:
+    """Accuracy 0.9 less the threshold squared; sparsity that grows with both."""
+    rows = [
+        {
+            "model": str(m),
+            "state": m.state,
+            "seed": m.seed,
+            "l1": m.l1,
+            "epochs": m.epochs,
+            "threshold": m.threshold,
+            "accuracy": 0.9 - (m.threshold or 0) ** 2 + noise(m.seed, m.threshold or 0),
+            "loss": 0.3 + noise(m.seed, m.epochs or 0, m.threshold or 0),
+            "sparsity": 0.0 if m.threshold is None else 0.5 + 0.1 * m.epochs * m.threshold,
+            "dead": m == DEAD,
+            **changed,
+        }
+        for m in GRID
+    ]
+    return pd.DataFrame(rows).astype({"l1": float, "epochs": float, "threshold": float})
+
+
+def alike(a: Model, b: Model) -> float:
+    """Less like its own base with the threshold, not with epochs; others 0.7."""
+    if a.seed != b.seed:
+        return 0.7 + noise(a.seed, b.seed, a.threshold or 0, b.threshold or 0)
+    return 0.9 - 0.1 * abs((b.threshold or 0) - (a.threshold or 0)) + noise(a.seed, b.epochs or 0)
+
+
+def pairs(dead: Model | None = None, apart: Model | None = None) -> pd.DataFrame:
+    rows = [
+        {
+            "a": str(a),
+            "b": str(b),
+            "cosine_prob": math.nan if dead in (a, b) else alike(a, b) - 0.3 * (apart in (a, b)),
+        }
+        for a, b in models.pairs(GRID)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_claims_that_are_true_by_making_hold() -> None:
+    found = claims.claims(scores(), pairs(), "cosine_prob")
+    assert [row["holds"] for row in found[:7]] == ["yes", "yes", "no", "yes", "yes", "yes", "yes"]
+    page = claims.claims_markdown(found[:7])
+    assert page.startswith("Of 7 claims, 6 hold here, 1 do not, and 0 cannot be decided")
+    assert page.count("\n|") == 7 + 2
+
+
+def test_a_dead_model_is_left_out_of_likeness_and_counted_in_accuracy() -> None:
+    found = claims.claims(scores(), pairs(dead=DEAD), "cosine_prob")
+    assert [row["holds"] for row in found[:7]] == ["yes", "yes", "no", "yes", "yes", "yes", "yes"]
+    assert f"; {len(GRID) - 1} undefined" in found[6]["detail"]
+
+
+def test_claims_that_are_false_by_making_do_not_hold() -> None:
+    table = pairs()
+    table["cosine_prob"] = 0.9 - table.cosine_prob  # all likeness turned round
+    found = claims.claims(scores(sparsity=0.5), table, "cosine_prob")
+    by = {row["claim"].split(",")[0]: row["holds"] for row in found[3:7]}
+    assert by == {
+        "The higher the threshold": "no",
+        "The more epochs of regularisation": "no",  # the same sparsity whatever the epochs
+        "However many epochs": "yes",
+        "Most pairs of models are more alike than 0.6": "no",
+    }
+
+
+def test_more_epochs_that_lead_away_from_the_base() -> None:
+    table = pairs()
+    late = table.b.str.contains("ep=4")
+    table.loc[late, "cosine_prob"] -= 0.2
+    found = claims.more_epochs_like_the_base(table, "cosine_prob")
+    assert found["holds"] == "no"
+    assert found["measured"].startswith("0.199 less like it after 4 epochs than after 1")
+
+
+def test_one_or_two_seeds_decide_little() -> None:
+    chosen = [str(m) for m in GRID if m.seed <= 1]
+    table = pairs()
+    table = table[table.a.isin(chosen) & table.b.isin(chosen)]
+    few = scores()
+    found = claims.claims(few[few.model.isin(chosen)], table, "cosine_prob")
+    assert [row["holds"] for row in found[:7]] == ["undecided"] * 7
+    assert "no interval from so few seeds" in found[0]["measured"]
+
+
+def test_tables_with_nothing_pruned_leave_nothing_to_say() -> None:
+    bases = [str(Model(seed)) for seed in SEEDS]
+    table, all_scores = pairs(), scores()
+    table = table[table.a.isin(bases) & table.b.isin(bases)]
+    found = claims.claims(all_scores[all_scores.model.isin(bases)], table, "cosine_prob")
+    assert [row["holds"] for row in found[:3]] == ["undecided"] * 3
+    assert "| claim |" in claims.claims_markdown(found)
+    assert claims.claims_markdown([]).startswith("There is nothing")
+
+
+def test_claims_are_about_similarities() -> None:
+    with pytest.raises(ValueError, match="is a dissimilarity"):
+        claims.claims(scores(), pairs(), "jensen_shannon")
+
+
+# --- models that stand apart --------------------------------------------------------------------
+
+
+def scattered(seed: int, apart: Model | None = None) -> pd.DataFrame:
+    """All pairs with similarities around 0.7, those of one model 0.2 lower."""
+    table = pairs()
+    values = np.random.default_rng(seed).normal(0.7, 0.1, len(table))
+    lower = (table.a == str(apart)) | (table.b == str(apart))
+    return table.assign(cosine_prob=np.where(lower, values - 0.2, values))
+
+
+def test_a_planted_outlier_is_found_and_set_beside_its_loss() -> None:
+    planted = Model(3, 1e-4, 4, 0.1)
+    table = claims.outliers(scores(), scattered(1, planted), "cosine_prob")
+    assert list(table[table.outlier].model) == [str(planted)]
+    assert abs(table.loss_score[0]) < trends.OUTLYING
+    row = claims.some_models_stand_apart(scores(), scattered(1, planted), "cosine_prob")
+    assert row["holds"] == "yes"
+    assert str(planted) in row["detail"]
+    poor = scores()
+    poor.loc[poor.model == str(planted), "loss"] = 3.0
+    row = claims.some_models_stand_apart(poor, scattered(1, planted), "cosine_prob")
+    assert (row["holds"], row["measured"]) == (
+        "no",
+        f"1 of {len(GRID)} models, 0 of them with an ordinary loss",
+    )
+
+
+def test_nothing_stands_apart_where_nothing_was_planted() -> None:
+    assert not claims.outliers(scores(), scattered(1), "cosine_prob").outlier.any()
+    row = claims.some_models_stand_apart(scores(), scattered(1), "cosine_prob")
+    assert (row["holds"], row["detail"]) == ("no", "none is 3.5 robust deviations below")
+
+
+def test_chance_makes_few_models_stand_apart() -> None:
+    clean = np.random.default_rng(0).normal(size=(300, len(GRID)))
+    found = [(trends.robust_scores(values) < -trends.OUTLYING).any() for values in clean]
+    assert np.sum(found) <= stats.binom.ppf(0.999, 300, 0.055)  # as the documentation says
+
+
+def test_robust_scores_by_hand() -> None:
+    values = np.array([1.0, 2.0, 3.0, 4.0, 100.0, math.nan])
+    expected = 0.6745 * (values - 3) / 1
+    np.testing.assert_allclose(trends.robust_scores(values), expected)
+    most_equal = np.array([1.0, 1.0, 1.0, 1.0, 6.0])  # MAD 0, mean absolute deviation 1
+    np.testing.assert_allclose(trends.robust_scores(most_equal), [0, 0, 0, 0, 5 / 1.2533])
+    assert (trends.robust_scores(np.ones(3)) == 0).all()
+    assert np.isnan(trends.robust_scores(np.full(2, math.nan))).all()
+
+
+# --- trends -------------------------------------------------------------------------------------
+
+
+def test_a_rise_in_all_seeds_has_the_smallest_p() -> None:
+    values = np.array([[1.0, 2, 3], [0, 5, 6], [-1, 0, 9]])
+    assert trends.page(values) == (pytest.approx(1), 1 / 216, 1 / 216)
+    correlation, p, _ = trends.page(-values)
+    assert (correlation, p) == (pytest.approx(-1), 1)
+
+
+def test_page_s_p_is_that_of_enumeration_and_of_page_s_own_statistic() -> None:
+    values = np.random.default_rng(0).normal(size=(3, 3))
+    ranks = stats.rankdata(values, axis=1)
+
+    def page_l(table: Any) -> float:
+        return float(stats.page_trend_test(table, ranked=True).statistic)
+
+    rows = [list(itertools.permutations(row)) for row in ranks]
+    all_l = [page_l(np.array(table)) for table in itertools.product(*rows)]
+    correlation, p, _ = trends.page(values)
+    assert p == pytest.approx(np.mean(np.array(all_l) >= page_l(ranks) - 1e-9))
+    rho = [stats.spearmanr(row, [0, 1, 2]).statistic for row in values]
+    assert correlation == pytest.approx(np.mean(rho))
+
+
+def test_a_sample_of_orders_comes_close_to_all_of_them() -> None:
+    values = np.random.default_rng(4).normal(size=(3, 3)) + np.arange(3) * 0.3
+    exact, sampled = trends.page(values)[1], trends.page(values, seed=1, resamples=215)[1]
+    assert sampled == pytest.approx(exact, abs=0.12)
+    assert trends.page(values, resamples=215)[2] == 1 / 216
+
+
+def test_without_a_trend_few_p_are_small() -> None:
+    p = [trends.page(np.random.default_rng(k).normal(size=(3, 4)))[1] for k in range(200)]
+    assert np.sum(np.array(p) <= 0.05) <= stats.binom.ppf(0.999, 200, 0.05)
+
+
+def test_a_seed_that_never_changes_neither_helps_nor_stops_the_test() -> None:
+    rising = np.array([[1.0, 2, 3], [4, 5, 6]])
+    still = np.vstack([rising, np.full(3, 0.5)])
+    assert trends.page(still)[0] == pytest.approx(2 / 3)
+    assert trends.page(still)[1] == pytest.approx(trends.page(rising)[1])
+    assert np.isnan(trends.page(np.full((2, 3), 0.5))).all()
+    assert np.isnan(trends.page(np.zeros((0, 3)))).all()
+    assert np.isnan(trends.page(np.ones((3, 1)))).all()
