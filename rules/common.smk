@@ -55,8 +55,14 @@ GRID = (
     CONFIG.regularize.epochs,
     CONFIG.prune.thresholds,
 )
-MODELS = models.grid(*GRID)
-COMPARED = models.grid(*GRID, states=CONFIG.compare.states)
+CONTROLS = models.controls(
+    models.grid(*GRID),
+    CONFIG.controls.untrained,
+    CONFIG.controls.orders,
+    CONFIG.controls.random,
+)
+MODELS = sorted([*models.grid(*GRID), *CONTROLS], key=lambda model: model.sort_key)
+COMPARED = [m for m in MODELS if m in CONTROLS or m.state in CONFIG.compare.states]
 PAIRS = list(models.pairs(COMPARED))
 
 
@@ -67,6 +73,8 @@ wildcard_constraints:
     l1=r"[0-9][0-9.e+-]*",
     epochs=r"[1-9]\d*",
     threshold=r"[0-9][0-9.e+-]*",
+    order=r"[1-9]\d*",
+    draw=r"[1-9]\d*",
     model=r"seed=[^/]+?",
     a=r"seed=[^/]+?",
     b=r"seed=[^/]+?",
@@ -141,14 +149,13 @@ def model_file(model: models.Model | str, name: str) -> str:
 def network_file(model: models.Model | str) -> str:
     """The model.json that describes a model's network; a pruned one's is its parent's."""
     model = models.Model.parse(str(model))
-    return model_file(
-        model.parent if model.state == models.PRUNED else model, "model.json"
-    )
+    pruned = model.state in (models.PRUNED, models.RANDOM)
+    return model_file(model.parent if pruned else model, "model.json")
 
 
 def sparsity_file(model: str) -> list[str]:
     """A pruned model's sparsity.json, and nothing for another."""
-    pruned = models.Model.parse(model).state == models.PRUNED
+    pruned = models.Model.parse(model).state in (models.PRUNED, models.RANDOM)
     return [model_file(model, "sparsity.json")] if pruned else []
 
 
@@ -159,7 +166,11 @@ def parent_files(wildcards) -> dict[str, str]:
     )
     names = {"weights": "weights.safetensors", "summary": "model.json"}
     if model.parent.state == models.REGULARIZED:
-        names |= {"history": "history.parquet", "optimizer": "optimizer.safetensors"}
+        names |= {
+            "history": "history.parquet",
+            "walk": "walk.parquet",
+            "optimizer": "optimizer.safetensors",
+        }
     return {
         f"parent_{key}": model_file(model.parent, name) for key, name in names.items()
     }
@@ -216,15 +227,15 @@ def artifact_files() -> list[str]:
 
 def model_files(model: models.Model) -> list[str]:
     """What a model's folder holds."""
+    trained = ["weights.safetensors", "history.parquet", "model.json"]
+    pruned = ["weights.safetensors", "sparsity.json"]
     names = {
-        models.BASE: ["weights.safetensors", "history.parquet", "model.json"],
-        models.REGULARIZED: [
-            "weights.safetensors",
-            "history.parquet",
-            "model.json",
-            "optimizer.safetensors",
-        ],
-        models.PRUNED: ["weights.safetensors", "sparsity.json"],
+        models.BASE: trained,
+        models.REORDERED: trained,
+        models.UNTRAINED: ["weights.safetensors", "model.json"],
+        models.REGULARIZED: [*trained, "walk.parquet", "optimizer.safetensors"],
+        models.PRUNED: pruned,
+        models.RANDOM: pruned,
     }
     return [model_file(model, name) for name in names[model.state]]
 

@@ -35,6 +35,7 @@ rule regularize:
     output:
         weights=f"{RESULTS}/models/seed={{seed}}_l1={{l1}}_ep={{epochs}}/weights.safetensors",
         history=f"{RESULTS}/models/seed={{seed}}_l1={{l1}}_ep={{epochs}}/history.parquet",
+        walk=f"{RESULTS}/models/seed={{seed}}_l1={{l1}}_ep={{epochs}}/walk.parquet",
         summary=f"{RESULTS}/models/seed={{seed}}_l1={{l1}}_ep={{epochs}}/model.json",
         optimizer=f"{RESULTS}/models/seed={{seed}}_l1={{l1}}_ep={{epochs}}/optimizer.safetensors",
     log:
@@ -53,3 +54,48 @@ rule regularize:
         code=fingerprint("training"),
     script:
         "../scripts/regularize.py"
+
+
+# Controls of the bases. They are made as bases are, from the same settings.
+rule untrained:
+    input:
+        dataset=f"results/data/{ID}/images.safetensors",
+        info=f"results/data/{ID}/info.json",
+    output:
+        weights=f"{RESULTS}/models/seed={{seed}}_untrained/weights.safetensors",
+        summary=f"{RESULTS}/models/seed={{seed}}_untrained/model.json",
+    log:
+        f"{LOGS}/untrained/seed={{seed}}.log",
+    params:
+        network=CONFIG.network.model_dump(),
+        device=CONFIG.compute.device,
+        threads=CONFIG.compute.threads,
+        code=fingerprint("training"),
+    run:
+        with inside(
+            rule, input, output, params, wildcards, log, lineages(input)
+        ) as job:
+            job.run(
+                "training.untrained_stage",
+                *input,
+                *output,
+                seed=int(wildcards.seed),
+                network=params.network,
+                device=params.device,
+                threads=params.threads,
+            )
+
+
+use rule train_base as reorder with:
+    output:
+        weights=f"{RESULTS}/models/seed={{seed}}_order={{order}}/weights.safetensors",
+        history=f"{RESULTS}/models/seed={{seed}}_order={{order}}/history.parquet",
+        summary=f"{RESULTS}/models/seed={{seed}}_order={{order}}/model.json",
+    log:
+        f"{LOGS}/reorder/seed={{seed}}_order={{order}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/reorder/seed={{seed}}_order={{order}}.tsv"
+
+
+localrules:
+    untrained,

@@ -1,4 +1,4 @@
-"""Train a base model to optimality."""
+"""Train a base model to optimality, or once more with its images in another order."""
 
 from skeletons.jobs import process
 
@@ -16,4 +16,5 @@ with process(snakemake) as job:
         device=snakemake.params.device,
         precision=snakemake.params.precision,
         threads=snakemake.threads,
+        order=int(snakemake.wildcards.get("order", 0)),
     )

@@ -49,6 +49,33 @@ CHAIN: dict[str, Any] = {
     "prune": {"thresholds": [0.05]},
 }
 
+# Everything that is off by default, on, at the smallest size at which it says something.
+SCIENCE: dict[str, Any] = {
+    "experiment": "science",
+    "dataset": {"kind": "shapes", "train": 200, "test": 100},
+    "ood": [{"kind": "digits"}],
+    "network": {"name": "cnn", "width": 2},
+    "base": {"seeds": [1, 2, 3], "epochs": 2, "batch_size": 50, "learning_rate": 0.3},
+    "regularize": {"lambdas": [1e-4], "epochs": [1], "batch_size": 50, "trace": 20},
+    "prune": {"thresholds": [0.2]},
+    "controls": {"untrained": True, "orders": [1], "random": [1]},
+    "compare": {
+        "states": ["base", "regularized", "pruned"],
+        "ood_images": 50,
+        "test_set": True,
+        "representations": ["linear_cka"],
+        "weights": ["mask_overlap", "mask_overlap_aligned"],
+    },
+    "inspect": {
+        "variant": {"l1": 1e-4, "epochs": 1, "threshold": 0.2},
+        **dict.fromkeys(("lines", "plane", "curve", "expose", "importance"), True),
+        "probe": [1e-3],
+        "epochs": 1,
+        "points": 5,
+        "images": 50,
+    },
+}
+
 
 class Workflow:
     """A folder with the workflow in it and a configuration to run it with."""
@@ -159,3 +186,12 @@ def trained(workflow: Workflow, experiment: str = "grid") -> set[str]:
         for path in logs
         if path.parent.name in ("train_base", "regularize") and "training loss" in path.read_text()
     }
+
+
+@pytest.fixture(scope="session")
+def science(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
+    """A copy in which the science experiment has run to its end; tests must leave it as it is."""
+    made = Workflow(tmp_path_factory.mktemp("science"))
+    done = made.run(SCIENCE)
+    assert done.returncode == 0, done.stdout
+    return made

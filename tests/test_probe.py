@@ -12,8 +12,8 @@ from skeletons.probe import LEARNT, LOST, SHARED, STAYS, TAKES_OVER
 from skeletons.training import Images, RegularizeSettings
 
 PLAIN = {"flip": False, "shift": 0, "cutout": 0}
-SGD = RegularizeSettings("sgd", "proximal", 0.1, 0.0, 12, PLAIN)
-ADAM = RegularizeSettings("adam", "subgradient", 1e-2, 0.9, 12, PLAIN)
+SGD = RegularizeSettings("sgd", "proximal", 0.1, 0.0, 12, 0, PLAIN)
+ADAM = RegularizeSettings("adam", "subgradient", 1e-2, 0.9, 12, 0, PLAIN)
 
 
 @pytest.fixture(autouse=True)

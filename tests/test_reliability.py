@@ -39,6 +39,7 @@ SETTINGS = {
     "learning_rate": 0.01,
     "momentum": 0.9,
     "batch_size": 100,
+    "trace": 20,
     "augment": {"flip": False, "shift": 0, "cutout": 0},
 }
 
@@ -56,12 +57,18 @@ def pair(a: str, b: str) -> str:
 
 
 def walk_on(inputs: list[str], outputs: list[str]) -> None:
-    dataset, base, weights, summary, history, optimizer = inputs
+    dataset, base, weights, summary, history, walk, optimizer = inputs
     training.regularize_stage(
         dataset,
         base,
-        {"weights": weights, "summary": summary, "history": history, "optimizer": optimizer},
-        dict(zip(("weights", "history", "summary", "optimizer"), outputs, strict=True)),
+        {
+            "weights": weights,
+            "summary": summary,
+            "history": history,
+            "walk": walk,
+            "optimizer": optimizer,
+        },
+        dict(zip(("weights", "history", "walk", "summary", "optimizer"), outputs, strict=True)),
         seed=1,
         l1=1e-4,
         after=1,
@@ -88,6 +95,7 @@ STAGES: dict[str, Stage] = {
                     "weights.safetensors",
                     "model.json",
                     "history.parquet",
+                    "walk.parquet",
                     "optimizer.safetensors",
                 )
             ),
@@ -97,6 +105,7 @@ STAGES: dict[str, Stage] = {
             for name in (
                 "weights.safetensors",
                 "history.parquet",
+                "walk.parquet",
                 "model.json",
                 "optimizer.safetensors",
             )
@@ -304,7 +313,7 @@ WRONG: dict[str, tuple[str, int, Callable[[Path], None], str]] = {
     ),
     "an optimiser's state of another network": (
         "regularize",
-        5,
+        6,
         lambda p: rewrite_tensors(p, lambda t: each(t, lambda v: v[..., :1] if v.ndim else v)),
         "holds the optimiser's state of another network",
     ),

@@ -15,7 +15,7 @@ from skeletons.training import BaseSettings, Images, RegularizeSettings
 
 PLAIN = {"flip": False, "shift": 0, "cutout": 0}
 ALL = {"flip": True, "shift": 2, "cutout": 8}
-ADAM = RegularizeSettings("adam", "subgradient", 1e-3, 0.9, 32, ALL)
+ADAM = RegularizeSettings("adam", "subgradient", 1e-3, 0.9, 32, 16, ALL)
 
 
 @pytest.fixture(autouse=True)
@@ -176,6 +176,7 @@ def files(folder: Path, name: str) -> dict[str, str]:
     endings = {
         "weights": "safetensors",
         "history": "parquet",
+        "walk": "parquet",
         "summary": "json",
         "optimizer": "opt.safetensors",
     }

@@ -39,6 +39,8 @@ MeasureName = Literal[
     "disagreement",
     "jensen_shannon",
 ]
+RepresentationName = Literal["linear_cka", "linear_cka_debiased"]
+WeightsName = Literal["mask_overlap", "mask_overlap_aligned"]
 MEASURES: tuple[str, ...] = get_args(MeasureName)
 
 
@@ -72,6 +74,7 @@ Count = Annotated[StrictInt, Field(ge=1)]
 Whole = Annotated[StrictInt, Field(ge=0)]
 Numbers = Annotated[tuple[NotNegative, ...], Field(min_length=1), AfterValidator(_distinct_numbers)]
 Counts = Annotated[tuple[Count, ...], Field(min_length=1), AfterValidator(_distinct_numbers)]
+Draws = Annotated[tuple[Count, ...], AfterValidator(_distinct_numbers)]
 Wholes = Annotated[tuple[Whole, ...], Field(min_length=1), AfterValidator(_distinct_numbers)]
 
 
@@ -201,6 +204,9 @@ class Regularize(_Section):
     lambdas: Numbers = Field((2e-4,), description="the λ of the L1 penalty, one walk each")
     epochs: Counts = Field((1, 2, 4), description="after how many epochs a walk's models are taken")
     optimizer: Literal["sgd", "adam"] = Field("adam", description="its rate is constant")
+    trace: Whole = Field(
+        0, description="training images that the loss is measured on after every step; 0 for none"
+    )
     penalty: Literal["subgradient", "proximal"] = Field(
         "subgradient", description="proximal is a soft threshold each step, which makes exact zeros"
     )
@@ -221,6 +227,16 @@ class Prune(_Section):
     )
 
 
+class Controls(_Section):
+    """Models that the similarity of pruned ones is held against; they take part in all pairs."""
+
+    untrained: StrictBool = Field(False, description="each base as it was before training")
+    orders: Draws = Field((), description="numbers of other orders of images to train bases in")
+    random: Draws = Field(
+        (), description="numbers of random drawings; as sparse a layer as the pruned model"
+    )
+
+
 class Compare(_Section):
     """Which models are compared, pair by pair, and on how many images."""
 
@@ -229,6 +245,61 @@ class Compare(_Section):
     )
     ood_images: Count | None = Field(
         2_000, description="images of each OOD set, from the first; null for all"
+    )
+    test_set: StrictBool = Field(False, description="compare on the task's own test set as well")
+    representations: Annotated[tuple[RepresentationName, ...], AfterValidator(_distinct)] = Field(
+        (), description="measures of penultimate features, on each OOD set; costly"
+    )
+    weights: Annotated[tuple[WeightsName, ...], AfterValidator(_distinct)] = Field(
+        (), description="measures of which weights are left, with units aligned or not; costly"
+    )
+
+
+class Variant(_Section):
+    """One recipe of the grid."""
+
+    l1: Positive = Field(description="its λ, one of regularize.lambdas")
+    epochs: Count = Field(description="its epochs, one of regularize.epochs")
+    threshold: NotNegative = Field(description="its threshold, one of prune.thresholds")
+
+
+class Inspect(_Section):
+    """Costly looks inside, at one variant of each base."""
+
+    variant: Variant | None = Field(None, description="the recipe that is looked at; null for none")
+    lines: StrictBool = Field(
+        False, description="loss along the lines between pairs, with units aligned and not"
+    )
+    plane: StrictBool = Field(
+        False, description="loss on the plane through two bases and a variant"
+    )
+    curve: StrictBool = Field(False, description="a curve of low loss between two bases, trained")
+    expose: StrictBool = Field(False, description="the skeleton as a smaller dense network")
+    importance: StrictBool = Field(
+        False, description="what the loss loses with each unit, and whether pruning keeps those"
+    )
+    probe: Annotated[tuple[Positive, ...], AfterValidator(_distinct_numbers)] = Field(
+        (), description="λs with which the skeleton's own weights are penalised"
+    )
+    epochs: Count = Field(4, description="of training a curve, and of a probe")
+    points: Annotated[StrictInt, Field(ge=3)] = Field(
+        21, description="where the loss is measured along a line, both ends among them"
+    )
+    images: Count = Field(2_000, description="test images that losses are measured on")
+
+
+class Findings(_Section):
+    """What counts: the levels of tests, and tolerances."""
+
+    alpha: Annotated[Number, Field(gt=0, lt=0.5)] = Field(
+        0.05, description="level of the verdicts' tests, after correction for their number"
+    )
+    margin: Positive = Field(0.05, description="the smallest rise of similarity that matters")
+    loss_rise: Positive = Field(
+        0.05, description="how far the loss may rise on a walk along the ridge, in nats"
+    )
+    largest_step: Positive = Field(
+        0.05, description="the largest step of a walk, as a share of the weights' norm"
     )
 
 
@@ -277,10 +348,14 @@ class Config(_Section):
     regularize: Regularize = Field(Regularize(), description="the push along the ridge")
     prune: Prune = Field(Prune(), description="removal of small weights")
     compare: Compare = Field(Compare(), description="which models are compared")
+    controls: Controls = Field(Controls(), description="models to hold similarities against")
+    inspect: Inspect = Field(Inspect(), description="costly looks inside, at one variant")
+    findings: Findings = Field(Findings(), description="levels of tests, and tolerances")
     figures: Figures = Field(Figures(), description="what the figures show")
     compute: Compute = Field(Compute(), description="where and how training runs")
 
 
+LOOKS = ("lines", "plane", "curve", "expose", "importance", "probe")
 DatasetSpec = Shapes | Digits | Noise | Cifar10 | Mnist | FashionMnist | Svhn | ImageFolder
 TRAINABLE = ("shapes", "cifar10", "mnist", "fashionmnist", "svhn", "imagefolder")
 DOWNLOADED = ("cifar10", "mnist", "fashionmnist", "svhn")
@@ -340,7 +415,12 @@ def load(raw: object) -> Config:
             if not (problem["type"] == "too_short" and problem["input"])
         ]
         raise ConfigError("\n".join(dict.fromkeys(sentences))) from None
-    problems = [*_taken_name(config), *_missing_folders(config), *_clashes(config)]
+    problems = [
+        *_taken_name(config),
+        *_missing_folders(config),
+        *_clashes(config),
+        *_variant_not_there(config),
+    ]
     if problems:
         raise ConfigError("\n".join(problems))
     return config
@@ -368,6 +448,26 @@ def _missing_folders(config: Config) -> Iterator[str]:
             "dataset.test_share: found 1.0, which leaves nothing to train on; "
             "allowed: a number above 0 and below 1."
         )
+
+
+def _variant_not_there(config: Config) -> Iterator[str]:
+    variant = config.inspect.variant
+    looks = [key for key in LOOKS if getattr(config.inspect, key)]
+    if variant is None:
+        if looks:
+            yield (
+                f"inspect.variant: found nothing, but inspect.{looks[0]} is on; allowed: "
+                "{l1: …, epochs: …, threshold: …} of one recipe of the grid."
+            )
+        return
+    for key, value, listed, place in (
+        ("l1", variant.l1, config.regularize.lambdas, "regularize.lambdas"),
+        ("epochs", variant.epochs, config.regularize.epochs, "regularize.epochs"),
+        ("threshold", variant.threshold, config.prune.thresholds, "prune.thresholds"),
+    ):
+        if value not in listed:
+            allowed = ", ".join(f"{number:g}" for number in listed)
+            yield f"inspect.variant.{key}: found {value:g}; allowed: {allowed}, as in {place}."
 
 
 def _clashes(config: Config) -> Iterator[str]:

@@ -14,7 +14,7 @@ import pandas as pd
 from skeletons import prose, similarity, statistics, verdicts
 from skeletons.errors import SkeletonsError
 from skeletons.measures import Floats
-from skeletons.models import Model, spell
+from skeletons.models import PRUNED, Model, spell
 from skeletons.predictions import Predictions
 from skeletons.verdicts import ALPHA, MARGIN, Verdict
 
@@ -111,7 +111,7 @@ def convergence(
 
 def by_recipe(models: Iterable[Model]) -> dict[str, list[Model]]:
     """Pruned models by λ, epochs and threshold, in canonical order; those of a recipe by seed."""
-    pruned = [model for model in models if model.threshold is not None]
+    pruned = [model for model in models if model.state == PRUNED]
     groups: dict[str, list[Model]] = {}
     for model in sorted(pruned, key=lambda m: (*m.sort_key[1:], m.seed)):
         epochs = prose.counted(model.epochs or 0, "epoch")

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from skeletons.errors import SkeletonsError
 
 BASE, REGULARIZED, PRUNED = "base", "regularized", "pruned"
 STATES = (BASE, REGULARIZED, PRUNED)
+# Controls: what a base was before training; a base trained with its images in another order; a
+# regularised model pruned at random, with as many weights left in each layer as its pruned one.
+UNTRAINED, REORDERED, RANDOM = "untrained", "reordered", "random"
+CONTROLS = (UNTRAINED, REORDERED, RANDOM)
 
 _NUMBER = r"[0-9][0-9.e+-]*"
 _PATTERN = re.compile(
     rf"seed=(?P<seed>\d+)(?:_l1=(?P<l1>{_NUMBER})_ep=(?P<epochs>\d+)(?:_t=(?P<threshold>{_NUMBER}))?)?"
+    r"(?:_(?P<untrained>untrained)|_order=(?P<order>[1-9]\d*)|_random=(?P<random>[1-9]\d*))?"
 )
 
 
@@ -25,12 +31,18 @@ def spell(number: float) -> str:
 
 @dataclass(frozen=True)
 class Model:
-    """A base model (seed), a regularised one (+ λ, epochs) or a pruned one (+ threshold)."""
+    """A base model (seed), a regularised one (+ λ, epochs) or a pruned one (+ threshold).
+
+    Or a control: of a base, with `control` untrained or reordered; of a pruned one, random. `draw`
+    numbers the order of the images, or the drawing of the weights that are pruned.
+    """
 
     seed: int
     l1: float | None = None
     epochs: int | None = None
     threshold: float | None = None
+    control: str | None = None
+    draw: int | None = None
 
     def __str__(self) -> str:
         """The model id, for example `seed=1_l1=1e-05_ep=4_t=0.05`."""
@@ -39,6 +51,10 @@ class Model:
             parts += [f"l1={spell(self.l1)}", f"ep={self.epochs}"]
         if self.threshold is not None:
             parts += [f"t={spell(self.threshold)}"]
+        if self.control == UNTRAINED:
+            parts += [UNTRAINED]
+        elif self.control is not None:
+            parts += [f"{'order' if self.control == REORDERED else RANDOM}={self.draw}"]
         return "_".join(parts)
 
     @classmethod
@@ -52,13 +68,19 @@ class Model:
         try:
             if match is None:
                 raise ValueError
-            seed, l1, epochs, threshold = match.groups()
+            found = match.groupdict()
+            control = _control(found)
             model = cls(
-                int(seed),
-                None if l1 is None else float(l1),
-                None if epochs is None else int(epochs),
-                None if threshold is None else float(threshold),
+                int(found["seed"]),
+                None if found["l1"] is None else float(found["l1"]),
+                None if found["epochs"] is None else int(found["epochs"]),
+                None if found["threshold"] is None else float(found["threshold"]),
+                *control,
             )
+            if (model.control == RANDOM) != (
+                control[0] is not None and model.threshold is not None
+            ):
+                raise ValueError
             if str(model) != text:
                 raise ValueError
         except ValueError:
@@ -69,7 +91,9 @@ class Model:
 
     @property
     def state(self) -> str:
-        """`base`, `regularized` or `pruned`."""
+        """One of `STATES`, or of `CONTROLS`."""
+        if self.control is not None:
+            return self.control
         if self.threshold is not None:
             return PRUNED
         return BASE if self.l1 is None else REGULARIZED
@@ -83,31 +107,45 @@ class Model:
     def parent(self) -> Model:
         """The model that this one is made from directly.
 
-        A pruned model comes from its regularised one. The regularised checkpoint at epoch e
-        starts from the one at the largest power of two below e (the first from the base), so a
-        checkpoint's ancestry never depends on which others an experiment asks for, and a list
-        such as 1, 2, 4, 8, 16 costs 16 epochs instead of 31.
+        A pruned model comes from its regularised one, also one pruned at random. The regularised
+        checkpoint at epoch e starts from the one at the largest power of two below e (the first
+        from the base), so a checkpoint's ancestry never depends on which others an experiment
+        asks for, and a list such as 1, 2, 4, 8, 16 costs 16 epochs instead of 31.
 
         Raises:
-            ValueError: this is a base model, which has no parent.
+            ValueError: this is a base model or a control of one, which have no parent.
         """
         if self.threshold is not None:
             return Model(self.seed, self.l1, self.epochs)
         if self.epochs is None:
-            raise ValueError(f"{self} is a base model and has no parent")
+            raise ValueError(f"{self} is made from no other model and has no parent")
         if self.epochs == 1:
             return self.base
         return Model(self.seed, self.l1, 1 << ((self.epochs - 1).bit_length() - 1))
 
     @property
-    def sort_key(self) -> tuple[int, float, int, float]:
-        """Orders models by (seed, λ, epochs, threshold) as numbers, unmodified before modified."""
+    def sort_key(self) -> tuple[int, float, int, float, int, int]:
+        """Orders models by (seed, λ, epochs, threshold) as numbers, unmodified before modified.
+
+        Controls come after the model that they are a control of.
+        """
         return (
             self.seed,
             -1.0 if self.l1 is None else self.l1,
             -1 if self.epochs is None else self.epochs,
             -1.0 if self.threshold is None else self.threshold,
+            0 if self.control is None else 1 + CONTROLS.index(self.control),
+            self.draw or 0,
         )
+
+
+def _control(found: Mapping[str, str | None]) -> tuple[str | None, int | None]:
+    """The control that a name's ending stands for, and its draw."""
+    if found["untrained"]:
+        return UNTRAINED, None
+    if found["order"]:
+        return REORDERED, int(found["order"])
+    return (RANDOM, int(found["random"])) if found["random"] else (None, None)
 
 
 def grid(
@@ -129,6 +167,27 @@ def grid(
     wanted = set(states)
     models = (model for model in (*bases, *regularized, *pruned) if model.state in wanted)
     return sorted(models, key=lambda model: model.sort_key)
+
+
+def controls(
+    models: Iterable[Model], untrained: bool, orders: Iterable[int], random: Iterable[int]
+) -> list[Model]:
+    """The controls of an experiment's models, in canonical order.
+
+    Args:
+        models: base and pruned ones are given controls.
+        untrained: whether each base has one as it was before training.
+        orders: numbers of other orders of the images; each base has a control for each.
+        random: numbers of random drawings; each pruned model has a control for each.
+    """
+    found = []
+    for model in models:
+        if model.state == BASE:
+            found += [dataclasses.replace(model, control=UNTRAINED)] * untrained
+            found += [dataclasses.replace(model, control=REORDERED, draw=n) for n in orders]
+        elif model.state == PRUNED:
+            found += [dataclasses.replace(model, control=RANDOM, draw=n) for n in random]
+    return sorted(found, key=lambda model: model.sort_key)
 
 
 def pairs(models: Iterable[Model]) -> Iterator[tuple[Model, Model]]:

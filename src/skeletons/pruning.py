@@ -42,6 +42,14 @@ def _rms(values: Array) -> float:
     return float(np.sqrt(np.mean(values.astype(np.float64) ** 2)))
 
 
+def random_mask(weights: Array, kept: int, random: np.random.Generator) -> Mask:
+    """A mask that keeps `kept` weights, each as likely as any other that is not zero already."""
+    places = np.flatnonzero(weights)
+    survives = np.zeros(weights.size, dtype=bool)
+    survives[random.choice(places, min(kept, len(places)), replace=False)] = True
+    return survives.reshape(weights.shape)
+
+
 def prune(
     tensors: Mapping[str, Array], layers: Sequence[Mapping[str, Any]], threshold: float, scale: str
 ) -> tuple[dict[str, Array], dict[str, Any]]:
@@ -58,22 +66,56 @@ def prune(
         sparsity, the layer's RMS before, and the FLOPs of an image left if zero weights cost
         nothing; `dead`, with `dead_reason`, if a layer is left empty.
     """
+    masks = {
+        layer["name"]: mask(tensors[layer["name"]], threshold, scale)
+        for layer in layers
+        if layer["prunable"]
+    }
+    pruned, report = apply(tensors, layers, masks)
+    return pruned, {"threshold": threshold, "scale": scale, **report}
+
+
+def prune_at_random(
+    tensors: Mapping[str, Array],
+    layers: Sequence[Mapping[str, Any]],
+    like: Mapping[str, Any],
+    draw: int,
+) -> tuple[dict[str, Array], dict[str, Any]]:
+    """The control of a pruned model: as many weights left in each layer, but drawn at random.
+
+    Args:
+        tensors: the tensors of the regularised model.
+        layers: its layers, as in model.json.
+        like: the sparsity report of the pruned model.
+        draw: number of the drawing, which with the layer's place decides it.
+
+    Returns:
+        As `prune` does.
+    """
+    masks = {
+        row["name"]: random_mask(
+            tensors[row["name"]], row["kept"], np.random.default_rng([draw, number])
+        )
+        for number, row in enumerate(like["layers"])
+    }
+    pruned, report = apply(tensors, layers, masks)
+    return pruned, {"threshold": like["threshold"], "scale": like["scale"], **report}
+
+
+def apply(
+    tensors: Mapping[str, Array], layers: Sequence[Mapping[str, Any]], masks: Mapping[str, Mask]
+) -> tuple[dict[str, Array], dict[str, Any]]:
+    """Zero what the masks of the prunable layers do not keep, and report what is left."""
     pruned = dict(tensors)
     rows = []
-    for layer in layers:
-        if not layer["prunable"]:
-            continue
-        weights = tensors[layer["name"]]
-        kept = mask(weights, threshold, scale)
+    for layer in (layer for layer in layers if layer["prunable"]):
+        weights, kept = tensors[layer["name"]], masks[layer["name"]]
         pruned[layer["name"]] = np.where(kept, weights, weights.dtype.type(0))
         rows.append(_report(layer, weights, kept))
-    fixed = sum(layer["flops"] for layer in layers if not layer["prunable"])
     total = _total(rows)
-    total["flops"] += fixed
+    total["flops"] += sum(layer["flops"] for layer in layers if not layer["prunable"])
     empty = [row["name"] for row in rows if row["kept"] == 0]
     return pruned, {
-        "threshold": threshold,
-        "scale": scale,
         **total,
         "dead": bool(empty),
         "dead_reason": f"no weight is left in {', '.join(empty)}" if empty else None,
@@ -102,15 +144,34 @@ def _shares(kept: int, size: int) -> dict[str, Any]:
     return {"kept": kept, "size": size, "density": density, "sparsity": 1 - density}
 
 
-def prune_stage(
-    weights: str, summary: str, output: str, sparsity: str, threshold: str, scale: str
-) -> None:
-    """Write the pruned weights of a regularised model and their sparsity.json."""
+def _read(weights: str, summary: str) -> tuple[dict[str, Array], list[dict[str, Any]]]:
+    """A regularised model's tensors and layers.
+
+    Raises:
+        ArtifactError: a file is missing or broken, or the two do not go together.
+    """
     layers = artifacts.read_json(summary, ["layers"])["layers"]
     tensors = artifacts.read_tensors(weights)
     for layer in layers:
         if layer["name"] not in tensors or list(tensors[layer["name"]].shape) != layer["shape"]:
             raise unfit(weights, f"holds the weights of another network than {summary}")
-    pruned, report = prune(tensors, layers, float(threshold), scale)
+    return tensors, layers
+
+
+def prune_stage(
+    weights: str, summary: str, output: str, sparsity: str, threshold: str, scale: str
+) -> None:
+    """Write the pruned weights of a regularised model and their sparsity.json."""
+    pruned, report = prune(*_read(weights, summary), float(threshold), scale)
     artifacts.write_json(sparsity, report)
+    artifacts.write_tensors(output, pruned)
+
+
+def random_stage(
+    weights: str, summary: str, like: str, output: str, sparsity: str, draw: str
+) -> None:
+    """Write the control of a pruned model, whose sparsity.json is `like`, and its own report."""
+    report = artifacts.read_json(like, ["layers", "threshold", "scale"])
+    pruned, own = prune_at_random(*_read(weights, summary), report, int(draw))
+    artifacts.write_json(sparsity, own)
     artifacts.write_tensors(output, pruned)

@@ -422,7 +422,7 @@ class Measured:
 
     def landscape(self, weights: str, summary: str, dataset: str, seed: int = 0) -> Landscape:
         """The landscape of the network of `weights` on a data set's file."""
-        place = training._start(seed, self.threads, self.device)
+        place = training.start(seed, self.threads, self.device)
         network = inference.restore(weights, artifacts.read_json(summary, ["network"])).to(place)
         measured = _first(Images.read(dataset, self.split, place), self.images)
         norms = None

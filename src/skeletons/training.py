@@ -136,6 +136,7 @@ class RegularizeSettings:
     learning_rate: float
     momentum: float
     batch_size: int
+    trace: int
     augment: Mapping[str, Any]
 
 
@@ -172,6 +173,7 @@ def train_base(
     seed: int,
     settings: BaseSettings,
     precision: str,
+    order: int = 0,
 ) -> list[Row]:
     """Train a network from its initial weights, with a learning rate that rises and then falls.
 
@@ -196,10 +198,11 @@ def train_base(
         step += 1
 
     sample, rows = train.sample(MEASURED_IMAGES), []
+    of_order = ("order", order) if order else ()
     for epoch in range(1, settings.epochs + 1):
-        order = generator_for("base", seed, epoch)
-        data = batches(train, settings.batch_size, order, settings.augment)
-        where = f"Base model seed={seed}, epoch {epoch},"
+        random = generator_for("base", seed, epoch, *of_order)
+        data = batches(train, settings.batch_size, random, settings.augment)
+        where = f"Base model seed={seed}{f' in order {order}' if order else ''}, epoch {epoch},"
         run_epoch(network, data, update, precision=precision, where=where)
         rows.append(
             {"epoch": epoch, "learning_rate": rate, **_measures(network, sample, test, precision)}
@@ -252,6 +255,65 @@ def shrink(weights: Sequence[Tensor], amount: float) -> None:
         w.copy_(F.softshrink(w, amount))
 
 
+class Walk:
+    """Where the weights are after each step: how far from the base, how far from the step before.
+
+    Nothing is read back from the device until the rows are asked for.
+    """
+
+    def __init__(
+        self, network: nn.Module, base: Mapping[str, Tensor], sample: Images, precision: str
+    ) -> None:
+        """Begin where the network is; the loss is measured on `sample`, if it has images."""
+        self.network, self.sample, self.precision = network, sample, precision
+        self.now: list[Tensor] = [network.get_parameter(name) for name in base]
+        self.base = list(base.values())
+        self.before = [p.detach().clone() for p in self.now]
+        self.points: list[Tensor] = []
+
+    @torch.no_grad()
+    def record(self) -> None:
+        """Note where the network is now."""
+        lengths = [
+            _length(torch._foreach_sub(self.now, self.base)),
+            _length(torch._foreach_sub(self.now, self.before)),
+            _length(self.now),
+        ]
+        torch._foreach_copy_(self.before, self.now)
+        self.points.append(torch.stack([*self._measured(), *lengths]))
+
+    def _measured(self) -> tuple[Tensor, Tensor]:
+        """Loss and accuracy on the sample, NaN without one, as tensors on the device."""
+        labels = self.sample.labels
+        if not len(labels):
+            unknown = torch.full((), torch.nan, device=labels.device)
+            return unknown, unknown
+        training = self.network.training
+        with torch.autocast(labels.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            logits = inference.predict(self.network, self.sample.pixels)
+        self.network.train(training)
+        right = (logits.argmax(1) == labels).float().mean()
+        return F.cross_entropy(logits.float(), labels), right
+
+    def rows(self, first: int, epoch_of: Callable[[int], int]) -> list[Row]:
+        """One row a recorded point.
+
+        Columns: step (numbered from `first`), epoch, loss (nats) and accuracy (0..1) on the
+        sample, distance (from the base), step_length and norm (L2, of all parameters).
+        """
+        keys = ("loss", "accuracy", "distance", "step_length", "norm")
+        table = torch.stack(self.points).double().cpu().tolist() if self.points else []
+        return [
+            {"step": step, "epoch": epoch_of(step), **dict(zip(keys, values, strict=True))}
+            for step, values in enumerate(table, first)
+        ]
+
+
+def _length(tensors: Sequence[Tensor]) -> Tensor:
+    """The L2 length of tensors taken as one vector."""
+    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(list(tensors))))
+
+
 def regularize(
     network: nn.Sequential,
     optimizer: torch.optim.Optimizer,
@@ -263,6 +325,7 @@ def regularize(
     epochs: range,
     settings: RegularizeSettings,
     precision: str,
+    walk: Walk | None = None,
 ) -> list[Row]:
     """Train on L(w) + λ‖w‖₁ over the prunable weights, for the epochs numbered in `epochs`.
 
@@ -277,6 +340,7 @@ def regularize(
         epochs: numbers of the epochs to run; the first after the base model is 1.
         settings: see the config.
         precision: `bf16` or `fp32`.
+        walk: records where the weights are after each step.
 
     Returns:
         One row an epoch, with the columns of `walk_row`.
@@ -292,6 +356,8 @@ def regularize(
         optimizer.step()
         if settings.penalty == "proximal":
             shrink(weights, l1 * settings.learning_rate)
+        if walk is not None:
+            walk.record()
 
     sample, rows = train.sample(MEASURED_IMAGES), []
     for epoch in epochs:
@@ -344,7 +410,7 @@ def _distance(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> float:
     return float(sum(((a[name] - b[name]).double() ** 2).sum().item() for name in b) ** 0.5)
 
 
-def _start(seed: int, threads: int, device: str) -> torch.device:
+def start(seed: int, threads: int, device: str) -> torch.device:
     """Seed torch and make it repeat itself exactly: same seed, threads and device, same bits."""
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
@@ -367,6 +433,34 @@ def _summary(
     return {"network": dict(about), **networks.describe(network), **_measures(network, train, test)}
 
 
+def _untrained(info: str, network: Mapping[str, Any]) -> tuple[nn.Sequential, dict[str, Any]]:
+    """A network with freshly drawn weights, and what model.json says of it."""
+    about = datasets.read_info(info)
+    classes = len(about["classes"])
+    net = networks.build(network["name"], network["width"], classes, about["mean"], about["std"])
+    return net, {**network, "classes": classes}
+
+
+def untrained_stage(
+    dataset: str,
+    info: str,
+    weights: str,
+    summary: str,
+    *,
+    seed: int,
+    network: Mapping[str, Any],
+    device: str,
+    threads: int,
+) -> None:
+    """Write the network that the base model of a seed was before training, and its model.json."""
+    place = start(seed, threads, device)
+    net, about = _untrained(info, network)
+    train, test = (Images.read(dataset, split, place) for split in ("train", "test"))
+    networks.prepare(net.to(place), train.sample(5000).pixels)
+    artifacts.write_json(summary, _summary(net, about, train, test))
+    artifacts.write_tensors(weights, _state(net))
+
+
 def train_base_stage(
     dataset: str,
     info: str,
@@ -380,17 +474,18 @@ def train_base_stage(
     device: str,
     precision: str,
     threads: int,
+    order: int = 0,
 ) -> None:
-    """Train a base model on a data set's file and write its weights, history and model.json."""
-    place = _start(seed, threads, device)
-    about = datasets.read_info(info)
-    classes = len(about["classes"])
-    net = networks.build(network["name"], network["width"], classes, about["mean"], about["std"])
-    net.to(place)
+    """Train a base model on a data set's file and write its weights, history and model.json.
+
+    With `order` > 0 its images come in another order, and all else is the same.
+    """
+    place = start(seed, threads, device)
+    net, about = _untrained(info, network)
     train, test = (Images.read(dataset, split, place) for split in ("train", "test"))
-    networks.prepare(net, train.sample(5000).pixels)
-    rows = train_base(net, train, test, seed, BaseSettings(**base), precision)
-    result = _summary(net, {**network, "classes": classes}, train, test)
+    networks.prepare(net.to(place), train.sample(5000).pixels)
+    rows = train_base(net, train, test, seed, BaseSettings(**base), precision, order)
+    result = _summary(net, about, train, test)
     artifacts.write_table(history, pd.DataFrame(rows))
     artifacts.write_json(summary, result)
     artifacts.write_tensors(weights, _state(net))
@@ -416,8 +511,9 @@ def regularize_stage(
     Args:
         dataset: the data set's images.safetensors.
         base: the base model's weights.safetensors.
-        parent: files of the parent: weights, summary, and (if it is no base) history, optimizer.
-        output: files to write: weights, summary, history, optimizer.
+        parent: files of the parent: weights, summary, and (if it is no base) history, walk,
+            optimizer.
+        output: files to write: weights, summary, history, walk, optimizer.
         seed: of the base model.
         l1: λ.
         after: epochs that the parent has behind it; 0 for the base model.
@@ -427,7 +523,7 @@ def regularize_stage(
         precision: `bf16` or `fp32`.
         threads: CPU threads.
     """
-    place = _start(seed, threads, device)
+    place = start(seed, threads, device)
     about = artifacts.read_json(parent["summary"], ["network"])
     network = inference.restore(parent["weights"], about).to(place)
     train, test = (Images.read(dataset, split, place) for split in ("train", "test"))
@@ -438,12 +534,16 @@ def regularize_stage(
     }
     chosen = RegularizeSettings(**settings)
     optimizer = make_optimizer(network, chosen)
+    walk = Walk(network, origin, _every_nth(train, chosen.trace), precision)
     if after:
         load_optimizer(optimizer, parent["optimizer"])
         rows = artifacts.read_table(parent["history"]).to_dict("records")
+        walked = artifacts.read_table(parent["walk"]).to_dict("records")
     else:
         sample = train.sample(MEASURED_IMAGES)
         rows = [walk_row(network, origin, origin, sample, test, l1, 0, precision)]
+        walked = []
+        walk.record()
     rows += regularize(
         network,
         optimizer,
@@ -455,12 +555,23 @@ def regularize_stage(
         range(after + 1, epochs + 1),
         chosen,
         precision,
+        walk,
     )
+    steps = -(-len(train.labels) // chosen.batch_size)
+    walked += walk.rows(len(walked), lambda step: -(-step // steps))
     result = _summary(network, about["network"], train, test)
     artifacts.write_table(output["history"], pd.DataFrame(rows))
+    artifacts.write_table(output["walk"], pd.DataFrame(walked))
     artifacts.write_json(output["summary"], result)
     save_optimizer(optimizer, output["optimizer"])
     artifacts.write_tensors(output["weights"], _state(network))
+
+
+def _every_nth(images: Images, count: int) -> Images:
+    """`count` of the images, evenly spaced; none for 0."""
+    chosen = torch.arange(min(count, len(images.labels)), device=images.labels.device)
+    chosen = chosen * len(images.labels) // max(1, len(chosen))
+    return Images(images.pixels[chosen], images.labels[chosen])
 
 
 def save_optimizer(optimizer: torch.optim.Optimizer, path: str) -> None:
