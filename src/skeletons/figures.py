@@ -55,9 +55,9 @@ LABELS = {
     "disagreement": "disagreement of the top class",
     "jensen_shannon": "Jensen–Shannon divergence of probabilities",
     "linear_cka": "linear CKA of penultimate features",
-    "linear_cka_debiased": "linear CKA of penultimate features, debiased",
-    "mask_overlap": "overlap of masks beyond chance",
-    "mask_overlap_aligned": "overlap of masks beyond chance, units aligned",
+    "linear_cka_debiased": "linear CKA (debiased) of penultimate features",
+    "mask_overlap": "overlap beyond chance of masks",
+    "mask_overlap_aligned": "overlap beyond chance of aligned masks",
 }
 
 
@@ -92,17 +92,14 @@ def similarity_matrix(pairs: pd.DataFrame, models: Sequence[str], measure: str) 
 
 
 def label(name: str) -> str:
-    """A model's short label; its seed stands beside its block."""
+    """A model's short label; its seed stands beside its block, and a control below its model."""
     model = Model.parse(name)
     if model.state in ("base", "untrained"):
         return model.state
-    if model.state == "reordered":
-        return f"order {model.draw}"
+    if model.draw is not None:
+        return f"{'order' if model.state == 'reordered' else 'random'} {model.draw}"
     text = f"λ{spell(model.l1 or 0)} ·{model.epochs}"
-    if model.threshold is None:
-        return text
-    sign = "<" if model.control is None else f"random {model.draw} as <"
-    return f"{text} {sign}{spell(model.threshold)}"
+    return text if model.threshold is None else f"{text} <{spell(model.threshold)}"
 
 
 def heatmap(
@@ -145,7 +142,10 @@ def heatmap(
         dead = MEASURES[measure].kind == "behaviour"
         why = "no similarity, as a model is dead" if dead else "no value; the table says why"
         handles = [Patch(facecolor=MISSING, label=f"grey: {why}")]
-        figure.legend(handles=handles, loc="upper right")
+        below_title = (1, 1 - 0.27 / height)
+        figure.legend(
+            handles=handles, loc="upper right", bbox_to_anchor=below_title, borderaxespad=0
+        )
 
 
 def _colours(measure: str, known: Floats, colormap: str) -> tuple[Colormap, Normalize]:

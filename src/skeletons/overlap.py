@@ -174,8 +174,7 @@ def _beyond_chance(aligned: bool) -> Measure:
         symmetric=not aligned,  # which of two equally good alignments is found depends on the order
         invariant_to="the size and sign of the weights that are left, and which of the two masks "
         "is denser: a mask within the other has the largest value",
-        blind_to="how much the weights that are left matter, which units there is no saying "
-        "before they are aligned, and a shared structure that the best alignment misses"
+        blind_to="whether the weights that both keep do the same; and what the alignment misses"
         if aligned
         else "a skeleton that two models hold in another order of their units",
         source="Jaccard index, corrected for chance as by Hubert & Arabie 1985"
