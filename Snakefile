@@ -17,6 +17,7 @@ include: "rules/train.smk"
 include: "rules/prune.smk"
 include: "rules/predict.smk"
 include: "rules/compare.smk"
+include: "rules/measures.smk"
 include: "rules/findings.smk"
 
 

@@ -3,6 +3,7 @@ import functools
 import os
 import sys
 from pathlib import Path
+from typing import get_args
 
 import yaml
 
@@ -48,6 +49,8 @@ DATASETS = {
 }
 ID = schema.dataset_id(CONFIG.dataset)
 OOD = sorted(schema.dataset_id(spec) for spec in CONFIG.ood)
+# On what all pairs are compared: the OOD sets, and the task's own test set if it is asked for.
+SETS = sorted([*OOD, *([ID] if CONFIG.compare.test_set else [])])
 
 GRID = (
     CONFIG.base.seeds,
@@ -64,11 +67,14 @@ CONTROLS = models.controls(
 MODELS = sorted([*models.grid(*GRID), *CONTROLS], key=lambda model: model.sort_key)
 COMPARED = [m for m in MODELS if m in CONTROLS or m.state in CONFIG.compare.states]
 PAIRS = list(models.pairs(COMPARED))
+MASKED = [m for m in COMPARED if m.state in (models.PRUNED, models.RANDOM)]
 
 
 wildcard_constraints:
     dataset="|".join(map(re.escape, DATASETS)),
-    ood="|".join(map(re.escape, OOD)),
+    ood="|".join(map(re.escape, SETS)),
+    representation="|".join(get_args(schema.RepresentationName)),
+    overlap="|".join(get_args(schema.WeightsName)),
     seed=r"\d+",
     l1=r"[0-9][0-9.e+-]*",
     epochs=r"[1-9]\d*",
@@ -219,9 +225,10 @@ def artifact_files() -> list[str]:
         *score_files(),
         *(
             f"{RESULTS}/similarity/{ood}/{a}--{b}.parquet"
-            for ood in OOD
+            for ood in SETS
             for a, b in PAIRS
         ),
+        *measure_files(),
     ]
 
 
@@ -273,7 +280,7 @@ def drawn(name: str, category: str) -> list:
                 "measure": measure,
             },
         )
-        for ood in OOD
+        for ood in SETS
         for measure in MEASURES
     ]
 
@@ -286,3 +293,85 @@ def drawn_once(name: str, category: str) -> object:
         category=category,
         labels={"figure": name.replace("_", " "), "OOD set": "", "measure": ""},
     )
+
+
+# --- costly measures ------------------------------------------------------------------------------
+
+
+def feature_pairs(wildcards) -> list[str]:
+    """A measure of representations on one OOD set: a file for each pair of compared models."""
+    folder = f"{RESULTS}/representations/{wildcards.representation}/{wildcards.ood}"
+    return [f"{folder}/{a}--{b}.parquet" for a, b in PAIRS]
+
+
+def mask_pairs(wildcards) -> list[str]:
+    """A measure of masks: a file for each pair of models that have one."""
+    folder = f"{RESULTS}/weights/{wildcards.overlap}"
+    return [f"{folder}/{a}--{b}.parquet" for a, b in models.pairs(MASKED)]
+
+
+def alignment_of(wildcards) -> list[str]:
+    """The permutations that align b's units to a's; nothing if they are left as they are.
+
+    Units are a matter of the base: two models of one base hold theirs in the same order.
+    """
+    a, b = (models.Model.parse(name).base for name in (wildcards.a, wildcards.b))
+    if wildcards.overlap != "mask_overlap_aligned" or a == b:
+        return []
+    return [f"{RESULTS}/alignment/{a}--{b}.safetensors"]
+
+
+def measure_tables() -> list[str]:
+    """The table of each costly measure."""
+    return [
+        *expand(
+            f"{RESULTS}/representations/{{measure}}/{{ood}}.parquet",
+            measure=CONFIG.compare.representations,
+            ood=OOD,
+        ),
+        *expand(
+            f"{RESULTS}/weights/{{measure}}.parquet", measure=CONFIG.compare.weights
+        ),
+    ]
+
+
+def measure_heatmaps() -> list[str]:
+    """The heatmap of each costly measure."""
+    return [
+        *expand(
+            f"{FIGURES}/heatmap_{{ood}}_{{measure}}.svg",
+            measure=CONFIG.compare.representations,
+            ood=OOD,
+        ),
+        *expand(f"{FIGURES}/heatmap_{{measure}}.svg", measure=CONFIG.compare.weights),
+    ]
+
+
+def measure_files() -> list[str]:
+    """What costly measures leave: features, alignments, a file a pair, tables."""
+    chosen = CONFIG.compare
+    pairs = [
+        (Wildcards(fromdict={"overlap": measure, "a": str(a), "b": str(b)}))
+        for measure in chosen.weights
+        for a, b in models.pairs(MASKED)
+    ]
+    return [
+        *expand(
+            f"{RESULTS}/features/{{ood}}/{{model}}.safetensors",
+            ood=OOD if chosen.representations else [],
+            model=COMPARED,
+        ),
+        *(
+            f"{RESULTS}/representations/{measure}/{ood}/{a}--{b}.parquet"
+            for measure in chosen.representations
+            for ood in OOD
+            for a, b in PAIRS
+        ),
+        *(
+            f"{RESULTS}/weights/{measure}/{a}--{b}.parquet"
+            for measure in chosen.weights
+            for a, b in models.pairs(MASKED)
+        ),
+        *sorted({path for pair in pairs for path in alignment_of(pair)}),
+        *measure_tables(),
+    ]

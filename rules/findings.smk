@@ -4,7 +4,7 @@
 rule findings:
     input:
         scores=score_files(),
-        similarity=expand(f"{RESULTS}/similarity/{{ood}}.parquet", ood=OOD),
+        similarity=expand(f"{RESULTS}/similarity/{{ood}}.parquet", ood=SETS),
     output:
         json=f"{RESULTS}/findings.json",
         text=f"{RESULTS}/findings.md",
@@ -22,7 +22,7 @@ rule findings:
     params:
         experiment=CONFIG.experiment,
         measures=MEASURES,
-        ood=OOD,
+        ood=SETS,
         parents=parents_of,
         code=fingerprint("findings"),
     script:
@@ -32,7 +32,7 @@ rule findings:
 rule figures:
     input:
         scores=f"{RESULTS}/scores.parquet",
-        similarity=expand(f"{RESULTS}/similarity/{{ood}}.parquet", ood=OOD),
+        similarity=expand(f"{RESULTS}/similarity/{{ood}}.parquet", ood=SETS),
         histories=history_files(),
     output:
         heatmap=drawn("heatmap", "1 Similarity of every pair"),
@@ -45,7 +45,7 @@ rule figures:
     conda:
         "../envs/skeletons.yaml"
     params:
-        ood=OOD,
+        ood=SETS,
         measures=MEASURES,
         colormap=CONFIG.figures.colormap,
         parents=parents_of,
@@ -92,8 +92,10 @@ rule report:
         shown=[
             f"{RESULTS}/versions.json",
             f"{RESULTS}/findings.json",
-            *expand(f"{RESULTS}/similarity/{{ood}}.parquet", ood=OOD),
+            *expand(f"{RESULTS}/similarity/{{ood}}.parquet", ood=SETS),
             rules.figures.output,
+            *measure_tables(),
+            *measure_heatmaps(),
         ],
         texts=report_texts(),
     output:

@@ -43,7 +43,8 @@ rule prune_at_random:
         with inside(
             rule, input, output, params, wildcards, log, lineages(input)
         ) as job:
-            job.run("pruning.random_stage", *input, *output, wildcards.draw)
+            control = Path(output.weights).parent.name
+            job.run("pruning.random_stage", *input, *output, control)
 
 
 localrules:

@@ -38,6 +38,11 @@ def publish(folder: Path, target: Path) -> None:
     for path in sorted((folder / "similarity").glob("*.parquet")):
         table = pd.read_parquet(path)
         table.to_csv(target / f"similarity_{path.stem}.csv", index=False, float_format="%.5g")
+    for path in sorted((folder / "representations").glob("*/*.parquet")):
+        name = f"{path.parent.name}_{path.stem}.csv"
+        pd.read_parquet(path).to_csv(target / name, index=False, float_format="%.5g")
+    for path in sorted((folder / "weights").glob("*.parquet")):
+        pd.read_parquet(path).to_csv(target / f"{path.stem}.csv", index=False, float_format="%.5g")
     costs(folder).to_csv(target / "costs.csv", index=False, float_format="%.4g")
 
 

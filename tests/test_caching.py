@@ -166,6 +166,29 @@ CONFIGURATION: dict[str, tuple[dict[str, Any], Change, dict[str, int]]] = {
         setting("base", target={"train_loss": 0.2, "train_accuracy": 0.9}),
         {"score": 3, "record": 1, **SHOWN},
     ),
+    "a measure of features is asked for": (
+        CHAIN,
+        setting("compare", representations=["linear_cka"]),
+        {
+            "features": 2,
+            "compare_features": 1,
+            "representations": 1,
+            "heatmap_of_features": 1,
+            "record": 1,
+            "report": 1,
+        },
+    ),
+    "a measure of masks is asked for": (
+        GRID,
+        setting("compare", weights=["mask_overlap"]),
+        {
+            "compare_masks": 16 * 15 // 2,
+            "weights": 1,
+            "heatmap_of_masks": 1,
+            "record": 1,
+            "report": 1,
+        },
+    ),
     "the figures' colours change": (
         CHAIN,
         setting("figures", colormap="magma"),

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from skeletons import figures, models
+from skeletons import catalogue, figures, models
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -138,6 +138,4 @@ def test_alike_has_the_same_colour_when_lower_is_more_alike() -> None:
 
 
 def test_every_measure_has_a_label() -> None:
-    from skeletons import similarity
-
-    assert set(figures.LABELS) == set(similarity.MEASURES)
+    assert set(figures.LABELS) == set(catalogue.MEASURES)

@@ -91,3 +91,27 @@ def test_shares_between_grid_values_lie_between_them() -> None:
     low, between, high = (share_at(shares, t) for t in (0.051, 0.0515, 0.052))
     assert low <= between <= high
     assert share_at(shares, 0) == 0
+
+
+def test_controls_of_two_bases_are_independent_draws() -> None:
+    """Even where the two are alike: else their masks would share more than chance gives."""
+    tensors = {"a": np.ones((50, 40), np.float32), "b": np.ones(1000, np.float32)}
+    layers = [
+        {"name": name, "shape": list(w.shape), "flops": 1, "prunable": True}
+        for name, w in tensors.items()
+    ]
+    like = {
+        "threshold": 0.2,
+        "scale": "absolute",
+        "layers": [{"name": "a", "kept": 1000}, {"name": "b", "kept": 100}],
+    }
+    recipe = "l1=0.0001_ep=1_t=0.2_random=1"
+    one, two, again = (
+        pruning.prune_at_random(tensors, layers, like, f"seed={seed}_{recipe}")
+        for seed in (1, 2, 1)
+    )
+    assert [row["kept"] for row in one[1]["layers"]] == [1000, 100]
+    both = {name: int((one[0][name] * two[0][name]).sum()) for name in tensors}
+    assert both["a"] == pytest.approx(500, abs=5 * np.sqrt(2000 / 16))
+    assert both["b"] == pytest.approx(10, abs=5 * np.sqrt(1000 * 0.01))
+    assert all(np.array_equal(one[0][name], again[0][name]) for name in tensors)

@@ -9,12 +9,14 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from skeletons import artifacts, prose, representations, similarity
+from skeletons import artifacts, overlap, prose, representations, similarity
 from skeletons.errors import ArtifactError
 from skeletons.measures import Measure, by_name
 
 MEASURES: Mapping[str, Measure] = by_name(
-    *similarity.MEASURES.values(), *representations.MEASURES.values()
+    *similarity.MEASURES.values(),
+    *representations.MEASURES.values(),
+    *overlap.MEASURES.values(),
 )
 
 START = "<!-- the table is made by python -m skeletons.catalogue -->"
@@ -50,7 +52,7 @@ def _how_to_read(measure: Measure) -> list[str]:
         f"`{measure.name}`",
         measure.label,
         measure.kind,
-        f"{measure.low:g} to {measure.high:g}".replace("-", "−"),
+        f"{measure.low:g} to {measure.high:g}".replace("-", "−").replace("inf", "∞"),
         "high" if measure.higher_is_alike else "low",
         "yes" if measure.symmetric else "no",
         "mean and spread" if measure.per_image else "one number",

@@ -420,6 +420,7 @@ def load(raw: object) -> Config:
         *_missing_folders(config),
         *_clashes(config),
         *_variant_not_there(config),
+        *_no_masks(config),
     ]
     if problems:
         raise ConfigError("\n".join(problems))
@@ -468,6 +469,17 @@ def _variant_not_there(config: Config) -> Iterator[str]:
         if value not in listed:
             allowed = ", ".join(f"{number:g}" for number in listed)
             yield f"inspect.variant.{key}: found {value:g}; allowed: {allowed}, as in {place}."
+
+
+def _no_masks(config: Config) -> Iterator[str]:
+    """Measures of masks need two compared models that have one."""
+    grid = len(config.base.seeds) * len(config.regularize.lambdas) * len(config.regularize.epochs)
+    drawn = len(config.controls.random) + ("pruned" in config.compare.states)
+    if config.compare.weights and grid * len(config.prune.thresholds) * drawn < 2:
+        yield (
+            f"compare.weights: found {', '.join(config.compare.weights)}, but no two pruned models "
+            "are compared; allowed: an empty list, or two pruned models or random controls."
+        )
 
 
 def _clashes(config: Config) -> Iterator[str]:

@@ -54,6 +54,10 @@ LABELS = {
     "agreement": "agreement of the top class",
     "disagreement": "disagreement of the top class",
     "jensen_shannon": "Jensen–Shannon divergence of probabilities",
+    "linear_cka": "linear CKA of penultimate features",
+    "linear_cka_debiased": "linear CKA (debiased) of penultimate features",
+    "mask_overlap": "overlap beyond chance of masks",
+    "mask_overlap_aligned": "overlap beyond chance of aligned masks",
 }
 
 
@@ -88,10 +92,12 @@ def similarity_matrix(pairs: pd.DataFrame, models: Sequence[str], measure: str) 
 
 
 def label(name: str) -> str:
-    """A model's short label; its seed stands beside its block."""
+    """A model's short label; its seed stands beside its block, and a control below its model."""
     model = Model.parse(name)
-    if model.state == "base":
-        return "base"
+    if model.state in ("base", "untrained"):
+        return model.state
+    if model.draw is not None:
+        return f"{'order' if model.state == 'reordered' else 'random'} {model.draw}"
     text = f"λ{spell(model.l1 or 0)} ·{model.epochs}"
     return text if model.threshold is None else f"{text} <{spell(model.threshold)}"
 
@@ -133,8 +139,13 @@ def heatmap(
         strip = _strip(ax, column, about[column].to_numpy(np.float64), cmap)
         _scale(figure, strip, scales[k + 1], {"accuracy": "test accuracy"}.get(column, column))
     if np.isnan(matrix).any():
-        handles = [Patch(facecolor=MISSING, label="grey: no similarity, as a model is dead")]
-        figure.legend(handles=handles, loc="upper right")
+        dead = MEASURES[measure].kind == "behaviour"
+        why = "no similarity, as a model is dead" if dead else "no value; the table says why"
+        handles = [Patch(facecolor=MISSING, label=f"grey: {why}")]
+        below_title = (1, 1 - 0.27 / height)
+        figure.legend(
+            handles=handles, loc="upper right", bbox_to_anchor=below_title, borderaxespad=0
+        )
 
 
 def _colours(measure: str, known: Floats, colormap: str) -> tuple[Colormap, Normalize]:
@@ -414,11 +425,8 @@ def figures_stage(
 def _draw_similarity(
     pairs: pd.DataFrame, scores: pd.DataFrame, ood: str, measure: str, place: Path, colormap: str
 ) -> None:
-    side = float(np.clip(0.11 * len({*pairs.a, *pairs.b}), 3, 9))
-    figure = Figure(figsize=(side + 2.1, side + 2.7))
-    heatmap(pairs, scores, measure, figure, colormap)
-    figure.suptitle(f"Every pair of models on {ood}", fontsize=11, fontweight="bold")
-    save_svg(figure, place / f"heatmap_{ood}_{measure}.svg")
+    title = f"Every pair of models on {ood}"
+    _draw_heatmap(pairs, scores, measure, title, place / f"heatmap_{ood}_{measure}.svg", colormap)
     figure, axes = new_figure(10, 3.6, 1, 2)
     similarity_to_base(pairs, measure, axes)
     figure.suptitle(f"{LABELS[measure]}, on {ood}", fontsize=10)
@@ -427,3 +435,32 @@ def _draw_similarity(
     cross_base(pairs, measure, axes[0])
     figure.suptitle(f"{LABELS[measure]}, on {ood}", fontsize=10)
     save_svg(figure, place / f"cross_base_{ood}_{measure}.svg")
+
+
+def _draw_heatmap(
+    pairs: pd.DataFrame, scores: pd.DataFrame, measure: str, title: str, path: Path, colormap: str
+) -> None:
+    side = float(np.clip(0.11 * len({*pairs.a, *pairs.b}), 3, 9))
+    figure = Figure(figsize=(side + 2.1, side + 2.7))
+    heatmap(pairs, scores, measure, figure, colormap)
+    figure.suptitle(title, fontsize=11, fontweight="bold")
+    save_svg(figure, path)
+
+
+def heatmap_stage(
+    table: str, scores: str, output: str, measure: str, title: str, colormap: str
+) -> None:
+    """Draw the heatmap of one costly measure.
+
+    Args:
+        table: the parquet file of all its pairs.
+        scores: the parquet file of all models' scores.
+        output: the SVG file to write.
+        measure: its name, a column of the table.
+        title: above the heatmap.
+        colormap: of matplotlib or seaborn.
+    """
+    pairs = artifacts.read_table(table, ["a", "b", measure])
+    about = artifacts.read_table(scores, ["model", "accuracy", "sparsity"])
+    with mpl.rc_context(dict(STYLE)):  # type: ignore[arg-type]
+        _draw_heatmap(pairs, about, measure, title, Path(output), colormap)

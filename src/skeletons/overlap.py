@@ -15,6 +15,7 @@ import pandas as pd
 
 from skeletons import artifacts, permutations
 from skeletons.errors import ArtifactError
+from skeletons.measures import Measure, by_name
 
 Array = artifacts.Array
 Floats = npt.NDArray[np.float64]
@@ -149,14 +150,66 @@ def scatter(tensors: Mapping[str, Array], names: Iterable[str], seed: int) -> di
     return scattered
 
 
-def overlap_stage(a: str, b: str, summary: str, output: str, *, matched: str | None = None) -> None:
-    """Write the overlap of two pruned models' masks.
+def excess(a: Mapping[str, Array], b: Mapping[str, Array]) -> float:
+    """The overlap of two masks beyond chance, over all layers: `excess` of `compare`.
+
+    Args:
+        a: one model's prunable weights by name.
+        b: the other's.
+
+    Raises:
+        ValueError: the two are not of one network.
+    """
+    return float(overlap(a, b, a).excess.iloc[0])
+
+
+def _beyond_chance(aligned: bool) -> Measure:
+    return Measure(
+        name="mask_overlap_aligned" if aligned else "mask_overlap",
+        label=f"overlap of masks beyond chance, units {'aligned' if aligned else 'as they are'}",
+        kind="weights",
+        low=-np.inf,
+        high=1.0,
+        higher_is_alike=True,
+        symmetric=not aligned,  # which of two equally good alignments is found depends on the order
+        invariant_to="the size and sign of the weights that are left, and which of the two masks "
+        "is denser: a mask within the other has the largest value",
+        blind_to="whether the weights that both keep do the same; and what the alignment misses"
+        if aligned
+        else "a skeleton that two models hold in another order of their units",
+        source="Jaccard index, corrected for chance as by Hubert & Arabie 1985"
+        + ("; aligned by Ainsworth et al. 2022" if aligned else ""),
+        per_image=False,
+        cheap=False,
+        values=excess,  # of b with its units aligned already, if they are to be
+    )
+
+
+MEASURES = by_name(_beyond_chance(aligned=False), _beyond_chance(aligned=True))
+
+
+# --- the stages ---------------------------------------------------------------------------------
+
+
+def overlap_stage(
+    a: str,
+    b: str,
+    summary: str,
+    output: str,
+    model_a: str,
+    model_b: str,
+    *,
+    matched: str | None = None,
+) -> None:
+    """Write the overlap of two pruned models' masks: a, b and the columns of `overlap`.
 
     Args:
         a: weights.safetensors of one.
         b: weights.safetensors of the other.
         summary: the model.json of their network.
         output: the parquet file to write.
+        model_a: id of the one model.
+        model_b: id of the other.
         matched: the permutations that align b to a, from `alignment.align_stage`; None for as
             it is.
 
@@ -170,4 +223,16 @@ def overlap_stage(a: str, b: str, summary: str, output: str, *, matched: str | N
         table = overlap(artifacts.read_tensors(a), other, names)
     except ValueError as error:
         raise ArtifactError(f"{a} and {b} cannot be compared: {error}.") from None
+    table.insert(0, "a", model_a)
+    table.insert(1, "b", model_b)
     artifacts.write_table(output, table)
+
+
+def collect_stage(output: str, measure: str, *inputs: str) -> None:
+    """Write all pairs' rows over all layers as one table, in the order given.
+
+    The measure's column is what `excess` is in a pair's own file.
+    """
+    tables = [artifacts.read_table(path, ["a", "b", "layer", "excess"]) for path in inputs]
+    rows = pd.concat([table[table.layer == "all"] for table in tables], ignore_index=True)
+    artifacts.write_table(output, rows.drop(columns="layer").rename(columns={"excess": measure}))

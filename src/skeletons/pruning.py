@@ -79,7 +79,7 @@ def prune_at_random(
     tensors: Mapping[str, Array],
     layers: Sequence[Mapping[str, Any]],
     like: Mapping[str, Any],
-    draw: int,
+    name: str,
 ) -> tuple[dict[str, Array], dict[str, Any]]:
     """The control of a pruned model: as many weights left in each layer, but drawn at random.
 
@@ -87,14 +87,15 @@ def prune_at_random(
         tensors: the tensors of the regularised model.
         layers: its layers, as in model.json.
         like: the sparsity report of the pruned model.
-        draw: number of the drawing, which with the layer's place decides it.
+        name: id of the control, which with the layer's place decides the drawing, so that those
+            of two bases are independent.
 
     Returns:
         As `prune` does.
     """
     masks = {
         row["name"]: random_mask(
-            tensors[row["name"]], row["kept"], np.random.default_rng([draw, number])
+            tensors[row["name"]], row["kept"], np.random.default_rng([*name.encode(), number])
         )
         for number, row in enumerate(like["layers"])
     }
@@ -168,10 +169,10 @@ def prune_stage(
 
 
 def random_stage(
-    weights: str, summary: str, like: str, output: str, sparsity: str, draw: str
+    weights: str, summary: str, like: str, output: str, sparsity: str, name: str
 ) -> None:
-    """Write the control of a pruned model, whose sparsity.json is `like`, and its own report."""
+    """Write `name`, the control of the model whose sparsity.json is `like`, and its own report."""
     report = artifacts.read_json(like, ["layers", "threshold", "scale"])
-    pruned, own = prune_at_random(*_read(weights, summary), report, int(draw))
+    pruned, own = prune_at_random(*_read(weights, summary), report, name)
     artifacts.write_json(sparsity, own)
     artifacts.write_tensors(output, pruned)

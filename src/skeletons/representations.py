@@ -7,12 +7,19 @@ or the rotation of the columns.
 
 from __future__ import annotations
 
+import functools
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from skeletons import prose
+from skeletons import artifacts, prose
+from skeletons.errors import ArtifactError
 from skeletons.measures import Floats, Measure, by_name
+from skeletons.seals import unfit
+
+DEBIASED = "linear_cka_debiased"
 
 
 def linear_cka(x: Floats, y: Floats, debiased: bool = False) -> float:
@@ -139,7 +146,7 @@ MEASURES = by_name(
         values=linear_cka,
     ),
     Measure(
-        name="linear_cka_debiased",
+        name=DEBIASED,
         label="linear CKA of penultimate activations, debiased",
         kind="representation",
         low=-1.0,
@@ -155,3 +162,64 @@ MEASURES = by_name(
         values=lambda x, y: linear_cka(x, y, debiased=True),
     ),
 )
+
+
+# --- the stages ---------------------------------------------------------------------------------
+
+
+def read(path: str | Path) -> Floats:
+    """Read a file of features, float32 N×d.
+
+    The last hundred files or so are remembered, as each takes part in many pairs.
+
+    Raises:
+        ArtifactError: the file is missing or broken, or holds no matrix.
+    """
+    try:
+        status = Path(path).stat()
+    except OSError:
+        raise ArtifactError(f"{path} does not exist; run snakemake to make it.") from None
+    return _read(str(path), status.st_mtime_ns, status.st_size, status.st_ino)
+
+
+@functools.lru_cache(maxsize=128)
+def _read(path: str, *_version: int) -> Floats:
+    features = artifacts.read_tensors(path, ["features"])["features"]
+    if features.ndim != 2:
+        raise unfit(path, "holds no matrix of features")
+    return features
+
+
+def compare_stage(
+    a: str, b: str, output: str, measure: str, ood: str, model_a: str, model_b: str
+) -> None:
+    """Write one measure of one pair of models: one row a, b, ood, the measure, and reason.
+
+    Args:
+        a: file of features of the one model.
+        b: of the other, on the same images.
+        output: the parquet file to write.
+        measure: a name in `MEASURES`, and the column that holds its value, NaN if there is none.
+        ood: the data set.
+        model_a: id of the one model.
+        model_b: id of the other.
+
+    Raises:
+        ArtifactError: a file is missing or broken, or the two do not go together.
+    """
+    x, y = read(a), read(b)
+    try:
+        value = float(MEASURES[measure].values(x, y))
+        reason = why_not(x, y, measure == DEBIASED) if np.isnan(value) else ""
+    except ValueError as error:
+        raise ArtifactError(
+            f"{a} and {b} cannot be compared: {error}; delete both and run snakemake again."
+        ) from None
+    row = {"a": model_a, "b": model_b, "ood": ood, measure: value, "reason": reason}
+    artifacts.write_table(output, pd.DataFrame([row]))
+
+
+def collect_stage(output: str, measure: str, *inputs: str) -> None:
+    """Write all pairs' rows as one table, in the order given."""
+    rows = [artifacts.read_table(path, ["a", "b", measure]) for path in inputs]
+    artifacts.write_table(output, pd.concat(rows, ignore_index=True))

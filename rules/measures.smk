@@ -1,0 +1,210 @@
+# Costly measures: of what networks see, and of which weights are left. All are off by default.
+
+
+rule features:
+    input:
+        weights=f"{RESULTS}/models/{{model}}/weights.safetensors",
+        summary=lambda wildcards: network_file(wildcards.model),
+        dataset="results/data/{dataset}/images.safetensors",
+    output:
+        features=f"{RESULTS}/features/{{dataset}}/{{model}}.safetensors",
+    log:
+        f"{LOGS}/features/{{dataset}}/{{model}}.log",
+    params:
+        images=lambda wildcards: images_of(wildcards.dataset),
+        device=CONFIG.compute.device,
+        code=fingerprint("features"),
+    run:
+        with inside(
+            rule, input, output, params, wildcards, log, lineages(input), CACHE
+        ) as job:
+            job.run_once(
+                "features.features_stage",
+                *input,
+                *output,
+                params.images,
+                params.device,
+            )
+
+
+rule compare_features:
+    input:
+        a=f"{RESULTS}/features/{{ood}}/{{a}}.safetensors",
+        b=f"{RESULTS}/features/{{ood}}/{{b}}.safetensors",
+    output:
+        pair=f"{RESULTS}/representations/{{representation}}/{{ood}}/{{a}}--{{b}}.parquet",
+    log:
+        f"{LOGS}/compare_features/{{representation}}/{{ood}}/{{a}}--{{b}}.log",
+    params:
+        code=fingerprint("representations"),
+    run:
+        with inside(
+            rule, input, output, params, wildcards, log, lineages(input)
+        ) as job:
+            job.run(
+                "representations.compare_stage",
+                *input,
+                *output,
+                wildcards.representation,
+                wildcards.ood,
+                wildcards.a,
+                wildcards.b,
+            )
+
+
+rule representations:
+    input:
+        feature_pairs,
+    output:
+        table=report(
+            f"{RESULTS}/representations/{{representation}}/{{ood}}.parquet",
+            caption="../report/representations_table.rst",
+            category="5 Tables",
+            labels={"table": "{representation} of all pairs", "OOD set": "{ood}"},
+        ),
+    log:
+        f"{LOGS}/representations/{{representation}}/{{ood}}.log",
+    params:
+        code=fingerprint("representations"),
+    run:
+        with inside(
+            rule, input, output, params, wildcards, log, lineages(input)
+        ) as job:
+            job.run(
+                "representations.collect_stage",
+                *output,
+                wildcards.representation,
+                *input,
+            )
+
+
+# Of two bases, dense as they are: the masks have no say in it, so it cannot fit their noise.
+rule align:
+    input:
+        a=f"{RESULTS}/models/{{a}}/weights.safetensors",
+        b=f"{RESULTS}/models/{{b}}/weights.safetensors",
+        summary=lambda wildcards: network_file(wildcards.a),
+    output:
+        permutations=f"{RESULTS}/alignment/{{a}}--{{b}}.safetensors",
+        gains=f"{RESULTS}/alignment/{{a}}--{{b}}.json",
+    log:
+        f"{LOGS}/align/{{a}}--{{b}}.log",
+    conda:
+        "../envs/skeletons.yaml"
+    threads: CONFIG.compute.threads
+    params:
+        seed=0,
+        restarts=3,
+        parents=parents_of,
+        code=fingerprint("alignment"),
+    script:
+        "../scripts/align.py"
+
+
+rule compare_masks:
+    input:
+        a=f"{RESULTS}/models/{{a}}/weights.safetensors",
+        b=f"{RESULTS}/models/{{b}}/weights.safetensors",
+        summary=lambda wildcards: network_file(wildcards.a),
+        matched=alignment_of,
+    output:
+        pair=f"{RESULTS}/weights/{{overlap}}/{{a}}--{{b}}.parquet",
+    log:
+        f"{LOGS}/compare_masks/{{overlap}}/{{a}}--{{b}}.log",
+    params:
+        code=fingerprint("overlap"),
+    run:
+        with inside(
+            rule, input, output, params, wildcards, log, lineages(input)
+        ) as job:
+            job.run(
+                "overlap.overlap_stage",
+                input.a,
+                input.b,
+                input.summary,
+                *output,
+                wildcards.a,
+                wildcards.b,
+                matched=next(iter(alignment_of(wildcards)), None),
+            )
+
+
+rule weights:
+    input:
+        mask_pairs,
+    output:
+        table=report(
+            f"{RESULTS}/weights/{{overlap}}.parquet",
+            caption="../report/weights_table.rst",
+            category="5 Tables",
+            labels={"table": "{overlap} of all pairs", "OOD set": ""},
+        ),
+    log:
+        f"{LOGS}/weights/{{overlap}}.log",
+    params:
+        code=fingerprint("overlap"),
+    run:
+        with inside(
+            rule, input, output, params, wildcards, log, lineages(input)
+        ) as job:
+            job.run("overlap.collect_stage", *output, wildcards.overlap, *input)
+
+
+rule heatmap_of_features:
+    input:
+        table=f"{RESULTS}/representations/{{representation}}/{{ood}}.parquet",
+        scores=f"{RESULTS}/scores.parquet",
+    output:
+        heatmap=report(
+            f"{FIGURES}/heatmap_{{ood}}_{{representation}}.svg",
+            caption="../report/heatmap_of_features.rst",
+            category="1 Similarity of every pair",
+            labels={
+                "figure": "heatmap",
+                "OOD set": "{ood}",
+                "measure": "{representation}",
+            },
+        ),
+    log:
+        f"{LOGS}/heatmap_of_features/{{ood}}_{{representation}}.log",
+    conda:
+        "../envs/skeletons.yaml"
+    params:
+        measure=lambda wildcards: wildcards.representation,
+        title=lambda wildcards: f"What every pair of models sees of {wildcards.ood}",
+        colormap=CONFIG.figures.colormap,
+        parents=parents_of,
+        code=fingerprint("figures"),
+    script:
+        "../scripts/heatmap.py"
+
+
+use rule heatmap_of_features as heatmap_of_masks with:
+    input:
+        table=f"{RESULTS}/weights/{{overlap}}.parquet",
+        scores=f"{RESULTS}/scores.parquet",
+    output:
+        heatmap=report(
+            f"{FIGURES}/heatmap_{{overlap}}.svg",
+            caption="../report/heatmap_of_masks.rst",
+            category="1 Similarity of every pair",
+            labels={"figure": "heatmap", "OOD set": "", "measure": "{overlap}"},
+        ),
+    log:
+        f"{LOGS}/heatmap_of_masks/{{overlap}}.log",
+    params:
+        measure=lambda wildcards: wildcards.overlap,
+        title="Which weights every pair of pruned models keeps",
+        colormap=CONFIG.figures.colormap,
+        parents=parents_of,
+        code=fingerprint("figures"),
+
+
+localrules:
+    features,
+    compare_features,
+    representations,
+    compare_masks,
+    weights,
+    heatmap_of_features,
+    heatmap_of_masks,

@@ -1,0 +1,240 @@
+"""Measures that need more than predictions: files of the real workflow, and what is in them."""
+
+import copy
+import itertools
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import SCIENCE, Workflow
+from torch import nn
+
+from skeletons import artifacts, config, features, models, networks, permutations, representations
+from skeletons.errors import ArtifactError, ConfigError
+
+ID = "shapes_train=200_test=100"
+RECIPE = "l1=0.0001_ep=1"
+MODELS = [
+    f"seed={seed}{state}"
+    for seed in (1, 2, 3)
+    for state in (
+        "",
+        "_untrained",
+        "_order=1",
+        f"_{RECIPE}",
+        f"_{RECIPE}_t=0.2",
+        f"_{RECIPE}_t=0.2_random=1",
+    )
+]
+MASKED = [name for name in MODELS if "_t=" in name]
+Changes = dict[str, dict[str, Any]]
+
+
+def names(folder: Path) -> set[str]:
+    return {path.stem for path in folder.iterdir()}
+
+
+def pair_names(chosen: list[str]) -> set[str]:
+    return {f"{a}--{b}" for a, b in itertools.combinations(chosen, 2)}
+
+
+def changed(**sections: Any) -> dict[str, Any]:
+    made = copy.deepcopy(SCIENCE)
+    for key, values in sections.items():
+        made[key] = {**made[key], **values}
+    return made
+
+
+def with_masks(science: Workflow, a: str, b: str) -> tuple[Any, Any, list[str]]:
+    """Two pruned models' tensors, and the names of their prunable weights."""
+    place = science / "results/science/models"
+    about = artifacts.read_json(place / f"{a.split('_t=')[0]}/model.json")
+    return (
+        artifacts.read_tensors(place / a / "weights.safetensors"),
+        artifacts.read_tensors(place / b / "weights.safetensors"),
+        [layer["name"] for layer in about["layers"] if layer["prunable"]],
+    )
+
+
+def jaccard(one: Any, two: Any, layers: list[str]) -> float:
+    both = sum(int(((one[n] != 0) & (two[n] != 0)).sum()) for n in layers)
+    either = sum(int(((one[n] != 0) | (two[n] != 0)).sum()) for n in layers)
+    return both / either
+
+
+def test_every_costly_pair_is_a_file(science: Workflow) -> None:
+    folder = science / "results/science"
+    assert names(folder / "features/digits") == set(MODELS)
+    assert names(folder / "features") == {"digits"}
+    assert names(folder / "representations/linear_cka/digits") == pair_names(MODELS)
+    for measure in SCIENCE["compare"]["weights"]:
+        assert names(folder / "weights" / measure) == pair_names(MASKED)
+        table = artifacts.read_table(folder / f"weights/{measure}.parquet")
+        assert len(table) == 6 * 5 // 2
+    assert names(folder / "alignment") == pair_names(["seed=1", "seed=2", "seed=3"])
+    for figure in ("digits_linear_cka", "mask_overlap", "mask_overlap_aligned"):
+        assert (folder / f"figures/heatmap_{figure}.svg").is_file()
+        assert f"heatmap_{figure}.svg" in (folder / "report.html").read_text()
+
+
+def test_the_test_set_is_one_more_set_of_images(science: Workflow) -> None:
+    folder = science / "results/science"
+    assert names(folder / "similarity") == {"digits", ID}
+    assert names(folder / "similarity" / ID) == pair_names(MODELS)
+    table = artifacts.read_table(folder / f"similarity/{ID}.parquet")
+    assert len(table) == 18 * 17 // 2
+    assert (table.images == SCIENCE["dataset"]["test"]).all()
+    assert (folder / f"figures/heatmap_{ID}_cosine_prob.svg").is_file()
+
+
+def test_controls_are_compared_with_all_others(science: Workflow) -> None:
+    folder = science / "results/science"
+    for path in ("similarity/digits.parquet", "representations/linear_cka/digits.parquet"):
+        table = artifacts.read_table(folder / path)
+        assert {*table.a, *table.b} == set(MODELS)
+        states = {models.Model.parse(name).state for name in (*table.a, *table.b)}
+        assert states == {*models.STATES, *models.CONTROLS}
+
+
+def test_cka_of_a_pair_is_that_of_its_features(science: Workflow) -> None:
+    folder = science / "results/science"
+    table = artifacts.read_table(folder / "representations/linear_cka/digits.parquet")
+    known = table[table.reason == ""]
+    assert len(known) > 20
+    for row in known.iloc[:: len(known) // 20].itertuples():
+        x, y = (
+            artifacts.read_tensors(folder / f"features/digits/{name}.safetensors")["features"]
+            for name in (row.a, row.b)
+        )
+        assert x.shape == (50, 8)
+        x, y = (m.astype(np.float64) - m.astype(np.float64).mean(axis=0) for m in (x, y))
+        shared = np.linalg.norm(y.T @ x) ** 2
+        expected = shared / (np.linalg.norm(x.T @ x) * np.linalg.norm(y.T @ y))
+        assert row.linear_cka == pytest.approx(expected, abs=1e-5)
+
+
+def test_features_give_the_predictions(science: Workflow) -> None:
+    """The last layer, applied to a file of features, gives the logits of the predictions."""
+    folder = science / "results/science"
+    for name in MODELS:
+        seen = artifacts.read_tensors(folder / f"features/digits/{name}.safetensors")["features"]
+        weights = artifacts.read_tensors(folder / f"models/{name}/weights.safetensors")
+        logits = seen @ weights["body.15.weight"].T / np.sqrt(8) + weights["body.15.bias"]
+        table = artifacts.read_table(folder / f"predictions/digits/{name}.parquet")
+        found = table.filter(like="logit_").to_numpy()
+        np.testing.assert_allclose(found, logits, atol=1e-4 * (1 + np.abs(found).max()))
+
+
+def test_the_overlap_of_a_pair_is_that_of_its_weights(science: Workflow) -> None:
+    folder = science / "results/science"
+    a, b = f"seed=1_{RECIPE}_t=0.2", f"seed=3_{RECIPE}_t=0.2"
+    one, two, layers = with_masks(science, a, b)
+    spec = permutations.specification("cnn", two)
+    order = artifacts.read_tensors(folder / "alignment/seed=1--seed=3.safetensors")
+    turned = permutations.apply(two, spec, order)
+    for measure, other in (("mask_overlap", two), ("mask_overlap_aligned", turned)):
+        table = artifacts.read_table(folder / f"weights/{measure}/{a}--{b}.parquet")
+        assert table.layer.tolist() == ["all", *layers]
+        assert table.jaccard[0] == pytest.approx(jaccard(one, other, layers), abs=1e-12)
+        for row in table[1:].itertuples():
+            assert row.jaccard == pytest.approx(jaccard(one, other, [row.layer]), abs=1e-12)
+        total = artifacts.read_table(folder / f"weights/{measure}.parquet")
+        found = total[(total.a == a) & (total.b == b)].iloc[0]
+        assert found.jaccard == table.jaccard[0]
+        beyond = (found.jaccard - found.expected) / (found.ceiling - found.expected)
+        assert found[measure] == pytest.approx(beyond, abs=1e-12)
+
+
+def test_two_models_of_one_base_are_aligned_as_they_are(science: Workflow) -> None:
+    folder = science / "results/science/weights"
+    plain = artifacts.read_table(folder / "mask_overlap.parquet")
+    aligned = artifacts.read_table(folder / "mask_overlap_aligned.parquet")
+    own = plain.a.str.split("_").str[0] == plain.b.str.split("_").str[0]
+    assert own.sum() == 3
+    assert (plain.jaccard[own] == aligned.jaccard[own]).all()
+    assert (plain.jaccard[~own] != aligned.jaccard[~own]).any()
+
+
+def test_random_controls_share_what_chance_gives(science: Workflow) -> None:
+    table = artifacts.read_table(science / "results/science/weights/mask_overlap.parquet")
+    random = table[table.a.str.contains("random") & table.b.str.contains("random")]
+    assert len(random) == 3
+    assert ((random.jaccard - random.expected).abs() < 5 * random.expected_std).all()
+
+
+@pytest.mark.parametrize(
+    ("section", "jobs"),
+    [
+        (
+            {"representations": ["linear_cka", "linear_cka_debiased"]},
+            {"compare_features": 153, "representations": 1, "heatmap_of_features": 1},
+        ),
+        ({"representations": []}, {}),
+        ({"weights": ["mask_overlap"]}, {}),
+        # Findings are made anew, and with them the table of scores that heatmaps show.
+        ({"test_set": False}, {"heatmap_of_features": 1, "heatmap_of_masks": 2}),
+    ],
+)
+def test_a_measure_is_its_own_targets(
+    science: Workflow, section: dict[str, Any], jobs: dict[str, int]
+) -> None:
+    shown = {"record", "findings", "figures", "report"}
+    planned = science.planned(changed(compare=section))
+    assert {rule: n for rule, n in planned.items() if rule not in shown} == jobs
+
+
+def test_a_new_measure_of_masks_trains_and_predicts_nothing(
+    science: Workflow, tmp_path: Path
+) -> None:
+    copied = science.copy(tmp_path / "w")
+    folder = copied / "results/science"
+    measure = "mask_overlap_aligned"
+    for path in (f"weights/{measure}", "alignment"):
+        shutil.rmtree(folder / path)
+    for path in (f"weights/{measure}.parquet", f"figures/heatmap_{measure}.svg"):
+        (folder / path).unlink()
+    assert copied.planned(SCIENCE) == {
+        "align": 3,
+        "compare_masks": 15,
+        "weights": 1,
+        "heatmap_of_masks": 1,
+        "report": 1,
+    }
+
+
+def test_without_two_masks_a_measure_of_masks_is_refused() -> None:
+    raw = changed(compare={"states": ["base"]}, controls={"random": []})
+    with pytest.raises(ConfigError, match=r"^compare\.weights: found mask_overlap, .*no two prun"):
+        config.load(raw)
+    config.load(changed(compare={"states": ["base"]}))  # random controls have masks
+
+
+def test_features_are_what_the_last_linear_layer_gets() -> None:
+    images = torch.randint(0, 256, (7, 3, 32, 32), dtype=torch.uint8)
+    for name, width in (("cnn", 8), ("resnet9", 16), ("resnet20", 8), ("speednet", 8)):
+        network = networks.build(name, 2, 10, [0.5] * 3, [0.2] * 3).eval()
+        found = features.penultimate(network, images, batch_size=4)
+        assert found.shape == (7, width)
+        # No hook is left behind, and the layer was given just these rows.
+        assert not features.last_linear(network)._forward_pre_hooks
+        again = features.penultimate(network, images, batch_size=7)
+        torch.testing.assert_close(found, again, rtol=1e-4, atol=1e-4)
+    with pytest.raises(ConfigError, match=r"^compare\.representations: .* has no linear layer"):
+        features.penultimate(nn.Sequential(nn.Conv2d(3, 3, 1)), images)
+
+
+def test_features_that_do_not_go_together_are_refused_in_a_sentence(tmp_path: Path) -> None:
+    a, b, flat, out = (str(tmp_path / f"{n}.safetensors") for n in ("a", "b", "flat", "out"))
+    artifacts.write_tensors(a, {"features": np.eye(5, dtype=np.float32)})
+    artifacts.write_tensors(b, {"features": np.eye(6, dtype=np.float32)})
+    artifacts.write_tensors(flat, {"features": np.ones(5, dtype=np.float32)})
+    for one, two, message in (
+        (a, b, "not on the same images"),
+        (a, flat, "holds no matrix of features"),
+        (a, str(tmp_path / "none"), "does not exist"),
+    ):
+        with pytest.raises(ArtifactError, match=message):
+            representations.compare_stage(one, two, out, "linear_cka", "digits", "a", "b")
