@@ -17,6 +17,8 @@ include: "rules/train.smk"
 include: "rules/prune.smk"
 include: "rules/predict.smk"
 include: "rules/compare.smk"
+include: "rules/align.smk"
+include: "rules/inspect.smk"
 include: "rules/findings.smk"
 
 

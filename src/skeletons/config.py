@@ -420,6 +420,7 @@ def load(raw: object) -> Config:
         *_missing_folders(config),
         *_clashes(config),
         *_variant_not_there(config),
+        *_too_few_seeds(config),
     ]
     if problems:
         raise ConfigError("\n".join(problems))
@@ -468,6 +469,17 @@ def _variant_not_there(config: Config) -> Iterator[str]:
         if value not in listed:
             allowed = ", ".join(f"{number:g}" for number in listed)
             yield f"inspect.variant.{key}: found {value:g}; allowed: {allowed}, as in {place}."
+
+
+def _too_few_seeds(config: Config) -> Iterator[str]:
+    if len(config.base.seeds) > 1:
+        return
+    for key in ("plane", "curve"):
+        if getattr(config.inspect, key):
+            yield (
+                f"inspect.{key}: found true, but base.seeds has one seed; allowed: two or more "
+                "seeds, as it takes two bases, or false."
+            )
 
 
 def _clashes(config: Config) -> Iterator[str]:
