@@ -148,8 +148,8 @@ def _lines_text(rows: Sequence[Mapping[str, Any]]) -> str:
         return ""
     head = ["between", "units", "lines", "mean barrier", "highest barrier", "at", "of the pair"]
     return (
-        "A barrier is how far the test loss, in nats, rises over the line between its ends; 0 means "
-        "that the straight way stays on the ridge. Its place runs from 0 to 1.\n\n"
+        "A barrier is how far the test loss, in nats, rises over the line between its ends; 0 "
+        "means that the straight way stays on the ridge. Its place runs from 0 to 1.\n\n"
         + prose.table(head, table)
     )
 
