@@ -109,7 +109,7 @@ def _bundle(ax: Axes, table: pd.DataFrame, name: str) -> None:
     for _, line in table.groupby("pair", sort=False):
         line = line.sort_values("t")
         heights.append(barriers.barrier(line.loss)[0])
-        ax.plot(line.t, line.loss, LINES[index], color=PALETTE[index], linewidth=0.6, alpha=0.5)
+        ax.plot(line.t, line.loss, LINES[index], color=PALETTE[index], linewidth=0.8, alpha=0.6)
     mean = table.groupby("t").loss.mean()
     ax.plot(
         mean.index,
