@@ -18,6 +18,8 @@ include: "rules/prune.smk"
 include: "rules/predict.smk"
 include: "rules/compare.smk"
 include: "rules/measures.smk"
+include: "rules/align.smk"
+include: "rules/inspect.smk"
 include: "rules/findings.smk"
 
 

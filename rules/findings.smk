@@ -64,13 +64,13 @@ rule record:
         config=report(
             f"{RESULTS}/config.yaml",
             caption="../report/config.rst",
-            category="6 Configuration and versions",
+            category="8 Configuration and versions",
             labels={"file": "configuration"},
         ),
         versions=report(
             f"{RESULTS}/versions.json",
             caption="../report/versions.rst",
-            category="6 Configuration and versions",
+            category="8 Configuration and versions",
             labels={"file": "package versions"},
         ),
     log:
@@ -96,6 +96,7 @@ rule report:
             rules.figures.output,
             *measure_tables(),
             *measure_heatmaps(),
+            *inspection_figures(),
         ],
         texts=report_texts(),
     output:

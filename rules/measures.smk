@@ -78,29 +78,6 @@ rule representations:
             )
 
 
-# Of two bases, dense as they are: the masks have no say in it, so it cannot fit their noise.
-rule align:
-    input:
-        a=f"{RESULTS}/models/{{a}}/weights.safetensors",
-        b=f"{RESULTS}/models/{{b}}/weights.safetensors",
-        summary=lambda wildcards: network_file(wildcards.a),
-    output:
-        permutations=f"{RESULTS}/alignment/{{a}}--{{b}}.safetensors",
-        gains=f"{RESULTS}/alignment/{{a}}--{{b}}.json",
-    log:
-        f"{LOGS}/align/{{a}}--{{b}}.log",
-    conda:
-        "../envs/skeletons.yaml"
-    threads: CONFIG.compute.threads
-    params:
-        seed=0,
-        restarts=3,
-        parents=parents_of,
-        code=fingerprint("alignment"),
-    script:
-        "../scripts/align.py"
-
-
 rule compare_masks:
     input:
         a=f"{RESULTS}/models/{{a}}/weights.safetensors",

@@ -124,7 +124,7 @@ class Workflow:
             stderr=subprocess.STDOUT,
             text=True,
             check=False,
-            timeout=600,
+            timeout=1200,
         )
 
     def planned(self, config: dict[str, Any], *arguments: str) -> Counter[str]:

@@ -298,6 +298,16 @@ def test_the_stage_says_why_a_dead_model_has_no_exposed_skeleton(tmp_path: Path)
     assert np.allclose(logits, inference.predict(pruned, images()).numpy(), atol=1e-5)
     with pytest.raises(ExposureError, match="holds no network"):
         exposure.load(paths["output"], paths["structure"])
+    exposure.timing_stage(
+        *(paths[key] for key in ("weights", "summary", "output", "structure")),
+        "no images are needed",
+        str(tmp_path / "timing.json"),
+        batch=4,
+        repeats=2,
+        device="cpu",
+        threads=1,
+    )
+    assert "same logits" in artifacts.read_json(tmp_path / "timing.json")["dead_reason"]
 
 
 def test_files_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
@@ -330,6 +340,22 @@ def test_times_are_measured_and_say_how(tmp_path: Path) -> None:
         threads=1,
     )
     assert set(artifacts.read_json(tmp_path / "timing.json")) == {"before", "after"}
+
+
+def test_the_stage_says_how_far_logits_are_apart(tmp_path: Path) -> None:
+    pruned = prune(network("cnn"), 0.8)
+    paths = files(tmp_path, pruned, "cnn")
+    data = {f"{s}_images": images().numpy() for s in ("train", "test")}
+    labels = {f"{s}_labels": np.zeros(12, dtype=np.int64) for s in ("train", "test")}
+    artifacts.write_tensors(tmp_path / "images.safetensors", data | labels)
+    exposure.expose_stage(**paths, dataset=str(tmp_path / "images.safetensors"), images=9)
+    found = artifacts.read_json(paths["structure"])["difference"]
+    small = exposure.load(paths["output"], paths["structure"])
+    one, other = (inference.predict(net, images()[:9]) for net in (pruned, small))
+    assert found["images"] == 9
+    assert found["scale"] == pytest.approx(float(one.abs().max()))
+    assert found["largest"] == pytest.approx(float((one - other).abs().max()), abs=1e-6)
+    assert found["largest"] <= 1e-5 * found["scale"]
 
 
 # --- the parts ----------------------------------------------------------------------------------

@@ -421,6 +421,7 @@ def load(raw: object) -> Config:
         *_clashes(config),
         *_variant_not_there(config),
         *_no_masks(config),
+        *_too_few_seeds(config),
     ]
     if problems:
         raise ConfigError("\n".join(problems))
@@ -480,6 +481,17 @@ def _no_masks(config: Config) -> Iterator[str]:
             f"compare.weights: found {', '.join(config.compare.weights)}, but no two pruned models "
             "are compared; allowed: an empty list, or two pruned models or random controls."
         )
+
+
+def _too_few_seeds(config: Config) -> Iterator[str]:
+    if len(config.base.seeds) > 1:
+        return
+    for key in ("plane", "curve"):
+        if getattr(config.inspect, key):
+            yield (
+                f"inspect.{key}: found true, but base.seeds has one seed; allowed: two or more "
+                "seeds, as it takes two bases, or false."
+            )
 
 
 def _clashes(config: Config) -> Iterator[str]:

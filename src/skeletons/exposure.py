@@ -321,12 +321,47 @@ def load(weights: str | Path, structure: str | Path) -> nn.Sequential:
     return network
 
 
-def expose_stage(weights: str, summary: str, output: str, structure: str) -> None:
+def largest_difference(one: nn.Module, other: nn.Module, images: Tensor) -> dict[str, Any]:
+    """How far two networks' logits are apart on images, uint8 N×3×32×32.
+
+    Returns:
+        `largest`, the largest difference of a logit; `scale`, the largest logit of the first
+        network, which says how much that is; and how many `images`.
+    """
+    logits, others = inference.predict(one, images), inference.predict(other, images)
+    return {
+        "largest": float((logits - others).abs().max()),
+        "scale": float(logits.abs().max()),
+        "images": len(images),
+    }
+
+
+def expose_stage(
+    weights: str,
+    summary: str,
+    output: str,
+    structure: str,
+    dataset: str | None = None,
+    *,
+    images: int | None = None,
+    threads: int = 1,
+) -> None:
     """Write a pruned model's exposed skeleton: its weights, and exposed.json with what it saves.
 
     Of a dead model, exposed.json says why in `dead_reason`, and the weights are its constant
     `logits`.
+
+    Args:
+        weights: the pruned model's weights.safetensors.
+        summary: the model.json of its network.
+        output: the safetensors file to write.
+        structure: the JSON file to write.
+        dataset: the data set's images.safetensors; with it, exposed.json says in `difference` how
+            far the two networks' logits are apart on test images (see `largest_difference`).
+        images: how many of those, counted from the first; None for all.
+        threads: CPU threads.
     """
+    torch.set_num_threads(threads)
     about = artifacts.read_json(summary, ["network"])
     network = inference.restore(weights, about).eval()
     try:
@@ -337,7 +372,11 @@ def expose_stage(weights: str, summary: str, output: str, structure: str) -> Non
         artifacts.write_json(structure, {"network": about["network"], **empty})
         artifacts.write_tensors(output, {"logits": inference.predict(network, blank)[0].numpy()})
         return
-    save(exposed, about["network"], output, structure, **report(network, exposed))
+    found = report(network, exposed)
+    if dataset is not None:
+        pixels = torch.from_numpy(datasets.read_split(dataset, "test")[0][:images])
+        found["difference"] = largest_difference(network, exposed.network, pixels)
+    save(exposed, about["network"], output, structure, **found)
 
 
 def inference_time(
@@ -395,12 +434,14 @@ def timing_stage(
     """Time a pruned model and its exposed skeleton on test images, and write both as JSON.
 
     Times are what a machine took, and no two runs give the same: so they have a file of their own,
-    apart from exposed.json, which the same inputs always give the same.
-
-    Raises:
-        ExposureError: the model is dead.
+    apart from exposed.json, which the same inputs always give the same. Of a dead model, the file
+    says why there is nothing to time, in `dead_reason`.
     """
     torch.set_num_threads(threads)
+    dead = artifacts.read_json(structure, ["dead_reason"])["dead_reason"]
+    if dead:
+        artifacts.write_json(output, {"dead_reason": dead})
+        return
     place = inference.pick_device(device)
     pixels = torch.from_numpy(datasets.read_split(dataset, "test")[0][:batch]).to(place)
     both = {

@@ -22,7 +22,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from skeletons import artifacts, inference, networks
+from skeletons import artifacts, inference, networks, prose
 from skeletons.training import (
     MEASURED_IMAGES,
     Images,
@@ -253,8 +253,9 @@ def _judge(found: Mapping[str, Any], least: float) -> str:
 def _sentence(verdict: str, found: Mapping[str, Any]) -> str:
     left = found["skeleton_left"]
     weight = "no weight" if left is None else f"{left:.1%} of the skeleton's weight"
+    epochs = prose.counted(found["epochs"], "epoch")
     return (
-        f"{verdict.capitalize()}: after {found['epochs']} epochs {weight} is left, and test "
+        f"{verdict.capitalize()}: after {epochs} {weight} is left, and test "
         f"accuracy is {found['end_accuracy']:.2%} ({found['start_accuracy']:.2%} before, at the "
         f"least {found['least_accuracy']:.2%}); of the skeleton alone it is "
         f"{found['skeleton_end_accuracy']:.2%} ({found['skeleton_start_accuracy']:.2%} before), "

@@ -83,6 +83,47 @@ def _mark_barrier(ax: Axes, path: pd.DataFrame, index: int) -> float:
     return height
 
 
+def lines(groups: Mapping[str, pd.DataFrame], axes: Sequence[Axes]) -> None:
+    """Draw the loss on many straight lines, by kind of pair: each thin, and their mean.
+
+    Args:
+        groups: by kind, columns pair, path (`naive` or `aligned`), t and loss; all lines of a kind
+            have the same places t.
+        axes: one a kind.
+    """
+    for ax, (kind, table) in zip(axes, groups.items(), strict=True):
+        for name, path in table.groupby("path", sort=False):
+            _bundle(ax, path, str(name))
+        pairs = table.pair.nunique()
+        ax.set_title(f"{kind} ({pairs} {'pair' if pairs == 1 else 'pairs'})")
+        ax.set_xlabel("place between the two models")
+        ax.set_xticks([0, 0.25, 0.5, 0.75, 1], ["a", "¼", "½", "¾", "b"])
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2))
+    axes[0].set_ylabel("loss in nats")
+
+
+def _bundle(ax: Axes, table: pd.DataFrame, name: str) -> None:
+    """All lines of one kind and path, their mean, and the mean and the highest barrier."""
+    index = list(PATHS).index(name)
+    heights = []
+    for _, line in table.groupby("pair", sort=False):
+        line = line.sort_values("t")
+        heights.append(barriers.barrier(line.loss)[0])
+        ax.plot(line.t, line.loss, LINES[index], color=PALETTE[index], linewidth=0.8, alpha=0.6)
+    mean = table.groupby("t").loss.mean()
+    ax.plot(
+        mean.index,
+        mean,
+        LINES[index],
+        color=PALETTE[index],
+        marker=MARKERS[index],
+        markersize=3.5,
+        linewidth=1.8,
+        label=f"{PATHS[name]}:\nbarrier {np.mean(heights):.2g} nats on average, "
+        f"{np.max(heights):.2g} at most",
+    )
+
+
 # --- the plane ----------------------------------------------------------------------------------
 
 
@@ -228,6 +269,29 @@ def paths_figure_stage(output: str, title: str, *tables: str) -> None:
         paths(table, axes)
         figure.suptitle(title, fontsize=10)
         save_svg(figure, Path(output))
+
+
+def lines_figure_stage(kinds: Mapping[str, str], order: Sequence[str], output: str) -> None:
+    """Draw `lines` from tables of `ridge.line_stage`.
+
+    Args:
+        kinds: the kind of pair of each table, by path.
+        order: the kinds in the order to draw them; one of which there is no table is left out.
+        output: the SVG file to write.
+    """
+    tables = {
+        kind: [
+            artifacts.read_table(path, ["path", "t", "loss"]).assign(pair=path)
+            for path, own in kinds.items()
+            if own == kind
+        ]
+        for kind in order
+    }
+    groups = {kind: pd.concat(found) for kind, found in tables.items() if found}
+    with mpl.rc_context(dict(STYLE)):  # type: ignore[arg-type]
+        figure, axes = new_figure(3.4 * len(groups) + 0.4, 3.9, 1, len(groups))
+        lines(groups, axes)
+        save_svg(figure, output)
 
 
 def plane_figure_stage(grid: str, located: str, output: str, output_3d: str, colormap: str) -> None:

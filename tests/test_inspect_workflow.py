@@ -1,0 +1,187 @@
+"""Looks inside, run by the real workflow on the science experiment."""
+
+import copy
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import SCIENCE, TINY, Workflow
+
+from skeletons import artifacts, datasets, exposure, inference, inspections, models, predictions
+
+BASES = ("seed=1", "seed=2", "seed=3")
+VARIANTS = tuple(f"{base}_l1=0.0001_ep=1_t=0.2" for base in BASES)
+DATA = "shapes_train=200_test=100"
+IMAGES, POINTS, PROBE = 50, 5, "0.001"
+RULES = {
+    *("align", "line", "plane", "curve", "expose", "time_exposed", "importance"),
+    *("match_importance", "probe", "inspection_figures"),
+}
+
+
+@pytest.fixture(scope="module")
+def results(science: Workflow) -> Path:
+    return science / "results/science"
+
+
+def paths(results: Path) -> dict[str, list[str]]:
+    """The artifacts that `inspections` reads, as the workflow hands them over."""
+    pairs = [*itertools.combinations(BASES, 2), *zip(BASES, VARIANTS, strict=True)]
+    matched = list(itertools.combinations(VARIANTS, 2))
+    return {
+        "lines": [f"{results}/lines/{a}--{b}.parquet" for a, b in (*pairs, *matched)],
+        "curve": [f"{results}/curve/seed=1--seed=2.parquet"],
+        "exposed": [f"{results}/exposed/{name}/exposed.json" for name in VARIANTS],
+        "importance": [f"{results}/importance/{name}.json" for name in VARIANTS],
+        "matched": [f"{results}/importance/matched/{a}--{b}.json" for a, b in matched],
+        "probe": [f"{results}/probe/{base}_l1={PROBE}.json" for base in BASES],
+    }
+
+
+def test_every_file_is_there(results: Path) -> None:
+    for path in (
+        *(path for files in paths(results).values() for path in files),
+        *(f"alignment/{a}--{b}.safetensors" for a, b in itertools.combinations(BASES, 2)),
+        *("plane/plane.parquet", "plane/located.parquet", "curve/seed=1--seed=2.safetensors"),
+        *(f"exposed/{name}/{file}" for name in VARIANTS for file in ("weights.safetensors",)),
+        *(f"exposed/{name}/timing.json" for name in VARIANTS),
+        *(f"importance/{name}.parquet" for name in VARIANTS),
+        *(f"probe/{base}_l1={PROBE}.parquet" for base in BASES),
+        *(f"figures/{name}.svg" for name in ("lines", "curve", "plane", "plane_surface")),
+        *(f"figures/importance_{name}.svg" for name in VARIANTS),
+        *(f"figures/probe_{base}_l1={PROBE}.svg" for base in BASES),
+        "figures/exposure.svg",
+    ):
+        assert (results / path).is_file(), path
+    assert len(list((results / "lines").iterdir())) == 9
+
+
+def test_the_figures_are_in_the_report(results: Path) -> None:
+    page = (results / "report.html").read_text()
+    for part in (
+        *("6 Is the ridge connected?", "7 Inside the skeleton", "8 Configuration and versions"),
+        *("lines.svg", "plane_surface.svg", "curve.svg", "exposure.svg"),
+        *(f"importance_{name}.svg" for name in VARIANTS),
+    ):
+        assert part in page
+
+
+def scored(results: Path, model: str) -> tuple[float, float]:
+    """Loss and accuracy of a model's saved predictions, on the images that looks inside use."""
+    on_test = predictions.read(results / f"predictions/{DATA}/{model}.parquet")
+    some = on_test.only(np.arange(len(on_test.labels)) < IMAGES)
+    return some.loss, some.accuracy
+
+
+def test_the_ends_of_lines_and_of_the_curve_are_the_models(results: Path) -> None:
+    found = paths(results)
+    for path in (*found["lines"], *found["curve"]):
+        table = artifacts.read_table(path, ["path", "t", "loss", "accuracy"])
+        a, b = Path(path).stem.split("--")
+        one_base = models.Model.parse(a).seed == models.Model.parse(b).seed
+        line = ["naive"] if one_base else ["naive", "aligned"]
+        names = ["curve"] if path in found["curve"] else line
+        assert list(table.path.unique()) == names
+        for _, way in table.groupby("path"):
+            assert list(way.t) == [k / (POINTS - 1) for k in range(POINTS)]
+            for row, model in ((way.iloc[0], a), (way.iloc[-1], b)):
+                loss, accuracy = scored(results, model)
+                assert row.loss == pytest.approx(loss, abs=1e-6)
+                assert row.accuracy == pytest.approx(accuracy, abs=1e-9)
+
+
+def test_the_plane_goes_through_its_models_and_shows_the_walk(results: Path) -> None:
+    located = artifacts.read_table(results / "plane/located.parquet").set_index("model")
+    corners = ["seed=1", "seed=2", VARIANTS[0]]
+    walked = ["seed=1_l1=0.0001_ep=1", VARIANTS[1]]
+    assert list(located.index) == [*corners, *walked]
+    assert (located.residual[corners] < 1e-3 * located.x["seed=2"]).all()
+    assert (located.residual[walked] > 0).all()
+    for model in (*corners[::2], walked[0]):  # those whose units are not put into another order
+        assert located.loss[model] == pytest.approx(scored(results, model)[0], abs=1e-6)
+    assert len(artifacts.read_table(results / "plane/plane.parquet")) == POINTS**2
+
+
+@pytest.mark.parametrize("model", VARIANTS)
+def test_an_exposed_skeleton_stands_alone_and_computes_the_same(results: Path, model: str) -> None:
+    folder = results / "exposed" / model
+    network = exposure.load(folder / "weights.safetensors", folder / "exposed.json")
+    pixels, _ = datasets.read_split(results.parent / f"data/{DATA}/images.safetensors", "test")
+    logits = inference.predict(network, torch.from_numpy(pixels)).numpy()
+    masked = predictions.read(results / f"predictions/{DATA}/{model}.parquet").logits
+    assert np.abs(logits - masked).max() <= 1e-5 * np.abs(masked).max()
+    gap = artifacts.read_json(folder / "exposed.json")["difference"]
+    assert gap["largest"] <= 1e-5 * gap["scale"]
+    assert gap["scale"] == pytest.approx(np.abs(masked[:IMAGES]).max(), rel=1e-5)
+    assert set(artifacts.read_json(folder / "timing.json")) == {"before", "after"}
+
+
+def test_what_was_found_is_told_in_numbers_and_in_words(results: Path) -> None:
+    found = inspections.inspections(paths(results))
+    json.dumps(found, allow_nan=False)
+    assert {kind: len(rows) for kind, rows in found.items()} == {
+        "lines": 3 * 2 + 3 + 3 * 2,
+        "curve": 1,
+        "exposed": 3,
+        "importance": 3,
+        "matched": 3,
+        "probe": 3,
+    }
+    (curve,) = found["curve"]
+    table = artifacts.read_table(paths(results)["curve"][0])
+    straight = artifacts.read_table(results / "lines/seed=1--seed=2.parquet")
+    assert curve["highest_loss"] == table.loss.max()
+    assert curve["line"]["highest_loss"] == straight.loss[straight.path == "naive"].max()
+    units = artifacts.read_table(results / f"importance/{VARIANTS[0]}.parquet")
+    assert found["importance"][0]["units"] == len(units) == found["matched"][0]["units"]
+    text = inspections.inspections_markdown(found)
+    assert text.count("## ") == 5
+    for words in ("barrier", VARIANTS[0], f"λ = {PROBE}", found["probe"][0]["sentence"]):
+        assert words in text
+
+
+def test_nothing_looked_at_is_nothing_to_tell() -> None:
+    found = inspections.inspections({})
+    assert set(found) == set(inspections.READ)
+    assert inspections.inspections_markdown(found) == ""
+
+
+def test_a_dead_skeleton_is_told_as_dead_and_one_without_numbers_as_without(tmp_path: Path) -> None:
+    place = tmp_path / "seed=1_l1=0.1_ep=1_t=9" / "exposed.json"
+    artifacts.write_json(place, {"dead_reason": "found no unit that an image reaches"})
+    ranks = tmp_path / "seed=1_l1=0.1_ep=1_t=9.json"
+    totals = {"spearman": None, "k": 0, "shared": 0, "expected": 0.0, "layers": []}
+    artifacts.write_json(ranks, totals)
+    found = inspections.inspections({"exposed": [str(place)], "importance": [str(ranks)]})
+    text = inspections.inspections_markdown(found)
+    assert "| `seed=1_l1=0.1_ep=1_t=9` | dead |" in text
+    assert "| `seed=1_l1=0.1_ep=1_t=9` | – | 0 of 0 | 0.0 |" in text
+
+
+def test_by_default_nothing_of_it_is_planned(workflow: Workflow) -> None:
+    assert not RULES & set(workflow.planned(TINY))
+
+
+@pytest.mark.parametrize(
+    ("look", "rules"),
+    [
+        ({"lines": True}, {"align", "line"}),
+        ({"curve": True}, {"align", "line", "curve"}),
+        ({"plane": True}, {"align", "plane"}),
+        ({"expose": True}, {"expose", "time_exposed"}),
+        ({"importance": True}, {"align", "importance", "match_importance"}),
+        ({"probe": [1e-3, 1e-2]}, {"probe"}),
+    ],
+)
+def test_each_look_is_planned_alone(
+    workflow: Workflow, look: dict[str, Any], rules: set[str]
+) -> None:
+    config = copy.deepcopy(TINY)
+    config["inspect"] = {"variant": SCIENCE["inspect"]["variant"] | {"threshold": 0.05}, **look}
+    jobs = workflow.planned(config)
+    assert RULES & set(jobs) == {*rules, "inspection_figures"}
+    assert jobs["probe"] == 2 * len(look.get("probe", []))
