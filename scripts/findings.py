@@ -13,4 +13,8 @@ with process(snakemake) as job:
         snakemake.params.measures,
         snakemake.input.scores,
         dict(zip(snakemake.params.ood, snakemake.input.similarity, strict=True)),
+        snakemake.input.predictions,
+        snakemake.input.walks,
+        snakemake.input.histories,
+        snakemake.params.settings,
     )
