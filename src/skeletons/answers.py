@@ -125,10 +125,11 @@ def _undecided(found: Sequence[Verdict], asked: Sequence[Verdict], seeds: int, a
         return f"{opening}: no recipe leaves two seeds alive."
     no = sum(v.answer == NOT for v in asked)
     still_open = [v for v in asked if v.answer == UNDECIDED]
-    counts = f"{no} do not converge and {len(still_open)} are open" if no else "all are open"
-    if len(found) == 1:
-        counts = "it is open"
-    text = f"{opening}: of {prose.counted(len(found), 'recipe')}, {counts}. {_needed(still_open)}"
+    counts = f"of {len(found)} recipes, {no} do not converge and {len(still_open)} are open"
+    if not no:
+        counts = "a rise is neither shown nor ruled out"
+        counts += f" for any of {len(found)} recipes" if len(found) > 1 else ""
+    text = f"{opening}: {counts}. {_needed(still_open)}"
     if seeds < fewest:
         text += (
             f" With {seeds} seeds *{CONVERGES}* was out of reach: {with_recipes}, a corrected p "
@@ -140,6 +141,10 @@ def _undecided(found: Sequence[Verdict], asked: Sequence[Verdict], seeds: int, a
 def _needed(still_open: Sequence[Verdict]) -> str:
     """How many seeds would decide, of the recipes that are open."""
     known = sorted(v.seeds_needed for v in still_open if v.seeds_needed is not None)
+    most = max(v.seeds for v in still_open)
+    if most < 3:
+        alive = f"{most} seeds are" if most > 1 else "no two seeds are"
+        return f"Only where at least 3 seeds are alive there are intervals; here {alive}."
     if not known:
         return "How many seeds would decide cannot be told from these."
     if len(known) == len(still_open):

@@ -305,7 +305,7 @@ def cross_base(pairs: pd.DataFrame, measure: str, ax: Axes) -> None:
 
 
 def rises(recipes: Sequence[Mapping[str, Any]], margin: float, alpha: float, ax: Axes) -> None:
-    """Draw how much more alike pruned models of different bases are than what they are held against.
+    """Draw how much more alike pruned models of different bases are than those held against.
 
     Args:
         recipes: verdicts as findings.json has them, with their rises beyond each comparison.

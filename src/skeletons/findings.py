@@ -117,7 +117,7 @@ def summarize(
             )
             for name, walk in (walked or {}).items()
         },
-        "skeletons": _records(
+        "skeleton_models": _records(
             tables.skeletons(table), ["model", "sparsity", "accuracy", "base_accuracy", "drop"]
         ),
         "dead": _records(table[table.dead], ["model", "sparsity", "dead_reason"]),
@@ -235,7 +235,7 @@ def to_markdown(found: Mapping[str, Any]) -> str:
         _kinds_text(found["kinds"]),
         _bases_text(found["bases"]),
         _walks_text(found["walks"], found["settings"]),
-        _skeletons_text(found["skeletons"], found["dead"]),
+        _skeletons_text(found["skeleton_models"], found["dead"]),
         # What the looks inside found comes here, before the details.
         _details_text(found),
     ]
@@ -439,8 +439,8 @@ def _similarity_text(ood: str, measure: str, found: Mapping[str, Any]) -> str:
         share = found["share_above"]
         text += (
             f"Of {found['all_pairs']['pairs']} pairs of bases and pruned models, "
-            f"{share['share']:.1%} are above {share['value']}; mean {found['all_pairs']['mean']:.3f}, least "
-            f"{found['all_pairs']['min']:.3f}. "
+            f"{share['share']:.1%} are above {share['value']}; "
+            f"mean {found['all_pairs']['mean']:.3f}, least {found['all_pairs']['min']:.3f}. "
         )
     text += "Pairs of models of different bases, made the same way:\n\n"
     rows = [
