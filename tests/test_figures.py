@@ -161,7 +161,7 @@ def test_every_measure_has_a_label() -> None:
 
 
 def test_every_rise_is_drawn_beside_its_recipe() -> None:
-    figure, axes = figures.new_figure(6, 4)
+    _, axes = figures.new_figure(6, 4)
     figures.rises(recipes(3), 0.05, 0.05, axes[0])
     shown = [text.get_text() for text in axes[0].get_yticklabels()]
     assert shown == ["threshold 0: undecided", "threshold 1: converges", "threshold 2: converges"]
@@ -174,7 +174,7 @@ def test_every_rise_is_drawn_beside_its_recipe() -> None:
 
 def test_every_pair_of_a_kind_is_a_point() -> None:
     pairs, _ = tables(4, 0)
-    figure, axes = figures.new_figure(6, 4)
+    _, axes = figures.new_figure(6, 4)
     figures.kinds_of_pairs(pairs, "cosine_prob", axes[0])
     points = axes[0].collections[0].get_offsets()
     np.testing.assert_array_equal(np.asarray(points)[:, 0], pairs.cosine_prob)

@@ -360,9 +360,9 @@ def kinds_of_pairs(pairs: pd.DataFrame, measure: str, ax: Axes) -> None:
         ax.scatter(
             values,
             row + spread,
-            s=9,
+            s=12,
             color=[colour],
-            alpha=0.6,
+            zorder=3,
             marker=MARKERS[row % len(MARKERS)],
             linewidth=0,
             rasterized=len(values) > 2000,  # so many would make the page slow
@@ -374,6 +374,9 @@ def kinds_of_pairs(pairs: pd.DataFrame, measure: str, ax: Axes) -> None:
                 orientation="horizontal",
                 widths=0.62,
                 showfliers=False,
+                boxprops={"color": "0.6"},
+                whiskerprops={"color": "0.6"},
+                capprops={"color": "0.6"},
                 medianprops={"color": "black", "linewidth": 1.6},
             )
     ax.set_yticks(range(len(groups)), [f"{name} ({len(v)})" for name, v in groups.items()])
