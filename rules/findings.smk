@@ -1,6 +1,7 @@
 # From tables to what a reader sees: findings, figures and the report.
 
 
+# What the looks inside found comes to its inputs: inspections=inspection_files().
 rule findings:
     input:
         scores=score_files(),
@@ -8,7 +9,6 @@ rule findings:
         predictions=verdict_predictions(),
         walks=longest_walks("walk.parquet"),
         histories=walks_without_loss(),
-        # What the looks inside found comes here: inspections=inspection_files().
     output:
         json=f"{RESULTS}/findings.json",
         text=f"{RESULTS}/findings.md",
