@@ -143,8 +143,7 @@ def _needed(still_open: Sequence[Verdict]) -> str:
     known = sorted(v.seeds_needed for v in still_open if v.seeds_needed is not None)
     most = max(v.seeds for v in still_open)
     if most < 3:
-        alive = f"{most} seeds are" if most > 1 else "no two seeds are"
-        return f"Only where at least 3 seeds are alive there are intervals; here {alive}."
+        return f"An interval takes 3 living seeds; here no comparison has more than {most}."
     if not known:
         return "How many seeds would decide cannot be told from these."
     if len(known) == len(still_open):
