@@ -12,7 +12,7 @@ from snakemake.iocontainers import Wildcards
 from snakemake.io import report as in_report
 
 from skeletons import config as schema
-from skeletons import artifacts, lock, models
+from skeletons import artifacts, catalogue, inspections, lock, models
 from skeletons.errors import ConfigError, SkeletonsError
 from skeletons.fingerprint import fingerprint
 from skeletons.jobs import inside, settings_of
@@ -252,16 +252,6 @@ def score_files() -> list[str]:
     return [f"{RESULTS}/scores/{model}.json" for model in MODELS]
 
 
-def history_files() -> list[str]:
-    """The longest history of each walk: it holds the shorter ones."""
-    last = max(CONFIG.regularize.epochs)
-    return [
-        model_file(model, "history.parquet")
-        for model in MODELS
-        if model.state == models.REGULARIZED and model.epochs == last
-    ]
-
-
 def report_texts() -> list[str]:
     """The captions, by paths that are the same wherever the workflow lies."""
     found = Path(workflow.basedir, "report").glob("*.rst")
@@ -293,6 +283,33 @@ def drawn_once(name: str, category: str) -> object:
         caption=f"../report/{name}.rst",
         category=category,
         labels={"figure": name.replace("_", " "), "OOD set": "", "measure": ""},
+    )
+
+
+def longest_walks(name: str) -> list[str]:
+    """A file of each walk's longest checkpoint, which holds those of the shorter ones."""
+    last = max(CONFIG.regularize.epochs)
+    return [
+        model_file(model, name)
+        for model in MODELS
+        if model.state == models.REGULARIZED and model.epochs == last
+    ]
+
+
+def walks_without_loss() -> list[str]:
+    """Histories of the walks, if no loss was recorded along them: these have it once an epoch."""
+    return [] if CONFIG.regularize.trace else longest_walks("history.parquet")
+
+
+def verdict_predictions() -> list[str]:
+    """Predictions of the models that a verdict is about, if a measure is a mean over images."""
+    if not any(catalogue.MEASURES[measure].per_image for measure in MEASURES):
+        return []
+    chosen = [
+        m for m in COMPARED if m.state not in (models.UNTRAINED, models.REORDERED)
+    ]
+    return expand(
+        f"{RESULTS}/predictions/{{ood}}/{{model}}.parquet", ood=SETS, model=chosen
     )
 
 
@@ -450,6 +467,12 @@ def inspection_files() -> dict[str, list[str]]:
         "probe_weights": [f"{RESULTS}/probe/{name}.safetensors" for name in probes],
     }
     return {kind: files for kind, files in kinds.items() if files}
+
+
+def inspection_findings() -> dict[str, list[str]]:
+    """Those of them that the findings are about, by kind."""
+    found = inspection_files()
+    return {kind: found[kind] for kind in inspections.READ if kind in found}
 
 
 def inspection_drawings() -> dict[str, str]:

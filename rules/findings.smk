@@ -5,6 +5,10 @@ rule findings:
     input:
         scores=score_files(),
         similarity=expand(f"{RESULTS}/similarity/{{ood}}.parquet", ood=SETS),
+        predictions=verdict_predictions(),
+        walks=longest_walks("walk.parquet"),
+        histories=walks_without_loss(),
+        looks=[file for files in inspection_findings().values() for file in files],
     output:
         json=f"{RESULTS}/findings.json",
         text=f"{RESULTS}/findings.md",
@@ -23,6 +27,8 @@ rule findings:
         experiment=CONFIG.experiment,
         measures=MEASURES,
         ood=SETS,
+        settings=CONFIG.findings.model_dump(),
+        looks={kind: len(files) for kind, files in inspection_findings().items()},
         parents=parents_of,
         code=fingerprint("findings"),
     script:
@@ -33,8 +39,11 @@ rule figures:
     input:
         scores=f"{RESULTS}/scores.parquet",
         similarity=expand(f"{RESULTS}/similarity/{{ood}}.parquet", ood=SETS),
-        histories=history_files(),
+        histories=longest_walks("history.parquet"),
+        findings=f"{RESULTS}/findings.json",
     output:
+        rises=drawn("rises", "2 Do different bases grow alike?"),
+        kinds=drawn("kinds_of_pairs", "2 Do different bases grow alike?"),
         heatmap=drawn("heatmap", "1 Similarity of every pair"),
         cross_base=drawn("cross_base", "2 Do different bases grow alike?"),
         to_base=drawn("similarity_to_base", "3 What pruning changes"),

@@ -13,4 +13,5 @@ with process(snakemake) as job:
         str(Path(snakemake.output.walk).parent),
         snakemake.params.measures,
         snakemake.params.colormap,
+        snakemake.input.findings,
     )

@@ -1,6 +1,10 @@
 """Write what the experiment found, in numbers and in words."""
 
+from itertools import islice
+
 from skeletons.jobs import process
+
+looks = iter(snakemake.input.looks)
 
 with process(snakemake) as job:
     job.run(
@@ -13,4 +17,9 @@ with process(snakemake) as job:
         snakemake.params.measures,
         snakemake.input.scores,
         dict(zip(snakemake.params.ood, snakemake.input.similarity, strict=True)),
+        snakemake.input.predictions,
+        snakemake.input.walks,
+        snakemake.input.histories,
+        snakemake.params.settings,
+        {kind: list(islice(looks, count)) for kind, count in snakemake.params.looks.items()},
     )

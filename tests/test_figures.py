@@ -45,6 +45,21 @@ def tables(seeds: int, variants: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     return pd.DataFrame(rows), scores.astype(dict.fromkeys(numbers, float))
 
 
+def recipes(count: int) -> list[dict[str, Any]]:
+    """Verdicts as findings.json has them; the last recipe has no two seeds alive."""
+    known = {"effect": 0.1, "low": -0.05, "high": 0.2}
+    rises = [{"against": name, **known} for name in ("the bases", "their unpruned models")]
+    unknown = [{**rise, **dict.fromkeys(known)} for rise in rises]
+    return [
+        {
+            "question": f"threshold {k}",
+            "answer": "converges" if k else "cannot be decided with this many seeds",
+            "rises": rises if k < count - 1 else unknown,
+        }
+        for k in range(count)
+    ]
+
+
 def draw_all(seeds: int, variants: int) -> list[Figure]:
     pairs, scores = tables(seeds, variants)
     epochs = np.tile(np.arange(4), seeds)
@@ -65,6 +80,8 @@ def draw_all(seeds: int, variants: int) -> list[Figure]:
         (lambda axes: figures.cross_base(pairs, "cosine_prob", axes[0]), 1),
         (lambda axes: figures.accuracy_vs_sparsity(scores, axes[0]), 1),
         (lambda axes: figures.ridge_walk(walks, axes), 4),
+        (lambda axes: figures.rises(recipes(variants), 0.05, 0.05, axes[0]), 1),
+        (lambda axes: figures.kinds_of_pairs(pairs, "cosine_prob", axes[0]), 1),
     ):
         figure, axes = figures.new_figure(6, 4, 1, count)
         draw(axes)
@@ -87,7 +104,7 @@ def test_the_same_figure_is_the_same_bytes(tmp_path: Path) -> None:
         for name in ("one", "two"):
             for number, figure in enumerate(draw_all(2, 3)):
                 figures.save_svg(figure, tmp_path / f"{name}{number}.svg")
-    for number in range(5):
+    for number in range(7):
         one, two = (tmp_path / f"{name}{number}.svg" for name in ("one", "two"))
         assert one.read_bytes() == two.read_bytes()
 
@@ -139,3 +156,24 @@ def test_alike_has_the_same_colour_when_lower_is_more_alike() -> None:
 
 def test_every_measure_has_a_label() -> None:
     assert set(figures.LABELS) == set(catalogue.MEASURES)
+
+
+def test_every_rise_is_drawn_beside_its_recipe() -> None:
+    _, axes = figures.new_figure(6, 4)
+    figures.rises(recipes(3), 0.05, 0.05, axes[0])
+    shown = [text.get_text() for text in axes[0].get_yticklabels()]
+    assert shown == ["threshold 0: undecided", "threshold 1: converges", "threshold 2: converges"]
+    drawn = {bars.get_label(): bars for bars in axes[0].containers}
+    assert set(drawn) == {"beyond the bases", "beyond their unpruned models"}
+    places = [bars.lines[0].get_xydata() for bars in drawn.values()]
+    assert [len(points) for points in places] == [2, 2]  # what has no value is not drawn
+    assert [round(y) for points in places for _, y in points] == [0, 1, 0, 1]
+
+
+def test_every_pair_of_a_kind_is_a_point() -> None:
+    pairs, _ = tables(4, 0)
+    _, axes = figures.new_figure(6, 4)
+    figures.kinds_of_pairs(pairs, "cosine_prob", axes[0])
+    points = axes[0].collections[0].get_offsets()
+    np.testing.assert_array_equal(np.asarray(points)[:, 0], pairs.cosine_prob)
+    assert [t.get_text() for t in axes[0].get_yticklabels()] == ["bases of different seeds (6)"]

@@ -1,19 +1,26 @@
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import SCIENCE, Workflow
 
-from skeletons import findings, models
+from skeletons import answers, artifacts, findings, kinds, models, similarity, tables, walks
+from skeletons.models import Model
 from skeletons.predictions import Predictions
 from skeletons.scores import score
+from skeletons.verdicts import CONVERGES, NOT, UNDECIDED
 
 GRID = ([1, 2, 3], [1e-4], [1, 2], [0.02, 0.05])
 
 
-def scores() -> pd.DataFrame:
+def scores(chosen: Sequence[Model] = tuple(models.grid(*GRID))) -> pd.DataFrame:
     rows = []
-    for model in models.grid(*GRID):
+    for model in chosen:
         threshold = model.threshold or 0.0
         rows.append(
             {
@@ -47,7 +54,7 @@ def pairs() -> pd.DataFrame:
 
 
 def test_skeletons_are_sparse_and_as_good_as_their_base() -> None:
-    found = findings.skeletons(scores())
+    found = tables.skeletons(scores())
     assert list(found.model) == [
         f"seed={s}_l1=0.0001_ep={e}_t=0.02" for s in (1, 2, 3) for e in (1, 2)
     ]
@@ -55,7 +62,7 @@ def test_skeletons_are_sparse_and_as_good_as_their_base() -> None:
 
 
 def test_models_of_different_bases_are_compared_when_made_the_same_way() -> None:
-    unpruned, low, high = findings.across_bases(pairs(), "cosine_prob")
+    unpruned, low, high = tables.across_bases(pairs(), "cosine_prob")
     assert unpruned == {
         "threshold": None,
         "pairs": 3,
@@ -72,7 +79,7 @@ def test_models_of_different_bases_are_compared_when_made_the_same_way() -> None
 def test_undefined_pairs_are_counted_and_not_averaged() -> None:
     table = pairs()
     table.loc[table.a == "seed=1", "cosine_prob"] = np.nan
-    unpruned = findings.across_bases(table, "cosine_prob")[0]
+    unpruned = tables.across_bases(table, "cosine_prob")[0]
     assert (unpruned["pairs"], unpruned["undefined"]) == (3, 2)
     assert unpruned["mean"] == 0.5
 
@@ -84,6 +91,9 @@ def test_the_page_says_what_was_found() -> None:
     assert found["pairs"] == 15 * 14 // 2
     text = findings.to_markdown(found)
     assert "15 are compared in 105 pairs" in text
+    titles = [line for line in text.splitlines() if line.startswith("## ")]
+    assert titles[0] == "## Do models of different bases converge?"
+    assert titles[-1] == "## Details"
     assert "| unpruned bases | 3 | 0.500 |" in text
     assert "<table>" in findings.to_html(text)
 
@@ -93,6 +103,231 @@ def test_a_hostile_name_stays_text() -> None:
     table.loc[0, "model"] = "<script>alert(1)</script>"
     page = findings.to_html(findings.to_markdown(findings.summarize("x", table, {}, [])))
     assert "<script>" not in page
+
+
+# --- synthetic experiments with a known truth ---------------------------------------------------
+
+IMAGES = 250
+
+
+def experiment(seeds: int, pruned: str, thresholds: Sequence[float] = (0.1,)) -> dict[str, Any]:
+    """What `summarize` takes, of models whose answers are drawn.
+
+    Bases, regularised and randomly pruned models are random; pruned ones are `alike` (one and the
+    same but for noise), `independent` or `dead`.
+    """
+    grid = models.grid(range(1, seeds + 1), [1e-4], [1], thresholds)
+    chosen = [*grid, *models.controls(grid, True, [1], [1, 2])]
+    rng = np.random.default_rng(0)
+    skeleton = rng.normal(size=(IMAGES, 10)) * 2
+    known = {}
+    for model in chosen:
+        logits = rng.normal(size=(IMAGES, 10)) * 2
+        if model.state == "pruned" and pruned == "alike":
+            logits = skeleton + rng.normal(size=(IMAGES, 10)) * 0.1
+        if model.state == "pruned" and pruned == "dead":
+            logits = np.ones((IMAGES, 10))
+        known[str(model)] = Predictions(logits, np.zeros(IMAGES, dtype=np.int64))
+    rows = [
+        {"a": str(a), "b": str(b), **similarity.compare(known[str(a)], known[str(b)])}
+        for a, b in models.pairs(chosen)
+    ]
+    return {
+        "experiment": "x",
+        "table": scores(chosen),
+        "similarity": {"digits": pd.DataFrame(rows)},
+        "measures": ["cosine_prob", "jensen_shannon"],
+        "known": {"digits": known},
+    }
+
+
+@pytest.mark.parametrize(
+    ("seeds", "pruned", "answer"),
+    [
+        (6, "alike", CONVERGES),
+        (6, "independent", NOT),
+        (4, "alike", UNDECIDED),  # no p from four seeds is below 0.05
+        (2, "alike", UNDECIDED),
+        (6, "dead", UNDECIDED),
+    ],
+)
+def test_the_verdict_is_the_truth_or_undecided(seeds: int, pruned: str, answer: str) -> None:
+    found = findings.summarize(**experiment(seeds, pruned))
+    assert found["verdict"]["answer"] == answer
+    for measure in ("cosine_prob", "jensen_shannon"):
+        [recipe] = found["verdict"]["by"]["digits"][measure]["recipes"]
+        assert recipe.answer == answer
+        assert [rise.against for rise in recipe.rises] == [
+            "the bases",
+            "their unpruned models",
+            "models pruned at random (mean of 2 drawings)",
+        ]
+    assert json.loads(json.dumps(findings.plain(found), allow_nan=False))
+
+
+def test_two_seeds_say_plainly_what_is_missing() -> None:
+    text = findings.to_markdown(findings.summarize(**experiment(2, "alike", (0.1, 0.2))))
+    assert (
+        "**cannot be decided with this many seeds**: there are 2, and intervals take 3 at least; "
+        "with 2 recipes to ask about, a corrected p below 0.05 takes 6 or more." in text
+    )
+
+
+def test_without_controls_the_verdict_says_so() -> None:
+    made = experiment(6, "alike")
+    pairs = made["similarity"]["digits"]
+    bare = findings.without_controls(pairs)
+    found = findings.summarize(**{**made, "similarity": {"digits": bare}, "known": None})
+    answer = found["verdict"]["by"]["digits"]["cosine_prob"]["overall"]
+    assert answer.answer == CONVERGES
+    assert "Held against the bases alone" in answer.sentence
+    assert "intervals hold for these images" in findings.to_markdown(found)
+
+
+def test_without_bases_there_is_nothing_to_hold_against() -> None:
+    made = experiment(3, "alike")
+    pairs = made["similarity"]["digits"]
+    rest = pairs[~pairs.a.str.fullmatch(r"seed=\d+") & ~pairs.b.str.fullmatch(r"seed=\d+")]
+    found = findings.summarize(**{**made, "similarity": {"digits": rest}})
+    assert found["verdict"]["answer"] == UNDECIDED
+    assert "no pruned models of different bases were compared" in findings.to_markdown(found)
+
+
+def test_a_recipe_that_dies_does_not_hide_that_the_others_do_not_converge() -> None:
+    made = experiment(6, "independent", (0.1, 0.2))
+    dead = made["similarity"]["digits"].filter(["a", "b"]).apply(lambda x: x.str.endswith("t=0.2"))
+    made["similarity"]["digits"].loc[dead.any(axis=1), ["cosine_prob", "jensen_shannon"]] = np.nan
+    found = findings.summarize(**{**made, "known": None})
+    answer = found["verdict"]["by"]["digits"]["cosine_prob"]["overall"]
+    assert answer.answer == NOT
+    assert answer.left_out == ("λ = 0.0001, 1 epoch, threshold 0.2",)
+    assert "Left out, as it leaves no two seeds alive" in answer.sentence
+
+
+def test_one_recipe_that_converges_is_enough_and_is_named() -> None:
+    alike, other = (experiment(7, kind, (0.1, 0.2)) for kind in ("alike", "independent"))
+    low = {name: p for name, p in other["known"]["digits"].items() if name.endswith("t=0.1")}
+    known = {"digits": {**alike["known"]["digits"], **low}}
+    found = findings.summarize(**{**alike, "known": known})
+    answer = found["verdict"]["by"]["digits"]["cosine_prob"]["overall"]
+    assert answer.answer == CONVERGES
+    assert answer.converging == ("λ = 0.0001, 1 epoch, threshold 0.2",)
+    assert "under 1 of 2 recipes: λ = 0.0001, 1 epoch, threshold 0.2." in answer.sentence
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "both"),
+    [
+        (CONVERGES, CONVERGES, CONVERGES),
+        (NOT, UNDECIDED, UNDECIDED),
+        (CONVERGES, NOT, answers.DIFFERS),
+    ],
+)
+def test_data_sets_must_agree(one: str, other: str, both: str) -> None:
+    made = {k: answers.Answer(a, "", 1, (), (), 6) for k, a in enumerate((one, other))}
+    assert answers.over_sets({str(k): answer for k, answer in made.items()}) == both
+
+
+def test_a_planted_outlier_is_named_beside_its_loss() -> None:
+    made = experiment(4, "alike", (0.1, 0.2, 0.3))
+    odd = "seed=2_l1=0.0001_ep=1_t=0.3"
+    pairs = made["similarity"]["digits"]
+    with_it = (pairs.a == odd) | (pairs.b == odd)
+    pairs.loc[with_it, "cosine_prob"] = 0.01
+    # All others are about as alike as each other; controls are unlike all, but no models.
+    spread = np.random.default_rng(1).uniform(0.7, 0.9, len(pairs))
+    pairs.loc[~with_it, "cosine_prob"] = spread[~with_it]
+    found = findings.summarize(**{**made, "known": None})
+    first, *rest = found["apart"]["digits"]
+    assert (first["model"], first["outlier"]) == (odd, True)
+    assert not any(row["outlier"] for row in rest)
+    assert f"| `{odd}` | 0.010 |" in findings.to_markdown(found)
+
+
+def test_pairs_of_a_kind_have_in_common_what_it_says() -> None:
+    pairs = experiment(3, "alike", (0.1, 0.2))["similarity"]["digits"]
+    found = kinds.by_kind(pairs)
+    assert list(found) == list(kinds.KINDS)
+    counts = {name: len(group) for name, group in found.items()}
+    # 3 pairs of seeds; pruned at two thresholds, at random in two drawings each
+    assert list(counts.values()) == [3, 3, 3, 3, 6, 12]
+    orders = found[kinds.ORDERS]
+    assert next(zip(orders.a, orders.b, strict=True)) == ("seed=1", "seed=1_order=1")
+
+
+def walk(losses: Sequence[float]) -> pd.DataFrame:
+    """Two epochs of two steps, in a straight line."""
+    count = len(losses)
+    return pd.DataFrame(
+        {
+            "step": range(count),
+            "epoch": [-(-k // 2) for k in range(count)],
+            "loss": losses,
+            "accuracy": 0.9,
+            "distance": np.arange(count) * 0.1,
+            "step_length": [0.0, *[0.1] * (count - 1)],
+            "norm": 10.0,
+        }
+    )
+
+
+def test_a_walk_that_leaves_the_ridge_is_named() -> None:
+    walked = {"seed=1_l1=0.0001_ep=2": walk([1, 1, 1, 1, 1]), "m": walk([1, 1, 1.5, 1, 1])}
+    found = findings.summarize("x", scores(), {}, [], walked=walked)
+    assert [one.holds for one in found["walks"].values()] == [True, False]
+    assert "`m` leaves the ridge: the loss rises by 0.500 at step 2" in findings.to_markdown(found)
+
+
+def test_a_loss_known_once_an_epoch_is_taken_for_no_more() -> None:
+    history = pd.DataFrame(
+        {"epoch": [0, 1, 2], "train_loss": [1.0, 1.2, 1.0], "train_accuracy": [0.9, 0.8, 0.9]}
+    )
+    one = walks.certify(walks.with_losses(walk([np.nan] * 5), history), 10)
+    assert (one.rise, one.rise_at) == (pytest.approx(0.2), 2)
+    assert (one.points, one.every) == (2, 2)
+    assert one.longest == pytest.approx(0.01)
+
+
+# --- in the workflow ----------------------------------------------------------------------------
+
+
+def test_findings_open_with_the_verdict_and_hold_all_else(science: Workflow) -> None:
+    folder = science / "results/science"
+    found = artifacts.read_json(folder / "findings.json")
+    [recipe] = found["verdict"]["by"]["digits"]["cosine_prob"]["recipes"]
+    assert recipe["tests"] == 1
+    assert [rise["against"] for rise in recipe["rises"]] == [
+        "the bases",
+        "their unpruned models",
+        "models pruned at random",
+    ]
+    assert found["verdict"]["answer"] == UNDECIDED
+    assert len(found["claims"]["digits"]) == 6
+    assert {row["kind"] for row in found["kinds"]["digits"]["cosine_prob"]} == set(kinds.KINDS)
+    assert set(found["walks"]) == {f"seed={k}_l1=0.0001_ep=1" for k in SCIENCE["base"]["seeds"]}
+    assert all(one["every"] == 1 for one in found["walks"].values())
+    text = (folder / "findings.md").read_text()
+    assert text.index("## Do models of different bases converge?") < text.index("claim by claim")
+    for figure in ("rises", "kinds_of_pairs"):
+        assert (folder / f"figures/{figure}_digits_cosine_prob.svg").is_file()
+
+
+def test_walks_without_a_trace_are_certified_by_the_epoch(finished: Workflow) -> None:
+    found = artifacts.read_json(finished / "results/tiny/findings.json")
+    assert {one["every"] for one in found["walks"].values()} == {300 // 50}
+    page = (finished / "results/tiny/findings.md").read_text()
+    assert "the loss only at the end of each epoch" in page
+
+
+def test_findings_have_no_need_of_torch() -> None:
+    code = "import sys, skeletons.findings; print('torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.strip() == "False"
+
+
+# --- scores -------------------------------------------------------------------------------------
 
 
 def summary(loss: float, accuracy: float) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 import itertools
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -257,3 +258,26 @@ def test_a_base_s_own_models_are_more_alike() -> None:
     assert effect == pytest.approx(0.4, abs=0.02)
     with pytest.raises(ValueError, match="not there for every seed"):
         convergence.same_base(GRID[:-1], values)
+
+
+def test_of_several_drawings_the_mean_over_those_alive_is_held_against() -> None:
+    grid = models.grid([1, 2, 3], [1e-4], [1], [0.1])
+    drawn = models.controls(grid, False, [], [1, 2])
+    value = {"base": 0.1, "pruned": 0.9, "random": 0.2}
+
+    def values(names: Sequence[str]) -> np.ndarray:
+        first = models.Model.parse(names[0])
+        if "seed=3_l1=0.0001_ep=1_t=0.1_random=2" in names:
+            return np.array([0.4, np.nan, np.nan])
+        return np.full(3, value[first.state])
+
+    controls = convergence.controls_of([*grid, *drawn])
+    assert list(controls) == [
+        "their unpruned models",
+        "models pruned at random (mean of 2 drawings)",
+    ]
+    del controls["their unpruned models"]
+    [found] = convergence.convergence(grid, values, controls, resamples=0)
+    # of seeds 1 and 2 the mean of 0.2 and 0.4; of the others what the living drawing gives
+    assert found.rises[1].effect == pytest.approx(0.9 - np.mean([0.3, 0.2, 0.2]))
+    assert np.isnan(found.rises[1].bootstrap).all()

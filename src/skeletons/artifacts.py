@@ -168,7 +168,13 @@ def _json_part(value: Mapping[str, Any]) -> seals.Part:
 
 
 def write_json(path: str | os.PathLike[str], value: Mapping[str, Any]) -> None:
-    """Write an object as JSON: sorted keys, no NaN (None stands for what has no value)."""
+    """Write an object as JSON: sorted keys, no NaN (None stands for what has no value).
+
+    Raises:
+        ValueError: the object has a key of the seal's name, which the seal would replace.
+    """
+    if seals.KEY in value:
+        raise ValueError(f"{seals.KEY!r} is the name of the seal and cannot be a key of its own")
     sealed = {**value, seals.KEY: seals.make(path, {"": _json_part(value)})}
     text = json.dumps(sealed, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
     write_text(path, text + "\n")

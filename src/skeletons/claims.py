@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skeletons import findings, prose, statistics, trends
+from skeletons import prose, statistics, tables, trends
 from skeletons.catalogue import MEASURES
-from skeletons.findings import ALIKE, SLACK
 from skeletons.models import Model
+from skeletons.tables import ALIKE, SLACK
 
 ALPHA = 0.05  # of each test and interval on its own
 MARGIN = 0.05  # how much less like its base a model may be and still behave like it
@@ -58,7 +58,7 @@ def accuracy_kept(scores: pd.DataFrame) -> list[Claim]:
 
     A seed's loss of accuracy is the mean over its λ and epochs, dead models included.
     """
-    table = findings.with_base_accuracy(scores)
+    table = tables.with_base_accuracy(scores)
     table = table[table.state == "pruned"]
     rows = []
     for threshold, group in table.groupby("threshold"):
@@ -139,7 +139,7 @@ def more_epochs_like_the_base(pairs: pd.DataFrame, measure: str, margin: float =
 
 def to_own_base(pairs: pd.DataFrame, measure: str) -> pd.DataFrame:
     """How like its own base each other model is: state, seed, l1, epochs, threshold, measure."""
-    table = findings.annotate(pairs)
+    table = tables.annotate(pairs)
     table = table[(table.seed_a == table.seed_b) & (table.state_a == "base")]
     columns = {f"{key}_b": key for key in ("state", "seed", "l1", "epochs", "threshold")}
     return table.rename(columns=columns)[[*columns.values(), measure]]

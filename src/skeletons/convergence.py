@@ -5,6 +5,7 @@ From the table of all pairs to a verdict for each recipe: a λ, a number of epoc
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -14,11 +15,12 @@ import pandas as pd
 from skeletons import prose, similarity, statistics, verdicts
 from skeletons.errors import SkeletonsError
 from skeletons.measures import Floats
-from skeletons.models import PRUNED, Model, spell
+from skeletons.models import PRUNED, RANDOM, REGULARIZED, Model, spell
 from skeletons.predictions import Predictions
 from skeletons.verdicts import ALPHA, MARGIN, Verdict
 
 Values = Callable[[Sequence[str]], Floats]
+Control = Callable[[Model], str | Sequence[str]]
 
 
 def from_table(pairs: pd.DataFrame, measure: str) -> Values:
@@ -66,12 +68,13 @@ def from_predictions(known: Mapping[str, Predictions], measure: str) -> Values:
 def convergence(
     models: Iterable[Model],
     values: Values,
-    controls: Mapping[str, Callable[[Model], str]],
+    controls: Mapping[str, Control],
     *,
     sign: int = 1,
     alpha: float = ALPHA,
     margin: float = MARGIN,
     seed: int = 0,
+    resamples: int = 2000,
 ) -> list[Verdict]:
     """A verdict on every recipe of an experiment, corrected for their number.
 
@@ -80,33 +83,65 @@ def convergence(
         values: similarities of all pairs of some model ids, as `from_table` gives, or one an
             image, as `from_predictions` does.
         controls: by what it is called, which model id is the control of a pruned model, such as
-            `{"their unpruned models": lambda m: str(m.parent)}`. The unpruned bases are always
-            held against; a control that is the base itself would be so twice.
+            `{"their unpruned models": lambda m: str(m.parent)}`. Of several ids, one a drawing, the
+            first ones of all seeds are held together, the second ones and so on, and the mean is
+            taken. The unpruned bases are always held against; a control that is the base itself
+            would be so twice.
         sign: of the measure: −1 if lower is more alike.
         alpha: as in `verdicts`.
         margin: as in `verdicts`.
         seed: of random draws.
+        resamples: as in `verdicts.rise`.
 
     Raises:
         SkeletonsError: `values` lacks a pair that is asked for.
     """
-    against: dict[str, Callable[[Model], str]] = {"the bases": lambda m: str(m.base), **controls}
+    against: dict[str, Control] = {"the bases": lambda m: str(m.base), **controls}
     questions = {}
     for recipe, group in by_recipe(models).items():
         pruned = values([str(model) for model in group])
         questions[recipe] = [
             verdicts.rise(
                 pruned,
-                values([control(model) for model in group]),
+                _over_draws([control(model) for model in group], values),
                 name,
                 sign=sign,
                 alpha=alpha,
                 margin=margin,
                 seed=seed,
+                resamples=resamples,
             )
             for name, control in against.items()
         ]
     return verdicts.verdicts(questions, alpha=alpha, margin=margin)
+
+
+def controls_of(models: Iterable[Model]) -> dict[str, Control]:
+    """What pruned models can be held against besides the bases, of the models that there are.
+
+    Args:
+        models: that were compared.
+    """
+    models = list(models)
+    found: dict[str, Control] = {}
+    if any(model.state == REGULARIZED for model in models):
+        found["their unpruned models"] = lambda model: str(model.parent)
+    draws = sorted({model.draw for model in models if model.state == RANDOM and model.draw})
+    if draws:
+        mean = f" (mean of {len(draws)} drawings)" if len(draws) > 1 else ""
+        found[f"models pruned at random{mean}"] = lambda model: [
+            str(dataclasses.replace(model, control=RANDOM, draw=draw)) for draw in draws
+        ]
+    return found
+
+
+def _over_draws(held: Sequence[str | Sequence[str]], values: Values) -> Floats:
+    """The similarities of a recipe's controls, in the mean over drawings that have a value."""
+    draws = [[one] if isinstance(one, str) else one for one in held]
+    found = np.stack([values(names) for names in zip(*draws, strict=True)])
+    known = ~np.isnan(found)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(known, found, 0).sum(axis=0) / known.sum(axis=0))
 
 
 def by_recipe(models: Iterable[Model]) -> dict[str, list[Model]]:

@@ -22,7 +22,7 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from skeletons import artifacts, findings
+from skeletons import artifacts, kinds, tables
 from skeletons.catalogue import MEASURES
 from skeletons.models import Model, spell
 
@@ -94,12 +94,16 @@ def similarity_matrix(pairs: pd.DataFrame, models: Sequence[str], measure: str) 
 def label(name: str) -> str:
     """A model's short label; its seed stands beside its block, and a control below its model."""
     model = Model.parse(name)
-    if model.state in ("base", "untrained"):
-        return model.state
-    if model.draw is not None:
-        return f"{'order' if model.state == 'reordered' else 'random'} {model.draw}"
+    if model.state == "base":
+        return "base"
+    if model.state == "untrained":
+        return "untrained"
+    if model.state == "reordered":
+        return f"order {model.draw}"
     text = f"λ{spell(model.l1 or 0)} ·{model.epochs}"
-    return text if model.threshold is None else f"{text} <{spell(model.threshold)}"
+    if model.threshold is not None:
+        text += f" <{spell(model.threshold)}"
+    return text if model.draw is None else f"{text} random {model.draw}"
 
 
 def heatmap(
@@ -219,7 +223,7 @@ def _scale(figure: Figure, image: AxesImage, ax: Axes, name: str) -> None:
 
 def own_base_similarity(pairs: pd.DataFrame, measure: str) -> pd.DataFrame:
     """Similarity to their own base of all others: l1, epochs, threshold, seed, state, value."""
-    table = findings.annotate(pairs)
+    table = tables.annotate(pairs)
     own = table[(table.seed_a == table.seed_b) & (table.state_a == "base")]
     names = {f"{key}_b": key for key in ("l1", "epochs", "threshold", "seed", "state")}
     return own.rename(columns={**names, measure: "value"})[[*names.values(), "value"]]
@@ -229,7 +233,7 @@ def similarity_to_base(pairs: pd.DataFrame, measure: str, axes: Sequence[Axes]) 
     """Draw how like its own base a pruned model is, against threshold (left) and epochs (right)."""
     own = own_base_similarity(pairs, measure)
     own = own[own.state == "pruned"]
-    reference = findings.across_bases(pairs, measure)[0]
+    reference = tables.across_bases(pairs, measure)[0]
     for ax, x, series in ((axes[0], "threshold", "epochs"), (axes[1], "epochs", "threshold")):
         for index, ((l1, value), group) in enumerate(_groups(own, "l1", series)):
             _spread_line(ax, group, x, "value", f"λ={spell(l1)}, {series} {value:g}", index)
@@ -295,18 +299,98 @@ def _legend(ax: Axes) -> None:
 
 def cross_base(pairs: pd.DataFrame, measure: str, ax: Axes) -> None:
     """Draw the similarity of models of different bases, pruned the same way, against threshold."""
-    table = findings.annotate(pairs)
+    table = tables.annotate(pairs)
     table = table[(table.seed_a != table.seed_b) & (table.state_b == "pruned")]
     for key in ("l1", "epochs", "threshold"):
         table = table[table[f"{key}_a"] == table[f"{key}_b"]]
     for index, ((l1, epochs), group) in enumerate(_groups(table, "l1_b", "epochs_b")):
         name = f"λ={spell(l1)}, epochs {epochs:g}"
         _spread_line(ax, group, "threshold_b", measure, name, index)
-    _reference(ax, findings.across_bases(pairs, measure)[0], "the unpruned bases")
+    _reference(ax, tables.across_bases(pairs, measure)[0], "the unpruned bases")
     ax.set_xlabel("pruning threshold of both")
     ax.set_ylabel(f"{_likeness(measure)} of models of different bases")
     _ticks_at(ax, table.threshold_b)
     _legend(ax)
+
+
+def rises(recipes: Sequence[Mapping[str, Any]], margin: float, alpha: float, ax: Axes) -> None:
+    """Draw how much more alike pruned models of different bases are than those held against.
+
+    Args:
+        recipes: verdicts as findings.json has them, with their rises beyond each comparison.
+        margin: the smallest rise that matters.
+        alpha: of the intervals.
+        ax: to draw into; a row a recipe, from the top.
+    """
+    names = list(dict.fromkeys(r["against"] for v in recipes for r in v["rises"]))
+    for index, name in enumerate(names):
+        shown = [
+            (row + 0.7 * ((index + 0.5) / len(names) - 0.5), r)
+            for row, v in enumerate(recipes)
+            for r in v["rises"]
+            if r["against"] == name and r["effect"] is not None
+        ]
+        reach = [
+            [0.0 if r[end] is None else abs(r["effect"] - r[end]) for _, r in shown]
+            for end in ("low", "high")
+        ]
+        ax.errorbar(
+            [r["effect"] for _, r in shown],
+            [y for y, _ in shown],
+            xerr=np.array(reach) if shown else None,
+            fmt=MARKERS[index % len(MARKERS)],
+            color=PALETTE[index % len(PALETTE)],
+            markersize=4.5,
+            linewidth=1.2,
+            capsize=2,
+            label=f"beyond {name}",
+        )
+    ax.axvline(0, color="0.3", linewidth=0.9, zorder=0)
+    ax.axvline(
+        margin, color="0.3", linewidth=0.9, linestyle="--", zorder=0, label=f"margin, {margin:g}"
+    )
+    ax.set_yticks(range(len(recipes)), [f"{v['question']}: {_short(v['answer'])}" for v in recipes])
+    ax.set_ylim(len(recipes) - 0.4, -0.6)
+    ax.set_xlabel(f"rise of similarity between different bases, with {1 - alpha:.0%} interval")
+    _legend(ax)
+
+
+def _short(answer: str) -> str:
+    """An answer as it fits beside a row."""
+    return answer.removesuffix(" with this many seeds").replace("cannot be decided", "undecided")
+
+
+def kinds_of_pairs(pairs: pd.DataFrame, measure: str, ax: Axes) -> None:
+    """Draw every pair's similarity by kind of pair: a point each, quartiles as a box."""
+    groups = {name: table[measure].dropna() for name, table in kinds.by_kind(pairs).items()}
+    for row, values in enumerate(groups.values()):
+        colour = PALETTE[row % len(PALETTE)]
+        spread = ((np.arange(len(values)) * 0.618034) % 1 - 0.5) * 0.5  # even, and always the same
+        ax.scatter(
+            values,
+            row + spread,
+            s=12,
+            color=[colour],
+            zorder=3,
+            marker=MARKERS[row % len(MARKERS)],
+            linewidth=0,
+            rasterized=len(values) > 2000,  # so many would make the page slow
+        )
+        if len(values) > 4:
+            ax.boxplot(
+                values,
+                positions=[row],
+                orientation="horizontal",
+                widths=0.62,
+                showfliers=False,
+                boxprops={"color": "0.6"},
+                whiskerprops={"color": "0.6"},
+                capprops={"color": "0.6"},
+                medianprops={"color": "black", "linewidth": 1.6},
+            )
+    ax.set_yticks(range(len(groups)), [f"{name} ({len(v)})" for name, v in groups.items()])
+    ax.set_ylim(len(groups) - 0.4, -0.6)
+    ax.set_xlabel(f"{_likeness(measure)} of the two models of a pair")
 
 
 def accuracy_vs_sparsity(scores: pd.DataFrame, ax: Axes) -> None:
@@ -336,12 +420,12 @@ def accuracy_vs_sparsity(scores: pd.DataFrame, ax: Axes) -> None:
     )
     ax.axhline(bases.accuracy.mean(), color="0.5", linewidth=0.8, linestyle="--", zorder=0)
     ax.axhline(
-        bases.accuracy.mean() - findings.SLACK,
+        bases.accuracy.mean() - tables.SLACK,
         color="0.5",
         linewidth=0.8,
         linestyle=":",
         zorder=0,
-        label=f"{findings.SLACK:.0%} under the bases' mean",
+        label=f"{tables.SLACK:.0%} under the bases' mean",
     )
     ax.set_xlabel("sparsity (share of prunable weights that are zero)")
     ax.set_ylabel("test accuracy")
@@ -391,11 +475,11 @@ def ridge_walk(walks: pd.DataFrame, axes: Sequence[Axes]) -> None:
 
 def read_walks(histories: Sequence[str]) -> pd.DataFrame:
     """The histories of regularised models, named by the folders they are in, as one table."""
-    tables = []
+    walks = []
     for path in histories:
         model = Model.parse(Path(path).parent.name)
-        tables.append(artifacts.read_table(path).assign(seed=model.seed, l1=model.l1))
-    return pd.concat(tables, ignore_index=True)
+        walks.append(artifacts.read_table(path).assign(seed=model.seed, l1=model.l1))
+    return pd.concat(walks, ignore_index=True)
 
 
 def figures_stage(
@@ -405,8 +489,10 @@ def figures_stage(
     folder: str,
     measures: Sequence[str],
     colormap: str,
+    found: str,
 ) -> None:
     """Draw every figure of an experiment into a folder."""
+    verdict = artifacts.read_json(found, ["verdict", "settings"])
     table = artifacts.read_table(scores, ["model", "accuracy", "sparsity", "dead"])
     place = Path(folder)
     with mpl.rc_context(dict(STYLE)):  # type: ignore[arg-type]
@@ -414,12 +500,28 @@ def figures_stage(
             pairs = artifacts.read_table(path, ["a", "b", *measures])
             for measure in measures:
                 _draw_similarity(pairs, table, ood, measure, place, colormap)
+                _draw_verdict(pairs, verdict, ood, measure, place)
         figure, axes = new_figure(6.5, 3.8)
         accuracy_vs_sparsity(table, axes[0])
         save_svg(figure, place / "accuracy_vs_sparsity.svg")
         figure, axes = new_figure(9, 6, 2, 2)
         ridge_walk(read_walks(histories), axes)
         save_svg(figure, place / "ridge_walk.svg")
+
+
+def _draw_verdict(
+    pairs: pd.DataFrame, found: Mapping[str, Any], ood: str, measure: str, place: Path
+) -> None:
+    recipes, margin = found["verdict"]["by"][ood][measure]["recipes"], found["settings"]["margin"]
+    comparisons = len(recipes[0]["rises"]) if recipes else 1
+    figure, axes = new_figure(8.5, 1.5 + len(recipes) * (0.16 + 0.13 * comparisons))
+    rises(recipes, margin, found["settings"]["alpha"], axes[0])
+    figure.suptitle(f"{LABELS[measure]}, on {ood}", fontsize=10)
+    save_svg(figure, place / f"rises_{ood}_{measure}.svg")
+    figure, axes = new_figure(8.5, 1.3 + 0.42 * max(1, len(kinds.by_kind(pairs))))
+    kinds_of_pairs(pairs, measure, axes[0])
+    figure.suptitle(f"{LABELS[measure]}, on {ood}", fontsize=10)
+    save_svg(figure, place / f"kinds_of_pairs_{ood}_{measure}.svg")
 
 
 def _draw_similarity(

@@ -43,7 +43,7 @@ LEARNT = "another is learnt anew"
 STAYS = "the skeleton stays"
 SHARED = "both are needed"
 LOST = "the loss cannot be held"
-TOLERANCE = 0.02  # of accuracy, as in `findings.SLACK`
+TOLERANCE = 0.02  # of accuracy, as in `tables.SLACK`
 
 
 @torch.no_grad()

@@ -344,8 +344,8 @@ def _more(found: Verdict) -> str:
 
 def _span(found: Verdict, alpha: float) -> str:
     return (
-        f"{_signed(found.effect)} ({1 - alpha:.0%} interval {_signed(found.low)} to "
-        f"{_signed(found.high)})"
+        f"{signed(found.effect)} ({1 - alpha:.0%} interval {signed(found.low)} to "
+        f"{signed(found.high)})"
     )
 
 
@@ -360,7 +360,7 @@ def _equals(p: float) -> str:
     return text if text.startswith("<") else f"= {text}"
 
 
-def _signed(value: float) -> str:
+def signed(value: float) -> str:
     """A number with its sign, a true minus, and no −0.000."""
     if math.isnan(value):
         return "–"
@@ -388,8 +388,8 @@ def verdict_markdown(
         [
             v.question,
             f"**{v.answer}**" if v.answer == CONVERGES else v.answer,
-            _signed(v.effect),
-            "–" if math.isnan(v.low) else f"{_signed(v.low)} to {_signed(v.high)}",
+            signed(v.effect),
+            "–" if math.isnan(v.low) else f"{signed(v.low)} to {signed(v.high)}",
             v.against,
             prose.p_value(v.p),
             prose.p_value(v.p_corrected),

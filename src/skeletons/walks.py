@@ -32,14 +32,14 @@ class Certificate:
         holds: whether no limit is broken.
         rise: the highest loss over that of the start, in nats; 0 if it never rises, infinite if it
             is not a number somewhere.
-        rise_at: the step of the walk at which the loss is highest.
+        rise_at: the step of the walk at which the loss is highest, of those where it was measured.
         longest: the longest single step, as a share of the length of the base's weights.
         longest_at: the step of the walk that it leads to.
         path: the length of the walk, the sum of its steps, in units of the weights.
         distance: from the base at its end; at most `path`.
         fall: how far the accuracy at its lowest lies below that of the start, 0..1.
-        points: recorded points after the start.
-        every: optimiser steps between two recorded points, at most.
+        points: points after the start at which the loss was measured.
+        every: optimiser steps between two of them, at most.
         broken: a clause for each limit that is broken.
     """
 
@@ -70,7 +70,8 @@ def certify(
         walk: one row a recorded point in the order walked, the first being the base, with columns
             step (of the optimiser, from 0), epoch, loss (nats, on the same images at every point:
             minibatches of their own would make it jump), accuracy (0..1), distance (L2, from the
-            base) and step_length (L2, from the row before; not read in the first).
+            base) and step_length (L2, from the row before; not read in the first). A column
+            measured may say at which points the loss was; without it, it was at all.
         norm: L2 length of the base's weights, the same ones that the distances are of.
         rise: how far the loss may lie above that of the start, in nats.
         step: how long a single step may be, as a share of `norm`.
@@ -79,14 +80,16 @@ def certify(
         SkeletonsError: the table is not one of a walk, or contradicts itself.
     """
     _check(walk, norm)
-    loss, accuracy = (walk[key].to_numpy(np.float64) for key in ("loss", "accuracy"))
     steps, lengths = walk["step"].to_numpy(), walk["step_length"].to_numpy(np.float64)[1:]
+    seen = walk[walk["measured"]] if "measured" in walk.columns else walk
+    loss, accuracy = (seen[key].to_numpy(np.float64) for key in ("loss", "accuracy"))
+    seen_at = seen["step"].to_numpy()
     # A loss that is not a number is the worst there is, so it counts as infinite.
     over = np.where(np.isfinite(loss), loss - loss[0], np.inf)
     highest, longest = int(over.argmax()), 1 + int(lengths.argmax())
     broken = []
     if over[highest] > rise:
-        broken.append(_rise_text(float(over[highest]), int(steps[highest]), rise))
+        broken.append(_rise_text(float(over[highest]), int(seen_at[highest]), rise))
     if lengths[longest - 1] > step * norm:
         share = float(lengths[longest - 1] / norm)
         broken.append(
@@ -96,15 +99,35 @@ def certify(
     return Certificate(
         holds=not broken,
         rise=float(over[highest]),
-        rise_at=int(steps[highest]),
+        rise_at=int(seen_at[highest]),
         longest=float(lengths[longest - 1] / norm),
         longest_at=int(steps[longest]),
         path=float(lengths.sum()),
         distance=float(walk["distance"].iloc[-1]),
         fall=max(0.0, float(accuracy[0] - np.nanmin(accuracy))),
-        points=len(walk) - 1,
-        every=int(np.diff(steps).max()),
+        points=len(seen) - 1,
+        every=int(np.diff(seen_at).max()),
         broken=tuple(broken),
+    )
+
+
+def with_losses(walk: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
+    """A walk whose loss was not recorded, with that at the end of each epoch.
+
+    Args:
+        walk: as in `certify`, its loss and accuracy not numbers.
+        history: one row an epoch, the first being the base, with columns epoch, train_loss and
+            train_accuracy.
+
+    Returns:
+        The walk with a column measured, which holds where an epoch ends.
+    """
+    ends = walk.groupby("epoch")["step"].transform("max") == walk["step"]
+    by_epoch = history.set_index("epoch")
+    return walk.assign(
+        loss=walk["epoch"].map(by_epoch.train_loss),
+        accuracy=walk["epoch"].map(by_epoch.train_accuracy),
+        measured=ends,
     )
 
 
