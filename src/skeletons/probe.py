@@ -208,8 +208,9 @@ def probe_verdict(rows: pd.DataFrame, tolerance: float = TOLERANCE) -> dict[str,
         tolerance: in accuracy, 0..1.
 
     Returns:
-        `verdict`. `EMPTY`: the skeleton had no weight to begin with. `LOST`: accuracy is not held at the end. `TAKES_OVER`: it is, also with the
-        skeleton's weights set to zero, and was at every epoch; `LEARNT`: but was lost in between.
+        `verdict`. `EMPTY`: the skeleton had no weight to begin with. `LOST`: accuracy is not held
+        at the end. `TAKES_OVER`: it is, also with the skeleton's weights set to zero, and was at
+        every epoch; `LEARNT`: but was lost in between.
         Where others alone do not hold it, `STAYS`: the skeleton alone is as good as at the start
         (to `tolerance`); `SHARED`: it is not, so the work is done by both together, and a longer
         or stronger probe may tell more.
