@@ -159,6 +159,7 @@ def test_a_dead_skeleton_is_told_as_dead_and_one_without_numbers_as_without(tmp_
     found = inspections.inspections({"exposed": [str(place)], "importance": [str(ranks)]})
     text = inspections.inspections_markdown(found)
     assert "| `seed=1_l1=0.1_ep=1_t=9` | dead |" in text
+    assert "`seed=1_l1=0.1_ep=1_t=9`: found no unit that an image reaches" in text
     assert "| `seed=1_l1=0.1_ep=1_t=9` | – | 0 of 0 | 0.0 |" in text
 
 

@@ -92,3 +92,19 @@ def test_each_layer_has_its_own_axes_and_units() -> None:
         alive, dead = (collection.get_offsets() for collection in ax.collections)
         assert len(np.asarray(dead)) == int(group.dead.sum())
         assert len(np.asarray(alive)) + len(np.asarray(dead)) == 12
+
+
+def test_a_probe_of_nothing_goes_by_epochs_and_dead_skeletons_have_no_bars(tmp_path: Path) -> None:
+    rows = probed().assign(skeleton_left=np.nan)
+    artifacts.write_table(tmp_path / "probe.parquet", rows)
+    artifacts.write_json(tmp_path / "probe.json", probe.probe_verdict(rows))
+    drawn = [str(tmp_path / "probe.svg"), str(tmp_path / "exposure.svg")]
+    unit_figures.probe_figure_stage(
+        str(tmp_path / "probe.parquet"), str(tmp_path / "probe.json"), drawn[0], "probe"
+    )
+    curve = texts(Path(drawn[0]))
+    assert "probe: there is no skeleton" in curve
+    assert curve.count("epoch; the skeleton has no weight") == 2
+    artifacts.write_json(tmp_path / "two/exposed.json", {"dead_reason": "nothing is left"})
+    unit_figures.exposure_figure_stage({"two": str(tmp_path / "two/exposed.json")}, drawn[1])
+    assert sum("dead" in text for text in texts(Path(drawn[1]))) == 2

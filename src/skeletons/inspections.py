@@ -203,9 +203,10 @@ def _exposed_text(rows: Sequence[Mapping[str, Any]]) -> str:
             ]
         )
     head = ["model", "parameters", "FLOPs an image", "largest logit difference", "largest logit"]
+    dead = [f"\n\n`{row['model']}`: {row['dead_reason']}" for row in rows if row["dead_reason"]]
     return (
         "With its dead units taken out, a pruned model is a smaller dense network that computes "
-        "the same, up to rounding.\n\n" + prose.table(head, table)
+        "the same, up to rounding.\n\n" + prose.table(head, table) + "".join(dead)
     )
 
 

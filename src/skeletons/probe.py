@@ -43,6 +43,7 @@ LEARNT = "another is learnt anew"
 STAYS = "the skeleton stays"
 SHARED = "both are needed"
 LOST = "the loss cannot be held"
+EMPTY = "there is no skeleton"
 TOLERANCE = 0.02  # of accuracy, as in `tables.SLACK`
 
 
@@ -207,8 +208,9 @@ def probe_verdict(rows: pd.DataFrame, tolerance: float = TOLERANCE) -> dict[str,
         tolerance: in accuracy, 0..1.
 
     Returns:
-        `verdict`. `LOST`: accuracy is not held at the end. `TAKES_OVER`: it is, also with the
-        skeleton's weights set to zero, and was at every epoch; `LEARNT`: but was lost in between.
+        `verdict`. `EMPTY`: the skeleton had no weight to begin with. `LOST`: accuracy is not held
+        at the end. `TAKES_OVER`: it is, also with the skeleton's weights set to zero, and was at
+        every epoch; `LEARNT`: but was lost in between.
         Where others alone do not hold it, `STAYS`: the skeleton alone is as good as at the start
         (to `tolerance`); `SHARED`: it is not, so the work is done by both together, and a longer
         or stronger probe may tell more.
@@ -242,6 +244,8 @@ def probe_verdict(rows: pd.DataFrame, tolerance: float = TOLERANCE) -> dict[str,
 
 
 def _judge(found: Mapping[str, Any], least: float) -> str:
+    if found["skeleton_left"] is None:
+        return EMPTY
     if found["end_accuracy"] < least:
         return LOST
     if found["others_end_accuracy"] < least:

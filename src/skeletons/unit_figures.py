@@ -100,7 +100,8 @@ def _common_losses(axes: Sequence[Axes], changes: Floats) -> None:
 def probe_curve(rows: pd.DataFrame, verdict: Mapping[str, Any], axes: Sequence[Axes]) -> None:
     """Draw a probe: accuracy (left) and loss (right) against the skeleton's weight that is left.
 
-    Time runs from left, where all is there, to right.
+    Time runs from left, where all is there, to right. Of a skeleton without a weight nothing can be
+    left, so it goes by epochs.
 
     Args:
         rows: see `probe.probe`.
@@ -112,10 +113,11 @@ def probe_curve(rows: pd.DataFrame, verdict: Mapping[str, Any], axes: Sequence[A
         ("skeleton_{}", "the skeleton alone", "--"),
         ("others_{}", "all but the skeleton", ":"),
     )
+    empty = bool(rows.skeleton_left.isna().all())
     for ax, quantity in zip(axes, ("accuracy", "loss"), strict=True):
         for index, (column, name, line) in enumerate(parts):
             ax.plot(
-                rows.skeleton_left,
+                rows.epoch if empty else rows.skeleton_left,
                 rows[column.format(quantity)],
                 line,
                 marker=MARKERS[index],
@@ -124,6 +126,10 @@ def probe_curve(rows: pd.DataFrame, verdict: Mapping[str, Any], axes: Sequence[A
                 color=PALETTE[index],
                 label=name,
             )
+        if empty:
+            ax.set_xlabel("epoch; the skeleton has no weight")
+            ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+            continue
         ax.set_xlabel("Σ|w| of the skeleton, share left")
         ax.set_xlim(max(1.0, float(rows.skeleton_left.max())) + 0.03, -0.03)
         ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
