@@ -45,10 +45,7 @@ rule compare_features:
                 "representations.compare_stage",
                 *input,
                 *output,
-                wildcards.representation,
-                wildcards.ood,
-                wildcards.a,
-                wildcards.b,
+                *wildcards,  # the measure, the OOD set, and the two models
             )
 
 
@@ -95,14 +92,7 @@ rule compare_masks:
             rule, input, output, params, wildcards, log, lineages(input)
         ) as job:
             job.run(
-                "overlap.overlap_stage",
-                input.a,
-                input.b,
-                input.summary,
-                *output,
-                wildcards.a,
-                wildcards.b,
-                matched=next(iter(alignment_of(wildcards)), None),
+                "overlap.overlap_stage", *output, wildcards.a, wildcards.b, *input
             )
 
 

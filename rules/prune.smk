@@ -43,8 +43,7 @@ rule prune_at_random:
         with inside(
             rule, input, output, params, wildcards, log, lineages(input)
         ) as job:
-            control = Path(output.weights).parent.name
-            job.run("pruning.random_stage", *input, *output, control)
+            job.run("pruning.random_stage", *input, *output)
 
 
 localrules:

@@ -133,12 +133,12 @@ def test_the_stage_aligns_before_it_compares(tmp_path: Path) -> None:
     artifacts.write_tensors(p, permutations.inverse(shuffled))
     layers = [{"name": f"body.{n}.weight", "prunable": n != 15} for n in numbers]
     artifacts.write_json(about, {"network": {"name": "cnn"}, "layers": layers})
-    overlap.overlap_stage(a, b, about, out, "one", "two")
+    overlap.overlap_stage(out, "one", "two", a, b, about)
     naive = artifacts.read_table(out)
     assert naive.layer.tolist() == ["all", *(f"body.{n}.weight" for n in numbers[:-1])]
     assert abs(naive.excess[0]) < 0.1
-    overlap.overlap_stage(a, b, about, out, "one", "two", matched=p)
+    overlap.overlap_stage(out, "one", "two", a, b, about, p)
     assert (artifacts.read_table(out).jaccard == 1).all()
     artifacts.write_tensors(b, {**tensors, "body.0.weight": np.zeros((5, 3, 3, 3))})
     with pytest.raises(ArtifactError, match=r"a and .*b cannot be compared: .*'body\.0\.weight'"):
-        overlap.overlap_stage(a, b, about, out, "one", "two")
+        overlap.overlap_stage(out, "one", "two", a, b, about)

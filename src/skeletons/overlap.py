@@ -192,24 +192,23 @@ MEASURES = by_name(_beyond_chance(aligned=False), _beyond_chance(aligned=True))
 
 
 def overlap_stage(
-    a: str,
-    b: str,
-    summary: str,
     output: str,
     model_a: str,
     model_b: str,
-    *,
+    a: str,
+    b: str,
+    summary: str,
     matched: str | None = None,
 ) -> None:
     """Write the overlap of two pruned models' masks: a, b and the columns of `overlap`.
 
     Args:
-        a: weights.safetensors of one.
-        b: weights.safetensors of the other.
-        summary: the model.json of their network.
         output: the parquet file to write.
         model_a: id of the one model.
         model_b: id of the other.
+        a: weights.safetensors of the one.
+        b: weights.safetensors of the other.
+        summary: the model.json of their network.
         matched: the permutations that align b to a, from `alignment.align_stage`; None for as
             it is.
 

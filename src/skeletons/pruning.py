@@ -6,6 +6,7 @@ It needs no network: a pruned model is a comparison on saved tensors.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -168,11 +169,12 @@ def prune_stage(
     artifacts.write_tensors(output, pruned)
 
 
-def random_stage(
-    weights: str, summary: str, like: str, output: str, sparsity: str, name: str
-) -> None:
-    """Write `name`, the control of the model whose sparsity.json is `like`, and its own report."""
+def random_stage(weights: str, summary: str, like: str, output: str, sparsity: str) -> None:
+    """Write the control of the model whose sparsity.json is `like`, and its own report.
+
+    The folder that `output` is in is named by the control's id.
+    """
     report = artifacts.read_json(like, ["layers", "threshold", "scale"])
-    pruned, own = prune_at_random(*_read(weights, summary), report, name)
+    pruned, own = prune_at_random(*_read(weights, summary), report, Path(output).parent.name)
     artifacts.write_json(sparsity, own)
     artifacts.write_tensors(output, pruned)
