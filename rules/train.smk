@@ -66,24 +66,16 @@ rule untrained:
         summary=f"{RESULTS}/models/seed={{seed}}_untrained/model.json",
     log:
         f"{LOGS}/untrained/seed={{seed}}.log",
+    conda:
+        "../envs/skeletons.yaml"
+    threads: CONFIG.compute.threads
     params:
         network=CONFIG.network.model_dump(),
         device=CONFIG.compute.device,
-        threads=CONFIG.compute.threads,
+        parents=parents_of,
         code=fingerprint("training"),
-    run:
-        with inside(
-            rule, input, output, params, wildcards, log, lineages(input)
-        ) as job:
-            job.run(
-                "training.untrained_stage",
-                *input,
-                *output,
-                seed=int(wildcards.seed),
-                network=params.network,
-                device=params.device,
-                threads=params.threads,
-            )
+    script:
+        "../scripts/untrained.py"
 
 
 use rule train_base as reorder with:
@@ -97,5 +89,6 @@ use rule train_base as reorder with:
         f"{RESULTS}/benchmarks/reorder/seed={{seed}}_order={{order}}.tsv"
 
 
+# A process of its own, as drawing weights needs torch's random numbers for itself; not a cluster's.
 localrules:
     untrained,

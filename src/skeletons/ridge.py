@@ -314,7 +314,7 @@ def train_curve(
     as the straight line. Weights decay at the point that is drawn, so it is the models on the curve
     that are kept small.
 
-    Source: Garipov et al. 2018, section 3.2 and equation 2, with its optimiser, SGD.
+    Source: Garipov et al. 2018, section 3.2 and equation 2; the optimiser is the bases'.
 
     Args:
         network: of the models' shape; its weights are overwritten.
@@ -338,12 +338,8 @@ def train_curve(
     device = train.labels.device
     ends = [_tensors(model, points, device) for model in (a, b)]
     control = [nn.Parameter(p.detach().clone()) for p in points.values()]
-    optimizer = torch.optim.SGD(
-        control,
-        lr=settings.learning_rate,
-        momentum=settings.momentum,
-        nesterov=settings.momentum > 0,
-    )
+    # The decay acts on the models on the curve, below, and not on the control point.
+    optimizer = training.descent([{"params": control}], settings)
     steps = settings.epochs * -(-len(train.labels) // settings.batch_size)
     step, rate, t = 0, 0.0, 0.5
 

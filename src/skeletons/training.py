@@ -147,22 +147,27 @@ def scheduled_rate(step: int, steps: int, peak: float, warmup: float) -> float:
 
 
 def base_optimizer(network: nn.Module, settings: BaseSettings) -> torch.optim.Optimizer:
+    """The optimiser of a base model: weights decay; biases and normalisation do not."""
+    trained = [p for p in network.parameters() if p.requires_grad]
+    return descent(
+        [
+            {"params": [p for p in trained if p.ndim > 1], "weight_decay": settings.weight_decay},
+            {"params": [p for p in trained if p.ndim <= 1]},
+        ],
+        settings,
+    )
+
+
+def descent(groups: Sequence[dict[str, Any]], settings: BaseSettings) -> torch.optim.Optimizer:
     """SGD with Nesterov momentum, or Adam with decoupled decay (Loshchilov & Hutter 2019).
 
-    Weights decay; biases and normalisation do not.
+    Groups of parameters decay only if they say so.
     """
-    trained = [p for p in network.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": settings.weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-    ]
+    rate = settings.learning_rate
     if settings.optimizer == "adam":
-        return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
+        return torch.optim.AdamW(groups, lr=rate, weight_decay=0.0, fused=True)
     return torch.optim.SGD(
-        groups,
-        lr=settings.learning_rate,
-        momentum=settings.momentum,
-        nesterov=settings.momentum > 0,
+        groups, lr=rate, momentum=settings.momentum, nesterov=settings.momentum > 0
     )
 
 
