@@ -18,10 +18,20 @@ include: "rules/prune.smk"
 include: "rules/predict.smk"
 include: "rules/compare.smk"
 include: "rules/findings.smk"
+include: "rules/cluster.smk"
+
+
+onstart:
+    check_cluster()
 
 
 onsuccess:
+    report_failures()
     report_cache()
+
+
+onerror:
+    report_failures()
 
 
 rule all:

@@ -23,3 +23,7 @@ class TrainingError(SkeletonsError):
 
 class DeviceError(SkeletonsError):
     """The device that the configuration asks for is not there."""
+
+
+class ClusterError(SkeletonsError):
+    """The cluster that jobs should go to is not there, or not set up as the profile says."""
