@@ -53,17 +53,23 @@ class Workflow:
         """Run Snakemake on two cores; stdout and stderr come back as one."""
         (self.folder / "experiment.yaml").write_text(yaml.safe_dump(config))
         command = [sys.executable, "-m", "snakemake", "--cores", "2"]
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         return subprocess.run(
             [*command, "--configfile", "experiment.yaml", *arguments],
             cwd=self.folder,
-            env={**os.environ, "PATH": path, "PYTHONPATH": str(self.folder / "src")},
+            env=self.environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             check=False,
             timeout=600,
         )
+
+    def environment(self, **variables: str) -> dict[str, str]:
+        """What a run of this copy needs: the programs and the library, its own if it has one."""
+        own = {**os.environ, **variables}
+        path = os.pathsep.join([str(Path(sys.executable).parent), own["PATH"]])
+        library = os.pathsep.join([str(self.folder / "src"), str(ROOT / "src")])
+        return {**own, "PATH": path, "PYTHONPATH": library}
 
     def planned(self, config: dict[str, Any], *arguments: str) -> Counter[str]:
         """How many jobs of each rule a run would do; the rule `all` does nothing."""

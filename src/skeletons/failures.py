@@ -107,7 +107,7 @@ def explain(told: Mapping[str, Any], since: float = 0.0) -> Failure:
     by_itself = verdict.cause is Cause.OTHER and (sentence or crashed)
     return Failure(
         name,
-        _what(verdict, told["rule_name"], sentence or crashed),
+        _what(verdict, told["rule_name"], sentence or crashed or verdict.error),
         (*(own if by_itself else ()), *((verdict.log,) if verdict.log else ())),
         hopeless=bool(by_itself and sentence) or not verdict.cause.helped_by_retry,
     )

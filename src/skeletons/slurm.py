@@ -45,12 +45,14 @@ class Verdict:
         node: where it ran; empty if it never did, or nobody knows.
         limit: what it was allowed, in words, where it went over a limit; else empty.
         log: what SLURM wrote down of the job's output; empty if there is no such file.
+        error: the last that SLURM itself had to say there; empty if nothing.
     """
 
     cause: Cause
     node: str = ""
     limit: str = ""
     log: str = ""
+    error: str = ""
 
 
 def check(status_command: str | None, interval: int, partitions: Collection[str] = ()) -> None:
@@ -112,13 +114,17 @@ def examine(job: str, logs: Collection[str] = (), state: str = "") -> Verdict:
     log = next((path for path in (record.get("StdOut", ""), *logs) if Path(path).is_file()), "")
     text = _tail(log)
     cause = _cause(record, text)
+    node = record.get("NodeList", "")
     limits = {
         Cause.TIME: record.get("TimeLimit", ""),
         Cause.MEMORY: record.get("MinMemoryNode", "") or record.get("MinMemoryCPU", ""),
     }
-    node = record.get("NodeList", "")
     return Verdict(
-        cause, "" if node in ("(null)", "None assigned") else node, limits.get(cause, ""), log
+        cause,
+        node="" if node in ("(null)", "None assigned") else node,
+        limit=limits.get(cause, ""),
+        log=_relative(log),
+        error=next(reversed(re.findall(r"^(?:srun|slurm\w+): error: (.+)$", text, re.M)), ""),
     )
 
 
@@ -173,3 +179,9 @@ def _tail(path: str) -> str:
         return Path(path).read_text(encoding="utf-8", errors="replace")[-TAIL:] if path else ""
     except OSError:
         return ""
+
+
+def _relative(path: str) -> str:
+    """A path as seen from the working directory, if it is below it."""
+    here = Path.cwd()
+    return str(Path(path).relative_to(here)) if path and Path(path).is_relative_to(here) else path
