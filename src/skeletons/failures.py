@@ -26,12 +26,14 @@ class Failure:
     Attributes:
         name: its rule and what it was for, as `train_base of seed=1`.
         what: what happened to it, as the end of a sentence that begins with its name.
+        advice: what to set so that it goes better, as another part of that sentence, or empty.
         logs: the files that say more.
         hopeless: another attempt would end the same way.
     """
 
     name: str
     what: str
+    advice: str
     logs: tuple[str, ...]
     hopeless: bool
 
@@ -39,7 +41,7 @@ class Failure:
         """All of it in one sentence, with how often it was tried if it was more than once."""
         tried = f", in the last of {attempts} attempts" if attempts > 1 else ""
         see = f"; see {' and '.join(self.logs)}" if self.logs else ""
-        return f"{self.name} {self.what}{tried}{see}."
+        return f"{self.name} {self.what}{tried}{self.advice}{see}."
 
 
 class Watch(logging.Handler):
@@ -98,7 +100,7 @@ def explain(told: Mapping[str, Any], since: float = 0.0) -> Failure:
     job = told["aux"].get("external_jobid")
     name = _name(told["rule_name"], own)
     if job is None and (refused := _refused(message)):
-        return Failure(name, f"could not be submitted: {refused}", (), hopeless=False)
+        return Failure(name, f"could not be submitted: {refused}", "", (), hopeless=False)
     verdict = Verdict(Cause.OTHER)
     if job is not None:
         state = re.search(r"SLURM status is: '(\w+)", message)
@@ -107,7 +109,8 @@ def explain(told: Mapping[str, Any], since: float = 0.0) -> Failure:
     by_itself = verdict.cause is Cause.OTHER and (sentence or crashed)
     return Failure(
         name,
-        _what(verdict, told["rule_name"], sentence or crashed or verdict.error),
+        _what(verdict, sentence or crashed or verdict.error),
+        _advice(verdict.cause, told["rule_name"]),
         (*(own if by_itself else ()), *((verdict.log,) if verdict.log else ())),
         hopeless=bool(by_itself and sentence) or not verdict.cause.helped_by_retry,
     )
@@ -129,18 +132,23 @@ def _refused(message: str) -> str:
     return " ".join(match[1].split()).rstrip(".") if match else ""
 
 
-def _what(verdict: Verdict, rule: str, last: str) -> str:
+def _what(verdict: Verdict, last: str) -> str:
     where = f" on {verdict.node}" if verdict.node else ""
     had = f" of {verdict.limit}" if verdict.limit else ""
-    more = f"; more is set by `{{}}` of {rule} in {slurm.PROFILE}"
     return {
         Cause.CANCELLED: f"was cancelled{where}",
-        Cause.TIME: f"ran out of its time{had}{where}{more.format('runtime')}",
-        Cause.MEMORY: f"was killed for going over its memory{had}{where}{more.format('mem_mb')}",
+        Cause.TIME: f"ran out of its time{had}{where}",
+        Cause.MEMORY: f"was killed for going over its memory{had}{where}",
         Cause.NODE: f"was lost because its node {verdict.node} went down".replace("  ", " "),
         Cause.PREEMPTED: f"was pushed off its node{where} by a more urgent job",
         Cause.OTHER: f"failed{where}" + (f": {last.rstrip('.')}" if last else ""),
     }[verdict.cause]
+
+
+def _advice(cause: Cause, rule: str) -> str:
+    """Where a job is given more of what it had too little of; empty if that is not the cause."""
+    key = {Cause.TIME: "runtime", Cause.MEMORY: "mem_mb"}.get(cause)
+    return f"; more is set by `{key}` of {rule} in {slurm.PROFILE}" if key else ""
 
 
 def _last_words(logs: Sequence[str], since: float) -> tuple[str, str]:
