@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 import os
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -79,18 +80,23 @@ def seconds(workflow: Workflow, variables: dict[str, str], *arguments: str) -> f
 
 def overheads(cluster: Cluster, workflow: Workflow) -> Iterator[tuple[float, float]]:
     """Of each SLURM job, its seconds on a node, and those of them that its script took."""
-    stages = workflow / "results/demo/benchmarks"
-    # Both in the order of rule and model: `1` of seed=1, `1_0.0002_4` of seed=1_l1=0.0002_ep=4.
-    scripts = {
-        f"rule_{path.parent.name}_wildcards_{'_'.join(p.split('=')[1] for p in path.stem.split('_'))}": path
-        for path in stages.glob("*/*.tsv")
-    }
+    timed = (workflow / "results/demo/benchmarks").glob("*/*.tsv")
+    scripts = {comment(path): path for path in timed}
     told = cluster.command("squeue", "-h", "-t", "all", "-o", "%k|%M").split()
     for line in told:
-        comment, elapsed = line.split("|")
+        name, elapsed = line.split("|")
         minutes, rest = elapsed.split(":")
-        row = next(csv.DictReader(scripts[comment].open(), delimiter="\t"))
+        row = next(csv.DictReader(scripts[name].open(), delimiter="\t"))
         yield 60 * int(minutes) + int(rest), float(row["s"])
+
+
+def comment(timed: Path) -> str:
+    """The comment that a job has in SLURM, from the file of its times.
+
+    `train_base/seed=1.tsv` is of `rule_train_base_wildcards_1`.
+    """
+    values = "_".join(part.split("=")[1] for part in timed.stem.split("_"))
+    return f"rule_{timed.parent.name}_wildcards_{values}"
 
 
 def differences(one: Workflow, two: Workflow) -> list[str]:
@@ -110,7 +116,8 @@ def table(
     local: float, clustered: float, jobs: list[tuple[float, float]], different: list[str]
 ) -> list[str]:
     """The measurements in Markdown."""
-    overhead = sorted(total - script for total, script in jobs)
+    overhead = statistics.median(total - script for total, script in jobs)
+    on_node = statistics.median(total for total, _ in jobs)
     return [
         "# The default experiment on a cluster of three nodes",
         "",
@@ -123,8 +130,8 @@ def table(
         f"| run on the cluster | {clustered:.0f} s |",
         f"| ratio | {clustered / local:.2f} |",
         f"| SLURM jobs | {len(jobs)} |",
-        f"| a job's time on its node, median | {sorted(t for t, _ in jobs)[len(jobs) // 2]:.0f} s |",
-        f"| of it outside of its script, median | {overhead[len(overhead) // 2]:.1f} s |",
+        f"| a job's time on its node, median | {on_node:.0f} s |",
+        f"| of it outside of its script, median | {overhead:.1f} s |",
         f"| artifacts that differ | {len(different)} |",
     ]
 

@@ -64,10 +64,11 @@ NODE = (
     "CPUs=4 RealMemory=16000{gpu} State=UNKNOWN"
 )
 
-# The plugin for job steps removes SLURM_CONF from the environment; this puts it back.
-SRUN = """\
+# Snakemake's plugins remove SLURM_CONF from the environment inside of jobs; this puts it back.
+COMMANDS = ("sacct", "sbatch", "scancel", "scontrol", "sinfo", "squeue", "srun")
+COMMAND = """\
 #!/bin/sh
-SLURM_CONF={folder}/slurm.conf exec {srun} "$@"
+SLURM_CONF={folder}/slurm.conf exec {real} "$@"
 """
 
 
@@ -170,10 +171,11 @@ class Cluster:
             )
         )
         (self.folder / "gres.conf").write_text("NodeName=node3 Name=gpu File=/dev/null\n")
-        srun = self.folder / "bin" / "srun"
-        real = shutil.which("srun", path=search_path())
-        srun.write_text(SRUN.format(folder=self.folder, srun=real))
-        srun.chmod(0o755)
+        for name in COMMANDS:
+            command = self.folder / "bin" / name
+            real = shutil.which(name, path=search_path())
+            command.write_text(COMMAND.format(folder=self.folder, real=real))
+            command.chmod(0o755)
 
     def _munge_options(self) -> Iterable[str]:
         files = {"socket": "socket", "key-file": "key", "pid-file": "pid", "log-file": "log"}
