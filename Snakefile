@@ -23,6 +23,7 @@ include: "rules/cluster.smk"
 
 onstart:
     check_cluster()
+    keep_others_out()
 
 
 onsuccess:

@@ -1,4 +1,5 @@
 # The experiment's models and files: the only place that knows paths from ids.
+import functools
 import os
 import sys
 from pathlib import Path
@@ -6,13 +7,15 @@ from pathlib import Path
 import yaml
 
 # `report` at the start of a line is a directive, so the function goes by another name.
+from snakemake.iocontainers import Wildcards
 from snakemake.io import report as in_report
 
 from skeletons import config as schema
-from skeletons import models
-from skeletons.errors import ConfigError
+from skeletons import artifacts, lock, models
+from skeletons.errors import ConfigError, SkeletonsError
 from skeletons.fingerprint import fingerprint
-from skeletons.jobs import inside
+from skeletons.jobs import inside, settings_of
+from skeletons.provenance import lineage_of
 from skeletons.runcache import RunCache
 
 
@@ -69,6 +72,23 @@ wildcard_constraints:
     b=r"seed=[^/]+?",
 
 
+def keep_others_out() -> None:
+    """End this run with a sentence if another is in its way, or nothing can be written.
+
+    Experiments run side by side, unless one has a data set to make that the others may be reading.
+    """
+    makes_data = any(job.rule.name == "dataset" for job in workflow.dag.needrun_jobs())
+    try:
+        lock.hold(RESULTS)
+        artifacts.sweep(RESULTS)
+        lock.hold("results/data", shared=not makes_data)
+        if makes_data:
+            artifacts.sweep("results/data")
+    except SkeletonsError as error:
+        print(error, file=sys.stderr)
+        sys.exit(1)
+
+
 def report_cache() -> None:
     """Say how much the run cache holds, and how it is pruned."""
     if CACHE is None:
@@ -80,6 +100,38 @@ def report_cache() -> None:
         "`skeletons cache --limit 1GB` removes the oldest.",
         file=sys.stderr,
     )
+
+
+@functools.cache
+def lineage(path: str) -> str | None:
+    """What a file is by the configuration, all the way down; None for a source, such as images.
+
+    A file with another lineage was made from other settings, and its readers refuse it.
+    """
+    makers = [rule for rule in workflow.rules if rule.is_producer(path)]
+    if not makers:
+        return None
+    wildcards = Wildcards(fromdict=makers[0].get_wildcards(path))
+    params = {
+        key: value(wildcards) if callable(value) else value
+        for key, value in makers[0].params.items()
+        if key not in ("code", "parents")
+    }
+    inputs = makers[0].expand_input(wildcards)[0]
+    return lineage_of(
+        makers[0].name, settings_of(params, wildcards), lineages(inputs).values()
+    )
+
+
+def lineages(paths) -> dict[str, str]:
+    """The lineage of each of a job's inputs that the workflow makes."""
+    found = {str(path): lineage(str(path)) for path in paths}
+    return {path: line for path, line in found.items() if line is not None}
+
+
+def parents_of(wildcards, input) -> dict[str, str]:
+    """The same as a param, for jobs in a process of their own."""
+    return lineages(input)
 
 
 def model_file(model: models.Model | str, name: str) -> str:

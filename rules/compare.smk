@@ -12,7 +12,9 @@ rule compare:
     params:
         code=fingerprint("similarity"),
     run:
-        with inside(rule, input, output, params, wildcards, log) as job:
+        with inside(
+            rule, input, output, params, wildcards, log, lineages(input)
+        ) as job:
             job.run("similarity.compare_stage", *input, *output, *wildcards)
 
 
@@ -31,7 +33,9 @@ rule similarity:
     params:
         code=fingerprint("similarity"),
     run:
-        with inside(rule, input, output, params, wildcards, log) as job:
+        with inside(
+            rule, input, output, params, wildcards, log, lineages(input)
+        ) as job:
             job.run("similarity.collect_stage", *output, *input)
 
 

@@ -23,6 +23,7 @@ rule findings:
         experiment=CONFIG.experiment,
         measures=MEASURES,
         ood=OOD,
+        parents=parents_of,
         code=fingerprint("findings"),
     script:
         "../scripts/findings.py"
@@ -47,6 +48,7 @@ rule figures:
         ood=OOD,
         measures=MEASURES,
         colormap=CONFIG.figures.colormap,
+        parents=parents_of,
         code=fingerprint("figures"),
     script:
         "../scripts/figures.py"
@@ -74,10 +76,12 @@ rule record:
     log:
         f"{LOGS}/record.log",
     params:
-        config=CONFIG.model_dump(mode="json"),
+        config=schema.canonical(CONFIG),
         code=fingerprint("record"),
     run:
-        with inside(rule, input, output, params, wildcards, log) as job:
+        with inside(
+            rule, input, output, params, wildcards, log, lineages(input)
+        ) as job:
             job.run("record.record_stage", *output, params.config)
 
 

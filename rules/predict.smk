@@ -15,7 +15,9 @@ rule predict:
         device=CONFIG.compute.device,
         code=fingerprint("inference"),
     run:
-        with inside(rule, input, output, params, wildcards, log, CACHE) as job:
+        with inside(
+            rule, input, output, params, wildcards, log, lineages(input), CACHE
+        ) as job:
             job.run_once(
                 "inference.predict_stage",
                 *input,
@@ -38,7 +40,9 @@ rule score:
         target=CONFIG.base.target.model_dump(),
         code=fingerprint("scores"),
     run:
-        with inside(rule, input, output, params, wildcards, log) as job:
+        with inside(
+            rule, input, output, params, wildcards, log, lineages(input)
+        ) as job:
             job.run(
                 "scores.score_stage",
                 *output,

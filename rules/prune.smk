@@ -14,7 +14,9 @@ rule prune:
         scale=CONFIG.prune.scale,
         code=fingerprint("pruning"),
     run:
-        with inside(rule, input, output, params, wildcards, log) as job:
+        with inside(
+            rule, input, output, params, wildcards, log, lineages(input)
+        ) as job:
             job.run(
                 "pruning.prune_stage",
                 *input,

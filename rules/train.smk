@@ -21,6 +21,7 @@ rule train_base:
         network=CONFIG.network.model_dump(),
         device=CONFIG.compute.device,
         precision=CONFIG.compute.precision,
+        parents=parents_of,
         code=fingerprint("training"),
     script:
         "../scripts/train_base.py"
@@ -48,6 +49,7 @@ rule regularize:
         settings=CONFIG.regularize.model_dump(exclude={"lambdas", "epochs"}),
         device=CONFIG.compute.device,
         precision=CONFIG.compute.precision,
+        parents=parents_of,
         code=fingerprint("training"),
     script:
         "../scripts/regularize.py"

@@ -29,12 +29,34 @@ TINY: dict[str, Any] = {
 }
 
 
+# Two of everything, so that each can be taken away, where no change trains much …
+GRID: dict[str, Any] = {
+    "experiment": "grid",
+    "dataset": {"kind": "shapes", "train": 100, "test": 40},
+    "ood": [{"kind": "digits"}, {"kind": "noise", "images": 40}],
+    "network": {"name": "cnn", "width": 2},
+    "base": {"seeds": [1, 2], "epochs": 1, "batch_size": 50, "learning_rate": 0.3},
+    "regularize": {"lambdas": [1e-4, 2e-4], "epochs": [1, 2], "batch_size": 50},
+    "prune": {"thresholds": [0.05, 0.1]},
+    "compare": {"ood_images": 40},
+}
+# … and one of everything, where all is trained again.
+CHAIN: dict[str, Any] = {
+    **GRID,
+    "ood": [{"kind": "digits"}],
+    "base": {**GRID["base"], "seeds": [1]},
+    "regularize": {**GRID["regularize"], "lambdas": [1e-4], "epochs": [1]},
+    "prune": {"thresholds": [0.05]},
+}
+
+
 class Workflow:
     """A folder with the workflow in it and a configuration to run it with."""
 
     def __init__(self, folder: Path, *, library: bool = False) -> None:
         """Copy the workflow; with `library`, the package as well, for tests that change it."""
         self.folder = folder
+        self.library = (folder if library else ROOT) / "src"
         for part in (*PARTS, *(["src"] if library else [])):
             source = ROOT / part
             if source.is_dir():
@@ -47,14 +69,29 @@ class Workflow:
         shutil.copytree(self.folder, folder, symlinks=True)
         made = object.__new__(Workflow)
         made.folder = folder
+        made.library = folder / "src" if self.library == self.folder / "src" else self.library
         return made
+
+    def write(self, config: dict[str, Any], name: str = "experiment.yaml") -> None:
+        """Write a configuration into the folder."""
+        (self.folder / name).write_text(yaml.safe_dump(config))
+
+    def command(self, name: str = "experiment.yaml", cores: int = 2) -> list[str]:
+        """How Snakemake is called with a configuration."""
+        call = [sys.executable, "-m", "snakemake", "--cores", str(cores)]
+        return [*call, "--configfile", name]
+
+    def environment(self, **variables: str) -> dict[str, str]:
+        """The environment in which this copy's package is the one that is imported."""
+        own = {**os.environ, **variables}
+        path = os.pathsep.join([str(Path(sys.executable).parent), own["PATH"]])
+        return {**own, "PATH": path, "PYTHONPATH": str(self.library)}
 
     def run(self, config: dict[str, Any], *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run Snakemake on two cores; stdout and stderr come back as one."""
-        (self.folder / "experiment.yaml").write_text(yaml.safe_dump(config))
-        command = [sys.executable, "-m", "snakemake", "--cores", "2"]
+        self.write(config)
         return subprocess.run(
-            [*command, "--configfile", "experiment.yaml", *arguments],
+            [*self.command(), *arguments],
             cwd=self.folder,
             env=self.environment(),
             stdout=subprocess.PIPE,
@@ -63,13 +100,6 @@ class Workflow:
             check=False,
             timeout=600,
         )
-
-    def environment(self, **variables: str) -> dict[str, str]:
-        """What a run of this copy needs: the programs and the library, its own if it has one."""
-        own = {**os.environ, **variables}
-        path = os.pathsep.join([str(Path(sys.executable).parent), own["PATH"]])
-        library = os.pathsep.join([str(self.folder / "src"), str(ROOT / "src")])
-        return {**own, "PATH": path, "PYTHONPATH": library}
 
     def planned(self, config: dict[str, Any], *arguments: str) -> Counter[str]:
         """How many jobs of each rule a run would do; the rule `all` does nothing."""
@@ -105,3 +135,28 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
     done = made.run(TINY)
     assert done.returncode == 0, done.stdout
     return made
+
+
+@pytest.fixture(scope="session")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
+    made = Workflow(tmp_path_factory.mktemp("chain"), library=True)
+    assert made.jobs(CHAIN)["compare"] == 1
+    return made
+
+
+def artifacts_of(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted((folder / "results/grid").rglob("*"))
+        if path.suffix in (".parquet", ".json", ".safetensors")
+    }
+
+
+def trained(workflow: Workflow, experiment: str = "grid") -> set[str]:
+    """The training jobs that trained, by their logs, and did not take what was there."""
+    logs = (workflow / "logs" / experiment).glob("*/*.log")
+    return {
+        f"{path.parent.name}/{path.stem}"
+        for path in logs
+        if path.parent.name in ("train_base", "regularize") and "training loss" in path.read_text()
+    }

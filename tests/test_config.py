@@ -28,7 +28,7 @@ def problems(text: str) -> list[str]:
 CASES = {
     # unknown keys, at every level, with the nearest valid one
     "experimant: x": "experimant: unknown key; allowed here: experiment, dataset, ood, data_root, "
-    "network, base, regularize, prune, compare, figures, compute (did you mean 'experiment'?).",
+    "cache, network, base, regularize, prune, compare, figures, compute (did you mean 'experiment'?).",
     "base: {epoch: 1}": "(did you mean 'epochs'?)",
     "base: {augment: {flips: true}}": "base.augment.flips: unknown key; allowed here: flip, shift, "
     "cutout (did you mean 'flip'?).",

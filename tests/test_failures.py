@@ -155,6 +155,7 @@ def test_the_summary_tells_what_was_lost_and_what_another_attempt_saved(
     answers["scontrol"] = (RECORD.format(state="CANCELLED", log="gone"), "")
     lost = {**told(), "jobid": 4, "log": ["logs/demo/train_base/seed=1.log"]}
     watch.handle(record("job_error", **lost))
+    watch.handle(record("job_error", **told(job=None)))
     watch.handle(record("progress"))
     assert watch.summary() == [
         "train_base of seed=1 was cancelled on node2.",

@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ def settings(**changes: Any) -> BaseSettings:
     values: dict[str, Any] = {
         "epochs": 6,
         "batch_size": 16,
+        "optimizer": "sgd",
         "learning_rate": 0.05,
         "momentum": 0.9,
         "weight_decay": 5e-4,
@@ -59,6 +61,19 @@ def test_every_network_learns_an_easy_task(name: str, precision: str) -> None:
     assert rows[-1]["train_accuracy"] > 0.9
     assert rows[-1]["test_accuracy"] > 0.9
     assert rows[-1]["train_loss"] < rows[0]["train_loss"]
+
+
+def test_adam_trains_a_base_as_well_and_decays_its_weights() -> None:
+    adam = settings(optimizer="adam", learning_rate=0.01)
+    norms = []
+    for decay in (0.0, 1.0):
+        net = network("cnn")
+        chosen = dataclasses.replace(adam, weight_decay=decay)
+        rows = training.train_base(net, images(), images(seed=1), 1, chosen, "fp32")
+        norms.append(sum(float(w.detach().norm()) for w in networks.prunable(net).values()))
+        if not decay:
+            assert rows[-1]["train_accuracy"] > 0.9
+    assert norms[1] < norms[0]
 
 
 def test_the_rate_rises_to_its_peak_and_falls_to_nothing() -> None:
@@ -164,7 +179,7 @@ def files(folder: Path, name: str) -> dict[str, str]:
         "summary": "json",
         "optimizer": "opt.safetensors",
     }
-    return {key: str(folder / f"{name}.{ending}") for key, ending in endings.items()}
+    return {key: str(folder / name / f"{key}.{ending}") for key, ending in endings.items()}
 
 
 def train_base_files(folder: Path, dataset: Path, **changes: Any) -> None:
@@ -225,6 +240,7 @@ def test_a_checkpoint_is_the_same_bytes_whichever_way_it_was_reached(
 def test_training_twice_gives_the_same_bytes(tmp_path: Path, dataset: Path) -> None:
     for name in ("one", "two"):
         train_base_files(tmp_path / name, dataset, epochs=2)
-    for kind, path in files(tmp_path / "one", "base").items():
+    one, two = (files(tmp_path / name, "base") for name in ("one", "two"))
+    for kind, path in one.items():
         if kind != "optimizer":
-            assert Path(path).read_bytes() == (tmp_path / "two" / Path(path).name).read_bytes()
+            assert Path(path).read_bytes() == Path(two[kind]).read_bytes()

@@ -64,6 +64,12 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def sweep(folder: str | os.PathLike[str]) -> None:
+    """Remove what a killed run left half-written; no other run may be at work in the folder."""
+    for path in Path(folder).rglob(".*.tmp"):
+        path.unlink(missing_ok=True)
+
+
 def _require_file(path: str | os.PathLike[str]) -> None:
     if not Path(path).is_file():
         raise ArtifactError(f"{path} does not exist; run snakemake to make it.")

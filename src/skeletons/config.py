@@ -173,13 +173,16 @@ class Target(_Section):
 
 
 class Base(_Section):
-    """Training of the base models, by SGD with momentum."""
+    """Training of the base models."""
 
     seeds: Wholes = Field((1, 2), description="one base model each")
     epochs: Count = Field(6, description="passes over the training images")
     batch_size: Count = Field(50, description="images a step")
+    optimizer: Literal["sgd", "adam"] = Field("sgd", description="sgd with momentum, or adam")
     learning_rate: Positive = Field(0.7, description="the highest; it rises to it, then falls to 0")
-    momentum: Annotated[Number, Field(ge=0, lt=1)] = Field(0.9, description="Nesterov momentum")
+    momentum: Annotated[Number, Field(ge=0, lt=1)] = Field(
+        0.9, description="Nesterov momentum of sgd"
+    )
     weight_decay: NotNegative = Field(3e-6, description="decay of weights, times the learning rate")
     warmup: Share = Field(0.2, description="share of all steps in which the learning rate rises")
     augment: Augment = Field(Augment(flip=True), description="random changes to training images")
@@ -301,6 +304,13 @@ def dataset_id(spec: DatasetSpec) -> str:
         if key not in ("kind", "path", "name") and value != field.default:
             parts.append(f"{key.removesuffix('_share')}={value}")
     return "_".join(parts)
+
+
+def canonical(config: Config) -> dict[str, Any]:
+    """A configuration as plain values, with OOD sets by name: their order means nothing."""
+    values = config.model_dump(mode="json")
+    order = sorted(range(len(config.ood)), key=lambda k: dataset_id(config.ood[k]))
+    return {**values, "ood": [values["ood"][k] for k in order]}
 
 
 def load(raw: object) -> Config:

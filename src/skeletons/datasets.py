@@ -21,7 +21,8 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from skeletons import artifacts, shapes
-from skeletons.errors import ArtifactError, DataError
+from skeletons.errors import DataError
+from skeletons.seals import unfit
 
 Pixels = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
@@ -366,8 +367,5 @@ def read_split(path: str | Path, split: str) -> tuple[Pixels, Labels]:
         and labels.shape == images.shape[:1]
     )
     if not good:
-        raise ArtifactError(
-            f"{path} does not hold images of 3×{SIDE}×{SIDE} with a label each; "
-            "delete it and run snakemake again, which makes it anew."
-        )
+        raise unfit(path, f"does not hold images of 3×{SIDE}×{SIDE} with a label each")
     return images, labels

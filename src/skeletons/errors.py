@@ -27,3 +27,7 @@ class DeviceError(SkeletonsError):
 
 class ClusterError(SkeletonsError):
     """The cluster that jobs should go to is not there, or not set up as the profile says."""
+
+
+class LockError(SkeletonsError):
+    """Another run is at work in the same place."""

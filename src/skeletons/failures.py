@@ -1,4 +1,4 @@
-"""What failed in a run, one sentence a job: its rule, what it was for, the cause and its log.
+"""What failed on a cluster, one sentence a job: its rule, what it was for, the cause and its log.
 
 Snakemake tells of a failure as a log record when it happens. `Watch` listens to those, asks SLURM
 for the cause while it still remembers the job, and sums up when the run ends.
@@ -63,7 +63,7 @@ class Watch(logging.Handler):
         """Take in a record; nearly all are none of ours."""
         event = str(getattr(record, "event", None) or "")
         told = vars(record)
-        if event == "job_error":
+        if event == "job_error" and of_cluster(told):
             failure = explain(told, self._began)
             self.failures.setdefault(told["jobid"], []).append(failure)
             if failure.hopeless:
@@ -84,6 +84,11 @@ class Watch(logging.Handler):
             if job in self._finished
         ]
         return [*sorted(lost), *sorted(saved)]
+
+
+def of_cluster(told: Mapping[str, Any]) -> bool:
+    """Whether Snakemake tells of a job that was a cluster's, or should have been."""
+    return "external_jobid" in told["aux"] or "cluster/cloud" in (told["rule_msg"] or "")
 
 
 def explain(told: Mapping[str, Any], since: float = 0.0) -> Failure:

@@ -36,6 +36,12 @@ def fingerprint(*modules: str) -> str:
     return digest.hexdigest()[:16]
 
 
+def now(*modules: str) -> str:
+    """The fingerprint of the code as it is on disk now, whatever was read of it before."""
+    _read.cache_clear()
+    return fingerprint(*modules)
+
+
 @functools.cache
 def _read(name: str) -> tuple[str, frozenset[str]]:
     """A module's own digest, and the modules of this package that it imports."""

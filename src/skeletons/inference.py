@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from skeletons import artifacts, datasets, networks
-from skeletons.errors import ArtifactError, DeviceError
+from skeletons.errors import DeviceError
+from skeletons.seals import unfit
 
 Array = artifacts.Array
 
@@ -51,14 +52,12 @@ def load(network: nn.Module, path: str | Path) -> None:
         ArtifactError: the file is broken or holds the weights of another network.
     """
     tensors = artifacts.read_tensors(path)
-    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    found = {name: tensor.shape for name, tensor in tensors.items()}
+    state = network.state_dict()
+    expected = {name: (tuple(t.shape), str(t.dtype)) for name, t in state.items()}
+    found = {name: (t.shape, f"torch.{t.dtype}") for name, t in tensors.items()}
     if expected != found:
-        odd = sorted(set(expected.items()) ^ set(found.items()))[0][0]
-        raise ArtifactError(
-            f"{path} holds the weights of another network (they differ at {odd!r}); "
-            "delete it and run snakemake again, which makes it anew."
-        )
+        odd = min(name for name, _ in set(expected.items()) ^ set(found.items()))
+        raise unfit(path, f"holds the weights of another network (they differ at {odd!r})")
     network.load_state_dict({name: torch.from_numpy(tensor) for name, tensor in tensors.items()})
 
 

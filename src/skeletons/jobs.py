@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import os
 import sys
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from skeletons import provenance
+from skeletons import fingerprint, provenance
 from skeletons.errors import SkeletonsError
 from skeletons.provenance import Recipe
 from skeletons.runcache import RunCache
@@ -33,9 +34,17 @@ class Job:
         """Run `module.function` of this package; all it writes says what it was made from.
 
         The module is imported only now: reading the rules must not cost the import of torch.
+
+        Raises:
+            SkeletonsError: the code is no longer what it was when the workflow was planned.
         """
         module, function = stage.split(".")
-        implementation = getattr(importlib.import_module(f"skeletons.{module}"), function)
+        implementation, code = _load(module, function)
+        if code != self.recipe.code:
+            raise SkeletonsError(
+                f"The code of {module}.py, or of what it imports, was changed while the workflow "
+                "ran; run snakemake again, which plans anew."
+            )
         with provenance.making(self.recipe):
             implementation(*arguments, **options)
 
@@ -57,12 +66,20 @@ class Job:
             self.say(f"The run cache could not keep this: {error.strerror or error}.")
 
 
+@functools.cache
+def _load(module: str, function: str) -> tuple[Callable[..., None], str]:
+    """A function of this package, and the fingerprint of its module's code as it is on disk now."""
+    implementation = getattr(importlib.import_module(f"skeletons.{module}"), function)
+    return implementation, fingerprint.now(module)
+
+
 def describe(
     rule: str,
     inputs: Any,
     outputs: Any,
     params: Any,
     wildcards: Any,
+    parents: Mapping[str, str],
     threads: int = 1,
     cache: str | os.PathLike[str] | None = None,
     say: Callable[[str], None] = print,
@@ -75,21 +92,30 @@ def describe(
         outputs: its output files.
         params: the slice of the configuration it uses, and `code`, the fingerprint of its code.
         wildcards: which model, pair or data set it is for.
+        parents: lineage of each input that the workflow makes, by its path.
         threads: how many it computes with.
         cache: folder of the run cache; None for no cache.
         say: where the job's words go.
     """
-    settings = {**dict(params.items()), **dict(wildcards.items())}
-    code = settings.pop("code")
     recipe = Recipe(
         stage=rule,
-        settings=_plain(settings),
-        code=code,
+        settings=settings_of(params, wildcards),
+        code=params.code,
         inputs=provenance.digests(inputs),
+        parents={provenance.place(path): line for path, line in parents.items()},
         threads=threads,
         versions=provenance.versions(),
     )
     return Job(recipe, tuple(map(str, outputs)), None if cache is None else RunCache(cache), say)
+
+
+def settings_of(params: Any, wildcards: Any) -> dict[str, Any]:
+    """A job's settings: its slice of the configuration, and which model, pair or data set it is.
+
+    What else its params hold, the fingerprint of its code and its parents' lineages, is left out.
+    """
+    chosen = {key: value for key, value in params.items() if key not in ("code", "parents")}
+    return {str(key): _plain(value) for key, value in {**chosen, **dict(wildcards.items())}.items()}
 
 
 def _plain(value: Any) -> Any:
@@ -103,9 +129,19 @@ def _plain(value: Any) -> Any:
 
 @contextlib.contextmanager
 def inside(
-    rule: str, inputs: Any, outputs: Any, params: Any, wildcards: Any, log: Any, cache: Any = None
+    rule: str,
+    inputs: Any,
+    outputs: Any,
+    params: Any,
+    wildcards: Any,
+    log: Any,
+    parents: Mapping[str, str],
+    cache: Any = None,
 ) -> Iterator[Job]:
-    """A job that runs inside Snakemake's own process; it has a log only if it says something."""
+    """A job that runs inside Snakemake's own process; it has a log only if it says something.
+
+    The arguments are those of `describe`, and `log`, its log file.
+    """
     path = Path(next(iter(log)))
     path.unlink(missing_ok=True)
 
@@ -113,7 +149,7 @@ def inside(
         path.write_text(f"{text}\n", encoding="utf-8")
 
     try:
-        yield describe(rule, inputs, outputs, params, wildcards, cache=cache, say=say)
+        yield describe(rule, inputs, outputs, params, wildcards, parents, cache=cache, say=say)
     except SkeletonsError as error:
         path.write_text(f"{FAILED}{error}\n", encoding="utf-8")
         raise
@@ -126,10 +162,9 @@ def inside(
 def process(snakemake: Any) -> Iterator[Job]:
     """A job in a process of its own, as Snakemake's `script` hands it over.
 
-    All that it prints goes to its log. An error that a user can put right is one sentence there
-    and on the terminal, and exit code 1.
+    All that it prints goes to its log. An error that a user can put right is one sentence there,
+    which the workflow's logger repeats on the terminal, and exit code 1.
     """
-    terminal = sys.stderr
     with (
         Path(next(iter(snakemake.log))).open("w", encoding="utf-8") as file,
         contextlib.redirect_stdout(file),
@@ -145,16 +180,16 @@ def process(snakemake: Any) -> Iterator[Job]:
                 snakemake.output,
                 snakemake.params,
                 snakemake.wildcards,
+                snakemake.params.get("parents", {}),
                 snakemake.threads,
                 snakemake.config.get("cache"),
             )
         except SkeletonsError as error:
-            print(f"{FAILED}{error}", file=file)
-            print(error, file=terminal)
+            print(f"{FAILED}{error}")
             sys.exit(1)
         except KeyboardInterrupt:
-            print("Interrupted; what was not finished is not kept.", file=file)
+            print("Interrupted; what was not finished is not kept.")
             sys.exit(130)
         except Exception:
-            traceback.print_exc(file=file)
-            raise
+            traceback.print_exc()
+            sys.exit(1)

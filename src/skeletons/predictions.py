@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from skeletons import artifacts
 from skeletons.errors import ArtifactError
+from skeletons.seals import unfit
 
 Floats = npt.NDArray[np.float64]
 
@@ -86,13 +87,11 @@ def read(path: str | Path) -> Predictions:
 def _read(path: str, *_version: Any) -> Predictions:
     table = artifacts.read_table(path, ["label", "logit_0", "logit_1"])
     names = [f"logit_{k}" for k in range(table.shape[1] - 1)]
-    unfit = f"{path} is not a table of predictions"
-    if set(names) | {"label"} != set(table.columns):
-        raise ArtifactError(f"{unfit}; delete it and run snakemake again, which makes it anew.")
+    columns_fit = set(names) | {"label"} == set(table.columns)
+    kinds = "".join(table[name].dtype.kind for name in table.columns)
+    if not columns_fit or set(kinds) - set("fi") or table["label"].dtype.kind != "i":
+        raise unfit(path, "is not a table of predictions")
     logits = table[names].to_numpy(np.float64)
     if not np.isfinite(logits).all():
-        raise ArtifactError(
-            f"{path} holds a logit that is not finite; "
-            "delete it and run snakemake again, which makes it anew."
-        )
+        raise unfit(path, "holds a logit that is not finite")
     return Predictions(logits, table["label"].to_numpy(np.int64))

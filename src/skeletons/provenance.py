@@ -40,6 +40,7 @@ class Recipe:
         settings: the slice of the configuration that the stage uses, and which model it is for.
         code: fingerprint of the code that the stage runs.
         inputs: SHA-256 of each input file, by its place in the experiment.
+        parents: lineage of each input file that the workflow makes, by its place.
         threads: of the job; sums of floating-point numbers depend on it.
         versions: of the packages that compute.
     """
@@ -48,6 +49,7 @@ class Recipe:
     settings: Mapping[str, Any]
     code: str
     inputs: Mapping[str, str]
+    parents: Mapping[str, str]
     threads: int
     versions: Mapping[str, str]
 
@@ -55,6 +57,19 @@ class Recipe:
         """A digest that is equal for equal recipes."""
         text = json.dumps(asdict(self), sort_keys=True, allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def lineage_of(stage: str, settings: Mapping[str, Any], parents: Iterable[str]) -> str:
+    """What an artifact is by its configuration: a digest of all settings it ever depended on.
+
+    Args:
+        stage: the rule that makes it.
+        settings: that rule's slice of the configuration, as JSON knows it.
+        parents: lineages of what it is made from.
+    """
+    told = {"stage": stage, "settings": settings, "parents": sorted(parents)}
+    text = json.dumps(told, sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def digests(paths: Iterable[str | os.PathLike[str]]) -> dict[str, str]:
@@ -114,6 +129,20 @@ def made() -> dict[str, Any] | None:
     """The recipe of the job that runs here, and the device it runs on; None outside of a job."""
     recipe = _made.get()
     return None if recipe is None else {**recipe, "device": _device(recipe["settings"])}
+
+
+def lineage() -> str | None:
+    """The lineage of what the job that runs here makes; None outside of a job."""
+    recipe = _made.get()
+    if recipe is None:
+        return None
+    return lineage_of(recipe["stage"], recipe["settings"], recipe["parents"].values())
+
+
+def expected(path: str | os.PathLike[str]) -> str | None:
+    """The lineage that the job that runs here expects of an input; None if it expects none."""
+    recipe = _made.get()
+    return None if recipe is None else recipe["parents"].get(place(path))
 
 
 def _device(settings: Mapping[str, Any]) -> dict[str, str]:

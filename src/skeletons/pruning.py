@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from skeletons import artifacts
+from skeletons.seals import unfit
 
 Array = artifacts.Array
 Mask = npt.NDArray[np.bool_]
@@ -106,6 +107,10 @@ def prune_stage(
 ) -> None:
     """Write the pruned weights of a regularised model and their sparsity.json."""
     layers = artifacts.read_json(summary, ["layers"])["layers"]
-    pruned, report = prune(artifacts.read_tensors(weights), layers, float(threshold), scale)
+    tensors = artifacts.read_tensors(weights)
+    for layer in layers:
+        if layer["name"] not in tensors or list(tensors[layer["name"]].shape) != layer["shape"]:
+            raise unfit(weights, f"holds the weights of another network than {summary}")
+    pruned, report = prune(tensors, layers, float(threshold), scale)
     artifacts.write_json(sparsity, report)
     artifacts.write_tensors(output, pruned)

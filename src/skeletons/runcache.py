@@ -8,6 +8,7 @@ computation and never a wrong result.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -17,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skeletons import artifacts, provenance
-from skeletons.errors import ArtifactError
 
 MANIFEST = "manifest.json"
 
@@ -29,6 +29,21 @@ class Entry:
     folder: Path
     size: int
     used: float
+
+
+class _DamagedError(Exception):
+    """A kept file is gone or not what it was."""
+
+
+def _copy_checked(source: Path, target: Path, about: Mapping[str, str]) -> None:
+    """Copy a kept file, and hold the copy against the manifest: another run may remove it now."""
+    try:
+        content = source.read_bytes()
+    except OSError as error:
+        raise _DamagedError from error
+    if hashlib.sha256(content).hexdigest() != about["sha256"]:
+        raise _DamagedError
+    target.write_bytes(content)
 
 
 class RunCache:
@@ -56,19 +71,15 @@ class RunCache:
         entry = self._entry(key)
         try:
             manifest = json.loads((entry / MANIFEST).read_text(encoding="utf-8"))
-            kept = {name: entry / manifest[name]["file"] for name in outputs}
-            whole = all(
-                provenance.file_digest(path) == manifest[name]["sha256"]
-                for name, path in kept.items()
-            )
-        except (OSError, ValueError, KeyError, TypeError, ArtifactError):
-            whole = False
-        if not whole:
+            with contextlib.ExitStack() as stack:
+                for name, path in outputs.items():
+                    temporary = stack.enter_context(artifacts.atomic(path))
+                    _copy_checked(entry / manifest[name]["file"], temporary, manifest[name])
+        except FileNotFoundError:
+            return False
+        except (_DamagedError, OSError, ValueError, KeyError, TypeError):
             shutil.rmtree(entry, ignore_errors=True)
             return False
-        for name, path in outputs.items():
-            with artifacts.atomic(path) as temporary:
-                shutil.copyfile(kept[name], temporary)
         with contextlib.suppress(OSError):
             os.utime(entry)
         return True

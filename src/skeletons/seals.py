@@ -30,13 +30,15 @@ def unfit(path: str | os.PathLike[str], what: str) -> ArtifactError:
 
 def make(path: str | os.PathLike[str], parts: Mapping[str, Part]) -> dict[str, Any]:
     """The seal of what is about to be written to `path`."""
-    recipe = provenance.made()
-    return {
+    made = provenance.made()
+    seal: dict[str, Any] = {
         "format": FORMAT,
         "place": place(path),
         "sha256": {name: _digest(part) for name, part in parts.items()},
-        **({"made": recipe} if recipe else {}),
     }
+    if made:
+        seal |= {"lineage": provenance.lineage(), "made": made}
+    return {**seal, "self": _own_digest(seal)}
 
 
 def dump(seal: Mapping[str, Any]) -> str:
@@ -48,24 +50,36 @@ def check(path: str | os.PathLike[str], seal: object, parts: Mapping[str, Part])
     """Hold an artifact's parts, all or some of them, against its seal (None if it has none).
 
     Raises:
-        ArtifactError: the seal is absent, of another format or another artifact's, or a part is
-            not what it was when it was written.
+        ArtifactError: the seal is absent, of another format or another artifact's, a part is not
+            what it was when it was written, or the job that reads it expects one that was made
+            from other settings.
     """
     if isinstance(seal, str | bytes):
         try:
             seal = json.loads(seal)
         except ValueError:
             raise unfit(path, "was changed after it was written (its seal is broken)") from None
-    if not isinstance(seal, dict) or seal.get("format") != FORMAT:
-        found = seal.get("format") if isinstance(seal, dict) else "no"
-        raise unfit(path, f"is in {found} format, but this version reads format {FORMAT}")
+    if not isinstance(seal, dict) or "format" not in seal:
+        raise unfit(path, "was not written by this workflow, or changed since (it has no seal)")
+    if seal["format"] != FORMAT:
+        raise unfit(path, f"is in format {seal['format']}, but this version reads {FORMAT}")
+    if seal.get("self") != _own_digest(seal):
+        raise unfit(path, "was changed after it was written (its seal is broken)")
     if seal.get("place") != place(path):
         raise unfit(path, f"holds another artifact, {seal.get('place')}")
+    expected = provenance.expected(path)
+    if expected is not None and seal.get("lineage") != expected:
+        raise unfit(path, "was made from other settings than this experiment's")
     digests = seal.get("sha256")
     for name, part in parts.items():
         if not isinstance(digests, dict) or digests.get(name) != _digest(part):
             where = f" (in {name!r})" if name else ""
             raise unfit(path, f"was changed after it was written{where}")
+
+
+def _own_digest(seal: Mapping[str, Any]) -> str:
+    """A digest of the rest of a seal: what it says of the artifact's making is sealed as well."""
+    return _digest([dump({key: seal[key] for key in seal if key != "self"}).encode()])
 
 
 def _digest(part: Part) -> str:

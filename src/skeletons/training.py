@@ -21,8 +21,9 @@ from torch import Tensor, nn
 
 from skeletons import artifacts, datasets, inference, networks
 from skeletons.augmentation import augment
-from skeletons.errors import ArtifactError, TrainingError
+from skeletons.errors import TrainingError
 from skeletons.magnitudes import share_below
+from skeletons.seals import unfit
 
 MEASURED_IMAGES = 5_000  # of the training set at most, for the per-epoch loss
 Row = dict[Any, Any]
@@ -118,6 +119,7 @@ class BaseSettings:
 
     epochs: int
     batch_size: int
+    optimizer: str
     learning_rate: float
     momentum: float
     weight_decay: float
@@ -143,6 +145,26 @@ def scheduled_rate(step: int, steps: int, peak: float, warmup: float) -> float:
     return peak * min((step + 1) / rise, (steps - step) / max(1.0, steps - rise))
 
 
+def base_optimizer(network: nn.Module, settings: BaseSettings) -> torch.optim.Optimizer:
+    """SGD with Nesterov momentum, or Adam with decoupled decay (Loshchilov & Hutter 2019).
+
+    Weights decay; biases and normalisation do not.
+    """
+    trained = [p for p in network.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": settings.weight_decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if settings.optimizer == "adam":
+        return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
+    return torch.optim.SGD(
+        groups,
+        lr=settings.learning_rate,
+        momentum=settings.momentum,
+        nesterov=settings.momentum > 0,
+    )
+
+
 def train_base(
     network: nn.Sequential,
     train: Images,
@@ -151,9 +173,7 @@ def train_base(
     settings: BaseSettings,
     precision: str,
 ) -> list[Row]:
-    """Train a network from its initial weights, by SGD with Nesterov momentum.
-
-    Weights decay; biases and normalisation do not.
+    """Train a network from its initial weights, with a learning rate that rises and then falls.
 
     Returns:
         One row an epoch: epoch (from 1), learning_rate (at its end), and loss and accuracy at its
@@ -162,16 +182,7 @@ def train_base(
     Raises:
         TrainingError: the loss became NaN or infinite.
     """
-    trained = [p for p in network.parameters() if p.requires_grad]
-    optimizer = torch.optim.SGD(
-        [
-            {"params": [p for p in trained if p.ndim > 1], "weight_decay": settings.weight_decay},
-            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-        ],
-        lr=settings.learning_rate,
-        momentum=settings.momentum,
-        nesterov=settings.momentum > 0,
-    )
+    optimizer = base_optimizer(network, settings)
     steps = settings.epochs * -(-len(train.labels) // settings.batch_size)
     step = 0
     rate = 0.0
@@ -477,12 +488,11 @@ def load_optimizer(optimizer: torch.optim.Optimizer, path: str) -> None:
             number, quantity = name.split(".")
             tensor, parameter = torch.from_numpy(array), parameters[int(number)]
             if tensor.ndim:
+                if tensor.shape != parameter.shape or tensor.dtype != parameter.dtype:
+                    raise ValueError(quantity)
                 # In the parameter's memory format: the fused step walks both as they lie in memory.
                 tensor = torch.empty_like(parameter, requires_grad=False).copy_(tensor)
             state.setdefault(int(number), {})[quantity] = tensor
     except (ValueError, IndexError, RuntimeError):
-        raise ArtifactError(
-            f"{path} holds the optimiser's state of another network; "
-            "delete it and run snakemake again, which makes it anew."
-        ) from None
+        raise unfit(path, "holds the optimiser's state of another network") from None
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})

@@ -17,8 +17,6 @@ from conftest import Workflow
 
 from slurm.cluster import Cluster
 
-pytestmark = pytest.mark.xdist_group("slurm")
-
 SMALL: dict[str, Any] = {
     "experiment": "small",
     "cache": None,

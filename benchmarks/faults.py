@@ -1,0 +1,181 @@
+"""Kill the workflow at random moments, run it to its end, and compare with an undisturbed run.
+
+python benchmarks/faults.py --kills 100 --write docs/reliability.md
+
+Each round begins from nothing and ends with a whole experiment. On the way, SIGKILL hits the
+driver, a training job, or the whole process group. A job is lost if it had ended before a kill and
+runs again all the same; a byte differs if any parquet, JSON or safetensors file at the end of a
+round is not that of the undisturbed run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import yaml
+from sandbox import ROOT, Sandbox, machine, publish
+
+KINDS = ("driver", "training job", "process group")
+GAP = 16.0  # seconds; kills come after a uniformly random share of it
+
+
+@dataclass
+class Tally:
+    """What happened in all rounds."""
+
+    kills: Counter[str] = field(default_factory=Counter)
+    rounds: int = 0
+    running: int = 0  # jobs that had begun and not ended when their run was over
+    redone: int = 0  # jobs that ran more than once
+    lost: int = 0  # of those, jobs that had ended before
+    files: int = 0
+    differing: list[str] = field(default_factory=list)
+    leftovers: int = 0
+    failures: list[str] = field(default_factory=list)
+
+
+def jobs_of(log: Path) -> tuple[set[str], set[str]]:
+    """The jobs that began and those that ended in one run, named by their outputs."""
+    text = log.read_text(encoding="utf-8")
+    names = {
+        jobid: outputs
+        for outputs, jobid in re.findall(
+            r"^ +output: (.*)$(?:\n +(?!jobid).*)*\n +jobid: (\d+)$", text, re.M
+        )
+    }
+    ended = set(re.findall(r"^Finished jobid: (\d+)", text, re.M))
+    return set(names.values()), {names[jobid] for jobid in ended & names.keys()}
+
+
+def newest_log(sandbox: Sandbox, known: set[Path]) -> Path | None:
+    """The log of the run that has just ended, if it got as far as having one."""
+    new = set((sandbox.folder / ".snakemake" / "log").glob("*.log")) - known
+    known |= new
+    return max(new, default=None)
+
+
+def kill(kind: str, driver: subprocess.Popen[str]) -> str:
+    """Kill the driver, one of its training jobs, or all; return what was killed indeed."""
+    if kind == "training job":
+        with contextlib.suppress(psutil.Error):
+            jobs = [
+                process
+                for process in psutil.Process(driver.pid).children(recursive=True)
+                if "train_base.py" in " ".join(process.cmdline()[-1:])
+                or "regularize.py" in " ".join(process.cmdline()[-1:])
+            ]
+            if jobs:
+                random.choice(jobs).send_signal(signal.SIGKILL)
+                return kind
+        kind = "driver"
+    if kind == "driver":
+        driver.send_signal(signal.SIGKILL)
+    else:
+        os.killpg(driver.pid, signal.SIGKILL)
+    return kind
+
+
+def one_round(sandbox: Sandbox, undisturbed: dict[str, str], tally: Tally, kills: int) -> None:
+    """From nothing to the end, with kills on the way until there have been `kills` in all."""
+    sandbox.clear()
+    known: set[Path] = set()
+    began: Counter[str] = Counter()
+    ended_before: set[str] = set()
+    while True:
+        driver = sandbox.start()
+        killed = False
+        # A killed training job leaves its driver at work, which then is hit in its turn.
+        while driver.poll() is None and sum(tally.kills.values()) < kills:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                driver.wait(random.uniform(0.2, GAP))
+            if driver.poll() is None:
+                tally.kills[kill(random.choice(KINDS), driver)] += 1
+                killed = True
+        status = driver.wait()
+        log = newest_log(sandbox, known)
+        began_now, ended_now = jobs_of(log) if log else (set(), set())
+        tally.lost += len(began_now & ended_before)
+        tally.redone += sum(1 for job in began_now if began[job])
+        tally.running += len(began_now - ended_now) if killed else 0
+        began.update(began_now)
+        ended_before |= ended_now
+        if status == 0:
+            break
+        if not killed:
+            tally.failures.append((sandbox.folder / "run.log").read_text()[-2000:])
+            break
+    tally.rounds += 1
+    # What a killed driver leaves to itself may write on for a moment.
+    time.sleep(1)
+    made = sandbox.artifacts()
+    tally.files += len(made)
+    tally.differing += [
+        name for name in undisturbed.keys() | made.keys() if undisturbed.get(name) != made.get(name)
+    ]
+    tally.leftovers += len(list((sandbox.folder / "results").rglob(".*.tmp")))
+
+
+def report(tally: Tally, name: str, seconds: float) -> str:
+    """The figures as a table."""
+    kinds = ", ".join(f"{tally.kills[kind]} of the {kind}" for kind in KINDS)
+    rows = [
+        ("kills (SIGKILL)", f"{sum(tally.kills.values())}: {kinds}"),
+        ("experiments run to their end on the way", str(tally.rounds)),
+        ("runs that did not end well though nothing was killed", str(len(tally.failures))),
+        ("jobs that were at work when they or their driver were killed", str(tally.running)),
+        ("jobs that ran again", str(tally.redone)),
+        ("of those, jobs that had ended before the kill", str(tally.lost)),
+        ("parquet, JSON and safetensors files compared at the end", f"{tally.files:,}"),
+        ("files that differ from the undisturbed run's", str(len(tally.differing))),
+        ("half-written files left behind", str(tally.leftovers)),
+    ]
+    table = "\n".join(f"| {key} | {value} |" for key, value in [("", ""), ("---", "---"), *rows])
+    return f"{table}\n\n`{name}`, undisturbed {seconds:.0f} s; {machine()}."
+
+
+def main() -> None:
+    """Run the benchmark and print its table."""
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--configfile", type=Path, default=ROOT / "workflow_config.yaml")
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="put the table into this page")
+    options = parser.parse_args()
+    random.seed(options.seed)
+    config = yaml.safe_load(options.configfile.read_text(encoding="utf-8"))
+    folder = Path(tempfile.mkdtemp(prefix="faults-"))
+    try:
+        sandbox = Sandbox(folder)
+        sandbox.configure(config)
+        begun = time.monotonic()
+        sandbox.run()
+        seconds = time.monotonic() - begun
+        undisturbed = sandbox.artifacts()
+        tally = Tally()
+        while sum(tally.kills.values()) < options.kills:
+            one_round(sandbox, undisturbed, tally, options.kills)
+            done = sum(tally.kills.values())
+            print(f"{done} kills, {tally.lost} lost, {len(tally.differing)} differ", flush=True)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    table = report(tally, config["experiment"], seconds)
+    print(table, *tally.differing[:10], *tally.failures[:1], sep="\n")
+    if options.write:
+        publish(options.write, "faults", table)
+
+
+if __name__ == "__main__":
+    main()

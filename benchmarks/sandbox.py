@@ -1,0 +1,104 @@
+"""A copy of the workflow in a folder of its own, to be run, disturbed and measured there."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+PARTS = ("Snakefile", "workflow_config.yaml", "rules", "scripts", "profiles", "report", "envs")
+SEALED = (".parquet", ".json", ".safetensors")
+
+
+class Sandbox:
+    """A folder with the workflow in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        for part in PARTS:
+            source = ROOT / part
+            if source.is_dir():
+                shutil.copytree(source, folder / part, dirs_exist_ok=True)
+            else:
+                shutil.copy(source, folder / part)
+
+    def configure(self, config: dict[str, Any], name: str = "experiment.yaml") -> None:
+        """Write a configuration that overrides workflow_config.yaml."""
+        (self.folder / name).write_text(yaml.safe_dump(config), encoding="utf-8")
+
+    def command(self, *arguments: str, cores: int = 2) -> list[str]:
+        """How Snakemake is called here."""
+        return [
+            *(sys.executable, "-m", "snakemake", "--cores", str(cores)),
+            *("--configfile", "experiment.yaml"),
+            *arguments,
+        ]
+
+    def environment(self) -> dict[str, str]:
+        """The environment of a run: this checkout's package, and this interpreter's programs."""
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        return {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT / "src")}
+
+    def start(self, *arguments: str, cores: int = 2) -> subprocess.Popen[str]:
+        """Begin a run in a process group of its own; what it says goes to run.log."""
+        with (self.folder / "run.log").open("w", encoding="utf-8") as log:
+            return subprocess.Popen(
+                self.command(*arguments, cores=cores),
+                cwd=self.folder,
+                env=self.environment(),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
+            )
+
+    def run(self, *arguments: str, cores: int = 2) -> None:
+        """A run, which must end well."""
+        if self.start(*arguments, cores=cores).wait() != 0:
+            sys.exit(f"A run failed:\n{(self.folder / 'run.log').read_text()[-3000:]}")
+
+    def clear(self) -> None:
+        """Remove all that runs made."""
+        for part in ("results", "logs", ".snakemake"):
+            shutil.rmtree(self.folder / part, ignore_errors=True)
+
+    def artifacts(self) -> dict[str, str]:
+        """SHA-256 of every sealed artifact, by its path in results; the run cache is left out."""
+        results = self.folder / "results"
+        return {
+            str(path.relative_to(results)): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(results.rglob("*"))
+            if path.suffix in SEALED and ".cache" not in path.parts
+        }
+
+
+def machine() -> str:
+    """The hardware and the versions that figures are of, in a line."""
+    text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    found = re.search(r"model name\s*: (.*)", text)
+    versions = ", ".join(
+        f"{name} {metadata.version(name)}" for name in ("snakemake", "torch", "numpy", "pyarrow")
+    )
+    processor = found[1].strip() if found else platform.processor() or platform.machine()
+    return f"{os.cpu_count()} cores ({processor}), Python {platform.python_version()}, {versions}"
+
+
+def publish(page: Path, name: str, text: str) -> None:
+    """Put a benchmark's figures into a page, between `<!-- name -->` and `<!-- end name -->`."""
+    begin, end = f"<!-- {name} -->", f"<!-- end {name} -->"
+    old = page.read_text(encoding="utf-8")
+    if begin not in old or end not in old:
+        sys.exit(f"{page} has no place for these figures; it needs a line {begin} and one {end}.")
+    head, rest = old.split(begin, 1)
+    page.write_text(f"{head}{begin}\n{text.strip()}\n{end}{rest.split(end, 1)[1]}", "utf-8")
