@@ -7,10 +7,12 @@ run side by side, and next to a cluster that the machine is part of.
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -21,7 +23,7 @@ NODES = ("node1", "node2", "node3")
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol")
 SECONDS = 30  # that starting may take
 
-# `proctrack/linuxproc` and `task/none` need neither cgroups nor systemd. Nodes are filled evenly
+# `proctrack/pgid` and `task/none` need neither cgroups nor systemd. Nodes are filled evenly
 # (LLN), so that few jobs still use several. An idle record stays for five minutes (MinJobAge).
 CONFIGURATION = """\
 ClusterName=test
@@ -38,7 +40,7 @@ SlurmctldPidFile={folder}/slurmctld.pid
 SlurmdPidFile={folder}/%n.pid
 SlurmctldLogFile={folder}/slurmctld.log
 SlurmdLogFile={folder}/%n.log
-ProctrackType=proctrack/linuxproc
+ProctrackType=proctrack/pgid
 TaskPlugin=task/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
@@ -110,7 +112,11 @@ class Cluster:
         self._wait_for(lambda: self._states() == ["idle"] * 3, "the nodes did not come up")
 
     def stop(self) -> None:
-        """Cancel what still runs, and stop the daemons that were started here."""
+        """Cancel what still runs, and stop the daemons that were started here.
+
+        SLURM does not end what ran on a node when that was called down. Such processes are known by
+        their environment, which is this cluster's alone.
+        """
         if self._daemons:
             self.command("scancel", "--user", getpass.getuser(), check=False)
         for daemon in reversed(self._daemons):
@@ -122,6 +128,11 @@ class Cluster:
                 daemon.kill()
                 daemon.wait()
         self._daemons.clear()
+        own = f"SLURM_CONF={self.folder}/slurm.conf".encode()
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):  # it has ended, or is someone else's
+                if own in (process / "environ").read_bytes().split(b"\0"):
+                    os.kill(int(process.name), signal.SIGKILL)
 
     def command(self, *words: str, check: bool = True) -> str:
         """What one of SLURM's commands says."""
