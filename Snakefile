@@ -18,14 +18,21 @@ include: "rules/prune.smk"
 include: "rules/predict.smk"
 include: "rules/compare.smk"
 include: "rules/findings.smk"
+include: "rules/cluster.smk"
 
 
 onstart:
+    check_cluster()
     keep_others_out()
 
 
 onsuccess:
+    report_failures()
     report_cache()
+
+
+onerror:
+    report_failures()
 
 
 rule all:
