@@ -49,6 +49,7 @@ measures: env
 lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
 	    --no-emit-index-url --no-emit-find-links --extra dev pyproject.toml --output-file requirements.lock
+	sed -i "s/sha256:[0-9a-f]*/sha256:$$(sha256sum requirements.lock | cut -c1-64)/" envs/*.yaml
 
 # What docs/results shows. It needs the images: see docs/results/README.md.
 results: env

@@ -21,14 +21,21 @@ include: "rules/measures.smk"
 include: "rules/align.smk"
 include: "rules/inspect.smk"
 include: "rules/findings.smk"
+include: "rules/cluster.smk"
 
 
 onstart:
+    check_cluster()
     keep_others_out()
 
 
 onsuccess:
+    report_failures()
     report_cache()
+
+
+onerror:
+    report_failures()
 
 
 rule all:

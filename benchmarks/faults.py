@@ -38,7 +38,7 @@ class Tally:
 
     kills: Counter[str] = field(default_factory=Counter)
     rounds: int = 0
-    running: int = 0  # jobs that were at work when a kill came
+    running: int = 0  # jobs that had begun and not ended when their run was over
     redone: int = 0  # jobs that ran more than once
     lost: int = 0  # of those, jobs that had ended before
     files: int = 0
@@ -96,13 +96,14 @@ def one_round(sandbox: Sandbox, undisturbed: dict[str, str], tally: Tally, kills
     ended_before: set[str] = set()
     while True:
         driver = sandbox.start()
-        killed = None
-        if sum(tally.kills.values()) < kills:
+        killed = False
+        # A killed training job leaves its driver at work, which then is hit in its turn.
+        while driver.poll() is None and sum(tally.kills.values()) < kills:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 driver.wait(random.uniform(0.2, GAP))
             if driver.poll() is None:
-                killed = kill(random.choice(KINDS), driver)
-                tally.kills[killed] += 1
+                tally.kills[kill(random.choice(KINDS), driver)] += 1
+                killed = True
         status = driver.wait()
         log = newest_log(sandbox, known)
         began_now, ended_now = jobs_of(log) if log else (set(), set())
@@ -113,7 +114,7 @@ def one_round(sandbox: Sandbox, undisturbed: dict[str, str], tally: Tally, kills
         ended_before |= ended_now
         if status == 0:
             break
-        if killed is None:
+        if not killed:
             tally.failures.append((sandbox.folder / "run.log").read_text()[-2000:])
             break
     tally.rounds += 1
@@ -134,7 +135,7 @@ def report(tally: Tally, name: str, seconds: float) -> str:
         ("kills (SIGKILL)", f"{sum(tally.kills.values())}: {kinds}"),
         ("experiments run to their end on the way", str(tally.rounds)),
         ("runs that did not end well though nothing was killed", str(len(tally.failures))),
-        ("jobs that were at work when a kill came", str(tally.running)),
+        ("jobs that were at work when they or their driver were killed", str(tally.running)),
         ("jobs that ran again", str(tally.redone)),
         ("of those, jobs that had ended before the kill", str(tally.lost)),
         ("parquet, JSON and safetensors files compared at the end", f"{tally.files:,}"),

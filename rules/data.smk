@@ -19,3 +19,8 @@ rule dataset:
         code=fingerprint("datasets"),
     script:
         "../scripts/dataset.py"
+
+
+# Not on a node: those often cannot reach what is to be downloaded.
+localrules:
+    dataset,

@@ -15,13 +15,18 @@ WHOLE = ("findings.md", "findings.json", "config.yaml", "versions.json")
 
 
 def costs(folder: Path) -> pd.DataFrame:
-    """What each training job cost: wall seconds and largest memory (MB), from its benchmark."""
+    """What each training job cost: CPU seconds and largest memory (MB), from its benchmark.
+
+    Wall time says as much about what else the machine did.
+    """
     rows = []
     models = set(pd.read_parquet(folder / "scores.parquet", columns=["model"]).model)
     paths = sorted((folder / "benchmarks").glob("*/*.tsv"))
     for path in (path for path in paths if path.stem in models):
         row = pd.read_csv(path, sep="\t").iloc[0]
-        rows.append({"rule": path.parent.name, "model": path.stem, "s": row.s, "mb": row.max_rss})
+        rows.append(
+            {"rule": path.parent.name, "model": path.stem, "cpu_s": row.cpu_time, "mb": row.max_rss}
+        )
     return pd.DataFrame(rows)
 
 

@@ -108,10 +108,11 @@ class Workflow:
         call = [sys.executable, "-m", "snakemake", "--cores", str(cores)]
         return [*call, "--configfile", name]
 
-    def environment(self) -> dict[str, str]:
+    def environment(self, **variables: str) -> dict[str, str]:
         """The environment in which this copy's package is the one that is imported."""
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        return {**os.environ, "PATH": path, "PYTHONPATH": str(self.library)}
+        own = {**os.environ, **variables}
+        path = os.pathsep.join([str(Path(sys.executable).parent), own["PATH"]])
+        return {**own, "PATH": path, "PYTHONPATH": str(self.library)}
 
     def run(self, config: dict[str, Any], *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run Snakemake on two cores; stdout and stderr come back as one."""

@@ -1,5 +1,6 @@
 """The environment is pinned whole, and every way to make it is the same one."""
 
+import hashlib
 import re
 import tomllib
 from importlib import metadata
@@ -41,12 +42,29 @@ def test_what_the_project_needs_is_locked_and_installed(requirement: str) -> Non
     assert metadata.version(name) in versions
 
 
-def test_the_conda_environment_installs_the_lock_file() -> None:
-    environment = yaml.safe_load((ROOT / "envs" / "skeletons.yaml").read_text())
-    pip = next(part["pip"] for part in environment["dependencies"] if isinstance(part, dict))
-    assert "-r ../requirements.lock" in pip
-    python = next(part for part in environment["dependencies"] if str(part).startswith("python "))
+def environments() -> list[Path]:
+    return sorted((ROOT / "envs").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", environments(), ids=lambda path: path.name)
+def test_a_conda_environment_is_made_anew_when_the_lock_file_changes(path: Path) -> None:
+    digest = hashlib.sha256((ROOT / "requirements.lock").read_bytes()).hexdigest()
+    assert f"requirements.lock sha256:{digest}\n" in path.read_text()
+    parts = yaml.safe_load(path.read_text())["dependencies"]
+    python = next(part for part in parts if part.startswith("python "))
     assert python.split("=")[1] == PROJECT["requires-python"].removeprefix(">=")
+
+
+@pytest.mark.parametrize("path", environments(), ids=lambda path: path.name)
+def test_a_conda_environment_installs_what_make_does(path: Path) -> None:
+    """Snakemake copies the YAML file elsewhere, so only its script can name files of ours."""
+    assert "requirements.lock" not in str(yaml.safe_load(path.read_text()))
+    script = path.with_suffix(".post-deploy.sh").read_text()
+    make = (ROOT / "Makefile").read_text()
+    installs = [line.split("pip install")[1] for line in script.splitlines() if "pip " in line]
+    assert len(installs) == 2
+    for options in installs:
+        assert options.removeprefix(" --quiet") in make.replace(" --disable-pip-version-check", "")
 
 
 def test_every_rule_that_names_an_environment_names_one_that_exists() -> None:

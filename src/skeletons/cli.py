@@ -16,10 +16,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from skeletons import artifacts
+from skeletons import artifacts, provenance
 from skeletons.errors import ArtifactError, SkeletonsError
 from skeletons.runcache import RunCache
 
+SHOWN = 8  # inputs of an artifact at most; a table of all pairs has thousands
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 READERS = {
     ".json": artifacts.read_json,
@@ -126,16 +127,24 @@ def _content(path: Path) -> str:
 
 
 def _recipe_lines(made: Mapping[str, Any]) -> list[tuple[str, str]]:
-    versions = ", ".join(f"{name} {found}" for name, found in made["versions"].items())
+    inputs = [f"{name}  {digest[:16]}" for name, digest in made["inputs"].items()]
+    if len(inputs) > SHOWN:
+        inputs[SHOWN:] = [f"… and {len(inputs) - SHOWN} more"]
     return [
         ("made by", made["stage"]),
         ("settings", json.dumps(made["settings"], ensure_ascii=False)),
         ("code", made["code"]),
-        ("versions", versions),
+        ("versions", ", ".join(_version(*item) for item in made["versions"].items())),
         ("device", f"{made['device']['type']}, {made['device']['name']}"),
         ("threads", str(made["threads"])),
-        *(("made from", f"{name}  {digest[:16]}") for name, digest in made["inputs"].items()),
+        *(("made from", text) for text in inputs),
     ]
+
+
+def _version(name: str, found: str) -> str:
+    """A package's version when the artifact was made, and now, if that is another."""
+    now = provenance.versions().get(name)
+    return f"{name} {found}" + ("" if now == found else f" (now {now})")
 
 
 def _current(path: Path, configfile: Path | None) -> str:

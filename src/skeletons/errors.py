@@ -25,6 +25,10 @@ class DeviceError(SkeletonsError):
     """The device that the configuration asks for is not there."""
 
 
+class ClusterError(SkeletonsError):
+    """The cluster that jobs should go to is not there, or not set up as the profile says."""
+
+
 class LockError(SkeletonsError):
     """Another run is at work in the same place."""
 

@@ -18,6 +18,8 @@ from skeletons.errors import SkeletonsError
 from skeletons.provenance import Recipe
 from skeletons.runcache import RunCache
 
+FAILED = "Failed: "  # begins the sentence in a log that says why its job could not do its work
+
 
 @dataclass(frozen=True)
 class Job:
@@ -149,7 +151,7 @@ def inside(
     try:
         yield describe(rule, inputs, outputs, params, wildcards, parents, cache=cache, say=say)
     except SkeletonsError as error:
-        path.write_text(f"{error}\n", encoding="utf-8")
+        path.write_text(f"{FAILED}{error}\n", encoding="utf-8")
         raise
     except Exception:
         path.write_text(traceback.format_exc(), encoding="utf-8")
@@ -168,6 +170,9 @@ def process(snakemake: Any) -> Iterator[Job]:
         contextlib.redirect_stdout(file),
         contextlib.redirect_stderr(file),
     ):
+        if node := os.environ.get("SLURMD_NODENAME"):
+            # Flushed, as a job that SLURM kills has no time to: then this is its log.
+            print(f"On {node}, SLURM job {os.environ.get('SLURM_JOB_ID')}.", flush=True)
         try:
             yield describe(
                 snakemake.rule,
@@ -180,7 +185,7 @@ def process(snakemake: Any) -> Iterator[Job]:
                 snakemake.config.get("cache"),
             )
         except SkeletonsError as error:
-            print(error)
+            print(f"{FAILED}{error}")
             sys.exit(1)
         except KeyboardInterrupt:
             print("Interrupted; what was not finished is not kept.")

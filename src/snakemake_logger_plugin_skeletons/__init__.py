@@ -13,9 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from rich.text import Text
+from snakemake_interface_logger_plugins.common import LogEvent
 from snakemake_logger_plugin_rich import LogHandler as RichLogHandler
 from snakemake_logger_plugin_rich import events
 from snakemake_logger_plugin_rich.event_handler import EventHandler
+
+from skeletons import failures
+from skeletons.jobs import FAILED
 
 INTERRUPTED = "Terminating processes on user request"
 UNDONE = "At least one job did not complete successfully."
@@ -43,11 +47,15 @@ class LogHandler(RichLogHandler):
 
 
 class Narrator(EventHandler):
-    """Prints Snakemake's events; holds which jobs failed, and whether the run was interrupted."""
+    """Prints Snakemake's events; holds which jobs failed, and whether the run was interrupted.
+
+    What failed on a cluster is told when the run ends, by `skeletons.failures`: the cause is known
+    to the cluster alone, and another attempt may still do it.
+    """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.failed = 0
+        self.failed: set[int] = set()
         self.reasons: set[str] = set()  # each is said once, however many jobs it stops
         self.interrupted = False
         self.said = ""  # the last exception of a job, for one that left nothing in its log
@@ -57,16 +65,29 @@ class Narrator(EventHandler):
         if UNDONE in message:
             self._stop_dag_status()
             if self.failed and not self.interrupted:
-                self._say(_closing(self.failed, len(self.reasons)), "red")
+                self._say(_closing(len(self.failed), len(self.reasons)), "red")
         elif message.startswith("RuleException"):
             self.said = message
         elif not self.interrupted:
             super().handle_error(event_data, **options)
 
+    def handle(self, record: LogRecord, **options: Any) -> None:
+        told = vars(record)
+        if told.get("event") == LogEvent.JOB_ERROR and failures.of_cluster(told):
+            self.failed.add(told["jobid"])
+            self.reasons.add(str(told["jobid"]))
+        else:
+            super().handle(record, **options)
+
+    def handle_job_finished(self, event_data: events.JobFinished, **options: Any) -> None:
+        self.failed.discard(event_data.job_id)
+        self.reasons.discard(str(event_data.job_id))
+        super().handle_job_finished(event_data, **options)
+
     def handle_job_error(self, event_data: events.JobError, **options: Any) -> None:
         if self.interrupted:
             return
-        self.failed += 1
+        self.failed.add(event_data.jobid)
         about = self.jobs_info.get(event_data.jobid, {"rule": "a job", "wildcards": {}, "log": []})
         name = " ".join([str(about["rule"]), *_name(about["wildcards"])])
         reason, log = explain(about["log"] or [], self.said)
@@ -114,7 +135,9 @@ def explain(logs: list[str], said: str) -> tuple[str, str]:
         except OSError:
             continue
         if lines:
-            return lines[-1], f"more in {log}" if TRACEBACK in lines else str(log)
+            return lines[-1].removeprefix(FAILED), f"more in {log}" if TRACEBACK in lines else str(
+                log
+            )
     lines = [line for line in said.splitlines() if line.strip()]
     return lines[-1] if lines else "its process was ended from outside, and left no word.", ""
 

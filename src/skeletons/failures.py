@@ -1,0 +1,173 @@
+"""What failed on a cluster, one sentence a job: its rule, what it was for, the cause and its log.
+
+Snakemake tells of a failure as a log record when it happens. `Watch` listens to those, asks SLURM
+for the cause while it still remembers the job, and sums up when the run ends.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from skeletons import slurm
+from skeletons.jobs import FAILED
+from skeletons.slurm import Cause, Verdict
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A job that failed.
+
+    Attributes:
+        name: its rule and what it was for, as `train_base of seed=1`.
+        what: what happened to it, as the end of a sentence that begins with its name.
+        advice: what to set so that it goes better, as another part of that sentence, or empty.
+        logs: the files that say more.
+        hopeless: another attempt would end the same way.
+    """
+
+    name: str
+    what: str
+    advice: str
+    logs: tuple[str, ...]
+    hopeless: bool
+
+    def sentence(self, attempts: int = 1) -> str:
+        """All of it in one sentence, with how often it was tried if it was more than once."""
+        tried = f", in the last of {attempts} attempts" if attempts > 1 else ""
+        see = f"; see {' and '.join(self.logs)}" if self.logs else ""
+        return f"{self.name} {self.what}{tried}{self.advice}{see}."
+
+
+class Watch(logging.Handler):
+    """Listens to Snakemake's log and keeps what failed.
+
+    Attributes:
+        failures: of each job, by Snakemake's number, all its failures in order.
+    """
+
+    def __init__(self, give_up: Callable[[int], None]) -> None:
+        """Listen; `give_up` is told the number of a job that is not worth another attempt."""
+        super().__init__()
+        self.failures: dict[int, list[Failure]] = {}
+        self._give_up = give_up
+        self._finished: set[int] = set()
+        self._began = time.time()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take in a record; nearly all are none of ours."""
+        event = str(getattr(record, "event", None) or "")
+        told = vars(record)
+        if event == "job_error" and of_cluster(told):
+            failure = explain(told, self._began)
+            self.failures.setdefault(told["jobid"], []).append(failure)
+            if failure.hopeless:
+                self._give_up(told["jobid"])
+        elif event == "job_finished":
+            self._finished.add(told["job_id"])
+
+    def summary(self) -> list[str]:
+        """One sentence for each job that failed for good, then for each that did not."""
+        lost = [
+            failures[-1].sentence(len(failures))
+            for job, failures in self.failures.items()
+            if job not in self._finished
+        ]
+        saved = [
+            f"{failures[-1].name} {failures[-1].what}, and was done in another attempt."
+            for job, failures in self.failures.items()
+            if job in self._finished
+        ]
+        return [*sorted(lost), *sorted(saved)]
+
+
+def of_cluster(told: Mapping[str, Any]) -> bool:
+    """Whether Snakemake tells of a job that was a cluster's, or should have been."""
+    return "external_jobid" in told["aux"] or "cluster/cloud" in (told["rule_msg"] or "")
+
+
+def explain(told: Mapping[str, Any], since: float = 0.0) -> Failure:
+    """Say why a job failed.
+
+    Args:
+        told: what Snakemake tells of it: `rule_name`, `rule_msg`, `log`, and in `aux` its
+            `external_jobid` if it was a cluster's.
+        since: when the run began, in seconds of the epoch; an older log says nothing about it.
+    """
+    logs = list(told["log"])
+    own, others = logs[:1], logs[1:]
+    message = told["rule_msg"] or ""
+    job = told["aux"].get("external_jobid")
+    name = _name(told["rule_name"], own)
+    if job is None and (refused := _refused(message)):
+        return Failure(name, f"could not be submitted: {refused}", "", (), hopeless=False)
+    verdict = Verdict(Cause.OTHER)
+    if job is not None:
+        state = re.search(r"SLURM status is: '(\w+)", message)
+        verdict = slurm.examine(str(job), others, state[1] if state else "")
+    sentence, crashed = _last_words(own, since)
+    by_itself = verdict.cause is Cause.OTHER and (sentence or crashed)
+    return Failure(
+        name,
+        _what(verdict, sentence or crashed or verdict.error),
+        _advice(verdict.cause, told["rule_name"]),
+        (*(own if by_itself else ()), *((verdict.log,) if verdict.log else ())),
+        hopeless=bool(by_itself and sentence) or not verdict.cause.helped_by_retry,
+    )
+
+
+def _name(rule: str, logs: Sequence[str]) -> str:
+    """A rule and the model, pair or data set it was for, which its log is named by."""
+    if not logs:
+        return rule
+    parts = Path(logs[0]).parts
+    start = parts.index(rule) + 1 if rule in parts[:-1] else len(parts) - 1
+    subject = "/".join(parts[start:]).removesuffix(".log")
+    return rule if subject == rule else f"{rule} of {subject}"
+
+
+def _refused(message: str) -> str:
+    """Why the cluster did not take a job; empty if it did."""
+    match = re.search(r"error message was '(.*?)'", message, re.S)
+    return " ".join(match[1].split()).rstrip(".") if match else ""
+
+
+def _what(verdict: Verdict, last: str) -> str:
+    where = f" on {verdict.node}" if verdict.node else ""
+    had = f" of {verdict.limit}" if verdict.limit else ""
+    return {
+        Cause.CANCELLED: f"was cancelled{where}",
+        Cause.TIME: f"ran out of its time{had}{where}",
+        Cause.MEMORY: f"was killed for going over its memory{had}{where}",
+        Cause.NODE: f"was lost because its node {verdict.node} went down".replace("  ", " "),
+        Cause.PREEMPTED: f"was pushed off its node{where} by a more urgent job",
+        Cause.OTHER: f"failed{where}" + (f": {last.rstrip('.')}" if last else ""),
+    }[verdict.cause]
+
+
+def _advice(cause: Cause, rule: str) -> str:
+    """Where a job is given more of what it had too little of; empty if that is not the cause."""
+    key = {Cause.TIME: "runtime", Cause.MEMORY: "mem_mb"}.get(cause)
+    return f"; more is set by `{key}` of {rule} in {slurm.PROFILE}" if key else ""
+
+
+def _last_words(logs: Sequence[str], since: float) -> tuple[str, str]:
+    """Why a job failed by its own log: as a sentence it meant to say, or as a bare error."""
+    for path in map(Path, logs):
+        try:
+            if path.stat().st_mtime < since:
+                continue
+            lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        except OSError:
+            continue
+        for line in reversed(lines):
+            if line.startswith(FAILED):
+                return line.removeprefix(FAILED), ""
+        if any(line.startswith("Traceback") for line in lines):
+            return "", lines[-1]
+    return "", ""

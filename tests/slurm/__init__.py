@@ -1,0 +1,1 @@
+"""Tests that run the workflow on a real SLURM cluster of three nodes on this machine."""

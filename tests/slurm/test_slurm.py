@@ -1,0 +1,272 @@
+"""The workflow on a real cluster of three nodes: what it makes, submits, and says of failures."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import Workflow
+
+from slurm.cluster import Cluster
+
+SMALL: dict[str, Any] = {
+    "experiment": "small",
+    "cache": None,
+    "dataset": {"kind": "shapes", "train": 100, "test": 40},
+    "ood": [{"kind": "digits"}],
+    "network": {"name": "cnn", "width": 2},
+    "base": {"seeds": [1, 2], "epochs": 1, "batch_size": 50, "learning_rate": 0.3},
+    "regularize": {"lambdas": [1e-4], "epochs": [1], "batch_size": 50},
+    "prune": {"thresholds": [0.05]},
+    "compare": {"ood_images": 40},
+}
+
+# There is no slurmdbd, and jobs that take seconds are asked for sooner.
+HERE = ("--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "5")
+
+# A base model whose seed names a file in `trouble` gets into it: with a number in the file, it
+# takes so many MB for some seconds; without, it never ends.
+TROUBLE = """\
+    import pathlib, time
+    trouble = pathlib.Path("trouble", snakemake.wildcards.seed)
+    if trouble.exists():
+        megabytes = int(trouble.read_text() or 0)
+        taken = [b"x" * 10**6 for _ in range(megabytes)]
+        time.sleep(6 if megabytes else 600)
+        del taken
+"""
+
+
+class Run:
+    """Snakemake at work on the cluster, with all that it says in a file."""
+
+    def __init__(
+        self, workflow: Workflow, cluster: Cluster | None, config: dict[str, Any], *arguments: str
+    ) -> None:
+        """Start it; without a cluster, on this machine."""
+        self.workflow = workflow
+        (workflow / "experiment.yaml").write_text(yaml.safe_dump(config))
+        how = ["--workflow-profile", "profiles/slurm"] if cluster else ["--cores", "2"]
+        command = [sys.executable, "-m", "snakemake", *how]
+        environment = cluster.environment if cluster else {}
+        self._said = workflow / "said.txt"
+        with self._said.open("w") as file:
+            self.process = subprocess.Popen(
+                [*command, "--configfile", "experiment.yaml", *arguments],
+                cwd=workflow.folder,
+                env=workflow.environment(**environment),
+                stdout=file,
+                stderr=subprocess.STDOUT,
+            )
+
+    @property
+    def said(self) -> str:
+        return self._said.read_text()
+
+    def end(self) -> int:
+        """Wait for its end; its exit code."""
+        return self.process.wait(280)
+
+    def until(self, reached: Callable[[], bool]) -> None:
+        """Wait for something to happen while it runs."""
+        end = time.monotonic() + 120
+        while not reached():
+            assert self.process.poll() is None, self.said
+            assert time.monotonic() < end, self.said
+            time.sleep(0.3)
+
+
+def artifacts(workflow: Workflow) -> dict[str, bytes]:
+    """All that must not depend on where jobs ran."""
+    return {
+        str(path.relative_to(workflow.folder)): path.read_bytes()
+        for path in sorted((workflow / "results").rglob("*"))
+        if path.suffix in (".parquet", ".json", ".safetensors", ".svg", ".md", ".yaml")
+    }
+
+
+def nodes(workflow: Workflow, experiment: str) -> dict[str, str]:
+    """On which node each training job ran, by what its log says."""
+    logs = [
+        path
+        for rule in ("train_base", "regularize")
+        for path in (workflow / f"logs/{experiment}/{rule}").glob("*.log")
+    ]
+    found = {
+        path.stem: re.match(r"On (node\d), SLURM job \d+\.", path.read_text()) for path in logs
+    }
+    return {name: match[1] for name, match in found.items() if match}
+
+
+GRID = {**SMALL, "experiment": "grid", "base": {**SMALL["base"], "seeds": [1, 2, 3, 4, 5]}}
+FIFTH = "train_base:slurm_extra='--nodelist=node3' if wildcards.seed == '5' else '--exclude=node3'"
+FAILING = (
+    *("--retries", "0"),
+    *("--set-resources", "train_base:mem_mb=1500", "regularize:mem_mb=1500", FIFTH),
+    "train_base:runtime=1 if wildcards.seed == '3' else 30",
+)
+
+
+def lose(cluster: Cluster, node: str) -> None:
+    """Let a node go down, with what runs on it, and come back."""
+    cluster.command("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
+    # It may come back by itself, and is then not to be resumed.
+    cluster.command("scontrol", "update", f"nodename={node}", "state=resume", check=False)
+
+
+def started(workflow: Workflow, seed: str) -> bool:
+    """Whether a base model's job says that it is on a node, and so is in its trouble."""
+    log = workflow / f"logs/grid/train_base/seed={seed}.log"
+    return log.exists() and log.read_text().startswith("On node")
+
+
+@pytest.fixture(scope="module")
+def runs(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
+    """Three runs that have ended, side by side, because one waits for a time limit.
+
+    `failed`: five bases, one well, 2 cancelled, 3 out of time, 4 out of memory, 5 on a node that
+    goes down. `clustered`: the small experiment. `local`: the same without a cluster.
+    """
+    failing = Workflow(tmp_path_factory.mktemp("failed"))
+    script = failing / "scripts/train_base.py"
+    start = "with process(snakemake) as job:\n"
+    script.write_text(script.read_text().replace(start, start + TROUBLE))
+    (failing / "trouble").mkdir()
+    for seed, megabytes in {"2": "", "3": "", "4": "2000", "5": ""}.items():
+        (failing / "trouble" / seed).write_text(megabytes)
+    profile = failing / "profiles/slurm/config.yaml"
+    # Else SLURM would start the job of the lost node anew, two minutes later.
+    profile.write_text(profile.read_text().replace("slurm-requeue: true", "slurm-no-requeue: true"))
+
+    failed = Run(failing, cluster, GRID, *HERE, *FAILING)
+    failed.until(lambda: started(failing, "2") and started(failing, "5"))
+    cluster.command("scancel", cluster.jobs()["rule_train_base_wildcards_2"]["id"])
+    lose(cluster, "node3")
+
+    clustered = Run(Workflow(tmp_path_factory.mktemp("clustered")), cluster, SMALL, *HERE)
+    assert clustered.end() == 0, clustered.said
+    local = Run(Workflow(tmp_path_factory.mktemp("local")), None, SMALL)
+    assert local.end() == 0, local.said
+    assert failed.end() == 1, failed.said
+    return {"failed": failed, "clustered": clustered, "local": local}
+
+
+def test_without_a_database_the_run_says_what_to_set_and_submits_nothing(
+    cluster: Cluster, workflow: Workflow
+) -> None:
+    before = cluster.count()
+    run = Run(workflow, cluster, SMALL)
+    assert run.end() == 1
+    assert (
+        "sacct cannot tell how jobs end (Slurm accounting storage is disabled), so the run would "
+        "wait for ever: set `slurm-status-command: squeue` in profiles/slurm/config.yaml.\n"
+    ) in run.said
+    assert "Traceback" not in run.said
+    assert cluster.count() == before
+    assert not (workflow / "results/small").exists()
+
+
+def test_a_partition_that_is_not_there_is_named_and_nothing_submitted(
+    cluster: Cluster, workflow: Workflow
+) -> None:
+    before = cluster.count()
+    run = Run(workflow, cluster, SMALL, *HERE, "--default-resources", "slurm_partition='nowhere'")
+    assert run.end() == 1
+    assert "found 'nowhere'; allowed here: gpu, main." in run.said
+    assert cluster.count() == before
+
+
+def test_one_job_for_each_base_and_checkpoint_on_several_nodes(runs: dict[str, Run]) -> None:
+    clustered = runs["clustered"]
+    assert clustered.said.count("has been submitted") == 2 + 2  # seeds, and a checkpoint of each
+    found = nodes(clustered.workflow, "small")
+    assert len(found) == 4
+    assert len(set(found.values())) >= 2
+
+
+def test_artifacts_are_those_of_a_local_run(runs: dict[str, Run]) -> None:
+    here, there = artifacts(runs["local"].workflow), artifacts(runs["clustered"].workflow)
+    assert set(here) == set(there)
+    assert [name for name in here if here[name] != there[name]] == []
+    assert any(name.endswith(".safetensors") for name in here)
+
+
+def test_a_threshold_more_submits_no_job(
+    cluster: Cluster, runs: dict[str, Run], tmp_path: Path
+) -> None:
+    workflow = runs["clustered"].workflow.copy(tmp_path / "more")
+    before = cluster.count()
+    run = Run(workflow, cluster, {**SMALL, "prune": {"thresholds": [0.05, 0.1]}}, *HERE)
+    assert run.end() == 0, run.said
+    assert (workflow / "results/small/scores/seed=2_l1=0.0001_ep=1_t=0.1.json").is_file()
+    assert cluster.count() == before
+
+
+def test_each_failure_is_one_sentence_with_rule_model_cause_and_log(runs: dict[str, Run]) -> None:
+    said = " ".join(runs["failed"].said.split())
+    log = r"; see logs/slurm/rule_train_base/{}/\d+\.log\."
+    for seed, sentence in {
+        "2": r"train_base of seed=2 was cancelled on node[12]",
+        "3": r"train_base of seed=3 ran out of its time of 00:01:00 on node[12]; more is set by "
+        r"`runtime` of train_base in profiles/slurm/config\.yaml",
+        "4": r"train_base of seed=4 was killed for going over its memory of 1500M on node[12]; "
+        r"more is set by `mem_mb` of train_base in profiles/slurm/config\.yaml",
+        "5": r"train_base of seed=5 was lost because its node node3 went down",
+    }.items():
+        assert len(re.findall(sentence + log.format(seed), said)) == 1, said
+
+
+def test_what_did_not_need_the_failed_jobs_is_made(runs: dict[str, Run]) -> None:
+    workflow = runs["failed"].workflow
+    for path in (
+        "models/seed=1_l1=0.0001_ep=1_t=0.05/weights.safetensors",
+        "scores/seed=1_l1=0.0001_ep=1_t=0.05.json",
+        "similarity/digits/seed=1--seed=1_l1=0.0001_ep=1_t=0.05.parquet",
+    ):
+        assert (workflow / "results/grid" / path).is_file(), path
+    for seed in "2345":
+        assert not list((workflow / "results/grid/models").glob(f"seed={seed}*/*.safetensors"))
+
+
+def test_the_next_run_completes_it_with_retries_once_interrupted(
+    cluster: Cluster, runs: dict[str, Run]
+) -> None:
+    """An interrupt cancels all jobs; then second attempts get the memory or node that they need."""
+    workflow = runs["failed"].workflow
+    run = Run(workflow, cluster, GRID, *HERE)
+    running = ("squeue", "-h", "-o", "%i")
+    run.until(lambda: len(cluster.command(*running, "-t", "running").split()) == 4)
+    run.process.send_signal(signal.SIGINT)
+    assert run.end() != 0
+    end = time.monotonic() + 30
+    while cluster.command(*running):
+        assert time.monotonic() < end
+        time.sleep(0.3)
+
+    for path in (workflow / "logs/grid/train_base").glob("*.log"):
+        path.unlink()
+    for seed in "23":
+        (workflow / "trouble" / seed).unlink()
+    memory = "train_base:mem_mb=1500 if attempt == 1 and wildcards.seed == '4' else 4000"
+    run = Run(workflow, cluster, GRID, *HERE, "--set-resources", memory, FIFTH)
+    run.until(lambda: started(workflow, "5"))
+    (workflow / "trouble" / "5").unlink()
+    lose(cluster, "node3")
+    assert run.end() == 0, run.said
+    assert (workflow / "results/grid/report.html").is_file()
+    said = " ".join(run.said.split())
+    for sentence in (
+        r"train_base of seed=4 was killed for going over its memory of 1500M on node[12], and was "
+        r"done in another attempt\.",
+        r"train_base of seed=5 was lost because its node node3 went down, and was done in another "
+        r"attempt\.",
+    ):
+        assert len(re.findall(sentence, said)) == 1, run.said
