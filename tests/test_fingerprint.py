@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -91,3 +92,9 @@ def test_stages_depend_on_just_what_they_use() -> None:
         assert not closure(light) & {"training", "networks", "inference", "figures", "config"}
     assert not closure("training") & {"config", "figures", "findings", "similarity"}
     assert "augmentation" in closure("training")
+
+
+def test_threads_may_ask_at_the_same_time() -> None:
+    with ThreadPoolExecutor(8) as pool:
+        found = set(pool.map(lambda _: module.now("training"), range(40)))
+    assert found == {fingerprint("training")}
