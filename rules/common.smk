@@ -144,7 +144,11 @@ def lineages(paths) -> dict[str, str]:
 
 
 def parents_of(wildcards, input) -> dict[str, str]:
-    """The same as a param, for jobs in a process of their own."""
+    """The same as a param, for jobs in a process of their own.
+
+    Not for those that read tables of all pairs: it would follow each of thousands of pairs to its
+    beginnings at every start, and each was checked when it became part of the table.
+    """
     return lineages(input)
 
 

@@ -29,7 +29,7 @@ rule findings:
         ood=SETS,
         settings=CONFIG.findings.model_dump(),
         looks={kind: len(files) for kind, files in inspection_findings().items()},
-        parents=parents_of,
+        parents=lambda wildcards, input: lineages(input.scores),
         code=fingerprint("findings"),
     script:
         "../scripts/findings.py"
@@ -57,7 +57,6 @@ rule figures:
         ood=SETS,
         measures=MEASURES,
         colormap=CONFIG.figures.colormap,
-        parents=parents_of,
         code=fingerprint("figures"),
     script:
         "../scripts/figures.py"

@@ -140,7 +140,6 @@ rule heatmap_of_features:
         measure=lambda wildcards: wildcards.representation,
         title=lambda wildcards: f"What every pair of models sees of {wildcards.ood}",
         colormap=CONFIG.figures.colormap,
-        parents=parents_of,
         code=fingerprint("figures"),
     script:
         "../scripts/heatmap.py"
@@ -163,7 +162,6 @@ use rule heatmap_of_features as heatmap_of_masks with:
         measure=lambda wildcards: wildcards.overlap,
         title="Which weights every pair of pruned models keeps",
         colormap=CONFIG.figures.colormap,
-        parents=parents_of,
         code=fingerprint("figures"),
 
 

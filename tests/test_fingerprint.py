@@ -27,6 +27,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "other.py").write_text("A = 1\n")
     monkeypatch.setattr(module, "PACKAGE", folder)
     module._read.cache_clear()
+    module._known.cache_clear()
     yield folder
     module._read.cache_clear()
 
@@ -98,3 +99,14 @@ def test_threads_may_ask_at_the_same_time() -> None:
     with ThreadPoolExecutor(8) as pool:
         found = set(pool.map(lambda _: module.now("training"), range(40)))
     assert found == {fingerprint("training")}
+
+
+def test_what_is_kept_on_disk_is_by_content_and_may_be_broken(package: Path) -> None:
+    first = fingerprint("upper")
+    kept = next((package / "__pycache__").glob("fingerprints-*.json"))
+    module._known.cache_clear()
+    assert module.now("upper") == first
+    kept.write_text("{")
+    module._known.cache_clear()
+    assert module.now("upper") == first
+    assert after(package, "upper.py", "2 * x", "3 * x") != first

@@ -9,12 +9,18 @@ runs recomputes exactly the stages that import it.
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import hashlib
+import json
+import os
+import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
+KEPT = 500  # digests at most, of as many versions of modules
 _parsing = threading.Lock()
 
 
@@ -49,10 +55,46 @@ def now(*modules: str) -> str:
 @functools.cache
 def _read(name: str) -> tuple[str, frozenset[str]]:
     """A module's own digest, and the modules of this package that it imports."""
-    tree = ast.parse((PACKAGE / f"{name}.py").read_text(encoding="utf-8"))
+    source = (PACKAGE / f"{name}.py").read_bytes()
+    key = hashlib.sha256(source + Path(__file__).read_bytes()).hexdigest()
+    known = _known()
+    if key not in known:
+        known[key] = _digest(source)
+        _remember(known)
+    digest, imported = known[key]
+    return digest, frozenset(n for n in imported if (PACKAGE / f"{n}.py").is_file())
+
+
+def _digest(source: bytes) -> tuple[str, list[str]]:
+    """The digest of a module's source, and the names that it imports of this package."""
+    tree = ast.parse(source)
     _drop_docstrings(tree)
     # Without attributes, the dump holds no line numbers: moving code changes nothing.
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), frozenset(_imports(tree))
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), sorted(_imports(tree))
+
+
+@functools.cache
+def _known() -> dict[str, tuple[str, list[str]]]:
+    """Digests by content, kept as Python keeps compiled modules, as syntax trees take time."""
+    try:
+        found = json.loads(_place().read_text(encoding="utf-8"))
+        return {str(key): (str(digest), list(names)) for key, (digest, names) in found.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def _place() -> Path:
+    return PACKAGE / "__pycache__" / f"fingerprints-{sys.implementation.cache_tag}.json"
+
+
+def _remember(known: Mapping[str, tuple[str, list[str]]]) -> None:
+    """Keep the digests; that they cannot be is no reason to fail."""
+    newest = dict(list(known.items())[-KEPT:])
+    temporary = _place().with_suffix(f".{os.getpid()}")
+    with contextlib.suppress(OSError):
+        temporary.parent.mkdir(exist_ok=True)
+        temporary.write_text(json.dumps(newest), encoding="utf-8")
+        temporary.replace(_place())
 
 
 def _drop_docstrings(tree: ast.Module) -> None:
@@ -82,4 +124,4 @@ def _imports(tree: ast.Module) -> set[str]:
                 for alias in node.names
                 if alias.name.startswith(f"{PACKAGE.name}.")
             }
-    return {name for name in found if (PACKAGE / f"{name}.py").is_file()}
+    return found
