@@ -67,7 +67,7 @@ CONTROLS = models.controls(
 MODELS = sorted([*models.grid(*GRID), *CONTROLS], key=lambda model: model.sort_key)
 COMPARED = [m for m in MODELS if m in CONTROLS or m.state in CONFIG.compare.states]
 PAIRS = list(models.pairs(COMPARED))
-MASKED = [m for m in COMPARED if m.state in (models.PRUNED, models.RANDOM)]
+MASKED = [m for m in COMPARED if m.state in models.MASKED]
 
 
 wildcard_constraints:
@@ -159,13 +159,13 @@ def model_file(model: models.Model | str, name: str) -> str:
 def network_file(model: models.Model | str) -> str:
     """The model.json that describes a model's network; a pruned one's is its parent's."""
     model = models.Model.parse(str(model))
-    pruned = model.state in (models.PRUNED, models.RANDOM)
+    pruned = model.state in models.MASKED
     return model_file(model.parent if pruned else model, "model.json")
 
 
 def sparsity_file(model: str) -> list[str]:
     """A pruned model's sparsity.json, and nothing for another."""
-    pruned = models.Model.parse(model).state in (models.PRUNED, models.RANDOM)
+    pruned = models.Model.parse(model).state in models.MASKED
     return [model_file(model, "sparsity.json")] if pruned else []
 
 
@@ -370,11 +370,8 @@ def measure_heatmaps() -> list[str]:
 def measure_files() -> list[str]:
     """What costly measures leave: features, alignments, a file a pair, tables."""
     chosen = CONFIG.compare
-    pairs = [
-        (Wildcards(fromdict={"overlap": measure, "a": str(a), "b": str(b)}))
-        for measure in chosen.weights
-        for a, b in models.pairs(MASKED)
-    ]
+    masked = list(models.pairs(MASKED))
+    aligned = masked if "mask_overlap_aligned" in chosen.weights else []
     return [
         *expand(
             f"{RESULTS}/features/{{ood}}/{{model}}.safetensors",
@@ -390,9 +387,9 @@ def measure_files() -> list[str]:
         *(
             f"{RESULTS}/weights/{measure}/{a}--{b}.parquet"
             for measure in chosen.weights
-            for a, b in models.pairs(MASKED)
+            for a, b in masked
         ),
-        *sorted({path for pair in pairs for path in alignment_of(pair)}),
+        *sorted({path for a, b in aligned for path in alignment_file(a, b)}),
         *measure_tables(),
     ]
 

@@ -22,7 +22,6 @@ from skeletons import (
     artifacts,
     findings,
     inference,
-    predictions,
     pruning,
     scores,
     seals,
@@ -393,7 +392,6 @@ def test_an_older_format_is_refused(
 def test_an_artifact_in_anothers_place_is_refused(results: Path, tmp_path: Path) -> None:
     one, other = (results / name for name in STAGES["compare"][0])
     shutil.copyfile(other, one)
-    predictions._read.cache_clear()
     with pytest.raises(ArtifactError, match=r"seed=1\.parquet holds another artifact, predictions"):
         run_stage("compare", results, tmp_path / "made" / "results")
 

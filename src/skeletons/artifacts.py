@@ -8,12 +8,13 @@ Every read checks what it finds, its seal first; an error names the file and how
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +29,7 @@ from skeletons.errors import ArtifactError
 from skeletons.seals import unfit
 
 Array = npt.NDArray[Any]
+T = TypeVar("T")
 
 
 def _read_umask() -> int:
@@ -72,7 +74,38 @@ def sweep(folder: str | os.PathLike[str]) -> None:
 
 def _require_file(path: str | os.PathLike[str]) -> None:
     if not Path(path).is_file():
-        raise ArtifactError(f"{path} does not exist; run snakemake to make it.")
+        raise _absent(path)
+
+
+def _absent(path: str | os.PathLike[str]) -> ArtifactError:
+    return ArtifactError(f"{path} does not exist; run snakemake to make it.")
+
+
+def remembered(count: int) -> Callable[[Callable[[str], T]], Callable[[str | Path], T]]:
+    """Have a reader remember the last `count` files, and read one again only if it has changed.
+
+    For artifacts that take part in many pairs. What is remembered must not be changed.
+
+    Raises:
+        ArtifactError: by the reader, the file does not exist.
+    """
+
+    def decorate(read: Callable[[str], T]) -> Callable[[str | Path], T]:
+        @functools.lru_cache(maxsize=count)
+        def read_version(path: str, *_version: int) -> T:
+            return read(path)
+
+        @functools.wraps(read)
+        def read_once(path: str | Path) -> T:
+            try:
+                status = Path(path).stat()
+            except OSError:
+                raise _absent(path) from None
+            return read_version(str(path), status.st_mtime_ns, status.st_size, status.st_ino)
+
+        return read_once
+
+    return decorate
 
 
 def write_tensors(path: str | os.PathLike[str], tensors: Mapping[str, Array]) -> None:

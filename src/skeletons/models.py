@@ -16,6 +16,7 @@ STATES = (BASE, REGULARIZED, PRUNED)
 # regularised model pruned at random, with as many weights left in each layer as its pruned one.
 UNTRAINED, REORDERED, RANDOM = "untrained", "reordered", "random"
 CONTROLS = (UNTRAINED, REORDERED, RANDOM)
+MASKED = (PRUNED, RANDOM)  # weights of these are zero for good
 
 _NUMBER = r"[0-9][0-9.e+-]*"
 _PATTERN = re.compile(

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from skeletons import artifacts
-from skeletons.errors import ArtifactError
 from skeletons.seals import unfit
 
 Floats = npt.NDArray[np.float64]
@@ -68,7 +65,8 @@ class Predictions:
         return float((self.top == self.labels).mean())
 
 
-def read(path: str | Path) -> Predictions:
+@artifacts.remembered(512)
+def read(path: str) -> Predictions:
     """Read a predictions file: columns `label` and `logit_0`, `logit_1`, …, one row an image.
 
     The last few hundred files are remembered, as each takes part in many pairs.
@@ -76,15 +74,6 @@ def read(path: str | Path) -> Predictions:
     Raises:
         ArtifactError: the file is missing, broken, or holds a logit that is not finite.
     """
-    try:
-        status = Path(path).stat()
-    except OSError:
-        raise ArtifactError(f"{path} does not exist; run snakemake to make it.") from None
-    return _read(str(path), status.st_mtime_ns, status.st_size, status.st_ino)
-
-
-@functools.lru_cache(maxsize=512)
-def _read(path: str, *_version: Any) -> Predictions:
     table = artifacts.read_table(path, ["label", "logit_0", "logit_1"])
     names = [f"logit_{k}" for k in range(table.shape[1] - 1)]
     columns_fit = set(names) | {"label"} == set(table.columns)

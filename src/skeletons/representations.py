@@ -7,8 +7,6 @@ or the rotation of the columns.
 
 from __future__ import annotations
 
-import functools
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -167,7 +165,8 @@ MEASURES = by_name(
 # --- the stages ---------------------------------------------------------------------------------
 
 
-def read(path: str | Path) -> Floats:
+@artifacts.remembered(128)
+def read(path: str) -> Floats:
     """Read a file of features, float32 N×d.
 
     The last hundred files or so are remembered, as each takes part in many pairs.
@@ -175,15 +174,6 @@ def read(path: str | Path) -> Floats:
     Raises:
         ArtifactError: the file is missing or broken, or holds no matrix.
     """
-    try:
-        status = Path(path).stat()
-    except OSError:
-        raise ArtifactError(f"{path} does not exist; run snakemake to make it.") from None
-    return _read(str(path), status.st_mtime_ns, status.st_size, status.st_ino)
-
-
-@functools.lru_cache(maxsize=128)
-def _read(path: str, *_version: int) -> Floats:
     features = artifacts.read_tensors(path, ["features"])["features"]
     if features.ndim != 2:
         raise unfit(path, "holds no matrix of features")
