@@ -159,9 +159,9 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="faults-"))
     try:
         sandbox = Sandbox(folder)
-        sandbox.configure(config)
+        sandbox.write(config)
         begun = time.monotonic()
-        sandbox.run()
+        sandbox.finish()
         seconds = time.monotonic() - begun
         undisturbed = sandbox.artifacts()
         tally = Tally()

@@ -104,8 +104,8 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="noop-"))
     try:
         ours = Sandbox(folder / "ours")
-        ours.configure(POST)
-        ours.run()
+        ours.write(POST)
+        ours.finish()
         jobs = jobs_in((ours.folder / "run.log").read_text(encoding="utf-8"))
         pairs = 52 * 51 // 2
         folders = {

@@ -11,50 +11,27 @@ import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 ROOT = Path(__file__).parents[1]
-PARTS = ("Snakefile", "workflow_config.yaml", "rules", "scripts", "profiles", "report", "envs")
+sys.path.insert(0, str(ROOT / "tests"))
+
+from conftest import Workflow  # noqa: E402
+
 SEALED = (".parquet", ".json", ".safetensors")
 
 
-class Sandbox:
-    """A folder with the workflow in it."""
+class Sandbox(Workflow):
+    """A copy of the workflow that can be begun, cleared, and compared with another run of it."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        for part in PARTS:
-            source = ROOT / part
-            if source.is_dir():
-                shutil.copytree(source, folder / part, dirs_exist_ok=True)
-            else:
-                shutil.copy(source, folder / part)
+        super().__init__(folder)
 
-    def configure(self, config: dict[str, Any], name: str = "experiment.yaml") -> None:
-        """Write a configuration that overrides workflow_config.yaml."""
-        (self.folder / name).write_text(yaml.safe_dump(config), encoding="utf-8")
-
-    def command(self, *arguments: str, cores: int = 2) -> list[str]:
-        """How Snakemake is called here."""
-        return [
-            *(sys.executable, "-m", "snakemake", "--cores", str(cores)),
-            *("--configfile", "experiment.yaml"),
-            *arguments,
-        ]
-
-    def environment(self) -> dict[str, str]:
-        """The environment of a run: this checkout's package, and this interpreter's programs."""
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        return {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT / "src")}
-
-    def start(self, *arguments: str, cores: int = 2) -> subprocess.Popen[str]:
+    def start(self) -> subprocess.Popen[str]:
         """Begin a run in a process group of its own; what it says goes to run.log."""
         with (self.folder / "run.log").open("w", encoding="utf-8") as log:
             return subprocess.Popen(
-                self.command(*arguments, cores=cores),
+                self.command(),
                 cwd=self.folder,
                 env=self.environment(),
                 stdout=log,
@@ -63,9 +40,9 @@ class Sandbox:
                 start_new_session=True,
             )
 
-    def run(self, *arguments: str, cores: int = 2) -> None:
-        """A run, which must end well."""
-        if self.start(*arguments, cores=cores).wait() != 0:
+    def finish(self) -> None:
+        """Run to the end, which must be a good one."""
+        if self.start().wait() != 0:
             sys.exit(f"A run failed:\n{(self.folder / 'run.log').read_text()[-3000:]}")
 
     def clear(self) -> None:

@@ -5,13 +5,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from colours import PLAIN, images
 from torch import Tensor, nn
 
 from skeletons import artifacts, networks, probe
 from skeletons.probe import LEARNT, LOST, SHARED, STAYS, TAKES_OVER
-from skeletons.training import Images, RegularizeSettings
+from skeletons.training import RegularizeSettings
 
-PLAIN = {"flip": False, "shift": 0, "cutout": 0}
 SGD = RegularizeSettings("sgd", "proximal", 0.1, 0.0, 12, 0, PLAIN)
 ADAM = RegularizeSettings("adam", "subgradient", 1e-2, 0.9, 12, 0, PLAIN)
 
@@ -20,15 +20,6 @@ ADAM = RegularizeSettings("adam", "subgradient", 1e-2, 0.9, 12, 0, PLAIN)
 def _one_thread() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
-
-
-def images(count: int = 96, seed: int = 0) -> Images:
-    """Three classes told apart by colour."""
-    draw = torch.Generator().manual_seed(seed)
-    labels = torch.arange(count) % 3
-    pixels = torch.randint(0, 120, (count, 3, 32, 32), generator=draw, dtype=torch.uint8)
-    pixels[torch.arange(count), labels] += 120
-    return Images(pixels, labels)
 
 
 class Halves(nn.Module):

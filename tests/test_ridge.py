@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from colours import PLAIN, images
 
 from skeletons import alignment, artifacts, barriers, networks, permutations, ridge, training
 from skeletons.artifacts import Array
@@ -12,7 +13,6 @@ from skeletons.errors import ArtifactError
 from skeletons.ridge import Landscape
 from skeletons.training import BaseSettings, Images
 
-PLAIN = {"flip": False, "shift": 0, "cutout": 0}
 SETTINGS = BaseSettings(3, 16, "sgd", 0.05, 0.9, 5e-4, 0.2, PLAIN)
 MEASURED: dict[str, Any] = {
     "split": "test",
@@ -27,15 +27,6 @@ MEASURED: dict[str, Any] = {
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)
-
-
-def images(count: int = 96, seed: int = 0) -> Images:
-    """Three classes told apart by colour."""
-    draw = torch.Generator().manual_seed(seed)
-    labels = torch.arange(count) % 3
-    pixels = torch.randint(0, 120, (count, 3, 32, 32), generator=draw, dtype=torch.uint8)
-    pixels[torch.arange(count), labels] += 120
-    return Images(pixels, labels)
 
 
 def network(name: str, seed: int = 0) -> torch.nn.Sequential:

@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from colours import PLAIN, images
 
 from skeletons import artifacts, networks, training
 from skeletons.augmentation import augment
 from skeletons.errors import TrainingError
-from skeletons.training import BaseSettings, Images, RegularizeSettings
+from skeletons.training import BaseSettings, RegularizeSettings
 
-PLAIN = {"flip": False, "shift": 0, "cutout": 0}
 ALL = {"flip": True, "shift": 2, "cutout": 8}
 ADAM = RegularizeSettings("adam", "subgradient", 1e-3, 0.9, 32, 16, ALL)
 
@@ -22,15 +22,6 @@ ADAM = RegularizeSettings("adam", "subgradient", 1e-3, 0.9, 32, 16, ALL)
 def _one_thread() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
-
-
-def images(count: int = 96, seed: int = 0) -> Images:
-    """Three classes told apart by colour."""
-    draw = torch.Generator().manual_seed(seed)
-    labels = torch.arange(count) % 3
-    pixels = torch.randint(0, 120, (count, 3, 32, 32), generator=draw, dtype=torch.uint8)
-    pixels[torch.arange(count), labels] += 120
-    return Images(pixels, labels)
 
 
 def network(name: str = "cnn") -> torch.nn.Sequential:

@@ -110,7 +110,7 @@ def explain(told: Mapping[str, Any], since: float = 0.0) -> Failure:
     if job is not None:
         state = re.search(r"SLURM status is: '(\w+)", message)
         verdict = slurm.examine(str(job), others, state[1] if state else "")
-    sentence, crashed = _last_words(own, since)
+    sentence, crashed, _ = last_words(own[0], since) if own else ("", "", "")
     by_itself = verdict.cause is Cause.OTHER and (sentence or crashed)
     return Failure(
         name,
@@ -156,18 +156,22 @@ def _advice(cause: Cause, rule: str) -> str:
     return f"; more is set by `{key}` of {rule} in {slurm.PROFILE}" if key else ""
 
 
-def _last_words(logs: Sequence[str], since: float) -> tuple[str, str]:
-    """Why a job failed by its own log: as a sentence it meant to say, or as a bare error."""
-    for path in map(Path, logs):
-        try:
-            if path.stat().st_mtime < since:
-                continue
-            lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        except OSError:
-            continue
-        for line in reversed(lines):
-            if line.startswith(FAILED):
-                return line.removeprefix(FAILED), ""
-        if any(line.startswith("Traceback") for line in lines):
-            return "", lines[-1]
-    return "", ""
+def last_words(log: str | Path, since: float = 0.0) -> tuple[str, str, str]:
+    """Why a job failed by its own log: the sentence it meant to say, a bare error, its last line.
+
+    Each is empty if the log has no such thing, does not exist, or is older than `since` (seconds
+    of the epoch).
+    """
+    path = Path(log)
+    try:
+        if path.stat().st_mtime < since:
+            return "", "", ""
+        lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    except OSError:
+        return "", "", ""
+    for line in reversed(lines):
+        if line.startswith(FAILED):
+            return line.removeprefix(FAILED), "", line
+    crashed = any(line.startswith("Traceback") for line in lines)
+    last = lines[-1] if lines else ""
+    return "", last if crashed else "", last

@@ -9,7 +9,6 @@ the sentence that it left in its log, and an interrupted run does not report the
 from __future__ import annotations
 
 from logging import LogRecord
-from pathlib import Path
 from typing import Any
 
 from rich.text import Text
@@ -19,7 +18,6 @@ from snakemake_logger_plugin_rich import events
 from snakemake_logger_plugin_rich.event_handler import EventHandler
 
 from skeletons import failures
-from skeletons.jobs import FAILED
 
 INTERRUPTED = "Terminating processes on user request"
 UNDONE = "At least one job did not complete successfully."
@@ -130,14 +128,9 @@ def explain(logs: list[str], said: str) -> tuple[str, str]:
         said: what Snakemake said of it, if it left nothing there.
     """
     for log in logs:
-        try:
-            lines = Path(log).read_text(encoding="utf-8").rstrip().splitlines()
-        except OSError:
-            continue
-        if lines:
-            return lines[-1].removeprefix(FAILED), f"more in {log}" if TRACEBACK in lines else str(
-                log
-            )
+        sentence, crashed, last = failures.last_words(log)
+        if last:
+            return sentence or last, f"more in {log}" if crashed else str(log)
     lines = [line for line in said.splitlines() if line.strip()]
     return lines[-1] if lines else "its process was ended from outside, and left no word.", ""
 
