@@ -38,7 +38,8 @@ CASES = {
     "dataset: {kind: shapes, tests: 3}": "dataset.tests: unknown key; allowed here: kind, train, test, "
     "seed (did you mean 'test'?).",
     "ood: [{kind: noise, image: 3}]": "ood[0].image: unknown key",
-    "dataset: {kind: cifar10, train: 5}": "dataset.train: unknown key; allowed here: kind.",
+    "dataset: {kind: cifar10, seed: 5}": "dataset.seed: unknown key; allowed here: train, test, kind.",
+    "dataset: {kind: cifar10, train: 0}": "dataset.train: found 0; allowed: a number ≥ 1.",
     # names out of a list
     "network: {name: resnet18}": "network.name: found 'resnet18'; allowed: cnn, resnet9, resnet20, "
     "speednet (did you mean 'resnet",
@@ -149,6 +150,7 @@ def test_every_key_has_a_default() -> None:
         ("{kind: imagefolder, path: 'tests'}", "imagefolder_tests"),
         ("{kind: imagefolder, path: tests/../tests/, name: mine}", "imagefolder_mine"),
         ("{kind: imagefolder, path: tests, test_share: 0.1}", "imagefolder_tests_test=0.1"),
+        ("{kind: cifar10, train: 9}", "cifar10_train=9"),
     ],
 )
 def test_a_data_set_is_named_by_what_makes_it(

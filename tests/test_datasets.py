@@ -108,6 +108,19 @@ def test_class_folders_are_split_within_each_class(tmp_path: Path) -> None:
     assert len(every.train_labels) == 0
 
 
+def test_fewer_images_are_the_first_of_all_in_their_fixed_order(tmp_path: Path) -> None:
+    for name, level in (("a", 10), ("b", 200)):
+        (tmp_path / name).mkdir()
+        for k in range(10):
+            Image.new("RGB", (32, 32), (level + k, 0, 0)).save(tmp_path / name / f"{k}.png")
+    every = build(kind="imagefolder", path=str(tmp_path))
+    fewer = build(kind="imagefolder", path=str(tmp_path), train=5, test=2)
+    assert (fewer.train_images == every.train_images[:5]).all()
+    assert (fewer.test_labels == every.test_labels[:2]).all()
+    with pytest.raises(DataError, match=r"\(train\) has 16 images, but 17 are asked for"):
+        build(kind="imagefolder", path=str(tmp_path), train=17)
+
+
 def test_a_folder_of_images_is_for_comparing_only(tmp_path: Path) -> None:
     for k in range(3):
         save(tmp_path / f"{k}.jpg")

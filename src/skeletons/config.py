@@ -105,31 +105,42 @@ class Noise(_Section):
     seed: Whole = Field(0, description="seed of the noise")
 
 
-class Cifar10(_Section):
+class _Stored(_Section):
+    """Images that exist already, of which fewer may be taken."""
+
+    train: Count | None = Field(
+        None, description="training images, drawn the same way every time; null for all"
+    )
+    test: Count | None = Field(
+        None, description="test images, drawn the same way every time; null for all"
+    )
+
+
+class Cifar10(_Stored):
     """CIFAR-10, through torchvision."""
 
     kind: Literal["cifar10"]
 
 
-class Mnist(_Section):
+class Mnist(_Stored):
     """MNIST, through torchvision."""
 
     kind: Literal["mnist"]
 
 
-class FashionMnist(_Section):
+class FashionMnist(_Stored):
     """Fashion-MNIST, through torchvision."""
 
     kind: Literal["fashionmnist"]
 
 
-class Svhn(_Section):
+class Svhn(_Stored):
     """Street View House Numbers, through torchvision."""
 
     kind: Literal["svhn"]
 
 
-class ImageFolder(_Section):
+class ImageFolder(_Stored):
     """A user's own folders of images."""
 
     kind: Literal["imagefolder"]

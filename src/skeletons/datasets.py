@@ -54,19 +54,28 @@ def build(spec: Mapping[str, Any], data_root: Path) -> Dataset:
         data_root: where torchvision keeps or downloads.
 
     Raises:
-        DataError: a source is missing or broken.
+        DataError: a source is missing or broken, or has fewer images than the section asks for.
     """
     kind = spec["kind"]
     made = LOADERS[kind](spec, data_root)
+    train, test = (made.train_images, made.train_labels), (made.test_images, made.test_labels)
     return Dataset(
-        *_shuffle(made.train_images, made.train_labels, 0),
-        *_shuffle(made.test_images, made.test_labels, 1),
+        *_drawn(*train, 0, spec.get("train"), f"{kind} (train)"),
+        *_drawn(*test, 1, spec.get("test"), f"{kind} (test)"),
         made.classes,
     )
 
 
-def _shuffle(images: Pixels, labels: Labels, seed: int) -> tuple[Pixels, Labels]:
-    order = np.random.default_rng(seed).permutation(len(labels))
+def _drawn(
+    images: Pixels, labels: Labels, seed: int, count: int | None, name: str
+) -> tuple[Pixels, Labels]:
+    """The images in a fixed random order, the first `count` of them or all."""
+    if count is not None and count > len(labels):
+        raise DataError(
+            f"{name} has {len(labels)} images, but {count} are asked for; ask for fewer, "
+            "or leave the key out to have all."
+        )
+    order = np.random.default_rng(seed).permutation(len(labels))[:count]
     return images[order], labels[order]
 
 
