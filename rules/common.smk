@@ -1,15 +1,12 @@
 # The experiment's models and files: the only place that knows paths from ids.
 import functools
-import os
 import sys
 from pathlib import Path
 from typing import get_args
 
 import yaml
 
-# `report` at the start of a line is a directive, so the function goes by another name.
 from snakemake.iocontainers import Wildcards
-from snakemake.io import report as in_report
 
 from skeletons import config as schema
 from skeletons import artifacts, catalogue, inspections, lock, models
@@ -256,38 +253,11 @@ def score_files() -> list[str]:
     return [f"{RESULTS}/scores/{model}.json" for model in MODELS]
 
 
-def report_texts() -> list[str]:
-    """The captions, by paths that are the same wherever the workflow lies."""
-    found = Path(workflow.basedir, "report").glob("*.rst")
-    return sorted(os.path.relpath(path) for path in found)
-
-
-def drawn(name: str, category: str) -> list:
-    """One figure for each OOD set and measure, with its place in the report."""
+def drawn(name: str) -> list[str]:
+    """One figure for each OOD set and measure."""
     return [
-        in_report(
-            f"{FIGURES}/{name}_{ood}_{measure}.svg",
-            caption=f"../report/{name}.rst",
-            category=category,
-            labels={
-                "figure": name.replace("_", " "),
-                "OOD set": ood,
-                "measure": measure,
-            },
-        )
-        for ood in SETS
-        for measure in MEASURES
+        f"{FIGURES}/{name}_{ood}_{measure}.svg" for ood in SETS for measure in MEASURES
     ]
-
-
-def drawn_once(name: str, category: str) -> object:
-    """One figure for the whole experiment, with its place in the report."""
-    return in_report(
-        f"{FIGURES}/{name}.svg",
-        caption=f"../report/{name}.rst",
-        category=category,
-        labels={"figure": name.replace("_", " "), "OOD set": "", "measure": ""},
-    )
 
 
 def longest_walks(name: str) -> list[str]:
@@ -476,37 +446,13 @@ def inspection_findings() -> dict[str, list[str]]:
     return {kind: found[kind] for kind in inspections.READ if kind in found}
 
 
-def inspection_drawings() -> dict[str, str]:
-    """The figures of looks inside that are on: the name of each, and its caption's."""
-    found = inspection_files()
-    names = {"curve": "curve"} if CONFIG.inspect.curve else {}
-    names |= {"lines": "lines"} if "lines" in found else {}
-    names |= (
-        {"plane": "plane", "plane_surface": "plane"} if CONFIG.inspect.plane else {}
-    )
-    names |= {"exposure": "exposure"} if CONFIG.inspect.expose else {}
-    for kind in ("importance", "probe"):
-        names |= {f"{kind}_{Path(path).stem}": kind for path in found.get(kind, [])}
-    return names
-
-
 def inspection_figures() -> list[str]:
-    return [f"{FIGURES}/{name}.svg" for name in inspection_drawings()]
-
-
-def drawn_inspections() -> list:
-    """The same figures, with their places in the report."""
-    ridge = ("lines", "curve", "plane")
-    return [
-        in_report(
-            f"{FIGURES}/{name}.svg",
-            caption=f"../report/{kind}.rst",
-            category=(
-                "6 Is the ridge connected?"
-                if kind in ridge
-                else "7 Inside the skeleton"
-            ),
-            labels={"figure": name.replace("_", " ", 1), "OOD set": "", "measure": ""},
-        )
-        for name, kind in inspection_drawings().items()
-    ]
+    """The figures of looks inside that are on."""
+    found = inspection_files()
+    names = ["curve"] if CONFIG.inspect.curve else []
+    names += ["lines"] if "lines" in found else []
+    names += ["plane", "plane_surface"] if CONFIG.inspect.plane else []
+    names += ["exposure"] if CONFIG.inspect.expose else []
+    for kind in ("importance", "probe"):
+        names += [f"{kind}_{Path(path).stem}" for path in found.get(kind, [])]
+    return [f"{FIGURES}/{name}.svg" for name in names]

@@ -22,12 +22,7 @@ rule similarity:
     input:
         pair_files,
     output:
-        table=report(
-            f"{RESULTS}/similarity/{{ood}}.parquet",
-            caption="../report/similarity_table.rst",
-            category="5 Tables",
-            labels={"table": "similarity of all pairs", "OOD set": "{ood}"},
-        ),
+        table=f"{RESULTS}/similarity/{{ood}}.parquet",
     log:
         f"{LOGS}/similarity/{{ood}}.log",
     params:

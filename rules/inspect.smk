@@ -229,7 +229,7 @@ rule inspection_figures:
     input:
         unpack(lambda wildcards: inspection_files()),
     output:
-        drawn_inspections(),
+        inspection_figures(),
     log:
         f"{LOGS}/inspection_figures.log",
     conda:

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[1]
-PARTS = ("Snakefile", "workflow_config.yaml", "rules", "scripts", "profiles", "report", "envs")
+PARTS = ("Snakefile", "workflow_config.yaml", "rules", "scripts", "profiles", "envs")
 
 TINY: dict[str, Any] = {
     "experiment": "tiny",

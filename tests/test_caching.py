@@ -235,7 +235,15 @@ CODE: dict[str, tuple[Edit, dict[str, int]]] = {
         edit("figures", "\ndef figures_stage(", "\nANOTHER = 1\n\n\ndef figures_stage("),
         {"figures": 1, "report": 1},
     ),
+    "a line of the report's templates changes": (
+        lambda folder: append(folder / "src/skeletons/templates/report/report.css", "i {}\n"),
+        {"report": 1},
+    ),
 }
+
+
+def append(path: Path, text: str) -> None:
+    path.write_text(path.read_text() + text)
 
 
 def delete(path: str) -> Edit:

@@ -24,8 +24,10 @@ from skeletons.errors import ArtifactError
 DIGITS = 5  # significant ones of a number that is shown or drawn
 _ESCAPED = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 # Whatever makes markup of text other than emphasis, code and tables.
-_RAW = ("html", "entity", "reference", "link", "image_link", "image_reference")
-_RAW += ("short_reference", "short_image_ref", "autolink", "automail")
+_RAW = (
+    *("html", "entity", "reference", "link", "image_link", "image_reference"),
+    *("short_reference", "short_image_ref", "autolink", "automail"),
+)
 
 
 def rendered(text: str) -> Markup:

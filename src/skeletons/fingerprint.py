@@ -3,7 +3,8 @@
 Snakemake sees a changed rule, but not a changed function that the rule calls. So each rule carries
 the fingerprint of the modules its stage uses as a parameter. It is taken from their syntax trees
 without docstrings, comments and formatting: a cosmetic edit recomputes nothing, a change to what
-runs recomputes exactly the stages that import it.
+runs recomputes exactly the stages that import it. A module's templates, the files in a folder of
+its name in `templates`, are part of it, to the letter.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ def fingerprint(*modules: str) -> str:
     digest = hashlib.sha256()
     for name in sorted(seen):
         digest.update(f"{name}={_read(name)[0]}\n".encode())
+        for path in sorted((PACKAGE / "templates" / name).glob("*")):
+            digest.update(f"{path.name}={hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
     return digest.hexdigest()[:16]
 
 

@@ -6,7 +6,7 @@ values of (0, 1), (0, 2), …, (1, 2), …
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,19 +20,16 @@ from skeletons.measures import Floats, Measure
 from skeletons.models import Model
 
 
-def gather(
-    tables: Sequence[pd.DataFrame], sparsity: Mapping[str, float], states: Mapping[str, str]
-) -> dict[str, Any]:
+def gather(tables: Sequence[pd.DataFrame], scores: pd.DataFrame) -> dict[str, Any]:
     """What the heatmap needs to know, as JSON knows it.
 
     Args:
         tables: each with columns a, b, one or more measures, and, if its values depend on images,
             `ood`, the one data set that they are of; `reason` says why a pair has no value.
-        sparsity: 0..1 by model, of all that are in the tables.
-        states: the state by model, likewise.
+        scores: columns model and sparsity (0..1), with a row for each model in the tables.
 
     Returns:
-        `models`, each with its id, state and seed, in the order seed, λ, epochs, threshold;
+        `models`, each with its id and seed, in the order seed, λ, epochs, threshold;
         `sparsity`, their positions from the densest to the sparsest; and `measures`, one for each
         data set and measure: its name and label, `set` (None if it needs no images), whether
         higher is `alike`, the positions of its `models`, the `values` of their pairs, `reasons` by
@@ -42,11 +39,10 @@ def gather(
         {name for table in tables for name in (*table.a, *table.b)},
         key=lambda name: Model.parse(name).sort_key,
     )
+    sparsity = dict(zip(scores.model, scores.sparsity, strict=True))
     return {
-        "models": [
-            {"id": name, "state": states[name], "seed": Model.parse(name).seed} for name in names
-        ],
-        "sparsity": sorted(range(len(names)), key=lambda k: (sparsity[names[k]], k)),
+        "models": [{"id": name, "seed": Model.parse(name).seed} for name in names],
+        "sparsity": sorted(range(len(names)), key=lambda k: sparsity[names[k]]),
         "measures": [
             _one(table, MEASURES[column], names)
             for table in tables
@@ -62,15 +58,14 @@ def _one(table: pd.DataFrame, measure: Measure, names: Sequence[str]) -> dict[st
     models = [k for k, name in enumerate(names) if name in present]
     chosen = [names[k] for k in models]
     values = matrix(table, measure, chosen)
-    missing = values[np.triu_indices(len(chosen), 1)]
     return {
         "name": measure.name,
         "label": measure.label,
         "set": str(table.ood.iloc[0]) if "ood" in table else None,
         "alike": measure.higher_is_alike,
         "models": models,
-        "values": rounded(missing.tolist()),
-        "reasons": _reasons(table, chosen, missing),
+        "values": rounded(values[np.triu_indices(len(chosen), 1)]),
+        "reasons": _reasons(table, measure, chosen),
         "clustered": [models[k] for k in clustered(values, measure)],
     }
 
@@ -107,18 +102,14 @@ def clustered(values: Floats, measure: Measure) -> list[int]:
     return [int(k) for k in leaves_list(tree)]
 
 
-def _reasons(table: pd.DataFrame, names: Sequence[str], values: Floats) -> dict[str, str]:
+def _reasons(table: pd.DataFrame, measure: Measure, names: Sequence[str]) -> dict[str, str]:
     """Why pairs have no value, by their place in the upper triangle."""
-    if "reason" not in table or not np.isnan(values).any():
+    if "reason" not in table:
         return {}
     place = {name: k for k, name in enumerate(names)}
-    said = {
-        tuple(sorted((place[row.a], place[row.b]))): row.reason
-        for row in table.itertuples()
-        if isinstance(row.reason, str) and row.reason
-    }
-    upper = zip(*np.triu_indices(len(names), 1), strict=True)
-    pairs = [(int(i), int(j)) for i, j in upper]
+    silent = table[table[measure.name].isna()]
+    ends = np.sort([silent.a.map(place), silent.b.map(place)], axis=0)
+    at = ends[0] * len(names) - ends[0] * (ends[0] + 1) // 2 + ends[1] - ends[0] - 1
     return {
-        str(k): said[pairs[k]] for k in np.flatnonzero(np.isnan(values)).tolist() if pairs[k] in said
+        str(int(k)): reason for k, reason in zip(at, silent.reason, strict=True) if pd.notna(reason)
     }

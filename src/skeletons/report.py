@@ -6,7 +6,7 @@ which say how it looks and what it does when it is clicked.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -32,6 +32,10 @@ WALKED = {  # columns of a history, and what the page calls them
     "step": "L2 length of the epoch's step",
     "penalty": "penalty in nats",
 }
+FOUND = (
+    *("experiment", "models", "pairs", "verdict", "claims"),
+    *("bases", "walks", "skeleton_models"),
+)
 SCORES = (
     *("model", "state", "seed", "l1", "epochs", "threshold", "accuracy", "loss", "sparsity"),
     *("kept", "dead", "dead_reason", "optimal", "optimal_reason"),
@@ -66,17 +70,17 @@ def gather(
     Raises:
         ArtifactError: a file is missing, broken, or not what it should be.
     """
-    found = artifacts.read_json(findings, ["experiment", "verdict", "claims", "walks"])
+    found = artifacts.read_json(findings, FOUND)
+    verdict = _verdict(found["verdict"])
     table = tables.with_base_accuracy(artifacts.read_table(scores, SCORES))
-    about = table.set_index("model")
     jobs = costs.read(benchmarks, set(table.model))
     drawn = [_figure(path) for path in figures]
     return {
         "experiment": found["experiment"],
         "numbers": _key_numbers(found),
-        "verdict": _verdict(found["verdict"]),
+        "verdict": verdict,
         "claims": _claims(found["claims"]),
-        "rest": embedding.rendered(_rest(_text(text))),
+        "rest": embedding.rendered(_rest(_text(text), verdict["sentences"].values())),
         "heatmap": _first_heatmap(drawn, found["verdict"]["measure"]),
         "grid": _grid(table),
         "certificates": found["walks"],
@@ -92,8 +96,7 @@ def gather(
         "data": {
             "pairs": pair_numbers.gather(
                 [artifacts.read_table(path, ["a", "b"]) for path in pairs],
-                about.sparsity.to_dict(),
-                about.state.to_dict(),
+                table,
             ),
             "walks": [_walk(path) for path in histories],
             "walked": WALKED,
@@ -173,10 +176,14 @@ def _claims(
     return by_set
 
 
-def _rest(text: str) -> str:
-    """The findings in words, without the title and the claims, which have a place of their own."""
-    blocks = text.split("\n\n")
-    return "\n\n".join(block for block in blocks if not block.startswith(("# ", "| claim |")))
+def _rest(text: str, sentences: Iterable[str]) -> str:
+    """The findings in words, without title, answers and claims, which have places of their own."""
+    told = tuple(sentences)
+    return "\n\n".join(
+        block
+        for block in text.split("\n\n")
+        if not block.startswith(("# ", "| claim |")) and not (told and block.endswith(told))
+    )
 
 
 # --- the other pages ----------------------------------------------------------------------------
@@ -211,7 +218,10 @@ def _first_heatmap(drawn: Sequence[Mapping[str, Any]], measure: str | None) -> A
 
 def _grid(table: pd.DataFrame) -> list[dict[str, Any]]:
     """One row a model, in the order seed, λ, epochs, threshold; None for what it does not have."""
-    rows = table.astype(object).where(table.notna(), None).to_dict("records")
+    plain = table.astype(object).where(table.notna(), None)
+    rows = [
+        {str(key): value for key, value in record.items()} for record in plain.to_dict("records")
+    ]
     rows.sort(key=lambda row: Model.parse(row["model"]).sort_key)
     return [{**row, "note": _note(row), "files": _files(row["model"])} for row in rows]
 

@@ -62,16 +62,24 @@ function ticks(order, from, to) {
   return { tickvals: places, ticktext: places.map((k) => PAIRS.models[order[k]].id) };
 }
 
-/** Colours of the page, for what Plotly draws. */
-function inkOf(node) {
-  const style = getComputedStyle(node);
-  return { ink: style.color, rule: style.getPropertyValue("--rule"), gap: style.getPropertyValue("--gap") };
+/** What all plots have in common: the page's own colours and letters. */
+function pageStyle(size) {
+  const style = getComputedStyle(document.body);
+  const [ink, soft, rule, gap] = ["ink", "soft", "rule", "gap"].map((name) =>
+    style.getPropertyValue(`--${name}`).trim(),
+  );
+  const layout = {
+    paper_bgcolor: "transparent",
+    font: { color: ink, family: style.fontFamily, size },
+    modebar: { bgcolor: "transparent", color: soft, activecolor: ink },
+  };
+  return { rule, gap, layout };
 }
 
 const PLOT_OPTIONS = {
   displaylogo: false,
   responsive: true,
-  modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
+  modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]], // and none that goes online
 };
 
 function drawMap() {
@@ -79,7 +87,7 @@ function drawMap() {
   if (measure === undefined) return;
   const map = element("map");
   const order = orderOf(measure);
-  const { ink, gap } = inkOf(map);
+  const { gap, layout: common } = pageStyle(10);
   const ids = order.map((model) => PAIRS.models[model].id);
   const trace = {
     type: "heatmap",
@@ -94,12 +102,11 @@ function drawMap() {
   const axis = { range: [-0.5, order.length - 0.5], showgrid: false, zeroline: false, ticks: "" };
   const side = Math.max(320, Math.min(map.clientWidth - 260, innerHeight - 260, 760));
   const layout = {
+    ...common,
     height: side + 50,
     width: side + 260,
     margin: { l: 185, r: 75, t: 40, b: 10 },
-    paper_bgcolor: "transparent",
     plot_bgcolor: gap,
-    font: { color: ink, family: "system-ui, sans-serif", size: 10 },
     xaxis: { ...axis, showticklabels: false },
     yaxis: { ...axis, range: axis.range.toReversed(), ...ticks(order, 0, order.length - 1) },
     shapes: basesParted(order),

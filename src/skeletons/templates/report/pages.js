@@ -38,7 +38,8 @@ function markModel(id) {
   if (row === null) return;
   row.hidden = false; // even if a filter leaves it out
   row.classList.add("chosen");
-  row.scrollIntoView({ block: "center" });
+  const box = row.closest(".tall");
+  box.scrollTop = row.offsetTop - box.clientHeight / 2;
 }
 
 /** Have each model that the text names lead to its row. */

@@ -32,7 +32,7 @@ function walkTraces(measure, panel) {
 
 function drawWalks() {
   const plot = element("walk");
-  const { ink, rule } = inkOf(plot);
+  const { rule, layout: common } = pageStyle(12);
   const [upper, lower] = [element("walk-upper").value, element("walk-lower").value];
   const axis = { gridcolor: rule, zeroline: false, linecolor: rule };
   const scale = (name) => (element("walk-log").checked && name.endsWith("loss") ? "log" : "linear");
@@ -40,11 +40,10 @@ function drawWalks() {
     ...axis, domain, type: scale(name), title: { text: DATA.walked[name] },
   });
   const layout = {
+    ...common,
     height: 560,
-    margin: { l: 70, r: 10, t: 10, b: 45 },
-    paper_bgcolor: "transparent",
+    margin: { l: 70, r: 10, t: 30, b: 45 },
     plot_bgcolor: "transparent",
-    font: { color: ink, family: "system-ui, sans-serif", size: 12 },
     xaxis: { ...axis, anchor: "y2", title: { text: "epoch of regularisation" } },
     yaxis: upright(upper, [0.53, 1]),
     yaxis2: upright(lower, [0, 0.47]),
