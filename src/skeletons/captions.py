@@ -175,7 +175,7 @@ def caption_of(name: str) -> tuple[Caption, str]:
     rest = name[len(kind) + 1 :]
     measures = [m for m in MEASURES if f"_{rest}".endswith(f"_{m}")]
     if not measures:
-        return CAPTIONS[kind], rest.replace("_", " ") if kind == "plane" else rest
+        return CAPTIONS[kind], rest
     measure = MEASURES[max(measures, key=len)]
     if kind == "heatmap":
         kind = _OF_MEASURES.get(measure.kind, kind)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
@@ -36,38 +37,39 @@ def gather(tables: Sequence[pd.DataFrame], scores: pd.DataFrame) -> dict[str, An
         the place of the value that is missing, and `clustered`, positions as a tree has them.
     """
     names = sorted(
-        {name for table in tables for name in (*table.a, *table.b)},
+        {name for table in tables for side in "ab" for name in table[side].unique()},
         key=lambda name: Model.parse(name).sort_key,
     )
     sparsity = dict(zip(scores.model, scores.sparsity, strict=True))
     return {
         "models": [{"id": name, "seed": Model.parse(name).seed} for name in names],
         "sparsity": sorted(range(len(names)), key=lambda k: sparsity[names[k]]),
-        "measures": [
-            _one(table, MEASURES[column], names)
-            for table in tables
-            for column in table.columns
-            if column in MEASURES
-        ],
+        "measures": [one for table in tables for one in _measures(table, names)],
     }
 
 
-def _one(table: pd.DataFrame, measure: Measure, names: Sequence[str]) -> dict[str, Any]:
-    """One measure on one data set."""
-    present = {*table.a, *table.b}
+def _measures(table: pd.DataFrame, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Each measure of one table; `names` are all models, of which the table may lack some."""
+    present = set(table.a.unique()) | set(table.b.unique())
     models = [k for k, name in enumerate(names) if name in present]
     chosen = [names[k] for k in models]
-    values = matrix(table, measure, chosen)
-    return {
-        "name": measure.name,
-        "label": measure.label,
-        "set": str(table.ood.iloc[0]) if "ood" in table else None,
-        "alike": measure.higher_is_alike,
-        "models": models,
-        "values": rounded(values[np.triu_indices(len(chosen), 1)]),
-        "reasons": _reasons(table, measure, chosen),
-        "clustered": [models[k] for k in clustered(values, measure)],
-    }
+    upper = np.triu_indices(len(chosen), 1)
+    found = []
+    for measure in (MEASURES[column] for column in table.columns if column in MEASURES):
+        values = matrix(table, measure, chosen)
+        found.append(
+            {
+                "name": measure.name,
+                "label": measure.label,
+                "set": str(table.ood.iloc[0]) if "ood" in table else None,
+                "alike": measure.higher_is_alike,
+                "models": models,
+                "values": rounded(values[upper].tolist()),
+                "reasons": _reasons(table, measure, chosen),
+                "clustered": [models[k] for k in clustered(values, measure)],
+            }
+        )
+    return found
 
 
 def matrix(table: pd.DataFrame, measure: Measure, names: Sequence[str]) -> Floats:
@@ -75,12 +77,17 @@ def matrix(table: pd.DataFrame, measure: Measure, names: Sequence[str]) -> Float
 
     On the diagonal is the value of a model with itself.
     """
-    place = {name: k for k, name in enumerate(names)}
-    rows, columns = table.a.map(place).to_numpy(), table.b.map(place).to_numpy()
+    rows, columns = _ends(table, names)
     values = np.full((len(names), len(names)), np.nan)
     values[rows, columns] = values[columns, rows] = table[measure.name].to_numpy(np.float64)
     np.fill_diagonal(values, measure.itself)
     return values
+
+
+def _ends(table: pd.DataFrame, names: Sequence[str]) -> npt.NDArray[np.intp]:
+    """The positions of each pair's two models among `names`, 2×pairs."""
+    index = pd.Index(names)
+    return np.array([index.get_indexer(table.a), index.get_indexer(table.b)])
 
 
 def clustered(values: Floats, measure: Measure) -> list[int]:
@@ -106,10 +113,9 @@ def _reasons(table: pd.DataFrame, measure: Measure, names: Sequence[str]) -> dic
     """Why pairs have no value, by their place in the upper triangle."""
     if "reason" not in table:
         return {}
-    place = {name: k for k, name in enumerate(names)}
     silent = table[table[measure.name].isna()]
-    ends = np.sort([silent.a.map(place), silent.b.map(place)], axis=0)
-    at = ends[0] * len(names) - ends[0] * (ends[0] + 1) // 2 + ends[1] - ends[0] - 1
+    first, second = np.sort(_ends(silent, names), axis=0)
+    at = first * len(names) - first * (first + 1) // 2 + second - first - 1
     return {
         str(int(k)): reason for k, reason in zip(at, silent.reason, strict=True) if pd.notna(reason)
     }

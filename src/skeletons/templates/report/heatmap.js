@@ -1,6 +1,6 @@
 // The heatmap: one measure of all pairs, and beside it every measure of one of them.
 const PAIRS = DATA.pairs;
-const LABELS = 60; // more names than this beside the map run into each other
+const LABELS = 55; // more names than this beside the map run into each other
 
 const chosen = () => ({ set: element("set").value, name: element("measure").value });
 
@@ -108,7 +108,7 @@ function drawMap() {
     margin: { l: 185, r: 75, t: 40, b: 10 },
     plot_bgcolor: gap,
     xaxis: { ...axis, showticklabels: false },
-    yaxis: { ...axis, range: axis.range.toReversed(), ...ticks(order, 0, order.length - 1) },
+    yaxis: { ...axis, range: axis.range.toReversed(), ...ticks(order, 0, order.length - 1), tickfont: { size: 9 } },
     shapes: basesParted(order),
     title: { text: measure.label, font: { size: 13 }, x: 0, xref: "paper", y: 0.985 },
   };

@@ -1,6 +1,6 @@
 // The walks along the ridge: two of their measures, one above the other, epoch by epoch.
 
-const COLOURS = ["#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#888888"];
+const COLOURS = ["#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#888888", "#e69f00"];
 const DASHES = ["solid", "dash", "dot", "dashdot"];
 
 /** One line a walk: the colour is the base's, the dash that of the penalty. */
