@@ -81,12 +81,15 @@ def test_a_base_that_is_not_optimal_is_flagged(finished: Workflow) -> None:
 def test_the_report_is_whole_and_needs_no_network(finished: Workflow) -> None:
     page = (finished / "results/tiny/report.html").read_text()
     for part in (
-        "heatmap_digits_cosine_prob.svg",
-        "ridge_walk.svg",
-        "config.yaml",
-        "versions.json",
+        "figures/heatmap_digits_cosine_prob.svg",
+        "figures/ridge_walk.svg",
+        "learning_rate: 0.3",
+        "train_base",
+        "default-src &#39;none&#39;",
     ):
         assert part in page
+    for model in (path.stem for path in (finished / "results/tiny/scores").iterdir()):
+        assert f'<tr id="model={model}"' in page
     for outside in ('<script src="http', '<link rel="stylesheet" href="http', "@import url(http"):
         assert outside not in page
 

@@ -87,7 +87,7 @@ def matrix(table: pd.DataFrame, measure: Measure, names: Sequence[str]) -> Float
 def _ends(table: pd.DataFrame, names: Sequence[str]) -> npt.NDArray[np.intp]:
     """The positions of each pair's two models among `names`, 2×pairs."""
     index = pd.Index(names)
-    return np.array([index.get_indexer(table.a), index.get_indexer(table.b)])
+    return np.array([index.get_indexer(pd.Index(table[side])) for side in "ab"])
 
 
 def clustered(values: Floats, measure: Measure) -> list[int]:

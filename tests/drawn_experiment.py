@@ -12,7 +12,7 @@ import pandas as pd
 from skeletons import artifacts, findings, models, similarity
 from skeletons.models import BASE, PRUNED, REGULARIZED, Model
 
-SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="300" height="200"><rect width="300" height="200" fill="teal"/></svg>'
+SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="300" height="200"><path d="M0 0h9v9"/></svg>'
 BENCHMARK = "s\th:m:s\tmax_rss\tcpu_time\n{wall}\t0:00:01\t{mb}\t{cpu}\n"
 DEAD = "seed=1_l1=0.0001_ep=1_t=0.5"
 
