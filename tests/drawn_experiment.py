@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from skeletons import artifacts, findings, models, similarity
-from skeletons.models import BASE, PRUNED, REGULARIZED, Model
+from skeletons.models import BASE, MASKED, REGULARIZED, Model
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="300" height="200"><path d="M0 0h9v9"/></svg>'
 BENCHMARK = "s\th:m:s\tmax_rss\tcpu_time\n{wall}\t0:00:01\t{mb}\t{cpu}\n"
@@ -25,6 +25,7 @@ def write(
     epochs: Sequence[int] = (1, 2),
     thresholds: Sequence[float] = (0.1, 0.5),
     ood: Sequence[str] = ("digits",),
+    random: Sequence[int] = (),
 ) -> dict[str, Any]:
     """Write an experiment into `folder/results/drawn`, and say what `report_stage` takes of it.
 
@@ -32,6 +33,7 @@ def write(
     """
     place = folder / "results/drawn"
     grid = models.grid(range(1, seeds + 1), [1e-4], epochs, thresholds)
+    grid += models.controls(grid, False, [], random)
     rng = np.random.default_rng(0)
     table = _scores(grid, rng)
     artifacts.write_table(place / "scores.parquet", table)
@@ -39,7 +41,7 @@ def write(
     pairs = {data: _pairs(compared, data, rng) for data in ood}
     for data, found in pairs.items():
         artifacts.write_table(place / f"similarity/{data}.parquet", found)
-    overlap = _overlap([model for model in grid if model.state == PRUNED], rng)
+    overlap = _overlap([model for model in grid if model.state in MASKED], rng)
     artifacts.write_table(place / "weights/mask_overlap.parquet", overlap)
     walks = {
         str(model): _walk(max(epochs), rng)

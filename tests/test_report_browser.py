@@ -31,7 +31,9 @@ LAPTOP = {"width": 1280, "height": 800}
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    made = drawn_experiment.write(tmp_path_factory.mktemp("browser"), ood=("digits", "noise"))
+    made = drawn_experiment.write(
+        tmp_path_factory.mktemp("browser"), ood=("digits", "noise"), random=(1,)
+    )
     report.report_stage(**made)
     return made
 
@@ -213,6 +215,10 @@ def test_a_pair_without_a_value_says_why(reader: Reader, files: dict[str, Any]) 
     reader.page.select_option("#pair-b", label="seed=2")
     assert reader.page.locator("#pair tr[data-measure=cosine_prob] td").inner_text() == "–"
     assert "answers every image alike" in reader.page.locator("#pair-state").inner_text()
+    names = compared(files)
+    reader.point_at(0, names.index(drawn_experiment.DEAD), len(names))
+    label = reader.page.locator("#map .hoverlayer .hovertext", has_text="no value")
+    label.wait_for()
 
 
 def test_the_grid_sorts_both_ways_and_keeps_what_has_no_value_last(

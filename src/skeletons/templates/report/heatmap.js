@@ -89,23 +89,27 @@ function drawMap() {
   const order = orderOf(measure);
   const { gap, layout: common } = pageStyle(10);
   const ids = order.map((model) => PAIRS.models[model].id);
+  const z = matrixOf(measure, order);
   const trace = {
     type: "heatmap",
-    z: matrixOf(measure, order),
-    customdata: ids.map((y) => ids.map((x) => [y, x])),
-    hovertemplate: "%{customdata[0]}<br>%{customdata[1]}<br><b>%{z}</b><extra></extra>",
+    z,
+    customdata: z.map((row, i) => row.map((value, j) => [ids[i], ids[j], value ?? "no value"])),
+    hovertemplate:
+      "%{customdata[0]}<br>%{customdata[1]}<br><b>%{customdata[2]}</b><extra></extra>",
     hoverongaps: true,
     colorscale: "Viridis",
     reversescale: !measure.alike, // what is alike is bright
     colorbar: { thickness: 12, len: 0.9, outlinewidth: 0, tickfont: { size: 11 } },
   };
   const axis = { range: [-0.5, order.length - 0.5], showgrid: false, zeroline: false, ticks: "" };
-  const side = Math.max(320, Math.min(map.clientWidth - 260, innerHeight - 260, 760));
+  const names = 15 + 5.3 * Math.max(...ids.map((id) => id.length)); // their width, in pixels
+  const beside = names + 75; // and the scale's
+  const side = Math.max(320, Math.min(map.clientWidth - beside, innerHeight - 260, 760));
   const layout = {
     ...common,
     height: side + 50,
-    width: side + 260,
-    margin: { l: 185, r: 75, t: 40, b: 10 },
+    width: side + beside,
+    margin: { l: names, r: 75, t: 40, b: 10 },
     plot_bgcolor: gap,
     xaxis: { ...axis, showticklabels: false },
     yaxis: { ...axis, range: axis.range.toReversed(), ...ticks(order, 0, order.length - 1), tickfont: { size: 9 } },
