@@ -176,7 +176,7 @@ function followPointer() {
     const pair = pairAt(event);
     kept = kept?.join() === pair.join() ? null : pair;
     showPair(...pair);
-    element("pair-state").textContent ||= kept ? "Kept; click again to let go." : "";
+    if (kept) element("pair-state").append(" Kept; click again to let go.");
   });
   map.on("plotly_relayout", renameRows);
 }
