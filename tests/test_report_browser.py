@@ -165,7 +165,7 @@ def test_a_click_keeps_a_pair_whose_links_lead_to_its_models(
     links.nth(1).click()
     row = reader.page.locator("#grid tr.chosen")
     assert row.is_visible()
-    assert row.locator("th").inner_text() == names[3]
+    assert row.locator("th a").inner_text() == names[3]
     assert reader.page.locator("#grid").is_visible()
 
 
