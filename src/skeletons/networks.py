@@ -1,5 +1,7 @@
 """The networks: a registry of architectures, each scaled by one number, its width.
 
+A network of the user's own, named by a reference, stands beside those of the registry.
+
 Every network takes uint8 (or float) images N×3×32×32 with values in [0, 255] and returns logits
 N×classes. The training set's channel means and deviations are part of the network, so a file of
 weights is all that a prediction needs.
@@ -14,6 +16,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from skeletons import extensions
 
 IMAGE_SHAPE = (3, 32, 32)
 
@@ -231,17 +235,67 @@ def build(
     """A network with freshly drawn weights (seed torch first).
 
     Args:
-        name: a key of `REGISTRY`.
+        name: a key of `REGISTRY`, or a reference to a function of the user's.
         width: channels of the first trained convolution, ≥ 1.
         classes: number of logits.
         mean: the training images' channel means, in [0, 1].
         std: the training images' channel standard deviations, in [0, 1].
+
+    Raises:
+        ExtensionError: the user's function cannot be used, or gives no network for images.
     """
-    body = REGISTRY[name](width, classes)
+    own = extensions.is_reference(name)
+    body = _own(name, width, classes) if own else REGISTRY[name](width, classes)
     network = nn.Sequential()
     network.add_module("standardize", Standardize(mean, std))
     network.add_module("body", body)
     return network.to(memory_format=torch.channels_last)
+
+
+def _own(reference: str, width: int, classes: int) -> nn.Module:
+    """The network that the user's function makes, once it has run on two blank images."""
+    body = extensions.call(reference, width, classes)
+    if not isinstance(body, nn.Module):
+        found = f"a value of type {type(body).__name__}"
+        raise extensions.refusal(reference, found, "a torch.nn.Module")
+    weights = prunable(body)
+    if not weights:
+        wanted = "one with a convolution or a linear layer"
+        raise extensions.refusal(reference, "a network in which nothing can be pruned", wanted)
+    runs = dict.fromkeys(weights, 0)
+
+    def count(name: str) -> Callable[[nn.Module, Any, Any], None]:
+        def hook(*_: Any) -> None:
+            runs[name] += 1
+
+        return hook
+
+    hooks = [
+        body.get_submodule(name.removesuffix(".weight")).register_forward_hook(count(name))
+        for name in weights
+    ]
+    with extensions.guarded(reference), torch.no_grad():
+        logits = body.eval()(torch.zeros(2, *IMAGE_SHAPE))
+    body.train()
+    for handle in hooks:
+        handle.remove()
+    if not isinstance(logits, Tensor) or logits.shape != (2, classes):
+        found = getattr(logits, "shape", None)
+        shown = f"a value of type {type(logits).__name__}" if found is None else _sizes(found)
+        raise extensions.refusal(
+            reference, f"a network whose output for two images is {shown}", f"logits, 2×{classes}"
+        )
+    for name, times in runs.items():
+        if times != 1:
+            wanted = "one that runs each convolution and linear layer once, by calling it"
+            raise extensions.refusal(
+                reference, f"a network that runs {name.removesuffix('.weight')} {times} times", wanted
+            )
+    return body
+
+
+def _sizes(shape: Sequence[int]) -> str:
+    return "×".join(map(str, shape)) or "a single number"
 
 
 def prepare(network: nn.Sequential, images: Tensor) -> None:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from skeletons import artifacts, datasets, inference, networks
 from skeletons.augmentation import augment
-from skeletons.errors import TrainingError
+from skeletons.errors import DataError, TrainingError
 from skeletons.magnitudes import share_below
 from skeletons.seals import unfit
 
@@ -439,8 +439,14 @@ def _summary(
 
 
 def _untrained(info: str, network: Mapping[str, Any]) -> tuple[nn.Sequential, dict[str, Any]]:
-    """A network with freshly drawn weights, and what model.json says of it."""
+    """A network with freshly drawn weights, and what model.json says of it.
+
+    Raises:
+        DataError: there is nothing to train it on.
+    """
     about = datasets.read_info(info)
+    if not about["train"]:
+        raise DataError(f"{info} is of a data set without training images; train on another.")
     classes = len(about["classes"])
     net = networks.build(network["name"], network["width"], classes, about["mean"], about["std"])
     return net, {**network, "classes": classes}
