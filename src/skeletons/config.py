@@ -31,7 +31,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from skeletons import extensions
+from skeletons import extensions, references
 from skeletons.errors import ConfigError, ExtensionError
 
 State = Literal["base", "regularized", "pruned"]
@@ -659,13 +659,17 @@ def _own_functions(config: Config) -> Iterator[str]:
             {},
         ),
     ]
+    sound = []
     for place, name, arguments, positional, options in uses:
         if extensions.is_reference(name):
             try:
-                extensions.check(name, *positional, **options)
+                references.check(name, *positional, **options)
+                sound.append(name)
             except ExtensionError as error:
                 allowed = f"FILE.py:FUNCTION, a function {arguments}"
                 yield f"{place}: found {name!r}, but {error}; allowed: {allowed}."
+    for clash in references.clashes(sound):
+        yield f"Functions of your own: {clash}; allowed: one module of each name, so rename one."
     if extensions.is_reference(config.prune.criterion) and config.prune.scale != "absolute":
         yield (
             f"prune.scale: found {config.prune.scale!r}, but a criterion of your own gets the "
@@ -694,9 +698,7 @@ def _no_alignment(config: Config) -> Iterator[str]:
     if not extensions.is_reference(config.network.name) or len(config.base.seeds) < 2:
         return
     needing = [
-        (f"inspect.{key}", "true", "false")
-        for key in ALIGNED_LOOKS
-        if getattr(config.inspect, key)
+        (f"inspect.{key}", "true", "false") for key in ALIGNED_LOOKS if getattr(config.inspect, key)
     ]
     if "mask_overlap_aligned" in config.compare.weights:
         needing.append(("compare.weights", "'mask_overlap_aligned'", "mask_overlap"))

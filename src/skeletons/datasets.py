@@ -343,17 +343,18 @@ def _own(spec: Mapping[str, Any]) -> Dataset:
         raise extensions.refusal(reference, f"a tuple of {len(given)}", wanted)
     *arrays, names = given
     classes = _own_classes(reference, names)
-    splits: list[Any] = []
+    splits: list[npt.NDArray[Any]] = []
     for split, images, labels in zip(SPLITS, arrays[::2], arrays[1::2], strict=True):
         pixels = _own_images(reference, f"{split}_images", images)
         splits += [pixels, _own_labels(reference, f"{split}_labels", labels, pixels, classes)]
-    return Dataset(*splits, classes)
+    train_images, train_labels, test_images, test_labels = splits
+    return Dataset(train_images, train_labels, test_images, test_labels, classes)
 
 
 def _own_images(reference: str, part: str, given: Any) -> Pixels:
     images = np.asarray(given)
-    needed = images.ndim != 4 or len(images) or part == "train_images"
-    if images.dtype != np.uint8 or images.shape[1:] != (3, SIDE, SIDE) or not needed:
+    form = images.dtype == np.uint8 and images.shape[1:] == (3, SIDE, SIDE)
+    if not form or (len(images) == 0 and part != "train_images"):
         found = f"{part} of {images.dtype} in shape {images.shape}"
         raise extensions.refusal(reference, found, f"uint8 in shape (N, 3, {SIDE}, {SIDE}), N ≥ 1")
     return np.ascontiguousarray(images)

@@ -1,15 +1,13 @@
 """Functions of the user's own, named in the configuration as `FILE.py:FUNCTION`.
 
-Such a reference stands where a built-in name may stand. `check` says without running the file
-whether it can be what it is named for; `call` runs it. Whatever goes wrong in it is one sentence.
-What a function must give is checked where it is used: in networks, datasets, similarity, pruning.
+Such a reference stands where a built-in name may stand. Whatever goes wrong in the user's code is
+one sentence. What a function must give is checked where it is used: in `networks`, `datasets`,
+`similarity` and `pruning`; what can be known of it without running it, in `references`.
 """
 
 from __future__ import annotations
 
-import ast
 import contextlib
-import difflib
 import functools
 import importlib.util
 import inspect
@@ -18,13 +16,12 @@ import re
 import sys
 import threading
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from skeletons.errors import ExtensionError
-from skeletons.fingerprint import closure
 
 PATTERN = r"^[^:]+:[A-Za-z_][A-Za-z0-9_]*$"
 _loading = threading.RLock()  # files may import each other's helpers, so one at a time
@@ -68,80 +65,6 @@ def name_of(name: str) -> str:
     return f"{stem}_{function}"
 
 
-# --- without running it ---------------------------------------------------------------------------
-
-
-def check(reference: str, *arguments: Any, **options: Any) -> None:
-    """See whether a file defines a function that can be called so, from its syntax alone.
-
-    Decorated functions, classes and other objects are taken to be callable: `call` will tell.
-
-    Raises:
-        ExtensionError: it does not; the text is a clause, to stand after what was found.
-    """
-    file, function = reference.rsplit(":", 1)
-    if not Path(file).is_file():
-        raise ExtensionError(f"there is no file {file} in {Path.cwd()}")
-    closure(file)
-    known = dict(_defined(ast.parse(Path(file).read_bytes()).body))
-    if function not in known:
-        near = difflib.get_close_matches(function, known, n=1, cutoff=0.6)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
-        raise ExtensionError(f"{file} defines no {function!r}{hint}")
-    node = known[function]
-    if isinstance(node, ast.FunctionDef) and not node.decorator_list:
-        _bind(function, _signature(node.args), *arguments, **options)
-
-
-def _defined(body: Sequence[ast.stmt]) -> Iterator[tuple[str, ast.stmt]]:
-    """The names that statements define, each with the statement, the branches of `if` included."""
-    for node in body:
-        match node:
-            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
-                yield node.name, node
-            case ast.Import() | ast.ImportFrom():
-                yield from ((alias.asname or alias.name, node) for alias in node.names)
-            case ast.Assign(targets=targets):
-                yield from ((t.id, node) for t in targets if isinstance(t, ast.Name))
-            case ast.AnnAssign(target=ast.Name(id=name)):
-                yield name, node
-            case ast.If() | ast.Try():
-                yield from _defined([*node.body, *node.orelse])
-
-
-def _signature(arguments: ast.arguments) -> inspect.Signature:
-    kinds = inspect.Parameter
-    given = [
-        *((a.arg, kinds.POSITIONAL_ONLY) for a in arguments.posonlyargs),
-        *((a.arg, kinds.POSITIONAL_OR_KEYWORD) for a in arguments.args),
-    ]
-    optional = {name for name, _ in given[len(given) - len(arguments.defaults) :]}
-    if arguments.vararg:
-        given.append((arguments.vararg.arg, kinds.VAR_POSITIONAL))
-    given += [(a.arg, kinds.KEYWORD_ONLY) for a in arguments.kwonlyargs]
-    pairs = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
-    optional |= {a.arg for a, default in pairs if default is not None}
-    if arguments.kwarg:
-        given.append((arguments.kwarg.arg, kinds.VAR_KEYWORD))
-    return inspect.Signature(
-        [kinds(n, kind, default=None if n in optional else kinds.empty) for n, kind in given]
-    )
-
-
-def _bind(function: str, signature: inspect.Signature, *arguments: Any, **options: Any) -> None:
-    try:
-        signature.bind(*arguments, **options)
-    except TypeError as error:
-        names = ", ".join(f"{key}=…" for key in options)
-        count = f"{len(arguments)} arguments" if arguments else f"({names})"
-        raise ExtensionError(
-            f"{function}{signature} cannot be called with {count}: {error}"
-        ) from None
-
-
-# --- running it -----------------------------------------------------------------------------------
-
-
 def load(reference: str) -> Any:
     """What a reference names. Its file is run once in a process, in one thread at a time.
 
@@ -170,7 +93,6 @@ def _module(file: str) -> ModuleType:
     sys.modules[name] = module  # dataclasses look their module up
     with _no_bytecode():
         spec.loader.exec_module(module)
-        _see_what_was_imported(file)
     return module
 
 
@@ -182,22 +104,6 @@ def _no_bytecode() -> Iterator[None]:
         yield
     finally:
         sys.dont_write_bytecode = before
-
-
-def _see_what_was_imported(file: str) -> None:
-    """Hold the user's modules against those that the fingerprint was taken of.
-
-    Python knows one module of a name. If it is another file than the one beside the user's, then
-    that is not the code that was meant, nor the code whose changes are seen.
-    """
-    folder = Path(file).parent
-    for path in closure(file)[1:]:
-        root = folder if path.is_relative_to(folder) else Path()
-        parts = path.relative_to(root).with_suffix("").parts
-        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-        known = getattr(sys.modules.get(name), "__file__", None)
-        if known is not None and Path(known).resolve() != path.resolve():
-            raise ImportError(f"{path} cannot be imported, as {name} is already {known}; rename it")
 
 
 def call(reference: str, *arguments: Any, **options: Any) -> Any:
@@ -228,9 +134,25 @@ def demand_callable(reference: str, found: Any, *arguments: Any, **options: Any)
     except (TypeError, ValueError):  # Python knows none of some callables that are written in C
         return
     try:
-        _bind(reference.rsplit(":", 1)[1], signature, *arguments, **options)
+        bind(reference.rsplit(":", 1)[1], signature, *arguments, **options)
     except ExtensionError as error:
         raise ExtensionError(f"{reference} cannot be used: {error}.") from None
+
+
+def bind(function: str, signature: inspect.Signature, *arguments: Any, **options: Any) -> None:
+    """See whether a function of a signature can be called so.
+
+    Raises:
+        ExtensionError: it cannot; the text is a clause, to stand after what was found.
+    """
+    try:
+        signature.bind(*arguments, **options)
+    except TypeError as error:
+        names = ", ".join(f"{key}=…" for key in options)
+        count = f"{len(arguments)} arguments" if arguments else f"({names})"
+        raise ExtensionError(
+            f"{function}{signature} cannot be called with {count}: {error}"
+        ) from None
 
 
 @contextlib.contextmanager

@@ -106,32 +106,36 @@ def _of_own(file: str) -> str:
     return digest.hexdigest()[:16]
 
 
-def closure(file: str) -> list[Path]:
-    """A user's file and, sorted, the files of theirs that it imports, directly or through others.
+def closure(file: str) -> dict[Path, str]:
+    """A user's file and those that it imports, directly or through others.
 
     Modules are sought where the file is loaded to find them: beside it, and in the working folder.
+
+    Returns:
+        By path, the name that each is imported by; of the file itself, none.
 
     Raises:
         ExtensionError: one of them cannot be read.
     """
     roots = (Path(file).parent, Path())
-    seen: set[Path] = set()
+    found = {Path(file): ""}
     waiting = [Path(file)]
     while waiting:
-        path = waiting.pop()
-        if path not in seen:
-            seen.add(path)
-            for name in _parsed_own(path)[1]:
-                waiting.extend(_local(name, roots))
-    return [Path(file), *sorted(seen - {Path(file)})]
+        for module in _parsed_own(waiting.pop())[1]:
+            new = {path: name for path, name in _local(module, roots) if path not in found}
+            found |= new
+            waiting.extend(new)
+    return dict(sorted(found.items()))
 
 
-def _local(module: str, roots: Iterable[Path]) -> list[Path]:
-    """The files that are run when a module is imported, in the first of the folders that has it."""
+def _local(module: str, roots: Iterable[Path]) -> list[tuple[Path, str]]:
+    """What is run when a module is imported, packages first, of the first folder that has it."""
     steps = module.split(".")
+    names = [".".join(steps[:n]) for n in range(1, len(steps) + 1)]
     for root in roots:
-        packages = [root.joinpath(*steps[:n], "__init__.py") for n in range(1, len(steps) + 1)]
-        found = [p for p in (*packages, root.joinpath(*steps).with_suffix(".py")) if p.is_file()]
+        places = [(root.joinpath(*name.split("."), "__init__.py"), name) for name in names]
+        places.append((root.joinpath(*steps).with_suffix(".py"), module))
+        found = [(path, name) for path, name in places if path.is_file()]
         if found:
             return found
     return []

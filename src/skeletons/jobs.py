@@ -69,9 +69,7 @@ class Job:
 
 
 @functools.cache
-def _load(
-    module: str, function: str, own: tuple[str, ...]
-) -> tuple[Callable[..., None], str]:
+def _load(module: str, function: str, own: tuple[str, ...]) -> tuple[Callable[..., None], str]:
     """A function of this package, and the fingerprint of the code it runs, as it is on disk now.
 
     The user's files are part of that code.

@@ -92,8 +92,8 @@ def measure(
 ) -> Callable[[Callable[[Floats, Floats], Floats]], Measure]:
     """Make a measure of a function of two models' logits, as a decorator.
 
-    The function gets the logits p and q of N images, float64 N×K each, and gives one value an image,
-    N. The arguments are the attributes of `Measure`; without a label, figures use its name.
+    The function gets the logits p and q of N images, float64 N×K each, and gives N values, one an
+    image. The arguments are the attributes of `Measure`; without a label, figures use its name.
     """
 
     def declare(function: Callable[[Floats, Floats], Floats]) -> Measure:

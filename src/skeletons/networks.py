@@ -9,6 +9,7 @@ weights is all that a prediction needs.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -258,44 +259,41 @@ def _own(reference: str, width: int, classes: int) -> nn.Module:
     if not isinstance(body, nn.Module):
         found = f"a value of type {type(body).__name__}"
         raise extensions.refusal(reference, found, "a torch.nn.Module")
-    weights = prunable(body)
-    if not weights:
-        wanted = "one with a convolution or a linear layer"
+    with extensions.guarded(reference):
+        logits, runs = _tried(body)
+    found = f"a network whose output for two images is {_shape(logits)}"
+    if _shape(logits) != f"2×{classes}":
+        raise extensions.refusal(reference, found, f"logits, 2×{classes}")
+    if not runs:
+        wanted = "one with a convolution or a linear layer that is trained"
         raise extensions.refusal(reference, "a network in which nothing can be pruned", wanted)
-    runs = dict.fromkeys(weights, 0)
-
-    def count(name: str) -> Callable[[nn.Module, Any, Any], None]:
-        def hook(*_: Any) -> None:
-            runs[name] += 1
-
-        return hook
-
-    hooks = [
-        body.get_submodule(name.removesuffix(".weight")).register_forward_hook(count(name))
-        for name in weights
-    ]
-    with extensions.guarded(reference), torch.no_grad():
-        logits = body.eval()(torch.zeros(2, *IMAGE_SHAPE))
-    body.train()
-    for handle in hooks:
-        handle.remove()
-    if not isinstance(logits, Tensor) or logits.shape != (2, classes):
-        found = getattr(logits, "shape", None)
-        shown = f"a value of type {type(logits).__name__}" if found is None else _sizes(found)
-        raise extensions.refusal(
-            reference, f"a network whose output for two images is {shown}", f"logits, 2×{classes}"
-        )
-    for name, times in runs.items():
-        if times != 1:
-            wanted = "one that runs each convolution and linear layer once, by calling it"
-            raise extensions.refusal(
-                reference, f"a network that runs {name.removesuffix('.weight')} {times} times", wanted
-            )
+    odd = next((name for name, times in runs.items() if times != 1), None)
+    if odd is not None:
+        found = f"a network that runs its layer {odd} {runs[odd]} times for an image"
+        wanted = "one that runs each convolution and linear layer once, as layer(x)"
+        raise extensions.refusal(reference, found, wanted)
     return body
 
 
-def _sizes(shape: Sequence[int]) -> str:
-    return "×".join(map(str, shape)) or "a single number"
+@torch.no_grad()
+def _tried(body: nn.Module) -> tuple[Any, Counter[str]]:
+    """What a network gives for two blank images, and how often each layer with weights runs."""
+    runs = Counter({name.removesuffix(".weight"): 0 for name in prunable(body)})
+    hooks = [
+        body.get_submodule(name).register_forward_hook(lambda *_, name=name: runs.update([name]))
+        for name in runs
+    ]
+    logits = body.eval()(torch.zeros(2, *IMAGE_SHAPE))
+    body.train()
+    for hook in hooks:
+        hook.remove()
+    return logits, runs
+
+
+def _shape(found: object) -> str:
+    if not isinstance(found, Tensor):
+        return f"a value of type {type(found).__name__}"
+    return "×".join(map(str, found.shape)) or "a single number"
 
 
 def prepare(network: nn.Sequential, images: Tensor) -> None:

@@ -87,9 +87,7 @@ def prune(
     return pruned, {**about, **report}
 
 
-def own_masks(
-    criterion: str, weights: Mapping[str, Array], threshold: float
-) -> dict[str, Mask]:
+def own_masks(criterion: str, weights: Mapping[str, Array], threshold: float) -> dict[str, Mask]:
     """The masks that the user's criterion gives; a weight that is zero already never survives.
 
     Args:

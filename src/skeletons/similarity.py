@@ -1,9 +1,9 @@
 """How alike two models are, from their predictions on the same images.
 
-A measure is one entry of `MEASURES`, or one of the user's own (`own`). Vectors that say nothing are never called similar: a zero
-logit vector has no direction, and a uniform distribution prefers no class; images where either
-model gives one are left out and counted. A model that answers every image alike is dead, and a
-pair with one has no similarity at all.
+A measure is one entry of `MEASURES`, or one of the user's own (`own`). Vectors that say nothing are
+never called similar: a zero logit vector has no direction, and a uniform distribution prefers no
+class; images where either model gives one are left out and counted. A model that answers every
+image alike is dead, and a pair with one has no similarity at all.
 """
 
 from __future__ import annotations
@@ -210,9 +210,7 @@ def own(reference: str) -> Measure:
     return dataclasses.replace(declared, name=extensions.name_of(reference), values=values)
 
 
-def _demand_valid(
-    reference: str, declared: Measure, given: npt.NDArray[Any], images: int
-) -> None:
+def _demand_valid(reference: str, declared: Measure, given: npt.NDArray[Any], images: int) -> None:
     """See whether values are as many as a measure must give, and of the range that it declares.
 
     Raises:
