@@ -2,6 +2,7 @@
 import functools
 import os
 import sys
+from itertools import combinations_with_replacement
 from pathlib import Path
 from typing import get_args
 
@@ -73,6 +74,8 @@ CONTROLS = models.controls(
 MODELS = sorted([*models.grid(*GRID), *CONTROLS], key=lambda model: model.sort_key)
 COMPARED = [m for m in MODELS if m in CONTROLS or m.state in CONFIG.compare.states]
 PAIRS = list(models.pairs(COMPARED))
+# A job a pair is too much for a thousand models, which have half a million pairs.
+BLOCKS = len(COMPARED) > CONFIG.compare.blocks_beyond
 MASKED = [m for m in COMPARED if m.state in models.MASKED]
 
 
@@ -85,6 +88,8 @@ wildcard_constraints:
     l1=r"[0-9][0-9.e+-]*",
     epochs=r"[1-9]\d*",
     threshold=r"[0-9][0-9.e+-]*",
+    one=r"\d+",
+    two=r"\d+",
     order=r"[1-9]\d*",
     draw=r"[1-9]\d*",
     model=r"seed=[^/]+?",
@@ -220,8 +225,20 @@ def download_folder(dataset: str) -> str | None:
     return CONFIG.data_root if downloaded else None
 
 
-def pair_files(wildcards) -> list[str]:
-    return [f"{RESULTS}/similarity/{wildcards.ood}/{a}--{b}.parquet" for a, b in PAIRS]
+def compared_files(ood: str) -> list[str]:
+    """What the table of all pairs on a data set is made from: a file a pair, or a block of them."""
+    folder = f"{RESULTS}/similarity/{ood}"
+    if not BLOCKS:
+        return [f"{folder}/{a}--{b}.parquet" for a, b in PAIRS]
+    seeds = sorted({model.seed for model in COMPARED})
+    both = combinations_with_replacement(seeds, 2)
+    return [f"{folder}/bases/seed={a}--seed={b}.parquet" for a, b in both]
+
+
+def predictions_of_base(ood: str, seed: str) -> list[str]:
+    """Predictions of all compared models that come from one base."""
+    chosen = [model for model in COMPARED if model.seed == int(seed)]
+    return [f"{RESULTS}/predictions/{ood}/{model}.parquet" for model in chosen]
 
 
 def artifact_files() -> list[str]:
@@ -233,11 +250,7 @@ def artifact_files() -> list[str]:
             f"{RESULTS}/predictions/{{ood}}/{{model}}.parquet", ood=OOD, model=COMPARED
         ),
         *score_files(),
-        *(
-            f"{RESULTS}/similarity/{ood}/{a}--{b}.parquet"
-            for ood in SETS
-            for a, b in PAIRS
-        ),
+        *(file for ood in SETS for file in compared_files(ood)),
         *measure_files(),
         *(file for files in inspection_files().values() for file in files),
     ]

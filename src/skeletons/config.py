@@ -347,6 +347,9 @@ class Compare(_Section):
         (), description="FILE.py:FUNCTION, measures of your own beside the built-in ones"
     )
     test_set: StrictBool = Field(False, description="compare on the task's own test set as well")
+    blocks_beyond: Whole = Field(
+        300, description="beyond so many models a file holds all pairs of two bases, not one pair"
+    )
     representations: Annotated[tuple[RepresentationName, ...], AfterValidator(_distinct)] = Field(
         (), description="measures of penultimate features, on each OOD set; costly"
     )

@@ -13,6 +13,7 @@ import functools
 import itertools
 from collections import ChainMap
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ import pandas as pd
 from skeletons import artifacts, extensions, predictions
 from skeletons.errors import ArtifactError
 from skeletons.measures import Floats, Measure, by_name, measure
+from skeletons.models import Model
 from skeletons.predictions import Predictions
 
 
@@ -330,19 +332,54 @@ def compare_stage(
         ArtifactError: a predictions file is missing or broken, or the two do not go together.
         ExtensionError: a measure of the user's cannot be used, or gave what it must not.
     """
+    table = _table([(model_a, a, model_b, b)], ood, measures)
+    artifacts.write_table(output, table)
+
+
+def compare_block_stage(
+    one: Sequence[str], two: Sequence[str], output: str, ood: str, measures: Sequence[str] = ()
+) -> None:
+    """Write one table of many pairs: of all models of one base with all of another.
+
+    Args:
+        one: predictions files of the one base's models, each named by its model.
+        two: those of the other's; none, for the pairs within `one`.
+        output: the parquet file to write.
+        ood: the data set's name.
+        measures: references to the user's own measures, for further columns.
+
+    Raises:
+        ArtifactError: a predictions file is missing or broken, or two do not go together.
+        ExtensionError: a measure of the user's cannot be used, or gave what it must not.
+    """
+    pairs = itertools.product(one, two) if two else itertools.combinations(one, 2)
+    named = [(Path(a).stem, a, Path(b).stem, b) for a, b in pairs]
+    artifacts.write_table(output, _table(named, ood, measures))
+
+
+def _table(
+    pairs: Iterable[tuple[str, str, str, str]], ood: str, measures: Sequence[str]
+) -> pd.DataFrame:
+    """One row a pair, given as the two models' ids, each with its predictions file."""
     more = by_name(*map(own, measures))
-    try:
-        row = compare(predictions.read(a), predictions.read(b), more)
-    except ValueError as error:
-        raise ArtifactError(
-            f"{a} and {b} cannot be compared: {error}; delete both and run snakemake again."
-        ) from None
-    artifacts.write_table(output, pd.DataFrame([{"a": model_a, "b": model_b, "ood": ood, **row}]))
+    read = functools.cache(predictions.read)
+    rows: list[dict[str, Any]] = []
+    for model_a, a, model_b, b in pairs:
+        try:
+            row = compare(read(a), read(b), more)
+        except ValueError as error:
+            raise ArtifactError(
+                f"{a} and {b} cannot be compared: {error}; delete both and run snakemake again."
+            ) from None
+        rows.append({"a": model_a, "b": model_b, "ood": ood, **row})
+    return pd.DataFrame(rows)
 
 
 def collect_stage(output: str, *inputs: str) -> None:
-    """Write all pairs' rows as one table, in the order given."""
-    artifacts.write_table(
-        output,
-        pd.concat([artifacts.read_table(path, ["a", "b"]) for path in inputs], ignore_index=True),
-    )
+    """Write the rows of all pairs as one table, ordered by the two models of each."""
+    parts = [artifacts.read_table(path, ["a", "b"]) for path in inputs]
+    table = pd.concat(parts, ignore_index=True)
+    ids = pd.unique(pd.concat([table.a, table.b]))
+    rank = {name: k for k, name in enumerate(sorted(ids, key=lambda x: Model.parse(x).sort_key))}
+    order = np.lexsort((table.b.map(rank), table.a.map(rank)))
+    artifacts.write_table(output, table.iloc[order].reset_index(drop=True))
