@@ -21,9 +21,11 @@ import yaml
 from conftest import ROOT, SHOWN, Workflow
 
 from skeletons import config, datasets, extensions, fingerprint, networks, pruning, similarity
-from skeletons.errors import ConfigError, ExtensionError
+from skeletons.errors import ConfigError, ExtensionError, SkeletonsError
+from skeletons.jobs import Job
 from skeletons.measures import Measure
 from skeletons.predictions import Predictions
+from skeletons.provenance import Recipe
 
 EXAMPLES = "examples/own"
 OWN: dict[str, Any] = {
@@ -339,6 +341,15 @@ def test_the_fingerprint_covers_what_a_file_imports_of_ours(folder: Path) -> Non
     one, other = (fingerprint._of_own(name) for name in ("a.py", "b.py"))
     assert one != other
     assert "measures" in set(fingerprint._of_this_package(fingerprint._parsed(Path("a.py"))[1]))
+
+
+def test_code_that_changed_since_the_plan_does_not_run(folder: Path) -> None:
+    (folder / "mine.py").write_text("A = 1\n")
+    code = fingerprint.now("similarity", own=["mine.py"])
+    job = Job(Recipe("compare", {}, code, {}, {}, 1, {}), (), None)
+    (folder / "mine.py").write_text("A = 2\n")
+    with pytest.raises(SkeletonsError, match=r"The code of similarity.py, of mine.py, or of what"):
+        job.run("similarity.compare_stage")
 
 
 def test_built_in_stages_have_a_plain_fingerprint() -> None:
