@@ -139,10 +139,12 @@ def test_a_network_of_one_s_own_can_be_looked_into(own: Workflow, tmp_path: Path
             inspect={"variant": variant, **looks},
             compare={"representations": ["linear_cka"], "weights": ["mask_overlap"]},
             controls={"untrained": True, "random": [1]},
+            figures={"measures": [f"{EXAMPLES}/measure.py:jeffreys", "agreement"]},
         )
     )
     assert jobs["expose"] == jobs["importance"] == jobs["probe"] == 1
     assert jobs["features"] == 4
+    assert jobs["compare"] == 6  # of four models; the first pair's row had another measure as well
     assert jobs["train_base"] == 0
 
 
