@@ -21,11 +21,12 @@ import yaml
 from conftest import ROOT, SHOWN, Workflow
 
 from skeletons import config, datasets, extensions, fingerprint, networks, pruning, similarity
-from skeletons.errors import ConfigError, ExtensionError, SkeletonsError
+from skeletons.errors import ConfigError, DataError, ExtensionError, SkeletonsError
 from skeletons.jobs import Job
 from skeletons.measures import Measure
 from skeletons.predictions import Predictions
 from skeletons.provenance import Recipe
+from skeletons.training import Images
 
 EXAMPLES = "examples/own"
 OWN: dict[str, Any] = {
@@ -466,6 +467,23 @@ def test_a_data_set_must_give_images_and_labels(
     reference = write(f"{ARRAYS}\ndef f():\n    return {given}\n")
     spec = {"kind": reference, "options": {}, "train": None, "test": None}
     assert sentence in refused(lambda: datasets.build(spec, Path()))
+
+
+def test_an_option_may_have_any_name(write: Callable[[str], str]) -> None:
+    reference = write(f"{ARRAYS}\ndef f(reference, found, function):\n    return images[:found]\n")
+    options = {"reference": 1, "found": 2, "function": 3}
+    config.load({"ood": [{"kind": reference, "options": options}]})
+    assert len(datasets.build({"kind": reference, "options": options}, Path()).test_labels) == 2
+
+
+def test_images_alone_are_nothing_to_train_on(write: Callable[[str], str], tmp_path: Path) -> None:
+    reference = write(f"{ARRAYS}\ndef f():\n    return images\n")
+    made = datasets.build({"kind": reference, "options": {}}, Path())
+    path = tmp_path / "images.safetensors"
+    datasets.write(made, path, tmp_path / "info.json")
+    assert len(Images.read(path, "test", torch.device("cpu")).labels) == 6
+    with pytest.raises(DataError, match="has no images to train on"):
+        Images.read(path, "train", torch.device("cpu"))
 
 
 def test_a_data_set_may_be_taken_in_part(write: Callable[[str], str]) -> None:
