@@ -44,7 +44,11 @@ class Images:
 
     @classmethod
     def read(cls, path: str | Path, split: str, device: torch.device) -> Images:
-        """One split of a data set's file."""
+        """One split of a data set's file.
+
+        Raises:
+            DataError: it has no images, as one that is only compared on has none to train on.
+        """
         pixels, labels = datasets.read_split(path, split)
         if not len(labels):
             raise DataError(f"{path} has no images to {split} on; train on another data set.")
