@@ -12,7 +12,7 @@ from snakemake.iocontainers import Wildcards
 from snakemake.io import report as in_report
 
 from skeletons import config as schema
-from skeletons import artifacts, catalogue, inspections, lock, models
+from skeletons import artifacts, catalogue, extensions, inspections, lock, models
 from skeletons.errors import ConfigError, SkeletonsError
 from skeletons.fingerprint import fingerprint
 from skeletons.jobs import inside, settings_of
@@ -39,7 +39,13 @@ CONFIG = read_config()
 RESULTS = f"results/{CONFIG.experiment}"
 LOGS = f"logs/{CONFIG.experiment}"
 FIGURES = f"{RESULTS}/figures"
-MEASURES = CONFIG.figures.measures
+MEASURES = [extensions.name_of(measure) for measure in CONFIG.figures.measures]
+OWN_MEASURES = schema.own_measures(CONFIG)
+# Files of the user's own that stages run; their code is part of the fingerprints.
+NETWORK_CODE = extensions.files_of(CONFIG.network.name)
+MEASURE_CODE = extensions.files_of(*OWN_MEASURES)
+DRAWN_CODE = extensions.files_of(*CONFIG.figures.measures)
+CRITERION_CODE = extensions.files_of(CONFIG.prune.criterion)
 CACHE = config["cache"] = (
     CONFIG.cache
 )  # jobs of their own process read it from `config`
@@ -307,7 +313,12 @@ def walks_without_loss() -> list[str]:
 
 def verdict_predictions() -> list[str]:
     """Predictions of the models that a verdict is about, if a measure is a mean over images."""
-    if not any(catalogue.MEASURES[measure].per_image for measure in MEASURES):
+    # What a measure of the user's is, only its code says; most are means over images.
+    over_images = any(
+        extensions.is_reference(measure) or catalogue.MEASURES[measure].per_image
+        for measure in CONFIG.figures.measures
+    )
+    if not over_images:
         return []
     chosen = [
         m for m in COMPARED if m.state not in (models.UNTRAINED, models.REORDERED)

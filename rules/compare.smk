@@ -10,12 +10,19 @@ rule compare:
     log:
         f"{LOGS}/compare/{{ood}}/{{a}}--{{b}}.log",
     params:
-        code=fingerprint("similarity"),
+        measures=OWN_MEASURES,
+        code=fingerprint("similarity", own=MEASURE_CODE),
     run:
         with inside(
             rule, input, output, params, wildcards, log, lineages(input)
         ) as job:
-            job.run("similarity.compare_stage", *input, *output, *wildcards)
+            job.run(
+                "similarity.compare_stage",
+                *input,
+                *output,
+                *wildcards,
+                params.measures,
+            )
 
 
 rule similarity:

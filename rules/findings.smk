@@ -25,12 +25,12 @@ rule findings:
         "../envs/skeletons.yaml"
     params:
         experiment=CONFIG.experiment,
-        measures=MEASURES,
+        measures=CONFIG.figures.measures,
         ood=SETS,
         settings=CONFIG.findings.model_dump(),
         looks={kind: len(files) for kind, files in inspection_findings().items()},
         parents=lambda wildcards, input: lineages(input.scores),
-        code=fingerprint("findings"),
+        code=fingerprint("findings", own=DRAWN_CODE),
     script:
         "../scripts/findings.py"
 
@@ -55,9 +55,9 @@ rule figures:
         "../envs/skeletons.yaml"
     params:
         ood=SETS,
-        measures=MEASURES,
+        measures=CONFIG.figures.measures,
         colormap=CONFIG.figures.colormap,
-        code=fingerprint("figures"),
+        code=fingerprint("figures", own=DRAWN_CODE),
     script:
         "../scripts/figures.py"
 
