@@ -106,7 +106,7 @@ def _no_bytecode() -> Iterator[None]:
         sys.dont_write_bytecode = before
 
 
-def call(reference: str, *arguments: Any, **options: Any) -> Any:
+def call(reference: str, /, *arguments: Any, **options: Any) -> Any:
     """Call a function of the user's.
 
     Raises:
@@ -118,7 +118,7 @@ def call(reference: str, *arguments: Any, **options: Any) -> Any:
         return function(*arguments, **options)
 
 
-def demand_callable(reference: str, found: Any, *arguments: Any, **options: Any) -> None:
+def demand_callable(reference: str, found: Any, /, *arguments: Any, **options: Any) -> None:
     """See whether what a reference names can be called with so many arguments and such options.
 
     Raises:
@@ -139,7 +139,7 @@ def demand_callable(reference: str, found: Any, *arguments: Any, **options: Any)
         raise ExtensionError(f"{reference} cannot be used: {error}.") from None
 
 
-def bind(function: str, signature: inspect.Signature, *arguments: Any, **options: Any) -> None:
+def bind(function: str, signature: inspect.Signature, /, *arguments: Any, **options: Any) -> None:
     """See whether a function of a signature can be called so.
 
     Raises:

@@ -144,10 +144,10 @@ def _local(module: str, roots: Iterable[Path]) -> list[tuple[Path, str]]:
 def _parsed_own(path: Path) -> tuple[str, list[str]]:
     try:
         return _parsed(path)
-    except SyntaxError as error:
-        raise ExtensionError(f"{path} is not Python (line {error.lineno}: {error.msg})") from None
-    except ValueError as error:  # a null byte, or no UTF-8
-        raise ExtensionError(f"{path} is not Python ({error})") from None
+    except (SyntaxError, ValueError) as error:  # a null byte is either, by Python's version
+        line = getattr(error, "lineno", None)
+        told = f"line {line}: {getattr(error, 'msg', error)}" if line else str(error)
+        raise ExtensionError(f"{path} is not Python ({told})") from None
     except OSError as error:
         reason = error.strerror or error
         raise ExtensionError(f"{path} cannot be read ({reason})") from None

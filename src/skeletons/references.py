@@ -18,7 +18,7 @@ from skeletons.errors import ExtensionError
 from skeletons.fingerprint import closure
 
 
-def check(reference: str, *arguments: Any, **options: Any) -> None:
+def check(reference: str, /, *arguments: Any, **options: Any) -> None:
     """See whether a file defines a function that can be called so, from its syntax alone.
 
     Of decorated functions, classes and other objects only running the file can tell.

@@ -44,8 +44,14 @@ class Images:
 
     @classmethod
     def read(cls, path: str | Path, split: str, device: torch.device) -> Images:
-        """One split of a data set's file."""
+        """One split of a data set's file.
+
+        Raises:
+            DataError: it has no images, as one that is only compared on has none to train on.
+        """
         pixels, labels = datasets.read_split(path, split)
+        if not len(labels):
+            raise DataError(f"{path} has no images to {split} on; train on another data set.")
         return cls(torch.from_numpy(pixels).to(device), torch.from_numpy(labels).to(device))
 
     def sample(self, count: int) -> Images:
@@ -439,14 +445,8 @@ def _summary(
 
 
 def _untrained(info: str, network: Mapping[str, Any]) -> tuple[nn.Sequential, dict[str, Any]]:
-    """A network with freshly drawn weights, and what model.json says of it.
-
-    Raises:
-        DataError: there is nothing to train it on.
-    """
+    """A network with freshly drawn weights, and what model.json says of it."""
     about = datasets.read_info(info)
-    if not about["train"]:
-        raise DataError(f"{info} is of a data set without training images; train on another.")
     classes = len(about["classes"])
     net = networks.build(network["name"], network["width"], classes, about["mean"], about["std"])
     return net, {**network, "classes": classes}
