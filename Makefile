@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CORES ?= all
 
-.PHONY: env demo test lint format schema measures lock results clean
+.PHONY: env demo test lint format schema measures lock results bench clean
 
 env: $(READY)
 
@@ -55,6 +55,15 @@ lock:
 results: env
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES) --configfile experiments/cifar10_folder.yaml
 	$(BIN)/python scripts/publish.py results/cifar10_folder docs/results
+
+# The tables and the picture of docs/performance.md, in half an hour on two quiet cores.
+BENCHMARKS := throughput accuracy chain threads memory grid demo
+bench: env
+	@for name in $(BENCHMARKS); do \
+	    echo "== $$name"; \
+	    PATH="$(CURDIR)/$(BIN):$$PATH" python benchmarks/$$name.py --write docs/performance.md || exit 1; \
+	done
+	PATH="$(CURDIR)/$(BIN):$$PATH" python benchmarks/noop.py --repeats 5 --write docs/reliability.md
 
 clean:
 	rm -rf results logs .snakemake

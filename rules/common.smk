@@ -1,6 +1,7 @@
 # The experiment's models and files: the only place that knows paths from ids.
 import functools
 import sys
+from itertools import combinations_with_replacement
 from pathlib import Path
 from typing import get_args
 
@@ -9,7 +10,7 @@ import yaml
 from snakemake.iocontainers import Wildcards
 
 from skeletons import config as schema
-from skeletons import artifacts, catalogue, inspections, lock, models
+from skeletons import artifacts, catalogue, extensions, inspections, lock, models
 from skeletons.errors import ConfigError, SkeletonsError
 from skeletons.fingerprint import fingerprint
 from skeletons.jobs import inside, settings_of
@@ -36,7 +37,13 @@ CONFIG = read_config()
 RESULTS = f"results/{CONFIG.experiment}"
 LOGS = f"logs/{CONFIG.experiment}"
 FIGURES = f"{RESULTS}/figures"
-MEASURES = CONFIG.figures.measures
+MEASURES = [extensions.name_of(measure) for measure in CONFIG.figures.measures]
+OWN_MEASURES = schema.own_measures(CONFIG)
+# Files of the user's own that stages run; their code is part of the fingerprints.
+NETWORK_CODE = extensions.files_of(CONFIG.network.name)
+MEASURE_CODE = extensions.files_of(*OWN_MEASURES)
+DRAWN_CODE = extensions.files_of(*CONFIG.figures.measures)
+CRITERION_CODE = extensions.files_of(CONFIG.prune.criterion)
 CACHE = config["cache"] = (
     CONFIG.cache
 )  # jobs of their own process read it from `config`
@@ -64,6 +71,8 @@ CONTROLS = models.controls(
 MODELS = sorted([*models.grid(*GRID), *CONTROLS], key=lambda model: model.sort_key)
 COMPARED = [m for m in MODELS if m in CONTROLS or m.state in CONFIG.compare.states]
 PAIRS = list(models.pairs(COMPARED))
+# A job a pair is too much for a thousand models, which have half a million pairs.
+BLOCKS = len(COMPARED) > CONFIG.compare.blocks_beyond
 MASKED = [m for m in COMPARED if m.state in models.MASKED]
 
 
@@ -76,6 +85,8 @@ wildcard_constraints:
     l1=r"[0-9][0-9.e+-]*",
     epochs=r"[1-9]\d*",
     threshold=r"[0-9][0-9.e+-]*",
+    one=r"\d+",
+    two=r"\d+",
     order=r"[1-9]\d*",
     draw=r"[1-9]\d*",
     model=r"seed=[^/]+?",
@@ -211,8 +222,20 @@ def download_folder(dataset: str) -> str | None:
     return CONFIG.data_root if downloaded else None
 
 
-def pair_files(wildcards) -> list[str]:
-    return [f"{RESULTS}/similarity/{wildcards.ood}/{a}--{b}.parquet" for a, b in PAIRS]
+def compared_files(ood: str) -> list[str]:
+    """What the table of all pairs on a data set is made from: a file a pair, or a block of them."""
+    folder = f"{RESULTS}/similarity/{ood}"
+    if not BLOCKS:
+        return [f"{folder}/{a}--{b}.parquet" for a, b in PAIRS]
+    seeds = sorted({model.seed for model in COMPARED})
+    both = combinations_with_replacement(seeds, 2)
+    return [f"{folder}/bases/seed={a}--seed={b}.parquet" for a, b in both]
+
+
+def predictions_of_base(ood: str, seed: str) -> list[str]:
+    """Predictions of all compared models that come from one base."""
+    chosen = [model for model in COMPARED if model.seed == int(seed)]
+    return [f"{RESULTS}/predictions/{ood}/{model}.parquet" for model in chosen]
 
 
 def artifact_files() -> list[str]:
@@ -224,11 +247,7 @@ def artifact_files() -> list[str]:
             f"{RESULTS}/predictions/{{ood}}/{{model}}.parquet", ood=OOD, model=COMPARED
         ),
         *score_files(),
-        *(
-            f"{RESULTS}/similarity/{ood}/{a}--{b}.parquet"
-            for ood in SETS
-            for a, b in PAIRS
-        ),
+        *(file for ood in SETS for file in compared_files(ood)),
         *measure_files(),
         *(file for files in inspection_files().values() for file in files),
     ]
@@ -277,7 +296,12 @@ def walks_without_loss() -> list[str]:
 
 def verdict_predictions() -> list[str]:
     """Predictions of the models that a verdict is about, if a measure is a mean over images."""
-    if not any(catalogue.MEASURES[measure].per_image for measure in MEASURES):
+    # What a measure of the user's is, only its code says; most are means over images.
+    over_images = any(
+        extensions.is_reference(measure) or catalogue.MEASURES[measure].per_image
+        for measure in CONFIG.figures.measures
+    )
+    if not over_images:
         return []
     chosen = [
         m for m in COMPARED if m.state not in (models.UNTRAINED, models.REORDERED)

@@ -19,12 +19,12 @@ rule findings:
         "../envs/skeletons.yaml"
     params:
         experiment=CONFIG.experiment,
-        measures=MEASURES,
+        measures=CONFIG.figures.measures,
         ood=SETS,
         settings=CONFIG.findings.model_dump(),
         looks={kind: len(files) for kind, files in inspection_findings().items()},
         parents=lambda wildcards, input: lineages(input.scores),
-        code=fingerprint("findings"),
+        code=fingerprint("findings", own=DRAWN_CODE),
     script:
         "../scripts/findings.py"
 
@@ -49,9 +49,9 @@ rule figures:
         "../envs/skeletons.yaml"
     params:
         ood=SETS,
-        measures=MEASURES,
+        measures=CONFIG.figures.measures,
         colormap=CONFIG.figures.colormap,
-        code=fingerprint("figures"),
+        code=fingerprint("figures", own=DRAWN_CODE),
     script:
         "../scripts/figures.py"
 
@@ -97,11 +97,17 @@ rule report:
     log:
         f"{LOGS}/report.log",
     params:
-        code=fingerprint("report"),
+        measures=OWN_MEASURES,
+        code=fingerprint("report", own=MEASURE_CODE),
     run:
         # No lineages: as in `figures`, they would follow each pair to its beginnings.
         with inside(rule, input, output, params, wildcards, log, {}) as job:
-            job.run("report.report_stage", output.html, **dict(input.items()))
+            job.run(
+                "report.report_stage",
+                output.html,
+                **dict(input.items()),
+                measures=params.measures,
+            )
 
 
 localrules:

@@ -13,7 +13,7 @@ rule features:
     params:
         images=lambda wildcards: images_of(wildcards.dataset),
         device=CONFIG.compute.device,
-        code=fingerprint("features"),
+        code=fingerprint("features", own=NETWORK_CODE),
     run:
         with inside(
             rule, input, output, params, wildcards, log, lineages(input), CACHE

@@ -77,6 +77,10 @@ SCIENCE: dict[str, Any] = {
 }
 
 
+# What closes every experiment, and follows every change of a result.
+SHOWN = {"findings": 1, "figures": 1, "report": 1}
+
+
 class Workflow:
     """A folder with the workflow in it and a configuration to run it with."""
 

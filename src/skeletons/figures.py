@@ -25,6 +25,7 @@ from matplotlib.ticker import MaxNLocator
 from skeletons import artifacts, kinds, tables
 from skeletons.catalogue import MEASURES
 from skeletons.models import Model, spell
+from skeletons.similarity import admit
 
 Floats = npt.NDArray[np.float64]
 
@@ -59,6 +60,11 @@ LABELS = {
     "mask_overlap": "overlap beyond chance of masks",
     "mask_overlap_aligned": "overlap beyond chance of aligned masks",
 }
+
+
+def described(measure: str) -> str:
+    """A measure in words; one of the user's has the label that it declares."""
+    return LABELS.get(measure) or MEASURES[measure].label
 
 
 def save_svg(figure: Figure, path: str | Path) -> None:
@@ -137,7 +143,7 @@ def heatmap(
     _mark_bases(main, models)
     third = (side + 0.6) / 3.5
     scales = [place(-0.55 + k * 1.25 * third, -1.7, third, 0.12) for k in range(3)]
-    _scale(figure, image, scales[0], LABELS[measure].replace(" of ", "\nof ", 1))
+    _scale(figure, image, scales[0], described(measure).replace(" of ", "\nof ", 1))
     for k, (column, cmap) in enumerate((("accuracy", "mako"), ("sparsity", "rocket_r"))):
         ax = place(-0.55 + 0.26 * k, 0, 0.22, side)
         strip = _strip(ax, column, about[column].to_numpy(np.float64), cmap)
@@ -155,11 +161,15 @@ def heatmap(
 def _colours(measure: str, known: Floats, colormap: str) -> tuple[Colormap, Normalize]:
     """The scale of a heatmap, in which alike has the same colour whatever the measure."""
     colours = sns.color_palette(colormap, as_cmap=True)
+    itself = MEASURES[measure].itself
+    values = known if len(known) else np.array([0.0, 1.0])
     if MEASURES[measure].higher_is_alike:
-        low = float(np.floor((known.min() if len(known) else 0) * 10) / 10)
-        return colours.with_extremes(bad=MISSING), Normalize(low, 1)
-    high = float(np.ceil((known.max() if len(known) else 1) * 10) / 10)
-    return colours.reversed().with_extremes(bad=MISSING), Normalize(0, high or 1)
+        low = float(np.floor(values.min() * 10) / 10)
+        high = itself if np.isfinite(itself) else float(values.max())
+        return colours.with_extremes(bad=MISSING), Normalize(low, high)
+    low = itself if np.isfinite(itself) else float(values.min())
+    high = float(np.ceil(values.max() * 10) / 10)
+    return colours.reversed().with_extremes(bad=MISSING), Normalize(low, high or 1)
 
 
 def _likeness(measure: str) -> str:
@@ -492,6 +502,7 @@ def figures_stage(
     found: str,
 ) -> None:
     """Draw every figure of an experiment into a folder."""
+    measures = admit(measures)
     verdict = artifacts.read_json(found, ["verdict", "settings"])
     table = artifacts.read_table(scores, ["model", "accuracy", "sparsity", "dead"])
     place = Path(folder)
@@ -516,11 +527,11 @@ def _draw_verdict(
     comparisons = len(recipes[0]["rises"]) if recipes else 1
     figure, axes = new_figure(8.5, 1.5 + len(recipes) * (0.16 + 0.13 * comparisons))
     rises(recipes, margin, found["settings"]["alpha"], axes[0])
-    figure.suptitle(f"{LABELS[measure]}, on {ood}", fontsize=10)
+    figure.suptitle(f"{described(measure)}, on {ood}", fontsize=10)
     save_svg(figure, place / f"rises_{ood}_{measure}.svg")
     figure, axes = new_figure(8.5, 1.3 + 0.42 * max(1, len(kinds.by_kind(pairs))))
     kinds_of_pairs(pairs, measure, axes[0])
-    figure.suptitle(f"{LABELS[measure]}, on {ood}", fontsize=10)
+    figure.suptitle(f"{described(measure)}, on {ood}", fontsize=10)
     save_svg(figure, place / f"kinds_of_pairs_{ood}_{measure}.svg")
 
 
@@ -531,11 +542,11 @@ def _draw_similarity(
     _draw_heatmap(pairs, scores, measure, title, place / f"heatmap_{ood}_{measure}.svg", colormap)
     figure, axes = new_figure(10, 3.6, 1, 2)
     similarity_to_base(pairs, measure, axes)
-    figure.suptitle(f"{LABELS[measure]}, on {ood}", fontsize=10)
+    figure.suptitle(f"{described(measure)}, on {ood}", fontsize=10)
     save_svg(figure, place / f"similarity_to_base_{ood}_{measure}.svg")
     figure, axes = new_figure(6.5, 3.6)
     cross_base(pairs, measure, axes[0])
-    figure.suptitle(f"{LABELS[measure]}, on {ood}", fontsize=10)
+    figure.suptitle(f"{described(measure)}, on {ood}", fontsize=10)
     save_svg(figure, place / f"cross_base_{ood}_{measure}.svg")
 
 

@@ -32,6 +32,7 @@ from skeletons import (
 from skeletons.catalogue import MEASURES
 from skeletons.models import BASE, CONTROLS, PRUNED, Model
 from skeletons.predictions import Predictions
+from skeletons.similarity import admit
 from skeletons.tables import ALIKE, SLACK, SPARSE
 from skeletons.verdicts import Verdict
 from skeletons.walks import Certificate
@@ -498,6 +499,7 @@ def findings_stage(
     looks: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
     """Write findings.json, findings.md, and all scores as one table."""
+    measures = admit(measures)
     all_scores = scores.read_all(scores_of)
     pairs = {
         ood: artifacts.read_table(path, ["a", "b", *measures]) for ood, path in similarity.items()

@@ -20,6 +20,7 @@ from skeletons import artifacts, captions, costs, embedding, pair_numbers, table
 from skeletons.catalogue import MEASURES
 from skeletons.errors import ArtifactError
 from skeletons.models import MASKED, UNTRAINED, Model
+from skeletons.similarity import admit
 
 TEMPLATES = Path(__file__).parent / "templates" / "report"
 SCRIPTS = ("pages.js", "tables.js", "heatmap.js", "walks.js")
@@ -263,12 +264,17 @@ def report_stage(
     pairs: Sequence[str],
     histories: Sequence[str],
     figures: Sequence[str],
+    measures: Sequence[str] = (),
 ) -> None:
     """Write the report of the experiment in whose folder `output` is.
 
+    `measures` are references to the user's own, which tables of pairs have columns of.
+
     Raises:
         ArtifactError: a file that it shows is missing or broken, or it cannot be written.
+        ExtensionError: a reference is none to a measure.
     """
+    admit(measures)
     shown = gather(
         config=config,
         versions=versions,
