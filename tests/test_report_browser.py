@@ -59,6 +59,11 @@ class Reader:
         self.address = Path(path).as_uri()
         self.page.goto(self.address)
 
+    def open_at(self, name: str) -> None:
+        """Open the report anew, at one of its pages."""
+        self.page.goto("about:blank")
+        self.page.goto(f"{self.address}#{name}")
+
     def turn_to(self, name: str) -> None:
         self.page.click(f"nav a[href='#{name}']")
 
@@ -271,6 +276,12 @@ def test_a_model_that_a_filter_hides_is_shown_when_a_link_leads_to_it(reader: Re
     name = link.inner_text()
     link.click()
     assert reader.column("#models", 1) == [name]
+
+
+@pytest.mark.parametrize(("name", "plot"), [("heatmap", "map"), ("walks", "walk")])
+def test_an_address_of_a_page_with_a_plot_draws_it(reader: Reader, name: str, plot: str) -> None:
+    reader.open_at(name)
+    assert reader.page.evaluate(f"document.getElementById('{plot}').data.length") > 0
 
 
 def test_walks_draw_what_is_chosen(reader: Reader, files: dict[str, Any]) -> None:

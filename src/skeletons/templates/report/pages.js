@@ -54,7 +54,8 @@ function linkModels() {
 }
 
 addEventListener("hashchange", showPage);
-addEventListener("DOMContentLoaded", () => {
+// After all else has prepared itself: the first page shown may be one with a plot.
+addEventListener("load", () => {
   linkModels();
   showPage();
 });
