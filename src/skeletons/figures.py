@@ -88,7 +88,7 @@ def panels(ax: Axes, rows: int, columns: int, **options: Any) -> list[Axes]:
     spec = ax.get_subplotspec()
     if spec is None:
         box = ax.get_position()
-        grid: Any = figure.add_gridspec(  # type: ignore[union-attr]
+        grid: Any = figure.add_gridspec(
             rows, columns, left=box.x0, right=box.x1, bottom=box.y0, top=box.y1
         )
     else:
@@ -182,7 +182,7 @@ def _square(ax: Axes) -> float:
     """Make Axes square where they are; their side in inches."""
     ax.set_box_aspect(1)
     ax.apply_aspect()
-    return float(ax.get_window_extent().width / ax.get_figure(root=True).dpi)
+    return float(ax.get_window_extent().transformed(ax.figure.dpi_scale_trans.inverted()).width)
 
 
 def _colours(measure: str, known: Floats, colormap: str) -> tuple[Colormap, Normalize]:

@@ -54,7 +54,7 @@ def importance_scatter(table: pd.DataFrame, axes: Sequence[Axes]) -> None:
             ax.set_ylabel("rise of the loss in nats\nwhen silenced", fontsize=8)
         if index >= len(shown) - COLUMNS:
             ax.set_xlabel("Σ|w| into the unit, before pruning", fontsize=8)
-    shown[: COLUMNS][-1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    shown[:COLUMNS][-1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
 
 
 def _rank_text(row: Mapping[Any, Any]) -> str:
@@ -153,9 +153,7 @@ def probe_curve(rows: pd.DataFrame, verdict: Mapping[str, Any], axes: Sequence[A
     axes[1].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes[1].yaxis.set_major_formatter("{x:g}")
     axes[1].minorticks_off()
-    axes[1].legend(
-        *axes[0].get_legend_handles_labels(), loc="center left", bbox_to_anchor=(1, 0.5)
-    )
+    axes[1].legend(*axes[0].get_legend_handles_labels(), loc="center left", bbox_to_anchor=(1, 0.5))
 
 
 # --- exposure -----------------------------------------------------------------------------------
