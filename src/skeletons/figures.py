@@ -76,7 +76,7 @@ def new_figure(width: float, height: float, rows: int = 1, columns: int = 1) -> 
 def panels(ax: Axes, rows: int, columns: int, **options: Any) -> list[Axes]:
     """A grid of Axes in the place of one, for a figure of several panels.
 
-    The one stays for a title, and shows nothing else.
+    The one stays where it is and shows nothing.
 
     Args:
         ax: whose place is taken.
