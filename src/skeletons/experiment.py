@@ -1,4 +1,4 @@
-"""An experiment's results from Python: its models as networks, its tables, its figures.
+"""An experiment's results from Python: its models as networks, its tables, its figures::
 
     from skeletons import Experiment
 
@@ -87,7 +87,7 @@ class Experiment:
 
     @property
     def predicted_on(self) -> list[str]:
-        """The data sets of which predictions are saved: those, and the task's own test set."""
+        """The data sets of which predictions are saved; the task's own test set is one of them."""
         return sorted(path.name for path in (self.path / "predictions").glob("*") if path.is_dir())
 
     def dataset(self, name: str | None = None) -> str:
