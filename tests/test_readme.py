@@ -102,6 +102,11 @@ def planned(clone: Clone, command: str) -> None:
     assert re.search(r"train_base|train base|Nothing to be done", said), said
 
 
+def site(clone: Clone, command: str) -> None:
+    """tests/test_docs.py builds the site, as strictly as this."""
+    assert "sphinx-build -W --keep-going" in clone.says(f"{command} --dry-run")
+
+
 def template(clone: Clone, command: str) -> None:
     """`N` and `NAME` stand for others, which are among the commands."""
     assert {"N", "NAME"} & set(re.split(r"[ /.=]", command))
@@ -127,6 +132,7 @@ HOW: dict[str, Callable[[Clone, str], None]] = {
     "snakemake --workflow-profile profiles/slurm": planned,
     "snakemake --cores N": template,
     "make schema": pages,
+    "make docs": site,
 }
 
 
