@@ -1,4 +1,6 @@
-"""An experiment's results from Python: its models as networks, its tables, its figures::
+"""An experiment's results from Python: its models as networks, its tables, its figures.
+
+Such as::
 
     from skeletons import Experiment
 
