@@ -41,6 +41,9 @@ class Clone(Workflow):
         config["dataset"] |= {"train": 400, "test": 100}
         config["network"]["width"] = 4
         path.write_text(yaml.safe_dump(config))
+        # What is planned on folders of images needs the folders, and no image of them.
+        for split in ("train", "test"):
+            (folder / "data/cifar10-jpeg" / split / "cat").mkdir(parents=True)
         (folder / "ready").touch()
 
     def says(self, command: str) -> str:
