@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CORES ?= all
 
-.PHONY: env demo test lint format schema measures lock results bench clean
+.PHONY: env demo test lint format docs schema configuration measures lock results bench clean
 
 env: $(READY)
 
@@ -37,9 +37,18 @@ format: env
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile rules
 
+# The documents as a site, docs/_build/html/index.html; a warning, such as a broken link, is an error.
+docs: env
+	$(BIN)/sphinx-build -W --keep-going --quiet docs docs/_build/html
+	@echo "The site is docs/_build/html/index.html"
+
 # What editors check workflow_config.yaml against.
 schema: env
 	$(BIN)/python -m skeletons.config workflow_config.schema.json
+
+# The page of all keys.
+configuration: env
+	$(BIN)/python -m skeletons.reference docs/configuration.md
 
 # The tables in docs/measures.md, from what each measure says of itself.
 measures: env

@@ -1,4 +1,4 @@
-"""The figures. Each function draws into the Axes or Figure that it is given.
+"""The figures. Each function draws into the Axes that it is given.
 
 Colours are safe for the colour-blind, and what a colour says is also said by a marker, a line
 style or a number, so that a print in grey keeps it.
@@ -79,6 +79,31 @@ def new_figure(width: float, height: float, rows: int = 1, columns: int = 1) -> 
     return figure, list(figure.subplots(rows, columns, squeeze=False).flat)
 
 
+def panels(ax: Axes, rows: int, columns: int, **options: Any) -> list[Axes]:
+    """A grid of Axes in the place of one, for a figure of several panels.
+
+    The one stays where it is and shows nothing.
+
+    Args:
+        ax: whose place is taken.
+        rows: of the grid.
+        columns: of the grid.
+        options: of each of its Axes, such as `projection`.
+    """
+    figure = ax.figure
+    spec = ax.get_subplotspec()
+    if spec is None:
+        box = ax.get_position()
+        grid: Any = figure.add_gridspec(
+            rows, columns, left=box.x0, right=box.x1, bottom=box.y0, top=box.y1
+        )
+    else:
+        grid = spec.subgridspec(rows, columns)
+    ax.set_axis_off()
+    places = [(row, column) for row in range(rows) for column in range(columns)]
+    return [figure.add_subplot(grid[place], **options) for place in places]
+
+
 # --- the heatmap --------------------------------------------------------------------------------
 
 
@@ -113,49 +138,57 @@ def label(name: str) -> str:
 
 
 def heatmap(
-    pairs: pd.DataFrame, scores: pd.DataFrame, measure: str, figure: Figure, colormap: str
+    pairs: pd.DataFrame, scores: pd.DataFrame, measure: str, ax: Axes, colormap: str = "viridis"
 ) -> None:
     """Draw the similarity of every pair of models as an N×N heatmap.
+
+    Two strips to its left show each model's accuracy and sparsity; the scales are below. All of
+    that is placed by the size that the Axes have now, and moves with them.
 
     Args:
         pairs: the table of all pairs on one OOD set.
         scores: all models' scores.
         measure: a column of `pairs`.
-        figure: to draw into; best as high as wide, less the labels.
+        ax: to draw into; they become square.
         colormap: of matplotlib or seaborn.
     """
     models = ordered([*pairs.a, *pairs.b])
     matrix = similarity_matrix(pairs, models, measure)
     about = scores.set_index("model").loc[models]
-    width, height = figure.get_size_inches()
-    side = min(width - 2.1, height - 2.7)  # what labels, strips and scales leave, in inches
+    side = _square(ax)
 
     def place(x: float, y: float, w: float, h: float) -> Axes:
         """Axes at inches from the heatmap's lower left corner."""
-        left, bottom = (width - side) / 2 - 0.35, height - side - 0.7
-        return figure.add_axes(((left + x) / width, (bottom + y) / height, w / width, h / height))
+        return ax.inset_axes((x / side, y / side, w / side, h / side))
 
-    main = place(0, 0, side, side)
     known = matrix[~np.eye(len(models), dtype=bool) & ~np.isnan(matrix)]
     colours, norm = _colours(measure, known, colormap)
-    image = main.imshow(matrix, cmap=colours, norm=norm, interpolation="nearest")
-    _label_models(main, models)
-    _mark_bases(main, models)
+    image = ax.imshow(matrix, cmap=colours, norm=norm, interpolation="nearest")
+    _label_models(ax, models)
+    _mark_bases(ax, models)
     third = (side + 0.6) / 3.5
     scales = [place(-0.55 + k * 1.25 * third, -1.7, third, 0.12) for k in range(3)]
-    _scale(figure, image, scales[0], described(measure).replace(" of ", "\nof ", 1))
+    _scale(image, scales[0], described(measure).replace(" of ", "\nof ", 1))
     for k, (column, cmap) in enumerate((("accuracy", "mako"), ("sparsity", "rocket_r"))):
-        ax = place(-0.55 + 0.26 * k, 0, 0.22, side)
-        strip = _strip(ax, column, about[column].to_numpy(np.float64), cmap)
-        _scale(figure, strip, scales[k + 1], {"accuracy": "test accuracy"}.get(column, column))
+        beside = place(-0.55 + 0.26 * k, 0, 0.22, side)
+        strip = _strip(beside, column, about[column].to_numpy(np.float64), cmap)
+        _scale(strip, scales[k + 1], {"accuracy": "test accuracy"}.get(column, column))
     if np.isnan(matrix).any():
         dead = MEASURES[measure].kind == "behaviour"
         why = "no similarity, as a model is dead" if dead else "no value; the table says why"
-        handles = [Patch(facecolor=MISSING, label=f"grey: {why}")]
-        below_title = (1, 1 - 0.27 / height)
-        figure.legend(
-            handles=handles, loc="upper right", bbox_to_anchor=below_title, borderaxespad=0
+        ax.legend(
+            handles=[Patch(facecolor=MISSING, label=f"grey: {why}")],
+            loc="lower right",
+            bbox_to_anchor=(1 + 1.3 / side, 1 + 0.16 / side),  # above the numbers of the seeds
+            borderaxespad=0,
         )
+
+
+def _square(ax: Axes) -> float:
+    """Make Axes square where they are; their side in inches."""
+    ax.set_box_aspect(1)
+    ax.apply_aspect()
+    return float(ax.get_window_extent().transformed(ax.figure.dpi_scale_trans.inverted()).width)
 
 
 def _colours(measure: str, known: Floats, colormap: str) -> tuple[Colormap, Normalize]:
@@ -222,8 +255,8 @@ def _strip(ax: Axes, name: str, values: Floats, cmap: str) -> AxesImage:
     return image
 
 
-def _scale(figure: Figure, image: AxesImage, ax: Axes, name: str) -> None:
-    bar = figure.colorbar(image, cax=ax, orientation="horizontal")
+def _scale(image: AxesImage, ax: Axes, name: str) -> None:
+    bar = ax.figure.colorbar(image, cax=ax, orientation="horizontal")
     bar.set_label(name, fontsize=8)
     bar.ax.tick_params(labelsize=7)
 
@@ -554,8 +587,10 @@ def _draw_heatmap(
     pairs: pd.DataFrame, scores: pd.DataFrame, measure: str, title: str, path: Path, colormap: str
 ) -> None:
     side = float(np.clip(0.11 * len({*pairs.a, *pairs.b}), 3, 9))
-    figure = Figure(figsize=(side + 2.1, side + 2.7))
-    heatmap(pairs, scores, measure, figure, colormap)
+    width, height = side + 2.1, side + 2.7  # labels, strips and scales are around it
+    figure = Figure(figsize=(width, height))
+    ax = figure.add_axes((0.7 / width, 2 / height, side / width, side / height))
+    heatmap(pairs, scores, measure, ax, colormap)
     figure.suptitle(title, fontsize=11, fontweight="bold")
     save_svg(figure, path)
 
