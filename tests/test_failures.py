@@ -171,7 +171,7 @@ def test_a_job_is_named_by_what_it_was_for() -> None:
         ("predict", "logs/demo/predict/digits/seed=1_t=0.5.log", "predict of digits/seed=1_t=0.5"),
         ("figures", "logs/demo/figures.log", "figures"),
     ):
-        assert failures._name(rule, [log]) == name
+        assert failures.job_name(rule, [log]) == name
 
 
 CONFIG = "MessageTimeout          = 10 sec\nMinJobAge               = {} sec\n"

@@ -416,7 +416,7 @@ def test_a_result_edited_by_hand_is_refused_until_it_is_made_again(
     table.to_parquet(path)
     done = workflow.run(CHAIN)
     assert done.returncode != 0
-    assert f"✗ compare digits {BASE} {VARIANT}: results/grid/predictions/digits/" in done.stdout
+    assert f"✗ compare of digits/{BASE}--{VARIANT}: results/grid/predictions/digits/" in done.stdout
     assert "delete it and run snakemake again" in done.stdout
     assert "Traceback" not in done.stdout
     path.unlink()
