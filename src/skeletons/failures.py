@@ -188,10 +188,22 @@ def plainly(crash: str) -> str:
     if match := re.match(r"ModuleNotFoundError: No module named '(\w+)", crash):
         return missing_package(match[1])
     if re.match(r"(torch\.)?OutOfMemoryError: CUDA", crash):
-        return "The GPU's memory is full; fewer jobs at once (--cores) or a smaller batch_size help."
+        return (
+            "The GPU's memory is full; fewer jobs at once (--cores) or a smaller batch_size help."
+        )
     if re.match(r"(\S*\.)?_?(Array)?MemoryError|RuntimeError: .*can't allocate memory", crash):
         return "The memory of this machine is full; fewer jobs at once (--cores) help."
     return crash
+
+
+def ended_by(signal: str) -> str:
+    """What to say of a process that a signal ended before it could say anything."""
+    if signal == "SIGKILL":
+        return (
+            "its process was killed (SIGKILL), as the system does when memory is full; if it was, "
+            "fewer jobs at once (--cores) help."
+        )
+    return f"its process was ended from outside ({signal}); run snakemake again to go on."
 
 
 def missing_package(name: str) -> str:

@@ -9,6 +9,7 @@ the sentence that it left in its log, and an interrupted run does not report the
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from logging import LogRecord
@@ -131,6 +132,7 @@ class Narrator(EventHandler):
         about = self.jobs_info.get(event_data.jobid, {"rule": "a job", "log": []})
         logs = list(about["log"] or [])
         reason, log = explain(logs, self.said)
+        self.said = ""
         new = reason not in self.reasons
         self._failed(event_data.jobid, reason)
         if new:
@@ -183,10 +185,15 @@ def explain(logs: list[str], said: str) -> tuple[str, str]:
         logs: its log files.
         said: what Snakemake said of it, if it left nothing there.
     """
+    signal = re.search(r"died with <Signals\.(\w+)", said)
     for log in logs:
         sentence, crashed, last = failures.last_words(log)
-        if last:
-            return sentence or crashed or last, f"more in {log}" if crashed else str(log)
+        if sentence or crashed:
+            return sentence or crashed, f"more in {log}" if crashed else log
+        if last and not signal:
+            return last, log
+    if signal:
+        return failures.ended_by(signal[1]), ""
     lines = [line for line in said.splitlines() if line.strip()]
     return lines[-1] if lines else "its process was ended from outside, and left no word.", ""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from skeletons import configfile, failures
+from skeletons import failures, yamlfile
 from skeletons.errors import ConfigError
 
 DEFAULT = "workflow_config.yaml"
@@ -25,8 +25,8 @@ def sentence(message: str, command: Sequence[str]) -> str:
         return _broken_entry(command)
     if match := re.search(r"No rule to produce (.+?) \(if you use", message):
         return (
-            f"{match[1]} is no file of this configuration, and no rule; leave it out to make all, or "
-            "look for the right name, and --configfile, with `snakemake --dry-run --summary`."
+            f"{match[1]} is no file that this configuration makes, and no rule; `snakemake --summary` "
+            "lists those that are, with the --configfile that they belong to."
         )
     if "Target rules may not contain wildcards" in message:
         return (
@@ -46,7 +46,7 @@ def broken_file(command: Sequence[str]) -> str:
     """What is wrong with the first configuration that cannot be read; empty if all can."""
     for path in [*_values(command, "--configfile", "--configfiles"), DEFAULT]:
         try:
-            configfile.read(path)
+            yamlfile.read(path)
         except ConfigError as error:
             return str(error)
     return ""

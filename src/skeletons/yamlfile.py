@@ -35,6 +35,15 @@ def read(path: str | Path) -> dict[str, Any]:
     return found
 
 
+def typed(value: Any) -> Any:
+    """A value whose leaves may be YAML that was left as text, with each as what it stands for."""
+    if isinstance(value, dict):
+        return {key: typed(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [typed(each) for each in value]
+    return yaml.safe_load(value) if isinstance(value, str) else value
+
+
 class _StrictLoader(yaml.SafeLoader):
     """Refuses a key that a mapping has already, of which YAML would take the last."""
 
@@ -44,7 +53,10 @@ class _StrictLoader(yaml.SafeLoader):
             key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
             if isinstance(key, Hashable) and key in seen:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} is there twice; allowed: once", key_node.start_mark
+                    None,
+                    None,
+                    f"the key {key!r} is there twice; allowed: once",
+                    key_node.start_mark,
                 )
             seen |= {key} if isinstance(key, Hashable) else set()
         return super().construct_mapping(node, deep)
