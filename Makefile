@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CORES ?= all
 
-.PHONY: env demo test lint format schema measures lock results clean
+.PHONY: env demo test lint format schema measures errors lock results clean
 
 env: $(READY)
 
@@ -44,6 +44,10 @@ schema: env
 # The tables in docs/measures.md, from what each measure says of itself.
 measures: env
 	$(BIN)/python -m skeletons.catalogue docs/measures.md
+
+# The page docs/errors.md, from the catalogue that the tests provoke.
+errors: env
+	$(BIN)/python tests/test_errors.py docs/errors.md
 
 # Needs uv; holds versions and hashes for every platform, and no addresses.
 lock:

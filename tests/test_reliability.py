@@ -24,7 +24,6 @@ from skeletons import (
     inference,
     pruning,
     scores,
-    seals,
     similarity,
     training,
 )
@@ -379,21 +378,6 @@ def test_a_whole_file_with_the_wrong_content_is_refused(
     assert text in str(caught.value)
     assert str(path) in str(caught.value)
     assert "run snakemake again" in str(caught.value)
-
-
-def test_an_older_format_is_refused(
-    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(seals, "FORMAT", seals.FORMAT + 1)
-    with pytest.raises(ArtifactError, match=r"is in format 1, but this version reads 2; delete it"):
-        run_stage("prune", results, tmp_path / "made" / "results")
-
-
-def test_an_artifact_in_anothers_place_is_refused(results: Path, tmp_path: Path) -> None:
-    one, other = (results / name for name in STAGES["compare"][0])
-    shutil.copyfile(other, one)
-    with pytest.raises(ArtifactError, match=r"seed=1\.parquet holds another artifact, predictions"):
-        run_stage("compare", results, tmp_path / "made" / "results")
 
 
 # --- the workflow under stress ------------------------------------------------------------------

@@ -513,10 +513,13 @@ def _too_few_classes(config: Config) -> Iterator[str]:
     if not isinstance(spec, ImageFolder) or not (root := Path(spec.path).expanduser()).is_dir():
         return
     root = root / "train" if (root / "train").is_dir() and (root / "test").is_dir() else root
-    classes = [p for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")]
+    classes = [p for p in root.glob("*/") if not p.name.startswith(".")]
     if len(classes) < 2:
         found = f"one class, {classes[0].name!r}," if classes else "no folders of classes"
-        yield f"dataset.path: found {found} in {str(root)!r}; allowed: a folder for each of two or more classes."
+        yield (
+            f"dataset.path: found {found} in {str(root)!r}; "
+            "allowed: a folder for each of two or more classes."
+        )
 
 
 def _same_folder(config: Config) -> Iterator[str]:
@@ -529,7 +532,10 @@ def _same_folder(config: Config) -> Iterator[str]:
             and dataset_id(spec) != dataset_id(other)
             and Path(spec.path).expanduser().resolve() == Path(other.path).expanduser().resolve()
         ):
-            yield f"ood[{index}].path: found {other.path!r}, the folder of dataset; allowed: another folder."
+            yield (
+                f"ood[{index}].path: found {other.path!r}, the folder of dataset; "
+                "allowed: another folder."
+            )
 
 
 def _clashes(config: Config) -> Iterator[str]:

@@ -1,10 +1,11 @@
 """What a run says on the terminal: a picture of its progress, and a sentence for what fails.
 
 A Snakemake logger plugin (`logger: [skeletons]` in the profiles), built on
-snakemake-logger-plugin-rich. On a terminal there is one bar, the time left, and what runs now; where
-there is none, a line when a stage begins and when it is done. Snakemake reports a failed job as an
-exception of its own, with the command that ended badly; here a job is reported by its model and by
-the sentence that it left in its log, and an interrupted run does not report the jobs that it ended.
+snakemake-logger-plugin-rich. On a terminal there is one bar, the time left, and what runs now;
+where there is none, a line when a stage begins and when it is done. Snakemake reports a failed job
+as an exception of its own, with the command that ended badly; here a job is reported by its model
+and by the sentence that it left in its log, and an interrupted run does not report the jobs that it
+ended.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ class Narrator(EventHandler):
         self.memory = memory
 
     def handle_resources_info(self, event_data: events.ResourcesInfo, **options: Any) -> None:
-        self.book.slots = event_data.cores or event_data.nodes or self.book.slots  # type: ignore[assignment]
+        self.book.slots = event_data.cores or event_data.nodes or self.book.slots
 
     def handle_run_info(self, event_data: events.RunInfo, **options: Any) -> None:
         self.book.planned.update(event_data.per_rule_job_counts)

@@ -17,7 +17,7 @@ def sentence(message: str, command: Sequence[str]) -> str:
 
     Args:
         message: the exception's name and text, maybe with a traceback.
-        command: the arguments that Snakemake was called with, which say what the message leaves out.
+        command: what Snakemake was called with, which says what the message leaves out.
     """
     if "Config file " in message or "in load_configfile" in message:
         return broken_file(command) or message
@@ -25,13 +25,13 @@ def sentence(message: str, command: Sequence[str]) -> str:
         return _broken_entry(command)
     if match := re.search(r"No rule to produce (.+?) \(if you use", message):
         return (
-            f"{match[1]} is no file that this configuration makes, and no rule; `snakemake --summary` "
-            "lists those that are, with the --configfile that they belong to."
+            f"{match[1]} is no file that this configuration makes, and no rule; "
+            "`snakemake --summary` lists those that are, with the --configfile that they belong to."
         )
     if "Target rules may not contain wildcards" in message:
         return (
             "A rule that makes one file for each model is no target; name a file, as "
-            "results/demo/models/seed=1/weights.safetensors, or use `--until RULE` to make them all."
+            "results/demo/models/seed=1/weights.safetensors, or make all with `--until RULE`."
         )
     if match := re.search(r"^Expecting Snakemake version .+?\)", message, re.M):
         return f"{match[0]}; `make env` installs it."
