@@ -672,7 +672,7 @@ RUN = [
     ),
     Mistake(
         "Python is too old",
-        "Python 3.11 or newer is needed; ./python3.9 is Python 3.9.2. Try: make PYTHON=python3.12",
+        "Python 3.11 or newer is needed; ./python3.9 is Python 3.9.2. Try make PYTHON=python3.12 env.",
         python_too_old,
     ),
 ]
