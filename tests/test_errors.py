@@ -588,11 +588,17 @@ def ended_by(signal: str) -> Callable[[Scene], Any]:
     return provoke
 
 
-def diverged(_: Scene) -> None:
-    images = training.Images(torch.zeros(100, 3, 32, 32, dtype=torch.uint8), torch.arange(100) % 10)
-    network = networks.build("cnn", 2, 10, [0.5] * 3, [0.2] * 3)
-    settings = config.Base(learning_rate=1e6).model_dump(exclude={"seeds", "target"})
-    training.train_base(network, images, images, 1, training.BaseSettings(**settings), "fp32")
+def diverged(**changes: Any) -> Callable[[Scene], Any]:
+    def provoke(_: Scene) -> None:
+        torch.manual_seed(0)
+        random = torch.Generator().manual_seed(0)
+        pixels = torch.randint(0, 256, (100, 3, 32, 32), dtype=torch.uint8, generator=random)
+        images = training.Images(pixels, torch.arange(100) % 10)
+        network = networks.build("cnn", 2, 10, [0.5] * 3, [0.2] * 3)
+        settings = config.Base(**changes).model_dump(exclude={"seeds", "target"})
+        training.train_base(network, images, images, 1, training.BaseSettings(**settings), "fp32")
+
+    return provoke
 
 
 def no_gpu(scene: Scene) -> None:
@@ -629,7 +635,13 @@ RUN = [
         "training diverges",
         "diverged: the loss was … at step … of …; a lower learning rate or a longer warm-up may "
         "help.",
-        diverged,
+        diverged(learning_rate=1e6),
+    ),
+    Mistake(
+        "training diverges in its last step",
+        "Base model seed=1, epoch 1, diverged: the loss was … on training and … on test images "
+        "after its last step; a lower learning rate or a longer warm-up may help.",
+        diverged(learning_rate=1e30, epochs=1, batch_size=100),
     ),
     Mistake(
         "`compute.device: cuda` where there is no GPU",
