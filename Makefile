@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CORES ?= all
 
-.PHONY: env demo test lint format schema measures errors lock results clean
+.PHONY: env demo test lint format docs schema configuration measures errors lock results bench clean
 
 env: $(READY)
 
@@ -37,9 +37,18 @@ format: env
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile rules
 
+# The documents as a site, docs/_build/html/index.html; a warning, such as a broken link, is an error.
+docs: env
+	$(BIN)/sphinx-build -W --keep-going --quiet docs docs/_build/html
+	@echo "The site is docs/_build/html/index.html"
+
 # What editors check workflow_config.yaml against.
 schema: env
 	$(BIN)/python -m skeletons.config workflow_config.schema.json
+
+# The page of all keys.
+configuration: env
+	$(BIN)/python -m skeletons.reference docs/configuration.md
 
 # The tables in docs/measures.md, from what each measure says of itself.
 measures: env
@@ -59,6 +68,15 @@ lock:
 results: env
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES) --configfile experiments/cifar10_folder.yaml
 	$(BIN)/python scripts/publish.py results/cifar10_folder docs/results
+
+# The tables and the picture of docs/performance.md, in half an hour on two quiet cores.
+BENCHMARKS := throughput accuracy chain threads memory grid demo
+bench: env
+	@for name in $(BENCHMARKS); do \
+	    echo "== $$name"; \
+	    PATH="$(CURDIR)/$(BIN):$$PATH" python benchmarks/$$name.py --write docs/performance.md || exit 1; \
+	done
+	PATH="$(CURDIR)/$(BIN):$$PATH" python benchmarks/noop.py --repeats 5 --write docs/reliability.md
 
 clean:
 	rm -rf results logs .snakemake

@@ -8,9 +8,6 @@ min_version("9.0")
 configfile: "workflow_config.yaml"
 
 
-report: "report/workflow.rst"
-
-
 include: "rules/common.smk"
 include: "rules/data.smk"
 include: "rules/train.smk"

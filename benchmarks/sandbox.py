@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -79,3 +80,9 @@ def publish(page: Path, name: str, text: str) -> None:
         sys.exit(f"{page} has no place for these figures; it needs a line {begin} and one {end}.")
     head, rest = old.split(begin, 1)
     page.write_text(f"{head}{begin}\n{text.strip()}\n{end}{rest.split(end, 1)[1]}", "utf-8")
+
+
+def spread(values: Sequence[float]) -> str:
+    """The least and the most of some values, in words."""
+    digits = 0 if max(values) >= 100 else 1 if max(values) >= 10 else 2
+    return f"{min(values):,.{digits}f} to {max(values):,.{digits}f}"

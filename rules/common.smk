@@ -2,16 +2,23 @@
 import functools
 import os
 import sys
+from itertools import combinations_with_replacement
 from pathlib import Path
 from typing import get_args
 
-# `report` at the start of a line is a directive, so the function goes by another name.
 from snakemake.iocontainers import Wildcards
-from snakemake.io import report as in_report
 from snakemake.utils import update_config
 
 from skeletons import config as schema
-from skeletons import artifacts, catalogue, inspections, lock, models, yamlfile
+from skeletons import (
+    artifacts,
+    catalogue,
+    extensions,
+    inspections,
+    lock,
+    models,
+    yamlfile,
+)
 from skeletons.errors import ConfigError, SkeletonsError
 from skeletons.fingerprint import fingerprint
 from skeletons.jobs import inside, settings_of
@@ -41,7 +48,13 @@ CONFIG = read_config()
 RESULTS = f"results/{CONFIG.experiment}"
 LOGS = f"logs/{CONFIG.experiment}"
 FIGURES = f"{RESULTS}/figures"
-MEASURES = CONFIG.figures.measures
+MEASURES = [extensions.name_of(measure) for measure in CONFIG.figures.measures]
+OWN_MEASURES = schema.own_measures(CONFIG)
+# Files of the user's own that stages run; their code is part of the fingerprints.
+NETWORK_CODE = extensions.files_of(CONFIG.network.name)
+MEASURE_CODE = extensions.files_of(*OWN_MEASURES)
+DRAWN_CODE = extensions.files_of(*CONFIG.figures.measures)
+CRITERION_CODE = extensions.files_of(CONFIG.prune.criterion)
 CACHE = config["cache"] = (
     CONFIG.cache
 )  # jobs of their own process read it from `config`
@@ -69,6 +82,8 @@ CONTROLS = models.controls(
 MODELS = sorted([*models.grid(*GRID), *CONTROLS], key=lambda model: model.sort_key)
 COMPARED = [m for m in MODELS if m in CONTROLS or m.state in CONFIG.compare.states]
 PAIRS = list(models.pairs(COMPARED))
+# A job a pair is too much for a thousand models, which have half a million pairs.
+BLOCKS = len(COMPARED) > CONFIG.compare.blocks_beyond
 MASKED = [m for m in COMPARED if m.state in models.MASKED]
 
 
@@ -81,6 +96,8 @@ wildcard_constraints:
     l1=r"[0-9][0-9.e+-]*",
     epochs=r"[1-9]\d*",
     threshold=r"[0-9][0-9.e+-]*",
+    one=r"\d+",
+    two=r"\d+",
     order=r"[1-9]\d*",
     draw=r"[1-9]\d*",
     model=r"seed=[^/]+?",
@@ -216,8 +233,20 @@ def download_folder(dataset: str) -> str | None:
     return CONFIG.data_root if downloaded else None
 
 
-def pair_files(wildcards) -> list[str]:
-    return [f"{RESULTS}/similarity/{wildcards.ood}/{a}--{b}.parquet" for a, b in PAIRS]
+def compared_files(ood: str) -> list[str]:
+    """What the table of all pairs on a data set is made from: a file a pair, or a block of them."""
+    folder = f"{RESULTS}/similarity/{ood}"
+    if not BLOCKS:
+        return [f"{folder}/{a}--{b}.parquet" for a, b in PAIRS]
+    seeds = sorted({model.seed for model in COMPARED})
+    both = combinations_with_replacement(seeds, 2)
+    return [f"{folder}/bases/seed={a}--seed={b}.parquet" for a, b in both]
+
+
+def predictions_of_base(ood: str, seed: str) -> list[str]:
+    """Predictions of all compared models that come from one base."""
+    chosen = [model for model in COMPARED if model.seed == int(seed)]
+    return [f"{RESULTS}/predictions/{ood}/{model}.parquet" for model in chosen]
 
 
 def artifact_files() -> list[str]:
@@ -229,11 +258,7 @@ def artifact_files() -> list[str]:
             f"{RESULTS}/predictions/{{ood}}/{{model}}.parquet", ood=OOD, model=COMPARED
         ),
         *score_files(),
-        *(
-            f"{RESULTS}/similarity/{ood}/{a}--{b}.parquet"
-            for ood in SETS
-            for a, b in PAIRS
-        ),
+        *(file for ood in SETS for file in compared_files(ood)),
         *measure_files(),
         *(file for files in inspection_files().values() for file in files),
     ]
@@ -258,38 +283,11 @@ def score_files() -> list[str]:
     return [f"{RESULTS}/scores/{model}.json" for model in MODELS]
 
 
-def report_texts() -> list[str]:
-    """The captions, by paths that are the same wherever the workflow lies."""
-    found = Path(workflow.basedir, "report").glob("*.rst")
-    return sorted(os.path.relpath(path) for path in found)
-
-
-def drawn(name: str, category: str) -> list:
-    """One figure for each OOD set and measure, with its place in the report."""
+def drawn(name: str) -> list[str]:
+    """One figure for each OOD set and measure."""
     return [
-        in_report(
-            f"{FIGURES}/{name}_{ood}_{measure}.svg",
-            caption=f"../report/{name}.rst",
-            category=category,
-            labels={
-                "figure": name.replace("_", " "),
-                "OOD set": ood,
-                "measure": measure,
-            },
-        )
-        for ood in SETS
-        for measure in MEASURES
+        f"{FIGURES}/{name}_{ood}_{measure}.svg" for ood in SETS for measure in MEASURES
     ]
-
-
-def drawn_once(name: str, category: str) -> object:
-    """One figure for the whole experiment, with its place in the report."""
-    return in_report(
-        f"{FIGURES}/{name}.svg",
-        caption=f"../report/{name}.rst",
-        category=category,
-        labels={"figure": name.replace("_", " "), "OOD set": "", "measure": ""},
-    )
 
 
 def longest_walks(name: str) -> list[str]:
@@ -309,7 +307,12 @@ def walks_without_loss() -> list[str]:
 
 def verdict_predictions() -> list[str]:
     """Predictions of the models that a verdict is about, if a measure is a mean over images."""
-    if not any(catalogue.MEASURES[measure].per_image for measure in MEASURES):
+    # What a measure of the user's is, only its code says; most are means over images.
+    over_images = any(
+        extensions.is_reference(measure) or catalogue.MEASURES[measure].per_image
+        for measure in CONFIG.figures.measures
+    )
+    if not over_images:
         return []
     chosen = [
         m for m in COMPARED if m.state not in (models.UNTRAINED, models.REORDERED)
@@ -478,37 +481,13 @@ def inspection_findings() -> dict[str, list[str]]:
     return {kind: found[kind] for kind in inspections.READ if kind in found}
 
 
-def inspection_drawings() -> dict[str, str]:
-    """The figures of looks inside that are on: the name of each, and its caption's."""
-    found = inspection_files()
-    names = {"curve": "curve"} if CONFIG.inspect.curve else {}
-    names |= {"lines": "lines"} if "lines" in found else {}
-    names |= (
-        {"plane": "plane", "plane_surface": "plane"} if CONFIG.inspect.plane else {}
-    )
-    names |= {"exposure": "exposure"} if CONFIG.inspect.expose else {}
-    for kind in ("importance", "probe"):
-        names |= {f"{kind}_{Path(path).stem}": kind for path in found.get(kind, [])}
-    return names
-
-
 def inspection_figures() -> list[str]:
-    return [f"{FIGURES}/{name}.svg" for name in inspection_drawings()]
-
-
-def drawn_inspections() -> list:
-    """The same figures, with their places in the report."""
-    ridge = ("lines", "curve", "plane")
-    return [
-        in_report(
-            f"{FIGURES}/{name}.svg",
-            caption=f"../report/{kind}.rst",
-            category=(
-                "6 Is the ridge connected?"
-                if kind in ridge
-                else "7 Inside the skeleton"
-            ),
-            labels={"figure": name.replace("_", " ", 1), "OOD set": "", "measure": ""},
-        )
-        for name, kind in inspection_drawings().items()
-    ]
+    """The figures of looks inside that are on."""
+    found = inspection_files()
+    names = ["curve"] if CONFIG.inspect.curve else []
+    names += ["lines"] if "lines" in found else []
+    names += ["plane", "plane_surface"] if CONFIG.inspect.plane else []
+    names += ["exposure"] if CONFIG.inspect.expose else []
+    for kind in ("importance", "probe"):
+        names += [f"{kind}_{Path(path).stem}" for path in found.get(kind, [])]
+    return [f"{FIGURES}/{name}.svg" for name in names]

@@ -10,24 +10,49 @@ rule compare:
     log:
         f"{LOGS}/compare/{{ood}}/{{a}}--{{b}}.log",
     params:
-        code=fingerprint("similarity"),
+        measures=OWN_MEASURES,
+        code=fingerprint("similarity", own=MEASURE_CODE),
     run:
         with inside(
             rule, input, output, params, wildcards, log, lineages(input)
         ) as job:
-            job.run("similarity.compare_stage", *input, *output, *wildcards)
+            job.run(
+                "similarity.compare_stage",
+                *input,
+                *output,
+                *wildcards,
+                params.measures,
+            )
+
+
+# Beyond `compare.blocks_beyond` models: all pairs of two bases' models in one file, by a process.
+rule compare_bases:
+    input:
+        one=lambda wildcards: predictions_of_base(wildcards.ood, wildcards.one),
+        two=lambda wildcards: (
+            predictions_of_base(wildcards.ood, wildcards.two)
+            if wildcards.one != wildcards.two
+            else []
+        ),
+    output:
+        block=f"{RESULTS}/similarity/{{ood}}/bases/seed={{one}}--seed={{two}}.parquet",
+    log:
+        f"{LOGS}/compare_bases/{{ood}}/seed={{one}}--seed={{two}}.log",
+    conda:
+        "../envs/skeletons.yaml"
+    params:
+        measures=OWN_MEASURES,
+        parents=parents_of,
+        code=fingerprint("similarity", own=MEASURE_CODE),
+    script:
+        "../scripts/compare_bases.py"
 
 
 rule similarity:
     input:
-        pair_files,
+        lambda wildcards: compared_files(wildcards.ood),
     output:
-        table=report(
-            f"{RESULTS}/similarity/{{ood}}.parquet",
-            caption="../report/similarity_table.rst",
-            category="5 Tables",
-            labels={"table": "similarity of all pairs", "OOD set": "{ood}"},
-        ),
+        table=f"{RESULTS}/similarity/{{ood}}.parquet",
     log:
         f"{LOGS}/similarity/{{ood}}.log",
     params:
@@ -41,4 +66,5 @@ rule similarity:
 
 localrules:
     compare,
+    compare_bases,
     similarity,

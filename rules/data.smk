@@ -16,7 +16,9 @@ rule dataset:
     params:
         spec=lambda wildcards: DATASETS[wildcards.dataset],
         data_root=lambda wildcards: download_folder(wildcards.dataset),
-        code=fingerprint("datasets"),
+        code=lambda wildcards: fingerprint(
+            "datasets", own=extensions.files_of(DATASETS[wildcards.dataset]["kind"])
+        ),
     script:
         "../scripts/dataset.py"
 

@@ -13,24 +13,18 @@ rule findings:
         json=f"{RESULTS}/findings.json",
         text=f"{RESULTS}/findings.md",
         scores=f"{RESULTS}/scores.parquet",
-        page=report(
-            f"{RESULTS}/findings.html",
-            caption="../report/findings.rst",
-            category="0 Findings",
-            labels={"figure": "findings", "OOD set": "", "measure": ""},
-        ),
     log:
         f"{LOGS}/findings.log",
     conda:
         "../envs/skeletons.yaml"
     params:
         experiment=CONFIG.experiment,
-        measures=MEASURES,
+        measures=CONFIG.figures.measures,
         ood=SETS,
         settings=CONFIG.findings.model_dump(),
         looks={kind: len(files) for kind, files in inspection_findings().items()},
         parents=lambda wildcards, input: lineages(input.scores),
-        code=fingerprint("findings"),
+        code=fingerprint("findings", own=DRAWN_CODE),
     script:
         "../scripts/findings.py"
 
@@ -42,22 +36,22 @@ rule figures:
         histories=longest_walks("history.parquet"),
         findings=f"{RESULTS}/findings.json",
     output:
-        rises=drawn("rises", "2 Do different bases grow alike?"),
-        kinds=drawn("kinds_of_pairs", "2 Do different bases grow alike?"),
-        heatmap=drawn("heatmap", "1 Similarity of every pair"),
-        cross_base=drawn("cross_base", "2 Do different bases grow alike?"),
-        to_base=drawn("similarity_to_base", "3 What pruning changes"),
-        accuracy=drawn_once("accuracy_vs_sparsity", "3 What pruning changes"),
-        walk=drawn_once("ridge_walk", "4 The walk along the ridge"),
+        drawn("rises"),
+        drawn("kinds_of_pairs"),
+        drawn("heatmap"),
+        drawn("cross_base"),
+        drawn("similarity_to_base"),
+        accuracy=f"{FIGURES}/accuracy_vs_sparsity.svg",
+        walk=f"{FIGURES}/ridge_walk.svg",
     log:
         f"{LOGS}/figures.log",
     conda:
         "../envs/skeletons.yaml"
     params:
         ood=SETS,
-        measures=MEASURES,
+        measures=CONFIG.figures.measures,
         colormap=CONFIG.figures.colormap,
-        code=fingerprint("figures"),
+        code=fingerprint("figures", own=DRAWN_CODE),
     script:
         "../scripts/figures.py"
 
@@ -69,18 +63,8 @@ localrules:
 
 rule record:
     output:
-        config=report(
-            f"{RESULTS}/config.yaml",
-            caption="../report/config.rst",
-            category="8 Configuration and versions",
-            labels={"file": "configuration"},
-        ),
-        versions=report(
-            f"{RESULTS}/versions.json",
-            caption="../report/versions.rst",
-            category="8 Configuration and versions",
-            labels={"file": "package versions"},
-        ),
+        config=f"{RESULTS}/config.yaml",
+        versions=f"{RESULTS}/versions.json",
     log:
         f"{LOGS}/record.log",
     params:
@@ -93,29 +77,37 @@ rule record:
             job.run("record.record_stage", *output, params.config)
 
 
-# `snakemake --report` as a file target: made anew when, and only when, what it shows has changed.
+# Made anew when, and only when, what it shows has changed; but benchmarks, of which no two runs give
+# the same, are no inputs: it shows those that are there.
 rule report:
     input:
         config=f"{RESULTS}/config.yaml",
-        shown=[
-            f"{RESULTS}/versions.json",
-            f"{RESULTS}/findings.json",
+        versions=f"{RESULTS}/versions.json",
+        findings=f"{RESULTS}/findings.json",
+        text=f"{RESULTS}/findings.md",
+        scores=f"{RESULTS}/scores.parquet",
+        pairs=[
             *expand(f"{RESULTS}/similarity/{{ood}}.parquet", ood=SETS),
-            rules.figures.output,
             *measure_tables(),
-            *measure_heatmaps(),
-            *inspection_figures(),
         ],
-        texts=report_texts(),
+        histories=longest_walks("history.parquet"),
+        figures=[*rules.figures.output, *measure_heatmaps(), *inspection_figures()],
     output:
         html=f"{RESULTS}/report.html",
     log:
         f"{LOGS}/report.log",
-    conda:
-        "../envs/skeletons.yaml"
-    shell:
-        "snakemake --report {output.html} --nolock --configfile {input.config} -- "
-        "{input.config} {input.shown} > {log} 2>&1"
+    params:
+        measures=OWN_MEASURES,
+        code=fingerprint("report", own=MEASURE_CODE),
+    run:
+        # No lineages: as in `figures`, they would follow each pair to its beginnings.
+        with inside(rule, input, output, params, wildcards, log, {}) as job:
+            job.run(
+                "report.report_stage",
+                output.html,
+                **dict(input.items()),
+                measures=params.measures,
+            )
 
 
 localrules:

@@ -28,7 +28,7 @@ rule line:
         measured=MEASURED,
         device=CONFIG.compute.device,
         parents=parents_of,
-        code=fingerprint("ridge"),
+        code=fingerprint("ridge", own=NETWORK_CODE),
     script:
         "../scripts/line.py"
 
@@ -61,7 +61,7 @@ rule plane:
         measured=MEASURED,
         device=CONFIG.compute.device,
         parents=parents_of,
-        code=fingerprint("ridge"),
+        code=fingerprint("ridge", own=NETWORK_CODE),
     script:
         "../scripts/plane.py"
 
@@ -93,7 +93,7 @@ rule curve:
         device=CONFIG.compute.device,
         precision=CONFIG.compute.precision,
         parents=parents_of,
-        code=fingerprint("ridge"),
+        code=fingerprint("ridge", own=NETWORK_CODE),
     script:
         "../scripts/curve.py"
 
@@ -114,7 +114,7 @@ rule expose:
     params:
         images=CONFIG.inspect.images,
         parents=parents_of,
-        code=fingerprint("exposure"),
+        code=fingerprint("exposure", own=NETWORK_CODE),
     script:
         "../scripts/expose.py"
 
@@ -140,7 +140,7 @@ rule time_exposed:
         repeats=10,
         device=CONFIG.compute.device,
         parents=parents_of,
-        code=fingerprint("exposure"),
+        code=fingerprint("exposure", own=NETWORK_CODE),
     script:
         "../scripts/time_exposed.py"
 
@@ -166,7 +166,7 @@ rule importance:
         mode="zero",
         device=CONFIG.compute.device,
         parents=parents_of,
-        code=fingerprint("importance"),
+        code=fingerprint("importance", own=NETWORK_CODE),
     script:
         "../scripts/importance.py"
 
@@ -220,7 +220,7 @@ rule probe:
         device=CONFIG.compute.device,
         precision=CONFIG.compute.precision,
         parents=parents_of,
-        code=fingerprint("probe"),
+        code=fingerprint("probe", own=NETWORK_CODE),
     script:
         "../scripts/probe.py"
 
@@ -229,7 +229,7 @@ rule inspection_figures:
     input:
         unpack(lambda wildcards: inspection_files()),
     output:
-        drawn_inspections(),
+        inspection_figures(),
     log:
         f"{LOGS}/inspection_figures.log",
     conda:

@@ -13,7 +13,7 @@ rule features:
     params:
         images=lambda wildcards: images_of(wildcards.dataset),
         device=CONFIG.compute.device,
-        code=fingerprint("features"),
+        code=fingerprint("features", own=NETWORK_CODE),
     run:
         with inside(
             rule, input, output, params, wildcards, log, lineages(input), CACHE
@@ -53,12 +53,7 @@ rule representations:
     input:
         feature_pairs,
     output:
-        table=report(
-            f"{RESULTS}/representations/{{representation}}/{{ood}}.parquet",
-            caption="../report/representations_table.rst",
-            category="5 Tables",
-            labels={"table": "{representation} of all pairs", "OOD set": "{ood}"},
-        ),
+        table=f"{RESULTS}/representations/{{representation}}/{{ood}}.parquet",
     log:
         f"{LOGS}/representations/{{representation}}/{{ood}}.log",
     params:
@@ -100,12 +95,7 @@ rule weights:
     input:
         mask_pairs,
     output:
-        table=report(
-            f"{RESULTS}/weights/{{overlap}}.parquet",
-            caption="../report/weights_table.rst",
-            category="5 Tables",
-            labels={"table": "{overlap} of all pairs", "OOD set": ""},
-        ),
+        table=f"{RESULTS}/weights/{{overlap}}.parquet",
     log:
         f"{LOGS}/weights/{{overlap}}.log",
     params:
@@ -122,16 +112,7 @@ rule heatmap_of_features:
         table=f"{RESULTS}/representations/{{representation}}/{{ood}}.parquet",
         scores=f"{RESULTS}/scores.parquet",
     output:
-        heatmap=report(
-            f"{FIGURES}/heatmap_{{ood}}_{{representation}}.svg",
-            caption="../report/heatmap_of_features.rst",
-            category="1 Similarity of every pair",
-            labels={
-                "figure": "heatmap",
-                "OOD set": "{ood}",
-                "measure": "{representation}",
-            },
-        ),
+        heatmap=f"{FIGURES}/heatmap_{{ood}}_{{representation}}.svg",
     log:
         f"{LOGS}/heatmap_of_features/{{ood}}_{{representation}}.log",
     conda:
@@ -150,12 +131,7 @@ use rule heatmap_of_features as heatmap_of_masks with:
         table=f"{RESULTS}/weights/{{overlap}}.parquet",
         scores=f"{RESULTS}/scores.parquet",
     output:
-        heatmap=report(
-            f"{FIGURES}/heatmap_{{overlap}}.svg",
-            caption="../report/heatmap_of_masks.rst",
-            category="1 Similarity of every pair",
-            labels={"figure": "heatmap", "OOD set": "", "measure": "{overlap}"},
-        ),
+        heatmap=f"{FIGURES}/heatmap_{{overlap}}.svg",
     log:
         f"{LOGS}/heatmap_of_masks/{{overlap}}.log",
     params:

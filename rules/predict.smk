@@ -13,7 +13,7 @@ rule predict:
     params:
         images=lambda wildcards: images_of(wildcards.dataset),
         device=CONFIG.compute.device,
-        code=fingerprint("inference"),
+        code=fingerprint("inference", own=NETWORK_CODE),
     run:
         with inside(
             rule, input, output, params, wildcards, log, lineages(input), CACHE

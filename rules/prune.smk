@@ -12,7 +12,8 @@ rule prune:
         f"{LOGS}/prune/seed={{seed}}_l1={{l1}}_ep={{epochs}}_t={{threshold}}.log",
     params:
         scale=CONFIG.prune.scale,
-        code=fingerprint("pruning"),
+        criterion=CONFIG.prune.criterion,
+        code=fingerprint("pruning", own=CRITERION_CODE),
     run:
         with inside(
             rule, input, output, params, wildcards, log, lineages(input)
@@ -23,6 +24,7 @@ rule prune:
                 *output,
                 wildcards.threshold,
                 params.scale,
+                params.criterion,
             )
 
 

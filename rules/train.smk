@@ -22,7 +22,7 @@ rule train_base:
         device=CONFIG.compute.device,
         precision=CONFIG.compute.precision,
         parents=parents_of,
-        code=fingerprint("training"),
+        code=fingerprint("training", own=NETWORK_CODE),
     script:
         "../scripts/train_base.py"
 
@@ -51,7 +51,7 @@ rule regularize:
         device=CONFIG.compute.device,
         precision=CONFIG.compute.precision,
         parents=parents_of,
-        code=fingerprint("training"),
+        code=fingerprint("training", own=NETWORK_CODE),
     script:
         "../scripts/regularize.py"
 
@@ -73,7 +73,7 @@ rule untrained:
         network=CONFIG.network.model_dump(),
         device=CONFIG.compute.device,
         parents=parents_of,
-        code=fingerprint("training"),
+        code=fingerprint("training", own=NETWORK_CODE),
     script:
         "../scripts/untrained.py"
 

@@ -12,7 +12,6 @@ with process(snakemake) as job:
         snakemake.output.json,
         snakemake.output.text,
         snakemake.output.scores,
-        snakemake.output.page,
         snakemake.params.experiment,
         snakemake.params.measures,
         snakemake.input.scores,

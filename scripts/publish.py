@@ -11,23 +11,20 @@ from pathlib import Path
 
 import pandas as pd
 
+from skeletons import costs
+
 WHOLE = ("findings.md", "findings.json", "config.yaml", "versions.json")
 
 
-def costs(folder: Path) -> pd.DataFrame:
-    """What each training job cost: CPU seconds and largest memory (MB), from its benchmark.
+def costs_of_models(folder: Path) -> pd.DataFrame:
+    """What each job on a model cost: CPU seconds and largest memory (MB), from its benchmark.
 
     Wall time says as much about what else the machine did.
     """
-    rows = []
     models = set(pd.read_parquet(folder / "scores.parquet", columns=["model"]).model)
-    paths = sorted((folder / "benchmarks").glob("*/*.tsv"))
-    for path in (path for path in paths if path.stem in models):
-        row = pd.read_csv(path, sep="\t").iloc[0]
-        rows.append(
-            {"rule": path.parent.name, "model": path.stem, "cpu_s": row.cpu_time, "mb": row.max_rss}
-        )
-    return pd.DataFrame(rows)
+    jobs = costs.read(folder / "benchmarks", models)
+    names = {"stage": "rule", "job": "model", "cpu_s": "cpu_s", "peak_mb": "mb"}
+    return jobs[jobs.job.isin(models)][[*names]].rename(columns=names)
 
 
 def publish(folder: Path, target: Path) -> None:
@@ -48,7 +45,7 @@ def publish(folder: Path, target: Path) -> None:
         pd.read_parquet(path).to_csv(target / name, index=False, float_format="%.5g")
     for path in sorted((folder / "weights").glob("*.parquet")):
         pd.read_parquet(path).to_csv(target / f"{path.stem}.csv", index=False, float_format="%.5g")
-    costs(folder).to_csv(target / "costs.csv", index=False, float_format="%.4g")
+    costs_of_models(folder).to_csv(target / "costs.csv", index=False, float_format="%.4g")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[1]
-PARTS = ("Snakefile", "workflow_config.yaml", "rules", "scripts", "profiles", "report", "envs")
+PARTS = ("Snakefile", "workflow_config.yaml", "rules", "scripts", "profiles", "envs")
 
 TINY: dict[str, Any] = {
     "experiment": "tiny",
@@ -75,6 +75,10 @@ SCIENCE: dict[str, Any] = {
         "images": 50,
     },
 }
+
+
+# What closes every experiment, and follows every change of a result.
+SHOWN = {"findings": 1, "figures": 1, "report": 1}
 
 
 class Workflow:

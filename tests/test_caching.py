@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import CHAIN, GRID, ROOT, Workflow, artifacts_of, trained
+from conftest import CHAIN, GRID, ROOT, SHOWN, Workflow, artifacts_of, trained
+from test_extensions import ROWS as OWN  # their test is there
 
 Change = Callable[[dict[str, Any]], None]
 Edit = Callable[[Path], None]
 
-SHOWN = {"findings": 1, "figures": 1, "report": 1}
 TABLES = {"similarity": 2, **SHOWN}
 AGAIN = {"record": 1, **TABLES}  # the configuration has changed, and so have the tables
 ALL_PAIRS = 2 * 18 * 17 // 2
@@ -235,7 +235,15 @@ CODE: dict[str, tuple[Edit, dict[str, int]]] = {
         edit("figures", "\ndef figures_stage(", "\nANOTHER = 1\n\n\ndef figures_stage("),
         {"figures": 1, "report": 1},
     ),
+    "a line of the report's templates changes": (
+        lambda folder: append(folder / "src/skeletons/templates/report/report.css", "i {}\n"),
+        {"report": 1},
+    ),
 }
+
+
+def append(path: Path, text: str) -> None:
+    path.write_text(path.read_text() + text)
 
 
 def delete(path: str) -> Edit:
@@ -264,7 +272,7 @@ FILES: dict[str, tuple[Edit, dict[str, int]]] = {
     "an artifact is touched but unchanged": (touch("models/seed=1/weights.safetensors"), {}),
 }
 BY_HAND = "a result is edited by hand"  # its test is in test_reliability.py
-ROWS = [*CONFIGURATION, *CODE, *FILES, BY_HAND]
+ROWS = [*CONFIGURATION, *CODE, *OWN, *FILES, BY_HAND]
 
 
 @pytest.fixture(scope="module")

@@ -74,7 +74,7 @@ def draw_all(seeds: int, variants: int) -> list[Figure]:
     ):
         walks[column] = np.linspace(0, 1, len(walks))
     drawn = [Figure(figsize=(7, 7.6))]
-    figures.heatmap(pairs, scores, "cosine_prob", drawn[0], "viridis")
+    figures.heatmap(pairs, scores, "cosine_prob", drawn[0].add_subplot())
     for draw, count in (
         (lambda axes: figures.similarity_to_base(pairs, "cosine_prob", axes), 2),
         (lambda axes: figures.cross_base(pairs, "cosine_prob", axes[0]), 1),
@@ -128,15 +128,13 @@ def test_the_matrix_is_symmetric_and_does_not_depend_on_the_order_of_rows() -> N
 
 def test_a_dead_pair_has_no_colour_of_the_scale() -> None:
     pairs, scores = tables(2, 3)
-    figure = Figure(figsize=(7, 7.6))
-    figures.heatmap(pairs, scores, "cosine_prob", figure, "viridis")
-    image = next(
-        ax.images[0] for ax in figure.axes if ax.images and len(ax.images[0].get_array()) == 8
-    )
+    ax = Figure(figsize=(7, 7.6)).add_subplot()
+    figures.heatmap(pairs, scores, "cosine_prob", ax)
+    image = ax.images[0]
     shown: Any = image.get_array()
     assert np.isnan(np.asarray(shown)).sum() == 2 * 7 * 2 - 2
     assert mpl.colors.to_hex(image.get_cmap().get_bad()) == figures.MISSING
-    texts = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+    texts = [text.get_text() for text in ax.get_legend().get_texts()]
     assert texts == ["grey: no similarity, as a model is dead"]
 
 
@@ -145,11 +143,9 @@ def test_alike_has_the_same_colour_when_lower_is_more_alike() -> None:
     pairs = pairs.assign(disagreement=1 - pairs.cosine_prob)
     shown = {}
     for measure in ("cosine_prob", "disagreement"):
-        figure = Figure(figsize=(7, 7.6))
-        figures.heatmap(pairs, scores, measure, figure, "viridis")
-        image = next(
-            ax.images[0] for ax in figure.axes if ax.images and len(ax.images[0].get_array()) == 8
-        )
+        ax = Figure(figsize=(7, 7.6)).add_subplot()
+        figures.heatmap(pairs, scores, measure, ax)
+        image = ax.images[0]
         shown[measure] = image.to_rgba(np.asarray(image.get_array()))
     np.testing.assert_allclose(shown["cosine_prob"], shown["disagreement"], atol=0.01)
 

@@ -56,6 +56,17 @@ def test_a_cosmetic_edit_changes_nothing(package: Path, old: str, new: str) -> N
     assert after(package, "upper.py", old, new) == before
 
 
+def test_a_template_is_part_of_its_module(package: Path) -> None:
+    before = fingerprint("upper"), fingerprint("other")
+    (package / "templates/upper").mkdir(parents=True)
+    template = package / "templates/upper/page.html"
+    template.write_text("<p>")
+    once = fingerprint("upper")
+    template.write_text("<p> ")
+    assert len({before[0], once, fingerprint("upper")}) == 3
+    assert fingerprint("other") == before[1]
+
+
 @pytest.mark.parametrize(
     ("name", "old", "new"),
     [

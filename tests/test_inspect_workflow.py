@@ -11,7 +11,16 @@ import pytest
 import torch
 from conftest import SCIENCE, TINY, Workflow
 
-from skeletons import artifacts, datasets, exposure, inference, inspections, models, predictions
+from skeletons import (
+    artifacts,
+    captions,
+    datasets,
+    exposure,
+    inference,
+    inspections,
+    models,
+    predictions,
+)
 
 BASES = ("seed=1", "seed=2", "seed=3")
 VARIANTS = tuple(f"{base}_l1=0.0001_ep=1_t=0.2" for base in BASES)
@@ -63,7 +72,7 @@ def test_every_file_is_there(results: Path) -> None:
 def test_the_figures_are_in_the_report(results: Path) -> None:
     page = (results / "report.html").read_text()
     for part in (
-        *("6 Is the ridge connected?", "7 Inside the skeleton", "8 Configuration and versions"),
+        *(captions.RIDGE, captions.INSIDE),
         *("lines.svg", "plane_surface.svg", "curve.svg", "exposure.svg"),
         *(f"importance_{name}.svg" for name in VARIANTS),
     ):

@@ -150,7 +150,7 @@ STAGES: dict[str, Stage] = {
             *(f"tiny/scores/{name}.json" for name in (BASE, WALKED, VARIANT)),
             "tiny/similarity/digits.parquet",
         ],
-        ["tiny/findings.json", "tiny/findings.md", "tiny/scores.parquet", "tiny/findings.html"],
+        ["tiny/findings.json", "tiny/findings.md", "tiny/scores.parquet"],
         lambda i, o: findings.findings_stage(*o, "tiny", ["cosine_prob"], i[:3], {"digits": i[3]}),
     ),
 }

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import TINY, Workflow
+from pandas.testing import assert_frame_equal
 
 from skeletons import artifacts
 
@@ -81,12 +82,15 @@ def test_a_base_that_is_not_optimal_is_flagged(finished: Workflow) -> None:
 def test_the_report_is_whole_and_needs_no_network(finished: Workflow) -> None:
     page = (finished / "results/tiny/report.html").read_text()
     for part in (
-        "heatmap_digits_cosine_prob.svg",
-        "ridge_walk.svg",
-        "config.yaml",
-        "versions.json",
+        "figures/heatmap_digits_cosine_prob.svg",
+        "figures/ridge_walk.svg",
+        "learning_rate: 0.3",
+        "train_base",
+        "default-src &#39;none&#39;",
     ):
         assert part in page
+    for model in (path.stem for path in (finished / "results/tiny/scores").iterdir()):
+        assert f'<tr id="model={model}"' in page
     for outside in ('<script src="http', '<link rel="stylesheet" href="http', "@import url(http"):
         assert outside not in page
 
@@ -111,6 +115,18 @@ def test_a_new_threshold_trains_nothing(finished: Workflow) -> None:
         "record": 1,
         "report": 1,
     }
+
+
+def test_blocks_of_pairs_give_the_same_table(finished: Workflow, tmp_path: Path) -> None:
+    copied = finished.copy(tmp_path / "copied")
+    jobs = copied.jobs(changed(compare={"blocks_beyond": N - 1}))
+    blocks = 3 * 2  # of two bases: within each, and between them; on each OOD set
+    assert jobs["compare_bases"] == blocks
+    assert set(jobs) <= {"compare_bases", "similarity", "findings", "figures", "record", "report"}
+    for ood in ("digits", "noise_images=60"):
+        path = f"results/tiny/similarity/{ood}.parquet"
+        assert_frame_equal(pd.read_parquet(copied / path), pd.read_parquet(finished / path))
+    assert copied.jobs(changed(compare={"blocks_beyond": N - 1})) == {}
 
 
 def test_order_and_spelling_of_the_lists_change_nothing(finished: Workflow) -> None:

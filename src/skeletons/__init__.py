@@ -1,1 +1,29 @@
-"""Skeletons on Rashomon Ridge: do equally good neural networks share a skeleton?"""
+"""Skeletons on Rashomon Ridge: do equally good neural networks share a skeleton?
+
+`Experiment` opens the results of a run; `MEASURES` are the measures of a pair of models, by name;
+`SkeletonsError` is what is raised where a user can put something right.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from skeletons.catalogue import MEASURES
+    from skeletons.errors import SkeletonsError
+    from skeletons.experiment import Experiment
+
+__all__ = ["MEASURES", "Experiment", "SkeletonsError"]
+
+_HOME = {"Experiment": "experiment", "MEASURES": "catalogue", "SkeletonsError": "errors"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for only then: the workflow's rules import this package, not torch."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

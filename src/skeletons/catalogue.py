@@ -1,4 +1,4 @@
-"""Every measure that there is, and the table of them in the documentation.
+"""Every measure that there is, and the table of the built-in ones in the documentation.
 
 `python -m skeletons.catalogue PATH` writes the table anew between the markers in a page.
 """
@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import sys
+from collections import ChainMap
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,19 +14,20 @@ from skeletons import artifacts, overlap, prose, representations, similarity
 from skeletons.errors import ArtifactError
 from skeletons.measures import Measure, by_name
 
-MEASURES: Mapping[str, Measure] = by_name(
+BUILT_IN = by_name(
     *similarity.MEASURES.values(),
     *representations.MEASURES.values(),
     *overlap.MEASURES.values(),
 )
+MEASURES: Mapping[str, Measure] = ChainMap(similarity.OWN, dict(BUILT_IN))
 
 START = "<!-- the table is made by python -m skeletons.catalogue -->"
 END = "<!-- end of the table -->"
 
 
 def markdown_table() -> str:
-    """All measures with what they declare: how to read each, then what to keep in mind."""
-    measures = MEASURES.values()
+    """All built-in measures with what they declare: how to read each, then what to keep in mind."""
+    measures = BUILT_IN.values()
     read = [
         "measure",
         "of",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import re
 import sys
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
@@ -19,15 +20,19 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
     StrictBool,
     StrictInt,
     StrictStr,
+    Tag,
     ValidationError,
+    WithJsonSchema,
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from skeletons.errors import ConfigError
+from skeletons import extensions, references
+from skeletons.errors import ConfigError, ExtensionError
 
 State = Literal["base", "regularized", "pruned"]
 MeasureName = Literal[
@@ -65,6 +70,33 @@ def _distinct_numbers(values: tuple[float, ...]) -> tuple[float, ...]:
     _distinct(values)
     return tuple(sorted(values))
 
+
+def _reference(value: str) -> str:
+    try:
+        return extensions.canonical(value)
+    except ValueError:
+        raise PydanticCustomError("reference", "a reference") from None
+
+
+def _whose(value: object) -> str:
+    """Whether a name is one of ours or of the user's; no built-in name has a colon."""
+    own = isinstance(value, str) and extensions.is_reference(value)
+    return OWN_TAG if own else BUILT_IN_TAG
+
+
+def _whose_kind(value: object) -> str:
+    """The same of a data set's section."""
+    kind = value.get("kind") if isinstance(value, Mapping) else getattr(value, "kind", None)
+    return _whose(kind)
+
+
+# pydantic names the choice in the places of errors; no key looks like that
+OWN_TAG, BUILT_IN_TAG = ":own", ":built-in"
+Own = Annotated[
+    StrictStr,
+    AfterValidator(_reference),
+    WithJsonSchema({"type": "string", "pattern": extensions.PATTERN}),
+]
 
 Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
 NotNegative = Annotated[Number, Field(ge=0)]
@@ -155,20 +187,71 @@ class ImageFolder(_Stored):
     )
 
 
+def _options(values: dict[str, Any]) -> dict[str, Any]:
+    """In one order, so that the order in which they are written changes nothing."""
+    for value in values.values():
+        if not (value is None or isinstance(value, str | bool | int | float)):
+            raise PydanticCustomError("option", "an option")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise PydanticCustomError("option", "an option")
+    return dict(sorted(values.items()))
+
+
+class OwnDataset(_Stored):
+    """What a function of the user's own gives."""
+
+    kind: Own = Field(description="FILE.py:FUNCTION, a function of the options")
+    options: Annotated[dict[StrictStr, Any], AfterValidator(_options)] = Field(
+        {}, description="what the function is called with, by keyword"
+    )
+    name: Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*$")] | None = Field(
+        None, description="what results call it after the file's name; by default the function's"
+    )
+
+
 Trainable = Annotated[
-    Shapes | Cifar10 | Mnist | FashionMnist | Svhn | ImageFolder, Field(discriminator="kind")
+    Annotated[
+        Annotated[
+            Shapes | Cifar10 | Mnist | FashionMnist | Svhn | ImageFolder,
+            Field(discriminator="kind"),
+        ],
+        Tag(BUILT_IN_TAG),
+    ]
+    | Annotated[OwnDataset, Tag(OWN_TAG)],
+    Discriminator(_whose_kind),
 ]
 AnyDataset = Annotated[
-    Shapes | Digits | Noise | Cifar10 | Mnist | FashionMnist | Svhn | ImageFolder,
-    Field(discriminator="kind"),
+    Annotated[
+        Annotated[
+            Shapes | Digits | Noise | Cifar10 | Mnist | FashionMnist | Svhn | ImageFolder,
+            Field(discriminator="kind"),
+        ],
+        Tag(BUILT_IN_TAG),
+    ]
+    | Annotated[OwnDataset, Tag(OWN_TAG)],
+    Discriminator(_whose_kind),
+]
+NetworkName = Literal["cnn", "resnet9", "resnet20", "speednet"]
+AnyNetwork = Annotated[
+    Annotated[NetworkName, Tag(BUILT_IN_TAG)] | Annotated[Own, Tag(OWN_TAG)],
+    Discriminator(_whose),
+]
+AnyMeasure = Annotated[
+    Annotated[MeasureName, Tag(BUILT_IN_TAG)] | Annotated[Own, Tag(OWN_TAG)],
+    Discriminator(_whose),
+]
+AnyCriterion = Annotated[
+    Annotated[Literal["magnitude"], Tag(BUILT_IN_TAG)] | Annotated[Own, Tag(OWN_TAG)],
+    Discriminator(_whose),
 ]
 
 
 class Network(_Section):
     """The network that every model of the experiment is an instance of."""
 
-    name: Literal["cnn", "resnet9", "resnet20", "speednet"] = Field(
-        "cnn", description="architecture; cnn has no normalisation"
+    name: AnyNetwork = Field(
+        "cnn",
+        description="architecture; cnn has no normalisation; or FILE.py:FUNCTION of your own",
     )
     width: Count = Field(8, description="channels of its first trained convolution")
 
@@ -233,6 +316,9 @@ class Prune(_Section):
     thresholds: Numbers = Field(
         (0.05, 0.2, 0.5, 1.0), description="weights of a smaller magnitude go"
     )
+    criterion: AnyCriterion = Field(
+        "magnitude", description="which weights a threshold spares; or FILE.py:FUNCTION of your own"
+    )
     scale: Literal["absolute", "layer_rms"] = Field(
         "absolute", description="unit of the thresholds: 1, or the layer's root mean square weight"
     )
@@ -257,7 +343,13 @@ class Compare(_Section):
     ood_images: Count | None = Field(
         2_000, description="images of each OOD set, from the first; null for all"
     )
+    measures: Annotated[tuple[Own, ...], AfterValidator(_distinct)] = Field(
+        (), description="FILE.py:FUNCTION, measures of your own beside the built-in ones"
+    )
     test_set: StrictBool = Field(False, description="compare on the task's own test set as well")
+    blocks_beyond: Whole = Field(
+        300, description="beyond so many models a file holds all pairs of two bases, not one pair"
+    )
     representations: Annotated[tuple[RepresentationName, ...], AfterValidator(_distinct)] = Field(
         (), description="measures of penultimate features, on each OOD set; costly"
     )
@@ -317,8 +409,11 @@ class Findings(_Section):
 class Figures(_Section):
     """What the figures show."""
 
-    measures: Annotated[tuple[MeasureName, ...], Field(min_length=1), AfterValidator(_distinct)] = (
-        Field(("cosine_prob",), description="measures of similarity that are drawn")
+    measures: Annotated[tuple[AnyMeasure, ...], Field(min_length=1), AfterValidator(_distinct)] = (
+        Field(
+            ("cosine_prob",),
+            description="measures of similarity that are drawn; or FILE.py:FUNCTION of your own",
+        )
     )
     colormap: Literal["viridis", "cividis", "magma", "inferno", "plasma", "mako", "rocket"] = Field(
         "viridis", description="colours of the heatmap, all safe for the colour-blind"
@@ -366,8 +461,11 @@ class Config(_Section):
     compute: Compute = Field(Compute(), description="where and how training runs")
 
 
+ALIGNED_LOOKS = ("lines", "plane", "curve", "importance")  # that hold bases against each other
 LOOKS = ("lines", "plane", "curve", "expose", "importance", "probe")
-DatasetSpec = Shapes | Digits | Noise | Cifar10 | Mnist | FashionMnist | Svhn | ImageFolder
+DatasetSpec = (
+    Shapes | Digits | Noise | Cifar10 | Mnist | FashionMnist | Svhn | ImageFolder | OwnDataset
+)
 TRAINABLE = ("shapes", "cifar10", "mnist", "fashionmnist", "svhn", "imagefolder")
 DOWNLOADED = ("cifar10", "mnist", "fashionmnist", "svhn")
 KINDS: dict[str, type[BaseModel]] = {
@@ -385,17 +483,32 @@ KINDS: dict[str, type[BaseModel]] = {
 def dataset_id(spec: DatasetSpec) -> str:
     """What results call a data set: its kind, and each option that is not at its default.
 
-    For example `shapes`, `noise_seed=3` or `imagefolder_my-photos`.
+    For example `shapes`, `noise_seed=3`, `imagefolder_my-photos` or `my_function_size=2`.
     """
     parts: list[str] = [spec.kind]
+    if isinstance(spec, OwnDataset):
+        file = extensions.file_of(spec.kind)
+        parts = [extensions.name_of(f"{file}:{spec.name}" if spec.name else spec.kind)]
+        parts += [f"{_safe(key)}={_safe(value)}" for key, value in spec.options.items()]
     if isinstance(spec, ImageFolder):
         folder = re.sub(r"[^A-Za-z0-9.-]+", "-", Path(spec.path).resolve().name).strip("-.")
         parts.append(spec.name or folder or "root")
     for key, field in type(spec).model_fields.items():
         value = getattr(spec, key)
-        if key not in ("kind", "path", "name") and value != field.default:
+        if key not in ("kind", "path", "name", "options") and value != field.default:
             parts.append(f"{key.removesuffix('_share')}={value}")
     return "_".join(parts)
+
+
+def _safe(value: object) -> str:
+    """An option's name or value as a part of a path."""
+    return re.sub(r"[^A-Za-z0-9_.+-]+", "-", str(value))
+
+
+def own_measures(config: Config) -> list[str]:
+    """References to the user's measures that all pairs are compared by, each once and sorted."""
+    drawn = filter(extensions.is_reference, config.figures.measures)
+    return sorted({*config.compare.measures, *drawn})
 
 
 def canonical(config: Config) -> dict[str, Any]:
@@ -435,6 +548,9 @@ def load(raw: object) -> Config:
         *_too_few_seeds(config),
         *_too_few_classes(config),
         *_same_folder(config),
+        *_own_functions(config),
+        *_own_names(config),
+        *_no_alignment(config),
     ]
     if problems:
         raise ConfigError("\n".join(problems))
@@ -551,6 +667,85 @@ def _clashes(config: Config) -> Iterator[str]:
         seen[name] = place
 
 
+# --- what is the user's own ---------------------------------------------------------------------
+
+
+def _own_functions(config: Config) -> Iterator[str]:
+    """Each function must be there, and must be one that can be called as it will be."""
+    uses: list[tuple[str, str, str, list[str], dict[str, Any]]] = [
+        ("network.name", config.network.name, "of width and classes", ["width", "classes"], {}),
+        *(
+            (f"{place}.kind", spec.kind, "of the options", [], dict(spec.options))
+            for place, spec in _specs(config)
+            if isinstance(spec, OwnDataset)
+        ),
+        *(
+            (f"{section}.measures[{k}]", name, "of two models' logits", ["p", "q"], {})
+            for section, names in (
+                ("compare", config.compare.measures),
+                ("figures", config.figures.measures),
+            )
+            for k, name in enumerate(names)
+        ),
+        (
+            "prune.criterion",
+            config.prune.criterion,
+            "of weights and threshold",
+            ["weights", "threshold"],
+            {},
+        ),
+    ]
+    sound = []
+    for place, name, arguments, positional, options in uses:
+        if extensions.is_reference(name):
+            try:
+                references.check(name, *positional, **options)
+                sound.append(name)
+            except ExtensionError as error:
+                allowed = f"FILE.py:FUNCTION, a function {arguments}"
+                yield f"{place}: found {name!r}, but {error}; allowed: {allowed}."
+    for clash in references.clashes(sound):
+        yield f"Functions of your own: {clash}; allowed: one module of each name, so rename one."
+    if extensions.is_reference(config.prune.criterion) and config.prune.scale != "absolute":
+        yield (
+            f"prune.scale: found {config.prune.scale!r}, but a criterion of your own gets the "
+            "thresholds as they are; allowed: absolute."
+        )
+
+
+def _own_names(config: Config) -> Iterator[str]:
+    """A measure's name in results must not be another's, nor that of another's spread."""
+    taken: dict[str, str] = {}
+    for name in (*MEASURES, *get_args(RepresentationName), *get_args(WeightsName)):
+        taken |= {name: name, f"{name}_std": name}
+    for reference in own_measures(config):
+        name = extensions.name_of(reference)
+        other = next((taken[n] for n in (name, f"{name}_std") if n in taken), None)
+        if other:
+            yield (
+                f"compare.measures: found {reference!r}, which results would call {name!r}, as "
+                f"they do {other!r} or its spread; allowed: another name of the file or function."
+            )
+        taken |= {name: reference, f"{name}_std": reference}
+
+
+def _no_alignment(config: Config) -> Iterator[str]:
+    """Of a network of the user's it is not known which units may change places."""
+    if not extensions.is_reference(config.network.name) or len(config.base.seeds) < 2:
+        return
+    needing = [
+        (f"inspect.{key}", "true", "false") for key in ALIGNED_LOOKS if getattr(config.inspect, key)
+    ]
+    if "mask_overlap_aligned" in config.compare.weights:
+        needing.append(("compare.weights", "'mask_overlap_aligned'", "mask_overlap"))
+    for place, found, allowed in needing:
+        yield (
+            f"{place}: found {found}, which aligns the units of different bases, but for "
+            f"{config.network.name!r} it is not known which may change places; allowed: {allowed}, "
+            f"or as network.name one of {', '.join(get_args(NetworkName))}."
+        )
+
+
 # --- from pydantic's errors to sentences --------------------------------------------------------
 
 
@@ -579,11 +774,14 @@ def _among(values: Iterable[str], found: object = None) -> str:
 def _place(location: Sequence[int | str], raw: Any) -> tuple[str, list[int | str]]:
     """A location as text, `regularize.lambdas[0]`, and as steps into `raw`.
 
-    Within a data set, pydantic puts the kind into the location; it is no step.
+    Where there is a choice, as between kinds of data sets, pydantic puts what was chosen into the
+    location; it is no step.
     """
     text = ""
     steps: list[int | str] = []
     for step in location:
+        if step in (OWN_TAG, BUILT_IN_TAG):
+            continue
         if step in KINDS and steps in (["dataset"], ["ood", steps[-1] if steps else None]):
             continue
         steps.append(step)
@@ -601,7 +799,7 @@ def _section(steps: Sequence[int | str], raw: Any) -> type[BaseModel]:
     if inside and inside[0] in ("dataset", "ood"):
         for step in inside:
             raw = raw[step]
-        return KINDS[raw["kind"]]
+        return KINDS.get(raw["kind"], OwnDataset)
     section: type[BaseModel] = Config
     for step in inside:
         kind = section.model_fields[str(step)].annotation
@@ -617,6 +815,7 @@ _BOUNDS = {
     "less_than": ("lt", "<"),
 }
 
+OR_OWN = ", or FILE.py:FUNCTION of your own"
 _WANTED = {
     "bool_type": "true or false",
     "int_type": "a whole number",
@@ -628,6 +827,8 @@ _WANTED = {
     "model_type": "a mapping of keys to values",
     "model_attributes_type": "a mapping of keys to values",
     "dict_type": "a mapping of keys to values",
+    "option": "options that are numbers, text, true, false or null",
+    "reference": "FILE.py:FUNCTION",
 }
 
 
@@ -642,7 +843,7 @@ def _sentence(error: ErrorDetails, raw: object) -> str:
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         kinds = TRAINABLE if steps[0] == "dataset" else tuple(KINDS)
         tag = found.get("kind") if isinstance(found, Mapping) else None
-        return f"{place}.kind: found {_show(tag)}; allowed: {_among(kinds, tag)}."
+        return f"{place}.kind: found {_show(tag)}; allowed: {_among(kinds, tag)}{OR_OWN}."
     if kind == "repeated":
         return f"{place}: found {context['value']} twice; allowed: each value once."
     if kind in _BOUNDS:
@@ -650,7 +851,8 @@ def _sentence(error: ErrorDetails, raw: object) -> str:
         return f"{place}: found {_show(found)}; allowed: a number {sign} {context[limit]:g}."
     if kind == "literal_error":
         expected = re.findall(r"'([^']*)'", str(context["expected"]))
-        return f"{place}: found {_show(found)}; allowed: {_among(expected, found)}."
+        own = OR_OWN if BUILT_IN_TAG in error["loc"] else ""
+        return f"{place}: found {_show(found)}; allowed: {_among(expected, found)}{own}."
     if kind == "string_pattern_mismatch":
         return (
             f"{place}: found {_show(found)}; allowed: letters, digits, '-', '.' and (in an "

@@ -3,7 +3,7 @@
 How other forms become that: grey images repeat their one channel; 28×28 images get a black border
 of two pixels; scikit-learn's 8×8 digits are enlarged by bilinear interpolation; and a user's own
 images are resized (bicubic, antialiased) so that the shorter side is 32, then cropped to the
-centre, transparency laid over black.
+centre, transparency laid over black. What a function of the user's gives must be in that form.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from skeletons import artifacts, shapes
+from skeletons import artifacts, extensions, shapes
 from skeletons.errors import DataError
 from skeletons.seals import unfit
 
@@ -55,9 +55,10 @@ def build(spec: Mapping[str, Any], data_root: Path) -> Dataset:
 
     Raises:
         DataError: a source is missing or broken, or has fewer images than the section asks for.
+        ExtensionError: the user's function cannot be used, or gives something else.
     """
     kind = spec["kind"]
-    made = LOADERS[kind](spec, data_root)
+    made = _own(spec) if extensions.is_reference(kind) else LOADERS[kind](spec, data_root)
     train, test = (made.train_images, made.train_labels), (made.test_images, made.test_labels)
     return Dataset(
         *_drawn(*train, 0, spec.get("train"), f"{kind} (train)"),
@@ -321,6 +322,65 @@ LOADERS: Mapping[str, Callable[[Mapping[str, Any], Path], Dataset]] = {
     "imagefolder": _imagefolder,
     **dict.fromkeys(_PUBLISHED, _published),
 }
+
+
+# --- a function of the user's -------------------------------------------------------------------
+
+PARTS = ("train_images", "train_labels", "test_images", "test_labels", "classes")
+
+
+def _own(spec: Mapping[str, Any]) -> Dataset:
+    """What the user's function gives: all five parts, or just images to compare on."""
+    reference = spec["kind"]
+    given = extensions.call(reference, **spec["options"])
+    if isinstance(given, Dataset):
+        given = tuple(getattr(given, part) for part in PARTS)
+    if not isinstance(given, tuple):
+        images = _own_images(reference, "images", given)
+        return _test_only(images, np.zeros(len(images), dtype=np.int64), ("images",))
+    if len(given) != len(PARTS):
+        wanted = f"images alone, or ({', '.join(PARTS)})"
+        raise extensions.refusal(reference, f"a tuple of {len(given)}", wanted)
+    *arrays, names = given
+    classes = _own_classes(reference, names)
+    splits: list[npt.NDArray[Any]] = []
+    for split, images, labels in zip(SPLITS, arrays[::2], arrays[1::2], strict=True):
+        pixels = _own_images(reference, f"{split}_images", images)
+        splits += [pixels, _own_labels(reference, f"{split}_labels", labels, pixels, classes)]
+    train_images, train_labels, test_images, test_labels = splits
+    return Dataset(train_images, train_labels, test_images, test_labels, classes)
+
+
+def _own_images(reference: str, part: str, given: Any) -> Pixels:
+    images = np.asarray(given)
+    form = images.dtype == np.uint8 and images.shape[1:] == (3, SIDE, SIDE)
+    if not form or (len(images) == 0 and part != "train_images"):
+        found = f"{part} of {images.dtype} in shape {images.shape}"
+        raise extensions.refusal(reference, found, f"uint8 in shape (N, 3, {SIDE}, {SIDE}), N ≥ 1")
+    return np.ascontiguousarray(images)
+
+
+def _own_labels(
+    reference: str, part: str, given: Any, images: Pixels, classes: Sequence[str]
+) -> Labels:
+    labels = np.asarray(given)
+    if labels.dtype.kind not in "iu" or labels.shape != images.shape[:1]:
+        found = f"{part} of {labels.dtype} in shape {labels.shape}"
+        wanted = f"whole numbers in shape {images.shape[:1]}, one an image"
+        raise extensions.refusal(reference, found, wanted)
+    if len(labels) and not 0 <= labels.min() <= labels.max() < len(classes):
+        found = f"{part} from {labels.min()} to {labels.max()}"
+        raise extensions.refusal(reference, found, f"numbers of its {len(classes)} classes, from 0")
+    return labels.astype(np.int64)
+
+
+def _own_classes(reference: str, given: Any) -> tuple[str, ...]:
+    if not isinstance(given, Sequence) or not all(isinstance(name, str) for name in given):
+        found = f"classes of type {type(given).__name__}"
+        raise extensions.refusal(reference, found, "a list of the classes' names")
+    if len(given) < 2:
+        raise extensions.refusal(reference, f"{len(given)} classes", "two or more")
+    return tuple(given)
 
 
 # --- files --------------------------------------------------------------------------------------

@@ -39,3 +39,7 @@ class ExposureError(SkeletonsError):
 
 class WiringError(SkeletonsError):
     """A network does something of which it is not known where its channels go."""
+
+
+class ExtensionError(SkeletonsError):
+    """A function of the user's own is not there, cannot be called, or gave what it must not."""

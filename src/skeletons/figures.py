@@ -1,4 +1,4 @@
-"""The figures. Each function draws into the Axes or Figure that it is given.
+"""The figures. Each function draws into the Axes that it is given.
 
 Colours are safe for the colour-blind, and what a colour says is also said by a marker, a line
 style or a number, so that a print in grey keeps it.
@@ -25,6 +25,7 @@ from matplotlib.ticker import MaxNLocator
 from skeletons import artifacts, kinds, tables
 from skeletons.catalogue import MEASURES
 from skeletons.models import Model, spell
+from skeletons.similarity import admit
 
 Floats = npt.NDArray[np.float64]
 
@@ -61,6 +62,11 @@ LABELS = {
 }
 
 
+def described(measure: str) -> str:
+    """A measure in words; one of the user's has the label that it declares."""
+    return LABELS.get(measure) or MEASURES[measure].label
+
+
 def save_svg(figure: Figure, path: str | Path) -> None:
     """Write a figure as SVG; the same figure always gives the same bytes."""
     with artifacts.atomic(path) as temporary:
@@ -71,6 +77,31 @@ def new_figure(width: float, height: float, rows: int = 1, columns: int = 1) -> 
     """A figure, in inches, that no global state knows of, and its Axes as a flat list."""
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, list(figure.subplots(rows, columns, squeeze=False).flat)
+
+
+def panels(ax: Axes, rows: int, columns: int, **options: Any) -> list[Axes]:
+    """A grid of Axes in the place of one, for a figure of several panels.
+
+    The one stays where it is and shows nothing.
+
+    Args:
+        ax: whose place is taken.
+        rows: of the grid.
+        columns: of the grid.
+        options: of each of its Axes, such as `projection`.
+    """
+    figure = ax.figure
+    spec = ax.get_subplotspec()
+    if spec is None:
+        box = ax.get_position()
+        grid: Any = figure.add_gridspec(
+            rows, columns, left=box.x0, right=box.x1, bottom=box.y0, top=box.y1
+        )
+    else:
+        grid = spec.subgridspec(rows, columns)
+    ax.set_axis_off()
+    places = [(row, column) for row in range(rows) for column in range(columns)]
+    return [figure.add_subplot(grid[place], **options) for place in places]
 
 
 # --- the heatmap --------------------------------------------------------------------------------
@@ -107,59 +138,71 @@ def label(name: str) -> str:
 
 
 def heatmap(
-    pairs: pd.DataFrame, scores: pd.DataFrame, measure: str, figure: Figure, colormap: str
+    pairs: pd.DataFrame, scores: pd.DataFrame, measure: str, ax: Axes, colormap: str = "viridis"
 ) -> None:
     """Draw the similarity of every pair of models as an N×N heatmap.
+
+    Two strips to its left show each model's accuracy and sparsity; the scales are below. All of
+    that is placed by the size that the Axes have now, and moves with them.
 
     Args:
         pairs: the table of all pairs on one OOD set.
         scores: all models' scores.
         measure: a column of `pairs`.
-        figure: to draw into; best as high as wide, less the labels.
+        ax: to draw into; they become square.
         colormap: of matplotlib or seaborn.
     """
     models = ordered([*pairs.a, *pairs.b])
     matrix = similarity_matrix(pairs, models, measure)
     about = scores.set_index("model").loc[models]
-    width, height = figure.get_size_inches()
-    side = min(width - 2.1, height - 2.7)  # what labels, strips and scales leave, in inches
+    side = _square(ax)
 
     def place(x: float, y: float, w: float, h: float) -> Axes:
         """Axes at inches from the heatmap's lower left corner."""
-        left, bottom = (width - side) / 2 - 0.35, height - side - 0.7
-        return figure.add_axes(((left + x) / width, (bottom + y) / height, w / width, h / height))
+        return ax.inset_axes((x / side, y / side, w / side, h / side))
 
-    main = place(0, 0, side, side)
     known = matrix[~np.eye(len(models), dtype=bool) & ~np.isnan(matrix)]
     colours, norm = _colours(measure, known, colormap)
-    image = main.imshow(matrix, cmap=colours, norm=norm, interpolation="nearest")
-    _label_models(main, models)
-    _mark_bases(main, models)
+    image = ax.imshow(matrix, cmap=colours, norm=norm, interpolation="nearest")
+    _label_models(ax, models)
+    _mark_bases(ax, models)
     third = (side + 0.6) / 3.5
     scales = [place(-0.55 + k * 1.25 * third, -1.7, third, 0.12) for k in range(3)]
-    _scale(figure, image, scales[0], LABELS[measure].replace(" of ", "\nof ", 1))
+    _scale(image, scales[0], described(measure).replace(" of ", "\nof ", 1))
     for k, (column, cmap) in enumerate((("accuracy", "mako"), ("sparsity", "rocket_r"))):
-        ax = place(-0.55 + 0.26 * k, 0, 0.22, side)
-        strip = _strip(ax, column, about[column].to_numpy(np.float64), cmap)
-        _scale(figure, strip, scales[k + 1], {"accuracy": "test accuracy"}.get(column, column))
+        beside = place(-0.55 + 0.26 * k, 0, 0.22, side)
+        strip = _strip(beside, column, about[column].to_numpy(np.float64), cmap)
+        _scale(strip, scales[k + 1], {"accuracy": "test accuracy"}.get(column, column))
     if np.isnan(matrix).any():
         dead = MEASURES[measure].kind == "behaviour"
         why = "no similarity, as a model is dead" if dead else "no value; the table says why"
-        handles = [Patch(facecolor=MISSING, label=f"grey: {why}")]
-        below_title = (1, 1 - 0.27 / height)
-        figure.legend(
-            handles=handles, loc="upper right", bbox_to_anchor=below_title, borderaxespad=0
+        ax.legend(
+            handles=[Patch(facecolor=MISSING, label=f"grey: {why}")],
+            loc="lower right",
+            bbox_to_anchor=(1 + 1.3 / side, 1 + 0.16 / side),  # above the numbers of the seeds
+            borderaxespad=0,
         )
+
+
+def _square(ax: Axes) -> float:
+    """Make Axes square where they are; their side in inches."""
+    ax.set_box_aspect(1)
+    ax.apply_aspect()
+    return float(ax.get_window_extent().transformed(ax.figure.dpi_scale_trans.inverted()).width)
 
 
 def _colours(measure: str, known: Floats, colormap: str) -> tuple[Colormap, Normalize]:
     """The scale of a heatmap, in which alike has the same colour whatever the measure."""
     colours = sns.color_palette(colormap, as_cmap=True)
+    itself = MEASURES[measure].itself
+    values = known if len(known) else np.array([0.0, 1.0])
     if MEASURES[measure].higher_is_alike:
-        low = float(np.floor((known.min() if len(known) else 0) * 10) / 10)
-        return colours.with_extremes(bad=MISSING), Normalize(low, 1)
-    high = float(np.ceil((known.max() if len(known) else 1) * 10) / 10)
-    return colours.reversed().with_extremes(bad=MISSING), Normalize(0, high or 1)
+        low = float(np.floor(values.min() * 10) / 10)
+        high = itself if np.isfinite(itself) else float(values.max())
+        return colours.with_extremes(bad=MISSING), Normalize(low, high)
+    low = itself if np.isfinite(itself) else float(values.min())
+    high = float(np.ceil(values.max() * 10) / 10)
+    return colours.reversed().with_extremes(bad=MISSING), Normalize(low, high or 1)
 
 
 def _likeness(measure: str) -> str:
@@ -212,8 +255,8 @@ def _strip(ax: Axes, name: str, values: Floats, cmap: str) -> AxesImage:
     return image
 
 
-def _scale(figure: Figure, image: AxesImage, ax: Axes, name: str) -> None:
-    bar = figure.colorbar(image, cax=ax, orientation="horizontal")
+def _scale(image: AxesImage, ax: Axes, name: str) -> None:
+    bar = ax.figure.colorbar(image, cax=ax, orientation="horizontal")
     bar.set_label(name, fontsize=8)
     bar.ax.tick_params(labelsize=7)
 
@@ -492,6 +535,7 @@ def figures_stage(
     found: str,
 ) -> None:
     """Draw every figure of an experiment into a folder."""
+    measures = admit(measures)
     verdict = artifacts.read_json(found, ["verdict", "settings"])
     table = artifacts.read_table(scores, ["model", "accuracy", "sparsity", "dead"])
     place = Path(folder)
@@ -516,11 +560,11 @@ def _draw_verdict(
     comparisons = len(recipes[0]["rises"]) if recipes else 1
     figure, axes = new_figure(8.5, 1.5 + len(recipes) * (0.16 + 0.13 * comparisons))
     rises(recipes, margin, found["settings"]["alpha"], axes[0])
-    figure.suptitle(f"{LABELS[measure]}, on {ood}", fontsize=10)
+    figure.suptitle(f"{described(measure)}, on {ood}", fontsize=10)
     save_svg(figure, place / f"rises_{ood}_{measure}.svg")
     figure, axes = new_figure(8.5, 1.3 + 0.42 * max(1, len(kinds.by_kind(pairs))))
     kinds_of_pairs(pairs, measure, axes[0])
-    figure.suptitle(f"{LABELS[measure]}, on {ood}", fontsize=10)
+    figure.suptitle(f"{described(measure)}, on {ood}", fontsize=10)
     save_svg(figure, place / f"kinds_of_pairs_{ood}_{measure}.svg")
 
 
@@ -531,11 +575,11 @@ def _draw_similarity(
     _draw_heatmap(pairs, scores, measure, title, place / f"heatmap_{ood}_{measure}.svg", colormap)
     figure, axes = new_figure(10, 3.6, 1, 2)
     similarity_to_base(pairs, measure, axes)
-    figure.suptitle(f"{LABELS[measure]}, on {ood}", fontsize=10)
+    figure.suptitle(f"{described(measure)}, on {ood}", fontsize=10)
     save_svg(figure, place / f"similarity_to_base_{ood}_{measure}.svg")
     figure, axes = new_figure(6.5, 3.6)
     cross_base(pairs, measure, axes[0])
-    figure.suptitle(f"{LABELS[measure]}, on {ood}", fontsize=10)
+    figure.suptitle(f"{described(measure)}, on {ood}", fontsize=10)
     save_svg(figure, place / f"cross_base_{ood}_{measure}.svg")
 
 
@@ -543,8 +587,10 @@ def _draw_heatmap(
     pairs: pd.DataFrame, scores: pd.DataFrame, measure: str, title: str, path: Path, colormap: str
 ) -> None:
     side = float(np.clip(0.11 * len({*pairs.a, *pairs.b}), 3, 9))
-    figure = Figure(figsize=(side + 2.1, side + 2.7))
-    heatmap(pairs, scores, measure, figure, colormap)
+    width, height = side + 2.1, side + 2.7  # labels, strips and scales are around it
+    figure = Figure(figsize=(width, height))
+    ax = figure.add_axes((0.7 / width, 2 / height, side / width, side / height))
+    heatmap(pairs, scores, measure, ax, colormap)
     figure.suptitle(title, fontsize=11, fontweight="bold")
     save_svg(figure, path)
 

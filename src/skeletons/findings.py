@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import markdown
 import pandas as pd
 
 from skeletons import (
@@ -33,6 +32,7 @@ from skeletons import (
 from skeletons.catalogue import MEASURES
 from skeletons.models import BASE, CONTROLS, PRUNED, Model
 from skeletons.predictions import Predictions
+from skeletons.similarity import admit
 from skeletons.tables import ALIKE, SLACK, SPARSE
 from skeletons.verdicts import Verdict
 from skeletons.walks import Certificate
@@ -459,27 +459,6 @@ def _similarity_text(ood: str, measure: str, found: Mapping[str, Any]) -> str:
     return text + prose.table(["threshold", "pairs", "mean", "least", "largest", "undefined"], rows)
 
 
-PAGE = """<!DOCTYPE html>
-<html lang="en">
-<meta charset="utf-8">
-<title>Findings</title>
-<style>
-  body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; }}
-  table {{ border-collapse: collapse; margin: 1rem 0; }}
-  th, td {{ padding: 0.25rem 0.75rem; border-bottom: 1px solid #ccc; text-align: left; }}
-  td {{ font-variant-numeric: tabular-nums; }}
-  code {{ font-size: 90%; }}
-</style>
-{body}
-</html>
-"""
-
-
-def to_html(text: str) -> str:
-    """A page of Markdown as a page that needs nothing else."""
-    return PAGE.format(body=markdown.markdown(text, extensions=["tables"]))
-
-
 def read_walks(paths: Sequence[str], histories: Sequence[str]) -> dict[str, pd.DataFrame]:
     """The table of each walk by the model at its end, named by the folder that it is in.
 
@@ -509,7 +488,6 @@ def findings_stage(
     output: str,
     text: str,
     table: str,
-    page: str,
     experiment: str,
     measures: Sequence[str],
     scores_of: Sequence[str],
@@ -520,7 +498,8 @@ def findings_stage(
     settings: Mapping[str, float] | None = None,
     looks: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
-    """Write findings.json, findings.md, the same as a page, and all scores as one table."""
+    """Write findings.json, findings.md, and all scores as one table."""
+    measures = admit(measures)
     all_scores = scores.read_all(scores_of)
     pairs = {
         ood: artifacts.read_table(path, ["a", "b", *measures]) for ood, path in similarity.items()
@@ -538,4 +517,3 @@ def findings_stage(
     artifacts.write_table(table, all_scores)
     artifacts.write_json(output, plain(found))
     artifacts.write_text(text, to_markdown(found))
-    artifacts.write_text(page, to_html(to_markdown(found)))

@@ -39,10 +39,12 @@ class Job:
             SkeletonsError: the code is no longer what it was when the workflow was planned.
         """
         module, function = stage.split(".")
-        implementation, code = _load(module, function)
+        own = fingerprint.own_files(self.recipe.code)
+        implementation, code = _load(module, function, own)
         if code != self.recipe.code:
+            files = ", of ".join([f"{module}.py", *own])
             raise SkeletonsError(
-                f"The code of {module}.py, or of what it imports, was changed while the workflow "
+                f"The code of {files}, or of what it imports, was changed while the workflow "
                 "ran; run snakemake again, which plans anew."
             )
         with provenance.making(self.recipe):
@@ -67,10 +69,13 @@ class Job:
 
 
 @functools.cache
-def _load(module: str, function: str) -> tuple[Callable[..., None], str]:
-    """A function of this package, and the fingerprint of its module's code as it is on disk now."""
+def _load(module: str, function: str, own: tuple[str, ...]) -> tuple[Callable[..., None], str]:
+    """A function of this package, and the fingerprint of the code it runs, as it is on disk now.
+
+    The user's files are part of that code.
+    """
     implementation = getattr(importlib.import_module(f"skeletons.{module}"), function)
-    return implementation, fingerprint.now(module)
+    return implementation, fingerprint.now(module, own=own)
 
 
 def describe(

@@ -77,3 +77,40 @@ def by_name(*measures: Measure) -> Mapping[str, Measure]:
     if len(registry) < len(measures):
         raise ValueError("two measures have the same name")
     return registry
+
+
+def measure(
+    *,
+    label: str = "",
+    low: float = 0.0,
+    high: float = 1.0,
+    higher_is_alike: bool = True,
+    symmetric: bool = True,
+    invariant_to: str = "nothing that it declares",
+    blind_to: str = "nothing that it declares",
+    source: str = "the user's own",
+) -> Callable[[Callable[[Floats, Floats], Floats]], Measure]:
+    """Make a measure of a function of two models' logits, as a decorator.
+
+    The function gets the logits p and q of N images, float64 N×K each, and gives N values, one an
+    image. The arguments are the attributes of `Measure`; without a label, figures use its name.
+    """
+
+    def declare(function: Callable[[Floats, Floats], Floats]) -> Measure:
+        return Measure(
+            name=function.__name__,
+            label=label or function.__name__.replace("_", " "),
+            kind="behaviour",
+            low=low,
+            high=high,
+            higher_is_alike=higher_is_alike,
+            symmetric=symmetric,
+            invariant_to=invariant_to,
+            blind_to=blind_to,
+            source=source,
+            per_image=True,
+            cheap=True,
+            values=lambda a, b: function(a.logits, b.logits),
+        )
+
+    return declare

@@ -1,5 +1,7 @@
 """The networks: a registry of architectures, each scaled by one number, its width.
 
+A network of the user's own, named by a reference, stands beside those of the registry.
+
 Every network takes uint8 (or float) images N×3×32×32 with values in [0, 255] and returns logits
 N×classes. The training set's channel means and deviations are part of the network, so a file of
 weights is all that a prediction needs.
@@ -7,6 +9,7 @@ weights is all that a prediction needs.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -14,6 +17,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from skeletons import extensions
 
 IMAGE_SHAPE = (3, 32, 32)
 
@@ -231,17 +236,64 @@ def build(
     """A network with freshly drawn weights (seed torch first).
 
     Args:
-        name: a key of `REGISTRY`.
+        name: a key of `REGISTRY`, or a reference to a function of the user's.
         width: channels of the first trained convolution, ≥ 1.
         classes: number of logits.
         mean: the training images' channel means, in [0, 1].
         std: the training images' channel standard deviations, in [0, 1].
+
+    Raises:
+        ExtensionError: the user's function cannot be used, or gives no network for images.
     """
-    body = REGISTRY[name](width, classes)
+    own = extensions.is_reference(name)
+    body = _own(name, width, classes) if own else REGISTRY[name](width, classes)
     network = nn.Sequential()
     network.add_module("standardize", Standardize(mean, std))
     network.add_module("body", body)
     return network.to(memory_format=torch.channels_last)
+
+
+def _own(reference: str, width: int, classes: int) -> nn.Module:
+    """The network that the user's function makes, once it has run on two blank images."""
+    body = extensions.call(reference, width, classes)
+    if not isinstance(body, nn.Module):
+        found = f"a value of type {type(body).__name__}"
+        raise extensions.refusal(reference, found, "a torch.nn.Module")
+    with extensions.guarded(reference):
+        logits, runs = _tried(body)
+    found = f"a network whose output for two images is {_shape(logits)}"
+    if _shape(logits) != f"2×{classes}":
+        raise extensions.refusal(reference, found, f"logits, 2×{classes}")
+    if not runs:
+        wanted = "one with a convolution or a linear layer that is trained"
+        raise extensions.refusal(reference, "a network in which nothing can be pruned", wanted)
+    odd = next((name for name, times in runs.items() if times != 1), None)
+    if odd is not None:
+        found = f"a network that runs its layer {odd} {runs[odd]} times for an image"
+        wanted = "one that runs each convolution and linear layer once, as layer(x)"
+        raise extensions.refusal(reference, found, wanted)
+    return body
+
+
+@torch.no_grad()
+def _tried(body: nn.Module) -> tuple[Any, Counter[str]]:
+    """What a network gives for two blank images, and how often each layer with weights runs."""
+    runs = Counter({name.removesuffix(".weight"): 0 for name in prunable(body)})
+    hooks = [
+        body.get_submodule(name).register_forward_hook(lambda *_, name=name: runs.update([name]))
+        for name in runs
+    ]
+    logits = body.eval()(torch.zeros(2, *IMAGE_SHAPE))
+    body.train()
+    for hook in hooks:
+        hook.remove()
+    return logits, runs
+
+
+def _shape(found: object) -> str:
+    if not isinstance(found, Tensor):
+        return f"a value of type {type(found).__name__}"
+    return "×".join(map(str, found.shape)) or "a single number"
 
 
 def prepare(network: nn.Sequential, images: Tensor) -> None:

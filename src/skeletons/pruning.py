@@ -1,4 +1,4 @@
-"""Pruning by magnitude: which weights survive a threshold, and what that leaves of a network.
+"""Pruning: which weights survive a threshold, and what that leaves of a network.
 
 It needs no network: a pruned model is a comparison on saved tensors.
 """
@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from skeletons import artifacts
+from skeletons import artifacts, extensions
 from skeletons.seals import unfit
 
 Array = artifacts.Array
 Mask = npt.NDArray[np.bool_]
 
 SCALES = ("absolute", "layer_rms")
+MAGNITUDE = "magnitude"
 
 
 def mask(weights: Array, threshold: float, scale: str = "absolute") -> Mask:
@@ -52,28 +53,68 @@ def random_mask(weights: Array, kept: int, random: np.random.Generator) -> Mask:
 
 
 def prune(
-    tensors: Mapping[str, Array], layers: Sequence[Mapping[str, Any]], threshold: float, scale: str
+    tensors: Mapping[str, Array],
+    layers: Sequence[Mapping[str, Any]],
+    threshold: float,
+    scale: str,
+    criterion: str = MAGNITUDE,
 ) -> tuple[dict[str, Array], dict[str, Any]]:
-    """Set the weights under a threshold to zero for good.
+    """Set the weights that do not survive a threshold to zero for good.
 
     Args:
         tensors: a model's tensors by name.
         layers: its layers, as in model.json: name, flops and prunable are used.
-        threshold: see `mask`.
-        scale: see `mask`.
+        threshold: see `mask`, or what the user's criterion takes it to be.
+        scale: see `mask`; of no use to a criterion of the user's.
+        criterion: `magnitude`, which is `mask` layer by layer, or a reference to the user's own.
 
     Returns:
         The pruned tensors, and a sparsity report: per layer and in all size, kept, density,
         sparsity, the layer's RMS before, and the FLOPs of an image left if zero weights cost
         nothing; `dead`, with `dead_reason`, if a layer is left empty.
+
+    Raises:
+        ExtensionError: the user's criterion cannot be used, or gives no masks of the weights.
     """
-    masks = {
-        layer["name"]: mask(tensors[layer["name"]], threshold, scale)
-        for layer in layers
-        if layer["prunable"]
-    }
+    weights = {layer["name"]: tensors[layer["name"]] for layer in layers if layer["prunable"]}
+    if criterion == MAGNITUDE:
+        masks = {name: mask(values, threshold, scale) for name, values in weights.items()}
+        about = {"threshold": threshold, "scale": scale}
+    else:
+        masks = own_masks(criterion, weights, threshold)
+        about = {"threshold": threshold, "scale": scale, "criterion": criterion}
     pruned, report = apply(tensors, layers, masks)
-    return pruned, {"threshold": threshold, "scale": scale, **report}
+    return pruned, {**about, **report}
+
+
+def own_masks(criterion: str, weights: Mapping[str, Array], threshold: float) -> dict[str, Mask]:
+    """The masks that the user's criterion gives; a weight that is zero already never survives.
+
+    Args:
+        criterion: a reference to a function of weights and threshold.
+        weights: those of all prunable layers by name, of which it gets copies.
+        threshold: ≥ 0.
+
+    Raises:
+        ExtensionError: it cannot be used, or gives something else.
+    """
+    copies = {name: values.copy() for name, values in weights.items()}
+    given = extensions.call(criterion, copies, threshold)
+    wanted = "a dict with a mask of booleans for each layer, of its weights' shape"
+    if not isinstance(given, Mapping):
+        raise extensions.refusal(criterion, f"a value of type {type(given).__name__}", wanted)
+    odd = sorted(map(str, set(given) ^ set(weights)))
+    if odd:
+        less = "no mask for" if odd[0] in weights else "a mask for the unknown layer"
+        raise extensions.refusal(criterion, f"{less} {odd[0]}", wanted)
+    masks = {}
+    for name, values in weights.items():
+        kept = np.asarray(given[name])
+        if kept.dtype != np.bool_ or kept.shape != values.shape:
+            found = f"{kept.dtype} of shape {kept.shape} for {name}, of shape {values.shape}"
+            raise extensions.refusal(criterion, found, wanted)
+        masks[name] = kept & (values != 0)
+    return masks
 
 
 def prune_at_random(
@@ -161,10 +202,16 @@ def _read(weights: str, summary: str) -> tuple[dict[str, Array], list[dict[str, 
 
 
 def prune_stage(
-    weights: str, summary: str, output: str, sparsity: str, threshold: str, scale: str
+    weights: str,
+    summary: str,
+    output: str,
+    sparsity: str,
+    threshold: str,
+    scale: str,
+    criterion: str = MAGNITUDE,
 ) -> None:
     """Write the pruned weights of a regularised model and their sparsity.json."""
-    pruned, report = prune(*_read(weights, summary), float(threshold), scale)
+    pruned, report = prune(*_read(weights, summary), float(threshold), scale, criterion)
     artifacts.write_json(sparsity, report)
     artifacts.write_tensors(output, pruned)
 

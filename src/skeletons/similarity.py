@@ -1,24 +1,29 @@
 """How alike two models are, from their predictions on the same images.
 
-A measure is one entry of `MEASURES`. Vectors that say nothing are never called similar: a zero
-logit vector has no direction, and a uniform distribution prefers no class; images where either
-model gives one are left out and counted. A model that answers every image alike is dead, and a
-pair with one has no similarity at all.
+A measure is one entry of `MEASURES`, or one of the user's own (`own`). Vectors that say nothing are
+never called similar: a zero logit vector has no direction, and a uniform distribution prefers no
+class; images where either model gives one are left out and counted. A model that answers every
+image alike is dead, and a pair with one has no similarity at all.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import itertools
-from collections.abc import Sequence
+from collections import ChainMap
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from skeletons import artifacts, predictions
+from skeletons import artifacts, extensions, predictions
 from skeletons.errors import ArtifactError
-from skeletons.measures import Floats, Measure, by_name
+from skeletons.measures import Floats, Measure, by_name, measure
+from skeletons.models import Model
 from skeletons.predictions import Predictions
 
 
@@ -161,8 +166,83 @@ MEASURES = by_name(
 )
 
 
-def compare(a: Predictions, b: Predictions) -> dict[str, Any]:
+# --- measures of the user's own -------------------------------------------------------------------
+
+SLACK = 1e-9  # by which rounding may take a value out of the range that its measure declares
+OWN: dict[str, Measure] = {}  # those that this process was told of, by what results call them
+KNOWN: Mapping[str, Measure] = ChainMap(OWN, dict(MEASURES))
+
+
+def admit(names: Iterable[str]) -> tuple[str, ...]:
+    """Let this process look up the user's measures, as it does the built-in ones.
+
+    Args:
+        names: as the configuration has them: built-in names and references.
+
+    Returns:
+        What results call them, in the same order.
+
+    Raises:
+        ExtensionError: a reference is none to a measure.
+    """
+    chosen = tuple(names)
+    OWN.update(by_name(*map(own, filter(extensions.is_reference, chosen))))
+    return tuple(map(extensions.name_of, chosen))
+
+
+@functools.cache
+def own(reference: str) -> Measure:
+    """The measure that a reference names; all that it gives is checked.
+
+    Raises:
+        ExtensionError: it is neither a `Measure` nor a function of two models' logits.
+    """
+    found = extensions.load(reference)
+    if not isinstance(found, Measure):
+        extensions.demand_callable(reference, found, "p", "q")
+        found = measure(label=extensions.name_of(reference))(found)
+    declared = found
+
+    def values(a: Predictions, b: Predictions) -> Floats | float:
+        with extensions.guarded(reference):
+            given = np.asarray(declared.values(a, b))
+        _demand_valid(reference, declared, given, len(a.labels))
+        return given.astype(np.float64)
+
+    return dataclasses.replace(declared, name=extensions.name_of(reference), values=values)
+
+
+def _demand_valid(reference: str, declared: Measure, given: npt.NDArray[Any], images: int) -> None:
+    """See whether values are as many as a measure must give, and of the range that it declares.
+
+    Raises:
+        ExtensionError: they are not.
+    """
+    shape = (images,) if declared.per_image else ()
+    wanted = f"one number for each of {images} images" if declared.per_image else "one number"
+    if given.shape != shape or given.dtype.kind not in "fiub":
+        sizes = "×".join(map(str, given.shape)) or "one value"
+        raise extensions.refusal(reference, f"{sizes} of {given.dtype}", wanted)
+    odd = int((~np.isfinite(given)).sum())
+    if odd:
+        raise extensions.refusal(reference, f"{odd} of NaN or infinity", f"{wanted}, all finite")
+    low, high = float(given.min()), float(given.max())
+    if low < declared.low - SLACK or high > declared.high + SLACK:
+        declares = f"{declared.low:g} to {declared.high:g}"
+        raise extensions.refusal(
+            reference, f"values from {low:g} to {high:g}", f"the range that it declares, {declares}"
+        )
+
+
+def compare(
+    a: Predictions, b: Predictions, more: Mapping[str, Measure] | None = None
+) -> dict[str, Any]:
     """Every measure of a pair of models on the same N images.
+
+    Args:
+        a: the one model's predictions.
+        b: the other's.
+        more: measures beside the built-in ones.
 
     Returns:
         `images`, N; `undefined`, the images left out because a prediction on them says nothing;
@@ -184,10 +264,10 @@ def compare(a: Predictions, b: Predictions) -> dict[str, Any]:
     }
     if not known.all():
         a, b = a.only(known), b.only(known)
-    for name, measure in MEASURES.items():
-        values = np.asarray(float("nan") if reason else measure.values(a, b))
+    for name, chosen in {**MEASURES, **(more or {})}.items():
+        values = np.asarray(float("nan") if reason else chosen.values(a, b))
         row[name] = float(values.mean())
-        if measure.per_image:
+        if chosen.per_image:
             row[f"{name}_std"] = float(values.std())
     return row
 
@@ -203,12 +283,12 @@ def _why_not(a: Predictions, b: Predictions, known: npt.NDArray[np.bool_]) -> st
     return ""
 
 
-def over_images(models: Sequence[Predictions], measure: str) -> Floats:
+def over_images(models: Sequence[Predictions], name: str) -> Floats:
     """A measure of all pairs of models image by image, for intervals over images.
 
     Args:
         models: n models' predictions on the same N images.
-        measure: the name of a measure that is a mean over images.
+        name: in `KNOWN`, of a measure that is a mean over images.
 
     Returns:
         n(n−1)/2 × N, pairs in the order of `itertools.combinations`; NaN on images where either
@@ -217,35 +297,89 @@ def over_images(models: Sequence[Predictions], measure: str) -> Floats:
     Raises:
         ValueError: the measure is not a mean over images.
     """
-    if not MEASURES[measure].per_image:
-        raise ValueError(f"{measure} is not a mean over images")
+    if not KNOWN[name].per_image:
+        raise ValueError(f"{name} is not a mean over images")
     pairs = list(itertools.combinations(models, 2))
     table = np.full((len(pairs), len(models[0].labels)), np.nan)
     for row, (a, b) in zip(table, pairs, strict=True):
         known = ~(a.silent | b.silent)
         if known.any() and not (a.constant or b.constant):
-            row[known] = MEASURES[measure].values(a.only(known), b.only(known))
+            row[known] = KNOWN[name].values(a.only(known), b.only(known))
     return table
 
 
-def compare_stage(a: str, b: str, output: str, ood: str, model_a: str, model_b: str) -> None:
+def compare_stage(
+    a: str,
+    b: str,
+    output: str,
+    ood: str,
+    model_a: str,
+    model_b: str,
+    measures: Sequence[str] = (),
+) -> None:
     """Write one pair's table: one row with the pair, the data set and every cheap measure.
+
+    Args:
+        a: the one model's predictions file.
+        b: the other's.
+        output: the parquet file to write.
+        ood: the data set's name.
+        model_a: the one model's id.
+        model_b: the other's.
+        measures: references to the user's own measures, for further columns.
 
     Raises:
         ArtifactError: a predictions file is missing or broken, or the two do not go together.
+        ExtensionError: a measure of the user's cannot be used, or gave what it must not.
     """
-    try:
-        row = compare(predictions.read(a), predictions.read(b))
-    except ValueError as error:
-        raise ArtifactError(
-            f"{a} and {b} cannot be compared: {error}; delete both and run snakemake again."
-        ) from None
-    artifacts.write_table(output, pd.DataFrame([{"a": model_a, "b": model_b, "ood": ood, **row}]))
+    table = _table([(model_a, a, model_b, b)], ood, measures)
+    artifacts.write_table(output, table)
+
+
+def compare_block_stage(
+    one: Sequence[str], two: Sequence[str], output: str, ood: str, measures: Sequence[str] = ()
+) -> None:
+    """Write one table of many pairs: of all models of one base with all of another.
+
+    Args:
+        one: predictions files of the one base's models, each named by its model.
+        two: those of the other's; none, for the pairs within `one`.
+        output: the parquet file to write.
+        ood: the data set's name.
+        measures: references to the user's own measures, for further columns.
+
+    Raises:
+        ArtifactError: a predictions file is missing or broken, or two do not go together.
+        ExtensionError: a measure of the user's cannot be used, or gave what it must not.
+    """
+    pairs = itertools.product(one, two) if two else itertools.combinations(one, 2)
+    named = [(Path(a).stem, a, Path(b).stem, b) for a, b in pairs]
+    artifacts.write_table(output, _table(named, ood, measures))
+
+
+def _table(
+    pairs: Iterable[tuple[str, str, str, str]], ood: str, measures: Sequence[str]
+) -> pd.DataFrame:
+    """One row a pair, given as the two models' ids, each with its predictions file."""
+    more = by_name(*map(own, measures))
+    read = functools.cache(predictions.read)
+    rows: list[dict[str, Any]] = []
+    for model_a, a, model_b, b in pairs:
+        try:
+            row = compare(read(a), read(b), more)
+        except ValueError as error:
+            raise ArtifactError(
+                f"{a} and {b} cannot be compared: {error}; delete both and run snakemake again."
+            ) from None
+        rows.append({"a": model_a, "b": model_b, "ood": ood, **row})
+    return pd.DataFrame(rows)
 
 
 def collect_stage(output: str, *inputs: str) -> None:
-    """Write all pairs' rows as one table, in the order given."""
-    artifacts.write_table(
-        output,
-        pd.concat([artifacts.read_table(path, ["a", "b"]) for path in inputs], ignore_index=True),
-    )
+    """Write the rows of all pairs as one table, ordered by the two models of each."""
+    parts = [artifacts.read_table(path, ["a", "b"]) for path in inputs]
+    table = pd.concat(parts, ignore_index=True)
+    ids = pd.unique(pd.concat([table.a, table.b]))
+    rank = {name: k for k, name in enumerate(sorted(ids, key=lambda x: Model.parse(x).sort_key))}
+    order = np.lexsort((table.b.map(rank), table.a.map(rank)))
+    artifacts.write_table(output, table.iloc[order].reset_index(drop=True))

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from skeletons import artifacts, datasets, inference, networks
 from skeletons.augmentation import augment
-from skeletons.errors import TrainingError
+from skeletons.errors import DataError, TrainingError
 from skeletons.magnitudes import share_below
 from skeletons.seals import unfit
 
@@ -45,8 +45,14 @@ class Images:
 
     @classmethod
     def read(cls, path: str | Path, split: str, device: torch.device) -> Images:
-        """One split of a data set's file."""
+        """One split of a data set's file.
+
+        Raises:
+            DataError: it has no images, as one that is only compared on has none to train on.
+        """
         pixels, labels = datasets.read_split(path, split)
+        if not len(labels):
+            raise DataError(f"{path} has no images to {split} on; train on another data set.")
         return cls(torch.from_numpy(pixels).to(device), torch.from_numpy(labels).to(device))
 
     def sample(self, count: int) -> Images:

@@ -34,7 +34,8 @@ def importance_scatter(table: pd.DataFrame, axes: Sequence[Axes]) -> None:
 
     Args:
         table: see `importance.importance_table`.
-        axes: at least one a layer; the others are taken away.
+        axes: at least one a layer, in rows of `COLUMNS` if there are more; the others are taken
+            away.
     """
     ranks = unit_ranks.by_layer(table).to_dict("records")
     shown = list(axes[: len(ranks)])
@@ -48,10 +49,12 @@ def importance_scatter(table: pd.DataFrame, axes: Sequence[Axes]) -> None:
     _common_losses(shown, table.loss_change.to_numpy())
     for ax in axes[len(ranks) :]:
         ax.remove()
-    figure = shown[0].figure
-    figure.legend(*shown[0].get_legend_handles_labels(), loc="outside right upper")
-    figure.supxlabel("magnitude: Σ|w| of a unit's incoming weights, before pruning", size=9)
-    figure.supylabel("importance: rise of the loss in nats when silenced", size=9)
+    for index, ax in enumerate(shown):
+        if index % COLUMNS == 0:
+            ax.set_ylabel("rise of the loss in nats\nwhen silenced", fontsize=8)
+        if index >= len(shown) - COLUMNS:
+            ax.set_xlabel("Σ|w| into the unit, before pruning", fontsize=8)
+    shown[:COLUMNS][-1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
 
 
 def _rank_text(row: Mapping[Any, Any]) -> str:
@@ -90,7 +93,8 @@ def _common_losses(axes: Sequence[Axes], changes: Floats) -> None:
         ax.set_yticks(ticks, [f"{t:g}" for t in ticks])
         ax.minorticks_off()
         ax.set_ylim(min(low, -2 * decades[-1]), max(high, 2 * decades[-1]))
-        if not ax.get_subplotspec().is_first_col():  # type: ignore[union-attr]
+    for index, ax in enumerate(axes):
+        if index % COLUMNS:
             ax.set_yticklabels([])
 
 
@@ -149,9 +153,7 @@ def probe_curve(rows: pd.DataFrame, verdict: Mapping[str, Any], axes: Sequence[A
     axes[1].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes[1].yaxis.set_major_formatter("{x:g}")
     axes[1].minorticks_off()
-    axes[0].figure.legend(
-        *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8
-    )
+    axes[1].legend(*axes[0].get_legend_handles_labels(), loc="center left", bbox_to_anchor=(1, 0.5))
 
 
 # --- exposure -----------------------------------------------------------------------------------
@@ -193,9 +195,7 @@ def exposure_bars(reports: Mapping[str, Mapping[str, Any]], axes: Sequence[Axes]
         ax.xaxis.set_major_locator(MaxNLocator(4))
         ax.xaxis.set_major_formatter(EngFormatter(sep=" "))
     axes[1].set_yticklabels([])
-    axes[0].figure.legend(
-        *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8
-    )
+    axes[1].legend(loc="center left", bbox_to_anchor=(1.1, 0.5))  # beyond the shares
 
 
 # --- the stages ---------------------------------------------------------------------------------
@@ -219,7 +219,7 @@ def probe_figure_stage(rows: str, verdict: str, output: str, title: str) -> None
     table = artifacts.read_table(rows, ["skeleton_left", "test_accuracy", "others_accuracy"])
     found = artifacts.read_json(verdict, ["verdict", "start_accuracy", "tolerance"])
     with mpl.rc_context(dict(STYLE)):  # type: ignore[arg-type]
-        figure, axes = new_figure(8, 3.6, 1, 2)
+        figure, axes = new_figure(9, 3.3, 1, 2)
         probe_curve(table, found, axes)
         figure.suptitle(f"{title}: {found['verdict']}", fontsize=11, fontweight="bold")
         save_svg(figure, output)

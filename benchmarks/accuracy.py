@@ -1,0 +1,111 @@
+"""Whether the fast loop costs accuracy: the same network trained by it and by a DataLoader in fp32.
+
+python benchmarks/accuracy.py --write docs/performance.md
+python benchmarks/accuracy.py --images data/cifar10-jpeg --train 10000
+
+Seeds, epochs, batch size, learning rate and augmentation are the same; the images that a step sees
+are not, as the loops draw them in their own ways.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from loops import LOOPS
+from sandbox import machine, publish, spread
+
+from skeletons import config, datasets, training
+
+LOOPS_COMPARED = ("this library", "DataLoader, 0 workers, fp32")
+NETWORKS = (("speednet", 16, 0.02), ("resnet9", 8, 0.05))
+BATCH, EPOCHS = 125, 4
+
+
+def images_of(folder: str | None, train: int) -> tuple[str, dict[str, training.Images]]:
+    """A user's folder of images, or the drawn ones: what they are, and both splits."""
+    raw: dict[str, Any] = {"kind": "shapes", "train": train, "test": 2000}
+    if folder:
+        raw = {"kind": "imagefolder", "path": folder, "train": train}
+    spec = config.KINDS[raw["kind"]].model_validate(raw)
+    made = datasets.build(spec.model_dump(), Path())
+    splits = {
+        "train": (made.train_images, made.train_labels),
+        "test": (made.test_images, made.test_labels),
+    }
+    found = {
+        name: training.Images(torch.from_numpy(pixels), torch.from_numpy(labels))
+        for name, (pixels, labels) in splits.items()
+    }
+    return f"{train:,} images of {folder or 'shapes'}", found
+
+
+def trained(
+    loop: str, name: str, width: int, rate: float, seed: int, images: dict[str, training.Images]
+) -> tuple[float, float]:
+    """Test accuracy in per cent after the epochs, and how many seconds they took."""
+    network = LOOPS[loop].build(name, width, seed)
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    optimizer = torch.optim.SGD(parameters, lr=rate, momentum=0.9, nesterov=True)
+    steps = EPOCHS * -(-len(images["train"].labels) // BATCH)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: training.scheduled_rate(step, steps, 1.0, 0.2)
+    )
+
+    def update() -> None:
+        optimizer.step()
+        schedule.step()
+
+    begun = time.perf_counter()
+    for epoch in range(EPOCHS):
+        LOOPS[loop].run(network, images["train"], BATCH, update, 1000 * seed + epoch)
+    seconds = time.perf_counter() - begun
+    if loop != "this library":  # its network was given standardised images; measure takes raw ones
+        standard = LOOPS["this library"].build(name, width, seed)
+        network.standardize = standard.standardize
+    return 100 * training.measure(network, images["test"])[1], seconds
+
+
+def main() -> None:
+    """Run the benchmark and print its table."""
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--images", metavar="FOLDER", help="train/CLASS and test/CLASS")
+    parser.add_argument("--train", type=int, default=5000, help="number of training images")
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="put the table into this page")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    what, images = images_of(options.images, options.train)
+    lines = ["| network | loop | accuracy, mean | least to most | difference | time |"]
+    lines.append("|---|---|---|---|---|---|")
+    for name, width, rate in NETWORKS:
+        seen: dict[str, list[tuple[float, float]]] = {loop: [] for loop in LOOPS_COMPARED}
+        for seed in range(options.seeds):
+            for loop in LOOPS_COMPARED:
+                seen[loop].append(trained(loop, name, width, rate, seed, images))
+        base = statistics.mean(accuracy for accuracy, _ in seen[LOOPS_COMPARED[1]])
+        for loop, pairs in seen.items():
+            accuracies = [accuracy for accuracy, _ in pairs]
+            middle = statistics.mean(accuracies)
+            apart = f"{middle - base:+.2f} points" if loop == "this library" else ""
+            seconds = statistics.mean(seconds for _, seconds in pairs)
+            lines.append(
+                f"| `{name}`, width {width} | {loop} | {middle:.2f} % | {spread(accuracies)} | "
+                f"{apart} | {seconds:.0f} s |"
+            )
+    table = "\n".join(lines) + (
+        f"\n\n{what}, {EPOCHS} epochs in batches of {BATCH}, n = {options.seeds} seeds, "
+        f"{options.threads} threads; {machine()}."
+    )
+    print(table)
+    if options.write:
+        publish(options.write, "accuracy", table)
+
+
+if __name__ == "__main__":
+    main()

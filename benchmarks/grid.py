@@ -1,0 +1,149 @@
+"""What a pair costs, how it grows with the number of models, and what one job a pair would cost.
+
+python benchmarks/grid.py --write docs/performance.md
+
+Models are tiny, so that nothing but the grid is measured: all predictions are there, and one run of
+Snakemake makes the table of all pairs, its start and end included. Against it stands a Snakefile
+that compares as many of the same predictions by the same function, one `script:` a pair.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sandbox import Sandbox, machine, publish
+
+SIZES = (26, 52, 104, 200)
+SCRIPTED = 26  # models of the comparison with a process a pair
+TABLE = "results/grid/similarity/digits.parquet"
+SNAKEFILE = """
+import json
+MODELS = json.load(open("models.json"))
+PAIRS = [(a, b) for k, a in enumerate(MODELS) for b in MODELS[k + 1:]]
+rule all:
+    input: [f"pairs/{a}--{b}.parquet" for a, b in PAIRS]
+rule compare:
+    input: "predictions/{a}.parquet", "predictions/{b}.parquet"
+    output: "pairs/{a}--{b}.parquet"
+    script: "compare.py"
+"""
+SCRIPT = """
+from skeletons.similarity import compare_stage
+wildcards = snakemake.wildcards
+compare_stage(*snakemake.input, *snakemake.output, "digits", wildcards.a, wildcards.b)
+"""
+
+
+def config(models: int) -> dict[str, Any]:
+    """Two bases, one walk each, and as many thresholds as it takes."""
+    count = models // 2 - 1
+    return {
+        "experiment": "grid",
+        "cache": None,
+        "dataset": {"kind": "shapes", "train": 100, "test": 40},
+        "network": {"name": "cnn", "width": 2},
+        "base": {"seeds": [1, 2], "epochs": 1},
+        "regularize": {"lambdas": [1e-4], "epochs": [1]},
+        "prune": {"thresholds": [round(0.001 * (k + 1), 3) for k in range(count)]},
+    }
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run took: wall seconds, and the driver's largest memory in bytes."""
+
+    seconds: float
+    memory: int
+
+
+def measured(command: list[str], folder: Path, environment: dict[str, str]) -> Run:
+    """Run a command, which must end well."""
+    begun = time.perf_counter()
+    with (folder / "run.log").open("w", encoding="utf-8") as log:
+        process = subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit((folder / "run.log").read_text()[-3000:])
+    return Run(time.perf_counter() - begun, 1024 * usage.ru_maxrss)
+
+
+def compared(folder: Path, models: int) -> tuple[Run, Run]:
+    """All predictions of a grid, and then the table of all of its pairs."""
+    workflow = Sandbox(folder)
+    workflow.write(config(models))
+    command, environment = workflow.command(), workflow.environment()
+    before = measured([*command, "--until", "predict"], folder, environment)
+    return before, measured([*command, "--", TABLE], folder, environment)
+
+
+def scripted(folder: Path, predictions: Path) -> Run:
+    """The same pairs by one `script:` job each, in a Snakefile of its own."""
+    (folder / "predictions").mkdir(parents=True)
+    names = sorted(path.stem for path in predictions.glob("*.parquet"))
+    for name in names:
+        shutil.copy(predictions / f"{name}.parquet", folder / "predictions")
+    (folder / "models.json").write_text(json.dumps(names))
+    (folder / "Snakefile").write_text(SNAKEFILE)
+    (folder / "compare.py").write_text(SCRIPT)
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--scheduler", "greedy"]
+    return measured(command, folder, dict(os.environ))
+
+
+def size_of(folder: Path) -> tuple[int, int]:
+    """How many files a folder holds, and their bytes."""
+    sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
+    return len(sizes), sum(sizes)
+
+
+def main() -> None:
+    """Run the benchmark and print its tables."""
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="put the table into this page")
+    options = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="grid-"))
+    lines = ["| models | pairs | s | ms a pair | driver, MB | files | MB on disk |"]
+    lines.append("|---|---|---|---|---|---|---|")
+    own = None
+    try:
+        for models in options.sizes:
+            place = folder / str(models)
+            _, run = compared(place, models)
+            pairs = models * (models - 1) // 2
+            files, size = size_of(place / "results/grid")
+            cost = 1000 * run.seconds / pairs
+            if models == SCRIPTED:
+                own = cost
+            lines.append(
+                f"| {models} | {pairs:,} | {run.seconds:.1f} | {cost:.1f} | "
+                f"{run.memory / 1e6:,.0f} | {files:,} | {size / 1e6:,.0f} |"
+            )
+        if own is not None:
+            pairs = SCRIPTED * (SCRIPTED - 1) // 2
+            predictions = folder / str(SCRIPTED) / "results/grid/predictions/digits"
+            other = 1000 * scripted(folder / "scripted", predictions).seconds / pairs
+            lines += ["", f"One `script:` job a pair, {SCRIPTED} models: {other:.0f} ms a pair, "]
+            lines[-1] += f"{other / own:.1f} times as much as here."
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    table = "\n".join(lines) + f"\n\nTwo cores, 1,797 images, n = 1; {machine()}."
+    print(table)
+    if options.write:
+        publish(options.write, "grid", table)
+
+
+if __name__ == "__main__":
+    main()

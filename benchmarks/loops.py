@@ -1,0 +1,154 @@
+"""Training loops to compare with: the one that most people write, and one in the airbench manner.
+
+Each is a generator of batches and a step; networks, batch sizes and learning rates are ours, so
+that nothing but the loop differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+from torchvision import transforms
+
+from skeletons import networks, training
+
+MEAN, STD = (0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616)
+Batches = Iterator[tuple[Tensor, Tensor]]
+SHIFT = 4
+
+
+@dataclass(frozen=True)
+class Loop:
+    """A way to train: a fresh network, and a pass over the images that steps an optimiser."""
+
+    build: Callable[[str, int, int], nn.Sequential]
+    run: Callable[[nn.Sequential, training.Images, int, Callable[[], None], int], None]
+
+
+class _Pictures(Dataset[tuple[Tensor, int]]):
+    """Images as torchvision's own data sets give them: one at a time, through PIL."""
+
+    def __init__(self, images: training.Images) -> None:
+        self.pixels = images.pixels.permute(0, 2, 3, 1).contiguous().numpy()
+        self.labels = images.labels.tolist()
+        self.change = transforms.Compose(
+            [
+                transforms.RandomHorizontalFlip(),
+                transforms.RandomCrop(32, padding=SHIFT, padding_mode="reflect"),
+                transforms.ToTensor(),
+                transforms.Normalize(MEAN, STD),
+            ]
+        )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self.change(Image.fromarray(self.pixels[index])), self.labels[index]
+
+
+def _network(name: str, width: int, seed: int) -> nn.Sequential:
+    torch.manual_seed(seed)
+    return networks.build(name, width, 10, MEAN, STD)
+
+
+def _plain_network(name: str, width: int, seed: int) -> nn.Sequential:
+    """Without the standardisation, which the transforms do, and in the usual memory format."""
+    network = _network(name, width, seed)
+    network.standardize = nn.Identity()
+    return network.to(memory_format=torch.contiguous_format)
+
+
+def dataloader(workers: int) -> Loop:
+    """A DataLoader with torchvision transforms, in fp32."""
+
+    def run(
+        network: nn.Sequential,
+        images: training.Images,
+        size: int,
+        update: Callable[[], None],
+        seed: int,
+    ) -> None:
+        network.train()
+        order = torch.Generator().manual_seed(seed)
+        loader: Any = DataLoader(
+            _Pictures(images), size, shuffle=True, num_workers=workers, generator=order
+        )
+        for pixels, labels in loader:
+            network.zero_grad()
+            F.cross_entropy(network(pixels), labels).backward()
+            update()
+
+    return Loop(_plain_network, run)
+
+
+def _airbench_network(name: str, width: int, seed: int) -> nn.Sequential:
+    """Weights in bf16 but for batch norm's, which stay in fp32; images come standardised."""
+    network = _network(name, width, seed)
+    network.standardize = nn.Identity()
+    network.bfloat16()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.float()
+    return network.to(memory_format=torch.channels_last)
+
+
+def _airbench_batches(images: training.Images, size: int, seed: int) -> Batches:
+    """All images as one tensor, changed for the epoch at once, then cut into batches."""
+    order = torch.Generator().manual_seed(seed)
+    mean, std = (torch.tensor(x).view(1, 3, 1, 1) for x in (MEAN, STD))
+    pixels = ((images.pixels / 255 - mean) / std).bfloat16()
+    padded = F.pad(pixels, (SHIFT,) * 4, mode="reflect")
+    count = len(pixels)
+    moved = torch.empty_like(pixels)
+    shifts = torch.randint(2 * SHIFT + 1, (2, count), generator=order)
+    for down in range(2 * SHIFT + 1):
+        for right in range(2 * SHIFT + 1):
+            chosen = (shifts[0] == down) & (shifts[1] == right)
+            moved[chosen] = padded[chosen, :, down : down + 32, right : right + 32]
+    mirrored = torch.rand(count, generator=order) < 0.5
+    moved = torch.where(mirrored.view(-1, 1, 1, 1), moved.flip(3), moved)
+    moved = moved.contiguous(memory_format=torch.channels_last)
+    for chosen in torch.randperm(count, generator=order).split(size):
+        yield moved[chosen], images.labels[chosen]
+
+
+def _airbench_run(
+    network: nn.Sequential,
+    images: training.Images,
+    size: int,
+    update: Callable[[], None],
+    seed: int,
+) -> None:
+    network.train()
+    for pixels, labels in _airbench_batches(images, size, seed):
+        network.zero_grad(set_to_none=True)
+        F.cross_entropy(network(pixels).float(), labels).backward()
+        update()
+
+
+def _own_run(
+    network: nn.Sequential,
+    images: training.Images,
+    size: int,
+    update: Callable[[], None],
+    seed: int,
+) -> None:
+    changes = {"flip": True, "shift": SHIFT, "cutout": 0}
+    data = training.batches(images, size, torch.Generator().manual_seed(seed), changes)
+    training.run_epoch(network, data, update, precision="bf16", where="The benchmark")
+
+
+LOOPS = {
+    "this library": Loop(_network, _own_run),
+    "DataLoader, 0 workers, fp32": dataloader(0),
+    "DataLoader, 2 workers, fp32": dataloader(2),
+    "airbench manner, bf16": Loop(_airbench_network, _airbench_run),
+}

@@ -1,0 +1,105 @@
+"""The largest memory of a training job, against what can be counted of it.
+
+python benchmarks/memory.py --write docs/performance.md
+
+Counted are: both splits of the data set as they lie on disk, the network's parameters with their
+gradients and the optimiser's state, and what the forward pass of a batch keeps for the backward
+pass (each storage once). Beside it stands what a process has that only imported the library.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import stages
+import torch
+from sandbox import machine, publish
+
+from skeletons import networks
+
+NETWORKS = (("cnn", 32), ("resnet9", 16), ("speednet", 64))
+BATCH, IMAGES = 500, 20_000
+BARE = """
+import resource
+from skeletons import training
+print(1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def bare() -> int:
+    """Bytes of a process that imported the library and did nothing."""
+    done = subprocess.run([sys.executable, "-c", BARE], check=True, capture_output=True, text=True)
+    return int(done.stdout)
+
+
+def kept(network: torch.nn.Module) -> int:
+    """Bytes that a batch's forward pass keeps for the backward pass, weights left out."""
+    weights = {p.untyped_storage().data_ptr() for p in network.parameters()}
+    seen: dict[int, int] = {}
+    held: list[torch.Tensor] = []  # so that no storage is freed and its address given again
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            seen[storage.data_ptr()] = storage.nbytes()
+            held.append(tensor)
+        return tensor
+
+    images = torch.zeros(BATCH, 3, 32, 32, dtype=torch.uint8)
+    images = images.contiguous(memory_format=torch.channels_last)
+    with (
+        torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor),
+        torch.autocast("cpu", torch.bfloat16),
+    ):
+        network(images)
+    return sum(seen.values())
+
+
+def main() -> None:
+    """Run the benchmark and print its table."""
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="put the table into this page")
+    options = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="memory-"))
+    lines = ["| network | counted, MB | the bare process, MB | largest, MB | of the sum |"]
+    lines.append("|---|---|---|---|---|")
+    mb = 1e6
+    try:
+        data = stages.shapes(folder, IMAGES)
+        empty = bare()
+        for name, width in NETWORKS:
+            network = networks.build(name, width, 10, [0.5] * 3, [0.25] * 3)
+            weights = sum(p.numel() for p in network.parameters())
+            counted = Path(data[0]).stat().st_size + 3 * 4 * weights + kept(network)
+            settings = {"epochs": 1, "batch_size": BATCH, "learning_rate": 0.001}
+            peaks = [
+                stages.finish(
+                    stages.base(folder / name, data, {"name": name, "width": width}, 1, **settings)
+                )
+                for _ in range(options.repeats)
+            ]
+            peak = statistics.median(peaks)
+            lines.append(
+                f"| `{name}`, width {width} | {counted / mb:,.0f} | {empty / mb:,.0f} | "
+                f"{peak / mb:,.0f} | {peak / (counted + empty):.2f} × |"
+            )
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    table = "\n".join(lines) + (
+        f"\n\nA base model of one epoch in batches of {BATCH}, one thread, median of n = "
+        f"{options.repeats}; {machine()}."
+    )
+    print(table)
+    if options.write:
+        publish(options.write, "memory", table)
+
+
+if __name__ == "__main__":
+    main()

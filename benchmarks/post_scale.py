@@ -1,0 +1,160 @@
+"""The post's scale, 52 models and 1,326 pairs, against a straightforward script of the same.
+
+python benchmarks/post_scale.py --write docs/performance.md
+python benchmarks/post_scale.py --images data/cifar10-jpeg --train 50000 --base-epochs 16
+
+The script is what one would write first: in one process, the loop of `loops.py` with a DataLoader
+and fp32 on all cores, every checkpoint trained from its base, then pruned, then predictions, then
+the pairs in a loop. Networks, epochs, batch sizes and images are the same. Nothing is cached.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accuracy import images_of
+from grid import measured
+from loops import MEAN, STD, dataloader
+from sandbox import Sandbox, machine, publish
+
+from skeletons import datasets, inference, networks, similarity, training
+from skeletons.predictions import Predictions
+
+SEEDS, L1 = (1, 2), 1e-4
+EPOCHS, THRESHOLDS = (1, 2, 4, 8, 16), (0.02, 0.05, 0.1, 0.2, 0.5)
+NETWORK = {"name": "cnn", "width": 16}
+
+
+def config(options: argparse.Namespace) -> dict[str, Any]:
+    """The experiment as a configuration."""
+    data: dict[str, Any] = {"kind": "shapes", "train": options.train, "test": 2000}
+    if options.images:
+        folder = str(Path(options.images).resolve())
+        data = {"kind": "imagefolder", "path": folder, "train": options.train}
+    augment = {"flip": True, "shift": 4}
+    return {
+        "experiment": "post_scale",
+        "cache": None,
+        "dataset": data,
+        "network": NETWORK,
+        "base": {
+            "seeds": list(SEEDS),
+            "epochs": options.base_epochs,
+            "batch_size": 125,
+            "augment": augment,
+        },
+        "regularize": {
+            "lambdas": [L1],
+            "epochs": list(EPOCHS),
+            "batch_size": 125,
+            "learning_rate": 0.005,
+            "augment": augment,
+        },
+        "prune": {"thresholds": list(THRESHOLDS)},
+    }
+
+
+def passes(
+    network: torch.nn.Sequential,
+    optimizer: torch.optim.Optimizer,
+    images: training.Images,
+    epochs: int,
+    l1: float,
+) -> None:
+    """Train for some epochs by the common loop, with a penalty on the prunable weights."""
+    weights = list(networks.prunable(network).values())
+    loop = dataloader(0)
+
+    def update() -> None:
+        if l1:
+            training.add_subgradient(weights, l1)
+        optimizer.step()
+
+    for epoch in range(epochs):
+        loop.run(network, images, 125, update, epoch)
+
+
+def straightforward(options: argparse.Namespace) -> float:
+    """Wall seconds of the script."""
+    begun = time.perf_counter()
+    torch.set_num_threads(options.cores)
+    _, images = images_of(options.images, options.train)
+    pixels = datasets.build({"kind": "digits"}, Path()).test_images
+    build = dataloader(0).build
+    found: list[Predictions] = []
+    for seed in SEEDS:
+        base = build(NETWORK["name"], NETWORK["width"], seed)
+        sgd = torch.optim.SGD(base.parameters(), lr=0.1, momentum=0.9, nesterov=True)
+        passes(base, sgd, images["train"], options.base_epochs, 0)
+        found.append(predicted(base, pixels))
+        for epochs in EPOCHS:
+            model = build(NETWORK["name"], NETWORK["width"], seed)
+            model.load_state_dict(base.state_dict())
+            adam = torch.optim.Adam(model.parameters(), lr=0.005)
+            passes(model, adam, images["train"], epochs, L1)
+            trained = {key: value.clone() for key, value in model.state_dict().items()}
+            for threshold in THRESHOLDS:
+                model.load_state_dict(trained)
+                for weight in networks.prunable(model).values():
+                    weight.data[weight.data.abs() < threshold] = 0
+                found.append(predicted(model, pixels))
+    for a, b in itertools.combinations(found, 2):
+        similarity.compare(a, b)
+    return time.perf_counter() - begun
+
+
+@torch.inference_mode()
+def predicted(network: torch.nn.Sequential, pixels: Any) -> Predictions:
+    """A model's answers on the OOD images."""
+    mean, deviation = (torch.tensor(x).view(1, 3, 1, 1) for x in (MEAN, STD))
+    logits = inference.predict(network, (torch.from_numpy(pixels) / 255 - mean) / deviation)
+    return Predictions(logits.double().numpy(), np.zeros(len(pixels), dtype=np.int64))
+
+
+def main() -> None:
+    """Run both and print the table."""
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("--images", metavar="FOLDER", help="train/CLASS and test/CLASS")
+    parser.add_argument("--train", type=int, default=1000, help="number of training images")
+    parser.add_argument("--base-epochs", type=int, default=8)
+    parser.add_argument("--cores", type=int, default=2)
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="put the table into this page")
+    options = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="post-scale-"))
+    try:
+        workflow = Sandbox(folder / "own")
+        workflow.write(config(options))
+        command = workflow.command(cores=options.cores)
+        own = measured(command, workflow.folder, workflow.environment()).seconds
+        pairs = len(list((workflow / "results/post_scale/similarity/digits").glob("*.parquet")))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    other = straightforward(options)
+    what = f"{options.train:,} images of {options.images or 'shapes'}"
+    table = "\n".join(
+        [
+            f"| 52 models, {pairs:,} pairs | s |",
+            "|---|---|",
+            f"| this workflow, from nothing, with findings, figures and report | {own:.0f} |",
+            f"| a straightforward script, without them | {other:.0f} |",
+            f"| ratio | {other / own:.1f} |",
+            "",
+            f"`cnn`, width {NETWORK['width']}, {what}, {options.base_epochs} epochs a base, "
+            f"{options.cores} cores, n = 1; {machine()}.",
+        ]
+    )
+    print(table)
+    if options.write:
+        publish(options.write, "post_scale", table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""Training stages in a process of their own, as the workflow's jobs run them, without Snakemake."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from skeletons import config, datasets
+
+# What a job's process does: run one stage, and say its largest memory in bytes.
+CALL = """
+import json, resource, sys
+from skeletons import training
+stage, positional, named = json.loads(sys.argv[1])
+getattr(training, stage)(*positional, **named)
+print("PEAK", 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def begin(stage: str, *positional: Any, **named: Any) -> subprocess.Popen[str]:
+    """Start a stage of `skeletons.training` in a process of its own."""
+    call = json.dumps([stage, positional, named])
+    command = [sys.executable, "-c", CALL, call]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def finish(process: subprocess.Popen[str]) -> int:
+    """Wait for a stage, which must end well.
+
+    Returns:
+        The process's largest resident memory in bytes.
+    """
+    said, errors = process.communicate()
+    if process.returncode:
+        sys.exit(errors[-3000:])
+    return int(said.split("PEAK")[1])
+
+
+def shapes(folder: Path, train: int, test: int = 200) -> tuple[str, str]:
+    """The files of a drawn data set: images and what is known of them."""
+    spec = config.Shapes(kind="shapes", train=train, test=test).model_dump()
+    files = str(folder / "images.safetensors"), str(folder / "info.json")
+    datasets.write(datasets.build(spec, folder), *files)
+    return files
+
+
+def base(
+    folder: Path, data: tuple[str, str], network: dict[str, Any], seed: int, **changed: Any
+) -> subprocess.Popen[str]:
+    """Begin to train a base model into a folder; `changed` goes over the defaults of `base`."""
+    threads = changed.pop("threads", 1)
+    settings = config.Base.model_validate(changed).model_dump(exclude={"seeds", "target"})
+    folder.mkdir(parents=True, exist_ok=True)
+    names = ("weights.safetensors", "history.parquet", "model.json")
+    return begin(
+        "train_base_stage",
+        *data,
+        *(str(folder / name) for name in names),
+        seed=seed,
+        network=network,
+        base=settings,
+        device="cpu",
+        precision="bf16",
+        threads=threads,
+    )
+
+
+FILES = {
+    "weights": "weights.safetensors",
+    "summary": "model.json",
+    "history": "history.parquet",
+    "walk": "walk.parquet",
+    "optimizer": "optimizer.safetensors",
+}
+
+
+def regularized(
+    folder: Path, data: tuple[str, str], origin: Path, parent: Path, after: int, epochs: int
+) -> subprocess.Popen[str]:
+    """Begin to train a checkpoint on from its parent, with the defaults of `regularize`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = config.Regularize().model_dump(exclude={"lambdas", "epochs"})
+    return begin(
+        "regularize_stage",
+        data[0],
+        str(origin / FILES["weights"]),
+        {key: str(parent / name) for key, name in FILES.items()},
+        {key: str(folder / name) for key, name in FILES.items()},
+        seed=1,
+        l1=2e-4,
+        after=after,
+        epochs=epochs,
+        settings=settings,
+        device="cpu",
+        precision="bf16",
+        threads=1,
+    )
+
+
+def seconds_since(begun: float) -> float:
+    """Wall seconds since a time of `time.perf_counter`."""
+    return time.perf_counter() - begun

@@ -1,0 +1,106 @@
+"""How many images a second training takes, against two other loops and the machine's own rate.
+
+python benchmarks/throughput.py --write docs/performance.md
+
+The rate of the machine is that of a product of two 4096×4096 matrices in bf16; the share of it is
+of the floating-point operations counted for a forward and a backward pass (three forward passes).
+Images are noise: what they show does not change how long a step takes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from pathlib import Path
+
+import torch
+from loops import LOOPS
+from sandbox import machine, publish, spread
+
+from skeletons import networks, training
+
+NETWORKS = (("speednet", 64), ("resnet9", 16), ("resnet20", 16), ("cnn", 32))
+BATCH = 500
+
+
+def matrix_rate(repeats: int) -> list[float]:
+    """FLOP/s of a product of 4096×4096 matrices in bf16, each time it was tried."""
+    a, b = (torch.randn(4096, 4096).bfloat16() for _ in range(2))
+    a @ b
+    rates = []
+    for _ in range(repeats):
+        begun = time.perf_counter()
+        a @ b
+        rates.append(2 * 4096**3 / (time.perf_counter() - begun))
+    return rates
+
+
+def images_a_second(loop: str, name: str, width: int, images: training.Images) -> float:
+    """Of one pass over the images by a loop, the optimiser's steps included."""
+    network = LOOPS[loop].build(name, width, 0)
+    trained = [p for p in network.parameters() if p.requires_grad]
+    optimizer = torch.optim.SGD(trained, lr=1e-3, momentum=0.9, nesterov=True)
+    warm = training.Images(images.pixels[:BATCH], images.labels[:BATCH])
+    LOOPS[loop].run(network, warm, BATCH, optimizer.step, 0)
+    begun = time.perf_counter()
+    LOOPS[loop].run(network, images, BATCH, optimizer.step, 1)
+    return len(images.labels) / (time.perf_counter() - begun)
+
+
+def main() -> None:
+    """Run the benchmark and print its table."""
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--images", type=int, default=2000)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="put the table into this page")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    random = torch.Generator().manual_seed(0)
+    images = training.Images(
+        torch.randint(256, (options.images, 3, 32, 32), generator=random).byte(),
+        torch.randint(10, (options.images,), generator=random),
+    )
+    rates, lines = [], ["| network | loop | images/s, median | least to most | ours is |"]
+    lines.append("|---|---|---|---|---|")
+    shares = ["| network | GFLOP an image | share of the rate |", "|---|---|---|"]
+    for name, width in NETWORKS:
+        seen: dict[str, list[float]] = {loop: [] for loop in LOOPS}
+        shared = []
+        for _ in range(options.repeats):  # in turn, so that a busy moment hits all alike
+            for loop in LOOPS:
+                seen[loop].append(images_a_second(loop, name, width, images))
+                if loop == "this library":
+                    rates.extend(matrix_rate(3))
+                    shared.append(seen[loop][-1] / statistics.median(rates[-3:]))
+        flops = 3 * networks.describe(LOOPS["this library"].build(name, width, 0))["flops"]
+        own = statistics.median(seen["this library"])
+        for loop, values in seen.items():
+            ratio = "" if loop == "this library" else f"{own / statistics.median(values):.2f} ×"
+            middle = statistics.median(values)
+            lines.append(
+                f"| `{name}`, width {width} | {loop} | {middle:,.0f} | {spread(values)} | {ratio} |"
+            )
+        share = f"{flops * statistics.median(shared):.0%}"
+        shares.append(f"| `{name}`, width {width} | {flops / 1e9:.3f} | {share} |")
+    table = "\n".join(
+        [
+            *lines,
+            "",
+            f"The machine multiplies two 4096×4096 matrices in bf16 at "
+            f"{statistics.median(rates) / 1e9:,.0f} GFLOP/s ({spread([r / 1e9 for r in rates])}).",
+            "",
+            *shares,
+            "",
+            f"Batches of {BATCH}, {options.images:,} images a pass, n = {options.repeats}, "
+            f"in turn, {options.threads} threads; {machine()}.",
+        ]
+    )
+    print(table)
+    if options.write:
+        publish(options.write, "throughput", table)
+
+
+if __name__ == "__main__":
+    main()

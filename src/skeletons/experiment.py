@@ -1,0 +1,407 @@
+"""An experiment's results from Python: its models as networks, its tables, its figures.
+
+Such as::
+
+    from skeletons import Experiment
+
+    demo = Experiment("results/demo")
+    demo.similarity("digits")
+    demo.load("seed=1")
+
+Nothing here writes or trains; every file is checked as it is read. This module imports no torch:
+that happens when the first network is loaded.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from skeletons import alignment, artifacts, datasets, permutations, plots, similarity, tables
+from skeletons import predictions as saved
+from skeletons.artifacts import Array
+from skeletons.catalogue import MEASURES
+from skeletons.errors import ArtifactError, SkeletonsError
+from skeletons.measures import Floats, Measure
+from skeletons.models import MASKED, REGULARIZED, Model
+from skeletons.predictions import Predictions
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from torch import nn
+
+Images = npt.NDArray[np.uint8]
+
+
+class Experiment:
+    """The results of one experiment, as a run of the workflow left them.
+
+    Attributes:
+        path: the folder, `results/EXPERIMENT`.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        """Open a folder of results.
+
+        Args:
+            path: `results/EXPERIMENT`. Data sets are expected beside it, in `results/data`.
+
+        Raises:
+            ArtifactError: it is no folder of an experiment that was run to its findings.
+        """
+        self.path = Path(path)
+        if not (self.path / "scores.parquet").is_file():
+            raise ArtifactError(_not_an_experiment(self.path))
+        self._scores = artifacts.read_table(self.path / "scores.parquet", ["model", "state"])
+
+    def __repr__(self) -> str:
+        sets = ", ".join(self.compared_on)
+        return f"Experiment({str(self.path)!r}): {len(self._scores)} models, compared on {sets}"
+
+    # --- what there is ----------------------------------------------------------------------------
+
+    def models(self, *states: str) -> pd.DataFrame:
+        """All models, or those in the states given, in canonical order: one row a model.
+
+        Returns:
+            Columns model, the id; state, seed, l1, epochs, threshold, what it is; loss (nats) and
+            accuracy (0..1) on the test set; density and sparsity; dead; optimal; and others.
+
+        Raises:
+            SkeletonsError: no model is in a state of that name.
+        """
+        for state in states:
+            _known(state, self._scores.state.unique(), "state")
+        chosen = self._scores.state.isin(states) if states else slice(None)
+        return self._scores[chosen].reset_index(drop=True)
+
+    @property
+    def compared_on(self) -> list[str]:
+        """The data sets on which all pairs were compared."""
+        return sorted(path.stem for path in (self.path / "similarity").glob("*.parquet"))
+
+    @property
+    def predicted_on(self) -> list[str]:
+        """The data sets of which predictions are saved; the task's own test set is one of them."""
+        return sorted(path.name for path in (self.path / "predictions").glob("*") if path.is_dir())
+
+    def dataset(self, name: str | None = None) -> str:
+        """The name of a data set that pairs were compared on; None stands for the only one.
+
+        Raises:
+            SkeletonsError: there is no such data set, or there are several and none is named.
+        """
+        return _only(name, self.compared_on, "data set that pairs were compared on")
+
+    @functools.cached_property
+    def findings(self) -> dict[str, Any]:
+        """The verdict, the claims and what stands behind them, as in findings.json."""
+        return artifacts.read_json(self.path / "findings.json", ["verdict"])
+
+    # --- tables -----------------------------------------------------------------------------------
+
+    def pairs(self, dataset: str | None = None) -> pd.DataFrame:
+        """The table of all pairs on a data set as the workflow wrote it, every measure a column.
+
+        Args:
+            dataset: one of `compared_on`; None if there is only one.
+
+        Raises:
+            SkeletonsError: there is no such data set, or there are several and none is named.
+        """
+        path = self.path / "similarity" / f"{self.dataset(dataset)}.parquet"
+        return artifacts.read_table(path, ["a", "b"])
+
+    def similarity(self, dataset: str | None = None) -> pd.DataFrame:
+        """The similarity of all pairs as a tidy table: one row a pair and measure.
+
+        Args:
+            dataset: one of `compared_on`; None if there is only one.
+
+        Returns:
+            Columns a and b, the pair; ood, the data set; measure; value, NaN where a pair has none,
+            and reason, why; std, over images, NaN of measures that are no mean over them; and of
+            each side seed, state, l1, epochs, threshold and draw, as seed_a, seed_b and so on. The
+            costly measures that were asked for are among them, those of masks with ood empty.
+
+        Raises:
+            SkeletonsError: there is no such data set, or there are several and none is named.
+        """
+        name = self.dataset(dataset)
+        wide = self.pairs(name)
+        parts = [_long(wide, measure) for measure in MEASURES if measure in wide.columns]
+        for folder, pattern in (("representations", f"*/{name}.parquet"), ("weights", "*.parquet")):
+            for path in sorted((self.path / folder).glob(pattern)):
+                measure = path.parent.name if folder == "representations" else path.stem
+                parts.append(_long(artifacts.read_table(path, ["a", "b", measure]), measure))
+        return tables.annotate(pd.concat(parts, ignore_index=True))
+
+    def history(self, model: str) -> pd.DataFrame:
+        """How a base or regularised model was trained: one row an epoch.
+
+        A pruned model has its regularised one's.
+
+        Raises:
+            SkeletonsError: there is no such model, or it was not trained.
+        """
+        return artifacts.read_table(self._of_training(model, "history.parquet"))
+
+    def walk(self, model: str) -> pd.DataFrame:
+        """The walk along the ridge to a regularised model: one row a recorded step.
+
+        A pruned model has its regularised one's.
+
+        Returns:
+            Columns step, epoch, loss (nats; NaN if `regularize.trace` was 0), accuracy, distance
+            from the base and step_length (both L2), and others.
+
+        Raises:
+            SkeletonsError: there is no such model, or it did not walk, as a base does not.
+        """
+        return artifacts.read_table(self._of_training(model, "walk.parquet"))
+
+    def _of_training(self, model: str, name: str) -> Path:
+        """A file of the trained model that a model is, or comes from."""
+        found = self._model(model)
+        trained = found.parent if found.state in MASKED else found
+        path = self._folder(trained) / name
+        if not path.is_file():
+            have = self.models(REGULARIZED).model.iloc[0]
+            raise SkeletonsError(
+                f"{model}: a model that is {found.state} has no {name}; {have} has one."
+            )
+        return path
+
+    # --- models -----------------------------------------------------------------------------------
+
+    def load(self, model: str) -> nn.Sequential:
+        """A model as a network on the CPU, in evaluation mode; what is pruned is zero.
+
+        It takes images N×3×32×32 with values in [0, 255] and returns logits, N×classes.
+
+        Args:
+            model: its id.
+
+        Raises:
+            SkeletonsError: there is no such model.
+            ArtifactError: a file of it is missing or broken.
+        """
+        from skeletons import inference
+
+        network = inference.restore(self._weights(self._model(model)), self._summary(model))
+        return network.eval()
+
+    def predictions(self, model: str, on: str | Images | None = None) -> Predictions:
+        """What a model answers.
+
+        Args:
+            model: its id.
+            on: one of `predicted_on`, whose saved predictions are read; or images, uint8
+                N×3×32×32, on which the network is run now, with labels −1; None stands for the one
+                data set that pairs were compared on.
+
+        Raises:
+            SkeletonsError: there is no such model or data set, or these are no such images.
+        """
+        chosen = self._model(model)
+        if on is None or isinstance(on, str):
+            name = self.dataset() if on is None else _known(on, self.predicted_on, "data set")
+            return saved.read(self.path / "predictions" / name / f"{chosen}.parquet")
+        import torch
+
+        from skeletons import inference
+
+        logits = inference.predict(self.load(model), torch.from_numpy(_checked(on)))
+        labels = np.full(len(on), -1, dtype=np.int64)
+        return Predictions(logits.numpy().astype(np.float64), labels)
+
+    def features(self, model: str, on: str | Images | None = None) -> Floats:
+        """What a network's last linear layer gets, float32 N×d; computed now.
+
+        Args:
+            model: its id.
+            on: as in `predictions`; of a data set, the images that predictions are saved of.
+        """
+        import torch
+
+        from skeletons import features
+
+        images = self.images(on) if on is None or isinstance(on, str) else _checked(on)
+        return features.penultimate(self.load(model), torch.from_numpy(images)).numpy()
+
+    def images(self, dataset: str | None = None) -> Images:
+        """The test images of a data set that predictions are saved of, uint8 N×3×32×32.
+
+        Args:
+            dataset: one of `predicted_on`; None for the one that pairs were compared on.
+
+        Raises:
+            SkeletonsError: there is no such data set.
+            ArtifactError: it is not in `results/data`.
+        """
+        name = dataset or self.dataset()
+        count = len(self.predictions(str(self._scores.model.iloc[0]), name).labels)
+        path = self.path.parent / "data" / name / "images.safetensors"
+        return datasets.read_split(path, "test")[0][:count]
+
+    def measure(self, name: str, a: str, b: str, on: str | Images | None = None) -> float:
+        """A measure of two models, computed now.
+
+        Args:
+            name: a key of `skeletons.MEASURES`.
+            a: a model's id.
+            b: another's.
+            on: as in `predictions`; a measure of weights looks at no images.
+
+        Returns:
+            Its value, in the range that the measure declares; NaN where the two have none, such as
+            a dead model has with any.
+
+        Raises:
+            SkeletonsError: there is no such measure, model or data set.
+        """
+        measure = MEASURES[_known(name, MEASURES, "measure")]
+        if measure.kind == "weights":
+            return self._overlap(measure, a, b)
+        if measure.kind == "representation":
+            seen = [self.features(model, on) for model in (a, b)]
+            return float(np.mean(measure.values(*seen)))
+        told = [self.predictions(model, on) for model in (a, b)]
+        return float(similarity.compare(told[0], told[1])[name])
+
+    def _overlap(self, measure: Measure, a: str, b: str) -> float:
+        """A measure of weights; where it is of aligned units, b's are put in the order of a's."""
+        first, second = self._model(a), self._model(b)
+        tensors = [artifacts.read_tensors(self._weights(model)) for model in (first, second)]
+        if measure.name == "mask_overlap_aligned":
+            tensors[1] = self._aligned(tensors[1], first.base, second.base)
+        names = [layer["name"] for layer in self._summary(a)["layers"] if layer["prunable"]]
+        kept = [{name: model[name] for name in names} for model in tensors]
+        return float(np.mean(measure.values(*kept)))
+
+    def _aligned(self, tensors: dict[str, Array], a: Model, b: Model) -> dict[str, Array]:
+        """A model's tensors with the units of base `b` in the order that fits those of base `a`.
+
+        As in the workflow, the dense bases say which order that is.
+        """
+        if a == b:
+            return tensors
+        one, two = (artifacts.read_tensors(self._weights(base)) for base in (a, b))
+        spec = permutations.specification(self._summary(str(a))["network"]["name"], one)
+        return permutations.apply(tensors, spec, alignment.match(one, two, spec))
+
+    # --- figures ----------------------------------------------------------------------------------
+
+    def plot(self, figure: str, ax: Axes, **options: Any) -> Self:
+        """Draw one of the report's figures into Axes.
+
+        A figure of several panels, or in three dimensions, puts its own Axes in their place.
+
+        Args:
+            figure: a key of `skeletons.plots.PLOTS`.
+            ax: to draw into.
+            options: of that figure: `dataset`, `measure`, `model` or `colormap`; see
+                `skeletons.plots`.
+
+        Returns:
+            The experiment, so that calls can be chained.
+
+        Raises:
+            SkeletonsError: there is no such figure, or the experiment holds nothing to draw in it.
+        """
+        plots.PLOTS[_known(figure, plots.PLOTS, "figure")](self, ax, **options)
+        return self
+
+    # --- paths ------------------------------------------------------------------------------------
+
+    def _model(self, name: str) -> Model:
+        return Model.parse(_known(name, self._scores.model, "model"))
+
+    def _folder(self, model: Model) -> Path:
+        return self.path / "models" / str(model)
+
+    def _weights(self, model: Model) -> Path:
+        return self._folder(model) / "weights.safetensors"
+
+    def _summary(self, name: str) -> dict[str, Any]:
+        """What describes a model's network; a pruned one's is its parent's."""
+        model = Model.parse(name)
+        described = model.parent if model.state in MASKED else model
+        return artifacts.read_json(self._folder(described) / "model.json", ["network", "layers"])
+
+
+def _not_an_experiment(path: Path) -> str:
+    if not path.is_dir():
+        folders = path.parent.glob("*/scores.parquet") if path.parent.is_dir() else ()
+        beside = [found.parent.name for found in folders]
+        return f"{path} does not exist; experiments beside it: {_listed(beside, path.name)}."
+    return (
+        f"{path} is no folder of a finished experiment: it has no scores.parquet; "
+        "run snakemake to make it, or open results/EXPERIMENT."
+    )
+
+
+def _known(name: str, names: Iterable[str], what: str) -> str:
+    """A name that is one of the names.
+
+    Raises:
+        SkeletonsError: it is none of them.
+    """
+    have = list(names)
+    if name not in have:
+        raise SkeletonsError(f"There is no {what} {name!r} here; there is: {_listed(have, name)}.")
+    return name
+
+
+def _only(name: str | None, names: list[str], what: str) -> str:
+    """A name that is one of the names, or the only one there is.
+
+    Raises:
+        SkeletonsError: it is none of them, or none is named and there is not exactly one.
+    """
+    if name is not None:
+        return _known(name, names, what)
+    if len(names) != 1:
+        raise SkeletonsError(f"Name the {what}; there is: {_listed(names, '')}.")
+    return names[0]
+
+
+def _listed(names: list[str], found: str) -> str:
+    """The nearest of the names to one that was found, first, and a few of the others."""
+    near = difflib.get_close_matches(str(found), names, n=1, cutoff=0)
+    first = [*near, *(name for name in names if name not in near)]
+    shown = ", ".join(first[:8]) or "none"
+    return f"{shown} and {len(first) - 8} more" if len(first) > 8 else shown
+
+
+def _checked(images: Images) -> Images:
+    """Images that a network takes.
+
+    Raises:
+        SkeletonsError: they are of another form.
+    """
+    found = np.asarray(images)
+    if found.dtype != np.uint8 or found.ndim != 4 or found.shape[1:] != (3, 32, 32):
+        form = f"{found.dtype} {'×'.join(map(str, found.shape))}"
+        raise SkeletonsError(f"images: found {form}; allowed: uint8 N×3×32×32.")
+    return np.ascontiguousarray(found)
+
+
+def _long(wide: pd.DataFrame, measure: str) -> pd.DataFrame:
+    """One measure of a table of pairs, with the same columns whatever the measure."""
+    known = wide[measure].notna()
+    columns = {
+        "ood": wide["ood"] if "ood" in wide.columns else "",
+        "measure": measure,
+        "value": wide[measure],
+        "std": wide[f"{measure}_std"] if f"{measure}_std" in wide.columns else np.nan,
+        "reason": wide["reason"].where(~known, ""),
+    }
+    return wide[["a", "b"]].assign(**columns)

@@ -1,0 +1,204 @@
+"""The report's figures of an experiment, each drawn into Axes that are given.
+
+`PLOTS` names them as the files in `figures/`. Each takes an `Experiment` and the Axes, and options:
+`dataset` and `measure` choose a table of pairs, `model` a model, `colormap` the colours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+from matplotlib.axes import Axes
+
+from skeletons import artifacts, figures, inspections, ridge_figures, unit_figures
+from skeletons.errors import SkeletonsError
+from skeletons.models import REGULARIZED
+
+if TYPE_CHECKING:
+    from skeletons.experiment import Experiment
+
+MEASURE = "cosine_prob"
+COLORMAP = "viridis"
+
+
+# --- pairs --------------------------------------------------------------------------------------
+
+
+def heatmap(
+    experiment: Experiment,
+    ax: Axes,
+    dataset: str | None = None,
+    measure: str = MEASURE,
+    colormap: str = COLORMAP,
+) -> None:
+    """Every pair of models, of any measure that was computed for all of them."""
+    pairs = _with_value(experiment, dataset, measure)
+    figures.heatmap(pairs, experiment.models(), measure, ax, colormap)
+
+
+def similarity_to_base(
+    experiment: Experiment, ax: Axes, dataset: str | None = None, measure: str = MEASURE
+) -> None:
+    """How like its own base a pruned model is, against threshold and against epochs."""
+    pairs = _with_value(experiment, dataset, measure)
+    figures.similarity_to_base(pairs, measure, figures.panels(ax, 1, 2))
+
+
+def cross_base(
+    experiment: Experiment, ax: Axes, dataset: str | None = None, measure: str = MEASURE
+) -> None:
+    """How alike models of different bases are that were pruned the same way."""
+    figures.cross_base(_with_value(experiment, dataset, measure), measure, ax)
+
+
+def kinds_of_pairs(
+    experiment: Experiment, ax: Axes, dataset: str | None = None, measure: str = MEASURE
+) -> None:
+    """Every pair by what its two models have in common."""
+    figures.kinds_of_pairs(_with_value(experiment, dataset, measure), measure, ax)
+
+
+def rises(
+    experiment: Experiment, ax: Axes, dataset: str | None = None, measure: str = MEASURE
+) -> None:
+    """How much more alike pruned models of different bases are than those held against."""
+    found, name = experiment.findings, experiment.dataset(dataset)
+    judged = found["verdict"]["by"][name]
+    if measure not in judged:
+        raise SkeletonsError(
+            f"There is no verdict by {measure!r} here; there is one by: {', '.join(judged)}."
+        )
+    settings = found["settings"]
+    figures.rises(judged[measure]["recipes"], settings["margin"], settings["alpha"], ax)
+
+
+def _with_value(experiment: Experiment, dataset: str | None, measure: str) -> pd.DataFrame:
+    """A row a pair with a column of the measure, cheap or costly."""
+    table = experiment.similarity(dataset)
+    found = table[table.measure == measure]
+    if found.empty:
+        have = ", ".join(table.measure.unique())
+        raise SkeletonsError(f"Pairs were not compared by {measure!r} here, but by: {have}.")
+    return found[["a", "b", "value"]].rename(columns={"value": measure})
+
+
+# --- models -------------------------------------------------------------------------------------
+
+
+def accuracy_vs_sparsity(experiment: Experiment, ax: Axes) -> None:
+    """Test accuracy of every model against its sparsity."""
+    figures.accuracy_vs_sparsity(experiment.models(), ax)
+
+
+def ridge_walk(experiment: Experiment, ax: Axes) -> None:
+    """Loss, accuracy, distance and step along every walk of regularisation."""
+    regularized = experiment.models(REGULARIZED)
+    last = regularized[regularized.epochs == regularized.epochs.max()]
+    walks = [
+        experiment.history(row.model).assign(seed=row.seed, l1=row.l1) for row in last.itertuples()
+    ]
+    figures.ridge_walk(pd.concat(walks, ignore_index=True), figures.panels(ax, 2, 2))
+
+
+# --- looks inside -------------------------------------------------------------------------------
+
+
+def lines(experiment: Experiment, ax: Axes) -> None:
+    """The loss on the lines between pairs of models, by kind of pair."""
+    by_kind: dict[str, list[pd.DataFrame]] = {kind: [] for kind in inspections.KINDS}
+    for path in _made(experiment, "lines/*.parquet", "lines"):
+        table = artifacts.read_table(path, ["path", "t", "loss"]).assign(pair=path.stem)
+        by_kind[inspections.kind_of(*path.stem.split("--"))].append(table)
+    groups = {kind: pd.concat(found) for kind, found in by_kind.items() if found}
+    ridge_figures.lines(groups, figures.panels(ax, 1, len(groups)))
+
+
+def curve(experiment: Experiment, ax: Axes) -> None:
+    """Loss and accuracy on the trained curve between two bases, and on the lines beside it."""
+    path = _made(experiment, "curve/*.parquet", "curve")[0]
+    parts = [experiment.path / "lines" / path.name, path]
+    table = pd.concat([artifacts.read_table(part, ["path", "t", "loss"]) for part in parts])
+    ridge_figures.paths(table, figures.panels(ax, 1, 2))
+
+
+def plane(experiment: Experiment, ax: Axes, colormap: str = COLORMAP) -> None:
+    """The loss on the plane through two bases and a variant, as contours, with models on it."""
+    grid, located = (
+        artifacts.read_table(_made(experiment, f"plane/{name}.parquet", "plane")[0])
+        for name in ("plane", "located")
+    )
+    ridge_figures.plane(grid, located, ax, colormap)
+
+
+def plane_surface(experiment: Experiment, ax: Axes, colormap: str = COLORMAP) -> None:
+    """The same loss as a surface."""
+    grid = artifacts.read_table(_made(experiment, "plane/plane.parquet", "plane")[0])
+    (solid,) = figures.panels(ax, 1, 1, projection="3d")
+    ridge_figures.surface(grid, solid, colormap)
+
+
+def exposure(experiment: Experiment, ax: Axes) -> None:
+    """Parameters and FLOPs of the inspected variants, before and after exposing."""
+    found = _made(experiment, "exposed/*/exposed.json", "expose")
+    reports = {path.parent.name: artifacts.read_json(path, ["dead_reason"]) for path in found}
+    unit_figures.exposure_bars(reports, figures.panels(ax, 1, 2))
+
+
+def importance(experiment: Experiment, ax: Axes, model: str | None = None) -> None:
+    """What each unit of an inspected variant is worth, against its weights' size."""
+    table = artifacts.read_table(_one(experiment, "importance/*.parquet", "importance", model))
+    count = table.layer.nunique()
+    columns = min(count, unit_figures.COLUMNS)
+    unit_figures.importance_scatter(table, figures.panels(ax, -(-count // columns), columns))
+
+
+def probe(experiment: Experiment, ax: Axes, model: str | None = None) -> None:
+    """Accuracy and loss while a skeleton is penalised; `model` as probed, `seed=1_l1=0.001`."""
+    path = _one(experiment, "probe/*.parquet", "probe", model)
+    found = artifacts.read_json(path.with_suffix(".json"), ["start_accuracy", "tolerance"])
+    unit_figures.probe_curve(artifacts.read_table(path), found, figures.panels(ax, 1, 2))
+
+
+def _made(experiment: Experiment, pattern: str, key: str) -> list[Path]:
+    """The files of a look inside, of which there is at least one."""
+    found = sorted(experiment.path.glob(pattern))
+    if not found:
+        raise SkeletonsError(
+            f"{experiment.path} holds no {pattern}; inspect.{key} in its configuration makes it."
+        )
+    return found
+
+
+def _one(experiment: Experiment, pattern: str, key: str, model: str | None) -> Path:
+    """The file of one model, or of the first."""
+    found = {path.stem: path for path in _made(experiment, pattern, key)}
+    if model is None:
+        return next(iter(found.values()))
+    if model not in found:
+        have = ", ".join(found)
+        raise SkeletonsError(f"inspect.{key} was not about {model!r} here, but about: {have}.")
+    return found[model]
+
+
+PLOTS: Mapping[str, Callable[..., None]] = {
+    plot.__name__: plot
+    for plot in (
+        heatmap,
+        similarity_to_base,
+        cross_base,
+        kinds_of_pairs,
+        rises,
+        accuracy_vs_sparsity,
+        ridge_walk,
+        lines,
+        curve,
+        plane,
+        plane_surface,
+        exposure,
+        importance,
+        probe,
+    )
+}

@@ -1,0 +1,56 @@
+// Tables that sort by the column whose heading is clicked, and the grid, which filters as well.
+
+/** A cell as it is compared: a number if it has one, null if it has no value, else its text. */
+function cellValue(cell) {
+  const text = cell.dataset.value ?? cell.textContent.trim();
+  if (text === "") return null;
+  return Number.isNaN(Number(text)) ? text : Number(text);
+}
+
+function compareValues(x, y, sign) {
+  if (x === null || y === null) return (x === null) - (y === null); // last, whichever way
+  if (typeof x === "number" && typeof y === "number") return sign * (x - y);
+  return sign * String(x).localeCompare(String(y), "en", { numeric: true });
+}
+
+function sortBy(heading) {
+  const body = heading.closest("table").tBodies[0];
+  const falling = heading.ariaSort === "ascending";
+  for (const other of heading.parentElement.cells) other.removeAttribute("aria-sort");
+  heading.setAttribute("aria-sort", falling ? "descending" : "ascending");
+  const column = heading.cellIndex;
+  const rows = [...body.rows].map((row) => [cellValue(row.cells[column]), row]);
+  rows.sort(([x], [y]) => compareValues(x, y, falling ? -1 : 1));
+  body.append(...rows.map(([, row]) => row));
+}
+
+/** Show the rows that have every word that is searched for and pass every choice. */
+function filterTable(form) {
+  const rows = [...element(form.dataset.filters).tBodies[0].rows];
+  const { text, state, seed, accuracy, sparsity } = form.elements;
+  const words = text.value.toLowerCase().split(/\s+/);
+  let count = 0;
+  for (const row of rows) {
+    const said = row.textContent.toLowerCase();
+    row.hidden = !(
+      words.every((word) => said.includes(word)) &&
+      ["", row.dataset.state].includes(state.value) &&
+      ["", row.dataset.seed].includes(seed.value) &&
+      Number(row.dataset.accuracy) >= Number(accuracy.value) &&
+      Number(row.dataset.sparsity) >= Number(sparsity.value)
+    );
+    count += !row.hidden;
+  }
+  form.querySelector("output").value = `${count} of ${rows.length} models`;
+}
+
+addEventListener("DOMContentLoaded", () => {
+  for (const button of document.querySelectorAll("table.sortable th button")) {
+    button.addEventListener("click", () => sortBy(button.parentElement));
+  }
+  for (const form of document.querySelectorAll("form")) {
+    form.addEventListener("submit", (event) => event.preventDefault());
+  }
+  const form = document.querySelector("form[data-filters]");
+  form.addEventListener("input", () => filterTable(form));
+});

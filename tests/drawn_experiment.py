@@ -1,0 +1,156 @@
+"""The files of a finished experiment, with numbers that are drawn: what a report is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from skeletons import artifacts, findings, models, similarity
+from skeletons.models import BASE, MASKED, REGULARIZED, Model
+
+SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="300" height="200"><path d="M0 0h9v9"/></svg>'
+BENCHMARK = "s\th:m:s\tmax_rss\tcpu_time\n{wall}\t0:00:01\t{mb}\t{cpu}\n"
+DEAD = "seed=1_l1=0.0001_ep=1_t=0.5"
+
+
+def write(
+    folder: Path,
+    name: str = "drawn",
+    *,
+    seeds: int = 3,
+    epochs: Sequence[int] = (1, 2),
+    thresholds: Sequence[float] = (0.1, 0.5),
+    ood: Sequence[str] = ("digits",),
+    random: Sequence[int] = (),
+) -> dict[str, Any]:
+    """Write an experiment into `folder/results/drawn`, and say what `report_stage` takes of it.
+
+    The model `DEAD` is dead, and pairs with it have no similarity.
+    """
+    place = folder / "results/drawn"
+    grid = models.grid(range(1, seeds + 1), [1e-4], epochs, thresholds)
+    grid += models.controls(grid, False, [], random)
+    rng = np.random.default_rng(0)
+    table = _scores(grid, rng)
+    artifacts.write_table(place / "scores.parquet", table)
+    compared = [model for model in grid if model.state != REGULARIZED]
+    pairs = {data: _pairs(compared, data, rng) for data in ood}
+    for data, found in pairs.items():
+        artifacts.write_table(place / f"similarity/{data}.parquet", found)
+    overlap = _overlap([model for model in grid if model.state in MASKED], rng)
+    artifacts.write_table(place / "weights/mask_overlap.parquet", overlap)
+    walks = {
+        str(model): _walk(max(epochs), rng)
+        for model in grid
+        if model.state == REGULARIZED and model.epochs == max(epochs)
+    }
+    found = findings.summarize(name, table, pairs, ["cosine_prob"], walked=walks)
+    artifacts.write_json(place / "findings.json", findings.plain(found))
+    artifacts.write_text(place / "findings.md", findings.to_markdown(found))
+    artifacts.write_text(place / "config.yaml", f"experiment: {name}\n")
+    artifacts.write_json(place / "versions.json", {"python": "3.11.7"})
+    for model, walk in walks.items():
+        artifacts.write_table(place / f"models/{model}/history.parquet", _history(walk, rng))
+    kinds = [*(f"heatmap_{data}_cosine_prob" for data in ood), "heatmap_mask_overlap"]
+    figures = [place / f"figures/{kind}.svg" for kind in (*kinds, "ridge_walk")]
+    for figure in figures:
+        artifacts.write_text(figure, SVG)
+    for k, base in enumerate(models.grid(range(1, seeds + 1), [], [], [])):
+        text = BENCHMARK.format(wall=10 + k, mb=100 * (k + 1), cpu=5 + k)
+        artifacts.write_text(place / f"benchmarks/train_base/{base}.tsv", text)
+    tables = [place / f"similarity/{data}.parquet" for data in ood]
+    return {
+        "output": str(place / "report.html"),
+        "config": str(place / "config.yaml"),
+        "versions": str(place / "versions.json"),
+        "findings": str(place / "findings.json"),
+        "text": str(place / "findings.md"),
+        "scores": str(place / "scores.parquet"),
+        "pairs": [str(path) for path in (*tables, place / "weights/mask_overlap.parquet")],
+        "histories": [str(place / f"models/{model}/history.parquet") for model in walks],
+        "figures": [str(path) for path in figures],
+    }
+
+
+def _scores(grid: Sequence[Model], rng: np.random.Generator) -> pd.DataFrame:
+    rows = []
+    for model in grid:
+        sparsity = 0.0 if model.threshold is None else float(rng.uniform(0.1, 0.95))
+        is_dead = str(model) == DEAD
+        rows.append(
+            {
+                "model": str(model),
+                "state": model.state,
+                "seed": model.seed,
+                "l1": model.l1,
+                "epochs": model.epochs,
+                "threshold": model.threshold,
+                "loss": float(rng.uniform(0.01, 0.5)),
+                "accuracy": 0.1 if is_dead else float(rng.uniform(0.8, 0.99)),
+                "train_loss": 0.01,
+                "train_accuracy": 0.99,
+                "kept": int(10_000 * (1 - sparsity)),
+                "sparsity": sparsity,
+                "dead": is_dead,
+                "dead_reason": "it answers every image alike" if is_dead else None,
+                "optimal": True if model.state == BASE else None,
+                "optimal_reason": None,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _pairs(compared: Sequence[Model], ood: str, rng: np.random.Generator) -> pd.DataFrame:
+    rows = []
+    for a, b in models.pairs(compared):
+        silent = DEAD in (str(a), str(b))
+        low = 0.7 if a.seed == b.seed else 0.3
+        values = {
+            measure: np.nan if silent else float(rng.uniform(low, low + 0.25))
+            for measure in similarity.MEASURES
+        }
+        reason = "a model answers every image alike" if silent else None
+        rows.append({"a": str(a), "b": str(b), "ood": ood, "reason": reason, **values})
+    return pd.DataFrame(rows)
+
+
+def _overlap(masked: Sequence[Model], rng: np.random.Generator) -> pd.DataFrame:
+    rows = [
+        {"a": str(a), "b": str(b), "mask_overlap": float(rng.uniform(-0.1, 0.9))}
+        for a, b in models.pairs(masked)
+    ]
+    return pd.DataFrame(rows)
+
+
+def _walk(epochs: int, rng: np.random.Generator) -> pd.DataFrame:
+    steps = np.arange(epochs + 1)
+    return pd.DataFrame(
+        {
+            "step": steps,
+            "epoch": steps,
+            "loss": rng.uniform(0.01, 0.03, len(steps)),
+            "accuracy": rng.uniform(0.98, 0.99, len(steps)),
+            "distance": 1.0 * steps,
+            "step_length": np.minimum(steps, 1.0),
+            "norm": 100.0,
+        }
+    )
+
+
+def _history(walk: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "epoch": walk.epoch,
+            "train_loss": walk.loss,
+            "train_accuracy": walk.accuracy,
+            "test_loss": rng.uniform(0.02, 0.06, len(walk)),
+            "test_accuracy": walk.accuracy,
+            "penalty": 1 / (1 + walk.epoch),
+            "distance": walk.distance,
+            "step": walk.step_length,
+        }
+    )

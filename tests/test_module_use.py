@@ -1,0 +1,87 @@
+"""The workflow as a module of another one."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import CHAIN, ROOT
+
+SNAKEFILE = """
+configfile: "config.yaml"
+
+
+module rashomon:
+    snakefile:
+        "{path}/Snakefile"
+    config:
+        config
+
+
+use rule * from rashomon
+
+
+rule answer:
+    default_target: True
+    input:
+        "results/{experiment}/report.html",
+        findings="results/{experiment}/findings.json",
+    output:
+        "answer.txt",
+    shell:
+        "grep '\\"answer\\"' {{input.findings}} > {{output}}"
+"""
+
+
+def run(folder: Path, *arguments: str) -> str:
+    """Run a Snakefile that uses the repository's as a module, with the repository's profile."""
+    command = [sys.executable, "-m", "snakemake", "--cores", "2"]
+    done = subprocess.run(
+        [*command, "--workflow-profile", str(ROOT / "profiles/default"), *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("outside")
+    (made / "config.yaml").write_text(yaml.safe_dump(CHAIN))
+    (made / "Snakefile").write_text(SNAKEFILE.format(path=ROOT, experiment=CHAIN["experiment"]))
+    run(made)
+    return made
+
+
+def test_another_workflow_goes_on_from_its_files(folder: Path) -> None:
+    assert "answer" in (folder / "answer.txt").read_text()
+    assert (folder / "results/grid/report.html").stat().st_size > 100_000
+    assert (folder / "results/data/digits/images.safetensors").is_file()
+
+
+def test_run_again_it_does_nothing(folder: Path) -> None:
+    assert "Nothing to be done" in run(folder)
+
+
+def test_only_what_a_changed_key_touches_runs_again(folder: Path) -> None:
+    changed = {**CHAIN, "figures": {"colormap": "mako"}}
+    (folder / "changed.yaml").write_text(yaml.safe_dump(changed))
+    planned = run(folder, "--dry-run", "--configfile", "changed.yaml")
+    assert "figures" in planned
+    assert "train_base" not in planned
+    assert "compare" not in planned
+
+
+def test_its_rules_may_have_other_names(folder: Path) -> None:
+    text = SNAKEFILE.split("rule answer")[0].replace("from rashomon", "from rashomon as other_*")
+    (folder / "renamed.smk").write_text(text.format(path=ROOT))
+    planned = run(folder, "-n", "--forceall", "--snakefile", "renamed.smk", "other_all")
+    assert "other_train_base" in planned

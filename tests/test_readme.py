@@ -1,0 +1,157 @@
+"""Every command that the README names is run, or planned where running it takes a cluster or hours.
+
+The clone they run in is the repository with fewer drawn images and a narrower network in
+`workflow_config.yaml`; sizes that the README itself writes down are run as they are.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT, Workflow
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```bash\n(.*?)^```$", README, re.M | re.S)
+INLINE = re.findall(r"`((?:make|snakemake|skeletons|python|pytest)(?: [^`\n]+)+)`", README)
+COMMANDS = list(dict.fromkeys([*(block.strip() for block in BLOCKS), *INLINE]))
+FOLDERS = ("docs", "experiments", "src")
+FILES = ("Makefile", "pyproject.toml", "requirements.lock", "workflow_config.schema.json")
+
+
+class Clone(Workflow):
+    """The repository with the present environment in it, and fewer and smaller drawn images."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        for part in FOLDERS:
+            shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("_build"))
+        for part in FILES:
+            shutil.copy(ROOT / part, folder / part)
+        self.library = folder / "src"
+        (folder / ".venv").symlink_to(sys.prefix)
+        path = folder / "workflow_config.yaml"
+        config = yaml.safe_load(path.read_text())
+        config["dataset"] |= {"train": 400, "test": 100}
+        config["network"]["width"] = 4
+        path.write_text(yaml.safe_dump(config))
+        # What is planned on folders of images needs the folders, and no image of them.
+        for split in ("train", "test"):
+            (folder / "data/cifar10-jpeg" / split / "cat").mkdir(parents=True)
+        (folder / "ready").touch()
+
+    def says(self, command: str) -> str:
+        """What a command prints; it must end well."""
+        # The environment is made already, so `make` is told that it is.
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", command],
+            cwd=self.folder,
+            env={**self.environment(), "MAKEFLAGS": f"READY={self.folder / 'ready'} CORES=2"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=1200,
+        )
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    return Clone(tmp_path_factory.mktemp("clone"))
+
+
+def demo(clone: Clone, command: str) -> None:
+    """The report is there, and run again it says that there is nothing to be done."""
+    assert "The report is results/demo/report.html" in clone.says(command)
+    assert (clone / "results/demo/report.html").stat().st_size > 100_000
+    assert "Nothing to be done" in clone.says(command)
+
+
+def own_experiment(clone: Clone, command: str) -> None:
+    """At its true size, as it is written."""
+    clone.says(command)
+    assert (clone / "results/mine/report.html").is_file()
+    config = yaml.safe_load((clone / "results/mine/config.yaml").read_text())
+    assert config["dataset"] == {"kind": "shapes", "train": 4000, "test": 1000, "seed": 0}
+
+
+def the_tests(clone: Clone, command: str) -> None:
+    """These are the tests: they do not run themselves."""
+    assert clone.says(f"{command} --dry-run").rstrip().endswith("pytest")
+
+
+def pages(clone: Clone, command: str) -> None:
+    """The pages that are made are those that are committed; the tests are not run here."""
+    assert "pytest" in clone.says(f"{command} --dry-run")
+    targets = [word for word in command.split() if word in ("schema", "measures", "configuration")]
+    clone.says(f"make {' '.join(targets)}")
+    for page in ("workflow_config.schema.json", "docs/measures.md", "docs/configuration.md"):
+        assert (clone / page).read_bytes() == (ROOT / page).read_bytes()
+
+
+def planned(clone: Clone, command: str) -> None:
+    """It takes a download and hours, or a cluster; tests/slurm has one and runs it there."""
+    said = clone.says(
+        f"{command} --dry-run --cores 2" if "--cores" not in command else f"{command} -n"
+    )
+    assert re.search(r"train_base|train base|Nothing to be done", said), said
+
+
+def site(clone: Clone, command: str) -> None:
+    """tests/test_docs.py builds the site, as strictly as this."""
+    assert "sphinx-build -W --keep-going" in clone.says(f"{command} --dry-run")
+
+
+def template(clone: Clone, command: str) -> None:
+    """`N` and `NAME` stand for others, which are among the commands."""
+    assert {"N", "NAME"} & set(re.split(r"[ /.=]", command))
+
+
+def nothing_to_be_done(clone: Clone, command: str) -> None:
+    assert "Nothing to be done" in clone.says(command)
+
+
+def shown(clone: Clone, command: str) -> None:
+    said = clone.says(command)
+    assert "made by   train_base" in said
+    assert "current   yes" in said
+
+
+HOW: dict[str, Callable[[Clone, str], None]] = {
+    "make demo": demo,
+    "make test": the_tests,
+    "source .venv/bin/activate": own_experiment,
+    "snakemake -n": nothing_to_be_done,
+    "skeletons show": shown,
+    "snakemake --cores all --configfile experiments/": planned,
+    "snakemake --workflow-profile profiles/slurm": planned,
+    "snakemake --cores N": template,
+    "make schema": pages,
+    "make docs": site,
+}
+
+
+def test_the_readme_has_commands() -> None:
+    assert {"make demo", "make test", "snakemake -n"} <= set(COMMANDS)
+    assert any("cat > experiments/mine.yaml" in command for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.splitlines()[0])
+def test_a_command_of_the_readme_does_what_it_says(clone: Clone, command: str) -> None:
+    how = [run for start, run in HOW.items() if command.startswith(start)]
+    assert how, f"Say in HOW how `{command}` is run."
+    how[0](clone, command)
+
+
+def test_every_experiment_it_names_is_there() -> None:
+    names = set(re.findall(r"experiments/(\w+)\.yaml", README)) - {"mine"}
+    assert names <= {path.stem for path in (ROOT / "experiments").glob("*.yaml")}
+    assert len(names) >= 3

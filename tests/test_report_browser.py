@@ -1,0 +1,365 @@
+"""The report in a browser: what a reader clicks and points at shows the right numbers."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import drawn_experiment
+import numpy as np
+import pandas as pd
+import pytest
+
+from skeletons import artifacts, report
+from skeletons.models import Model
+
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
+)
+if not CHROMIUM and os.environ.get("REQUIRE_CHROMIUM") != "1":
+    pytest.skip("no Chromium is installed", allow_module_level=True)
+sync_api = pytest.importorskip("playwright.sync_api")
+
+HOSTILE = "<script>document.title = 'taken'</script>"
+LAPTOP = {"width": 1280, "height": 800}
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    made = drawn_experiment.write(
+        tmp_path_factory.mktemp("browser"), ood=("digits", "noise"), random=(1,)
+    )
+    report.report_stage(**made)
+    return made
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+class Reader:
+    """A page in the browser, with all that it says on the console and asks of the network."""
+
+    def __init__(self, browser: Any, path: str) -> None:
+        self.said: list[str] = []
+        self.asked: list[str] = []
+        self.page = browser.new_page(viewport=LAPTOP)
+        self.page.on("console", lambda message: self.said.append(message.text))
+        self.page.on("pageerror", lambda error: self.said.append(str(error)))
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.address = Path(path).as_uri()
+        self.page.goto(self.address)
+
+    def open_at(self, name: str) -> None:
+        """Open the report anew, at one of its pages."""
+        self.page.goto("about:blank")
+        self.page.goto(f"{self.address}#{name}")
+
+    def turn_to(self, name: str) -> None:
+        self.page.click(f"nav a[href='#{name}']")
+
+    def point_at(self, row: int, column: int, count: int) -> None:
+        """Move the pointer to the middle of a cell of the heatmap, of `count` rows and columns."""
+        box = self.page.locator("#map .nsewdrag").first.bounding_box()
+        x = box["x"] + box["width"] * (column + 0.5) / count
+        self.page.mouse.move(x, box["y"] + box["height"] * (row + 0.5) / count)
+
+    def column(self, table: str, number: int) -> list[str]:
+        """The texts of a column's cells, of the rows that are shown."""
+        cells = self.page.locator(f"{table} tbody tr:visible > :nth-child({number})")
+        return [text.splitlines()[0].strip() for text in cells.all_inner_texts()]
+
+    def order(self) -> list[str]:
+        """The names beside the heatmap's rows, from above."""
+        return self.page.evaluate("document.getElementById('map').layout.yaxis.ticktext")
+
+
+@pytest.fixture
+def reader(browser: Any, files: dict[str, Any]) -> Iterator[Reader]:
+    opened = Reader(browser, files["output"])
+    yield opened
+    opened.page.close()
+    assert opened.said == []
+    assert [url for url in opened.asked if not url.startswith(("file:", "data:", "blob:"))] == []
+
+
+def similarity(files: dict[str, Any]) -> pd.DataFrame:
+    return artifacts.read_table(files["pairs"][0])
+
+
+def compared(files: dict[str, Any]) -> list[str]:
+    table = similarity(files)
+    return sorted({*table.a, *table.b}, key=lambda name: Model.parse(name).sort_key)
+
+
+def test_each_page_is_shown_alone_and_fits_a_laptop(reader: Reader) -> None:
+    names = [link.get_attribute("href")[1:] for link in reader.page.locator("nav a").all()]
+    assert len(names) == 7
+    for name in names:
+        reader.turn_to(name)
+        assert [
+            s.get_attribute("id") for s in reader.page.locator("main > section:visible").all()
+        ] == [name]
+        assert reader.page.locator("nav a[aria-current=page]").inner_text().lower() == name
+        width = reader.page.evaluate("document.documentElement.scrollWidth")
+        assert width <= LAPTOP["width"]
+
+
+def test_the_verdict_is_seen_first(reader: Reader) -> None:
+    box = reader.page.locator(".verdict").bounding_box()
+    assert box["y"] + box["height"] < LAPTOP["height"]
+
+
+def test_pointing_at_a_cell_shows_its_pair_and_all_its_numbers(
+    reader: Reader, files: dict[str, Any]
+) -> None:
+    reader.turn_to("heatmap")
+    names = compared(files)
+    a, b = names[1], names[-2]
+    reader.point_at(1, len(names) - 2, len(names))
+    label = reader.page.locator("#map .hoverlayer .hovertext")
+    label.wait_for()
+    row = similarity(files).set_index(["a", "b"]).loc[(a, b)]
+    assert [a, b, f"{row.cosine_prob:.5g}"] == label.locator(
+        "text.nums tspan.line"
+    ).all_text_contents()
+    for measure in ("cosine_prob", "agreement", "jensen_shannon", "cosine_logit_flat"):
+        shown = reader.page.locator(f"#pair tr[data-measure={measure}] td").inner_text()
+        assert float(shown) == pytest.approx(row[measure], 1e-4)
+    overlap = artifacts.read_table(files["pairs"][-1]).set_index(["a", "b"])
+    shown = reader.page.locator("#pair tr[data-measure=mask_overlap] td").inner_text()
+    assert float(shown) == pytest.approx(overlap.loc[(a, b)].mask_overlap, 1e-4)
+
+
+def test_the_other_side_of_the_diagonal_is_the_same_pair(
+    reader: Reader, files: dict[str, Any]
+) -> None:
+    reader.turn_to("heatmap")
+    count = len(compared(files))
+    shown = []
+    for row, column in ((2, 5), (5, 2)):
+        reader.point_at(row, column, count)
+        reader.page.wait_for_timeout(200)
+        shown.append(reader.page.locator("#pair tbody").inner_text())
+    assert shown[0] == shown[1]
+
+
+def test_a_click_keeps_a_pair_whose_links_lead_to_its_models(
+    reader: Reader, files: dict[str, Any]
+) -> None:
+    reader.turn_to("heatmap")
+    names = compared(files)
+    reader.point_at(0, 3, len(names))
+    reader.page.locator("#map .hoverlayer .hovertext").wait_for()
+    reader.page.mouse.down()
+    reader.page.mouse.up()
+    reader.page.get_by_text("Kept;").wait_for()
+    reader.point_at(6, 7, len(names))
+    reader.page.wait_for_timeout(200)
+    links = reader.page.locator("#pair-links a")
+    assert links.all_inner_texts() == [names[0], names[3]]
+    links.nth(1).click()
+    row = reader.page.locator("#grid tr.chosen")
+    assert row.is_visible()
+    assert row.locator("th a").inner_text() == names[3]
+    assert reader.page.locator("#grid").is_visible()
+
+
+def test_measure_and_images_choose_what_is_drawn(reader: Reader, files: dict[str, Any]) -> None:
+    reader.turn_to("heatmap")
+    reader.page.select_option("#set", "noise")
+    reader.page.select_option("#measure", "disagreement")
+    names = compared(files)
+    matrix = reader.page.evaluate("document.getElementById('map').data[0].z")
+    for row in artifacts.read_table(files["pairs"][1]).itertuples():
+        i, j = names.index(row.a), names.index(row.b)
+        expected = None if np.isnan(row.disagreement) else pytest.approx(row.disagreement, 1e-4)
+        assert matrix[i][j] == matrix[j][i] == expected
+    reader.page.select_option("#measure", "mask_overlap")
+    pruned = [name for name in names if "_t=" in name]
+    assert reader.order() == pruned
+
+
+def test_the_order_changes_the_axis_and_moves_the_numbers_with_it(
+    reader: Reader, files: dict[str, Any]
+) -> None:
+    reader.turn_to("heatmap")
+    names = compared(files)
+    assert reader.order() == names
+    sparsity = artifacts.read_table(files["scores"]).set_index("model").sparsity
+    reader.page.select_option("#order", "sparsity")
+    by_sparsity = reader.order()
+    assert sparsity[by_sparsity].is_monotonic_increasing
+    reader.page.select_option("#order", "clustered")
+    clustered = reader.order()
+    assert sorted(clustered) == sorted(names)
+    assert clustered not in (names, by_sparsity)
+    living = [name for name in clustered if name != drawn_experiment.DEAD]
+    seeds = [Model.parse(name).seed for name in living]
+    changes = sum(one != other for one, other in itertools.pairwise(seeds))
+    assert changes == len(set(seeds)) - 1  # pairs of one base are drawn far more alike
+    values = similarity(files).set_index(["a", "b"]).cosine_prob
+    matrix = reader.page.evaluate("document.getElementById('map').data[0].z")
+    a, b = names[0], names[-1]
+    shown = matrix[clustered.index(a)][clustered.index(b)]
+    assert shown == pytest.approx(values[a, b], 1e-4)
+
+
+def test_a_pair_without_a_value_says_why(reader: Reader, files: dict[str, Any]) -> None:
+    reader.turn_to("heatmap")
+    reader.page.select_option("#pair-a", label=drawn_experiment.DEAD)
+    reader.page.select_option("#pair-b", label="seed=2")
+    assert reader.page.locator("#pair tr[data-measure=cosine_prob] td").inner_text() == "–"
+    assert "answers every image alike" in reader.page.locator("#pair-state").inner_text()
+    names = compared(files)
+    reader.point_at(0, names.index(drawn_experiment.DEAD), len(names))
+    label = reader.page.locator("#map .hoverlayer .hovertext", has_text="no value")
+    label.wait_for()
+
+
+def test_the_grid_sorts_both_ways_and_keeps_what_has_no_value_last(
+    reader: Reader, files: dict[str, Any]
+) -> None:
+    reader.turn_to("grid")
+    table = artifacts.read_table(files["scores"]).set_index("model")
+    button = reader.page.locator("#models thead button", has_text="Sparsity")
+    button.click()
+    assert table.sparsity[reader.column("#models", 1)].is_monotonic_increasing
+    button.click()
+    assert table.sparsity[reader.column("#models", 1)].is_monotonic_decreasing
+    assert button.locator("..").get_attribute("aria-sort") == "descending"
+    for _ in range(2):
+        reader.page.locator("#models thead button", has_text="Threshold").click()
+        thresholds = reader.column("#models", 5)
+        missing = thresholds.count("–")
+        assert missing
+        assert thresholds[-missing:] == ["–"] * missing
+
+
+def test_the_grid_filters_by_words_state_and_numbers(reader: Reader, files: dict[str, Any]) -> None:
+    reader.turn_to("grid")
+    table = artifacts.read_table(files["scores"])
+    count = reader.page.locator("#grid output")
+    reader.page.fill("input[name=text]", "SEED=2 pruned")
+    expected = table[(table.seed == 2) & (table.state == "pruned")]
+    assert set(reader.column("#models", 1)) == set(expected.model)
+    assert count.inner_text() == f"{len(expected)} of {len(table)} models"
+    reader.page.fill("input[name=text]", "")
+    reader.page.select_option("select[name=state]", "pruned")
+    reader.page.select_option("select[name=seed]", "1")
+    reader.page.fill("input[name=accuracy]", "85")
+    reader.page.fill("input[name=sparsity]", "20")
+    expected = table[
+        (table.state == "pruned")
+        & (table.seed == 1)
+        & (table.accuracy >= 0.85)
+        & (table.sparsity >= 0.2)
+    ]
+    assert set(reader.column("#models", 1)) == set(expected.model)
+
+
+def test_a_model_that_a_filter_hides_is_shown_when_a_link_leads_to_it(reader: Reader) -> None:
+    reader.turn_to("grid")
+    reader.page.fill("input[name=text]", "nothing has this")
+    assert reader.column("#models", 1) == []
+    reader.turn_to("findings")
+    link = reader.page.locator("#findings .prose a[href^='#model=']").first
+    name = link.inner_text()
+    link.click()
+    assert reader.column("#models", 1) == [name]
+
+
+@pytest.mark.parametrize(("name", "plot"), [("heatmap", "map"), ("walks", "walk")])
+def test_an_address_of_a_page_with_a_plot_draws_it(reader: Reader, name: str, plot: str) -> None:
+    reader.open_at(name)
+    assert reader.page.evaluate(f"document.getElementById('{plot}').data.length") > 0
+
+
+def test_walks_draw_what_is_chosen(reader: Reader, files: dict[str, Any]) -> None:
+    reader.turn_to("walks")
+    reader.page.select_option("#walk-upper", "penalty")
+    reader.page.check("#walk-log")
+    drawn = reader.page.evaluate(
+        "document.getElementById('walk').data.map(({name, y, yaxis}) => [name, yaxis, y])"
+    )
+    for path in files["histories"]:
+        table, name = artifacts.read_table(path), Path(path).parent.name
+        lines = {axis: values for walk, axis, values in drawn if walk == name}
+        assert lines["y"] == pytest.approx(table.penalty.tolist(), 1e-4)
+        assert lines["y2"] == pytest.approx(table.distance.tolist(), 1e-4)
+
+
+def test_the_keyboard_alone_turns_pages_and_sorts(reader: Reader) -> None:
+    reader.page.keyboard.press("Tab")
+    assert reader.page.evaluate("document.activeElement.className") == "skip"
+    reader.page.locator("nav a[href='#costs']").focus()
+    reader.page.keyboard.press("Enter")
+    button = reader.page.locator("#costs thead button").first
+    button.focus()
+    reader.page.keyboard.press("Enter")
+    assert button.locator("..").get_attribute("aria-sort") == "ascending"
+
+
+def test_every_control_has_a_name(reader: Reader) -> None:
+    names = reader.page.evaluate(
+        "[...document.querySelectorAll('input, select')].map((one) => one.labels.length)"
+    )
+    assert len(names) > 10
+    assert all(names)
+
+
+def test_a_hostile_name_stays_text(browser: Any, tmp_path: Path) -> None:
+    made = drawn_experiment.write(tmp_path, HOSTILE, ood=("<img src=x onerror=alert(1)>",))
+    report.report_stage(**made)
+    reader = Reader(browser, made["output"])
+    for name in ("heatmap", "findings"):
+        reader.turn_to(name)
+    assert reader.page.title().startswith(HOSTILE)
+    assert reader.page.locator("header b").inner_text() == HOSTILE
+    assert reader.page.locator("img[src=x]").count() == 0
+    assert reader.said == []
+    reader.page.close()
+
+
+def test_an_injected_script_would_not_run(
+    browser: Any, files: dict[str, Any], tmp_path: Path
+) -> None:
+    """Even if a name did become markup, the page's policy would stop it, and any request."""
+    text = Path(files["output"]).read_text()
+    evil = f"{HOSTILE}<img src='https://example.org/x.png'>"
+    spoilt = tmp_path / "report.html"
+    spoilt.write_text(re.sub(r"<body>", f"<body>{evil}", text, count=1))
+    reader = Reader(browser, str(spoilt))
+    assert reader.page.title().startswith("drawn")
+    assert len([text for text in reader.said if "Content Security Policy" in text]) == 2
+    reader.page.close()
+
+
+def test_two_hundred_models_are_still_small_and_quick_to_point_at(
+    browser: Any, tmp_path: Path
+) -> None:
+    thresholds = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 0.8, 0.9)
+    made = drawn_experiment.write(tmp_path, seeds=8, epochs=(1, 2, 4), thresholds=thresholds)
+    report.report_stage(**made)
+    assert len(compared(made)) == 200
+    assert Path(made["output"]).stat().st_size < 15e6
+    reader = Reader(browser, made["output"])
+    reader.turn_to("heatmap")
+    names = compared(made)
+    reader.point_at(30, 170, 200)
+    reader.page.locator("#map .hoverlayer .hovertext").wait_for()
+    value = similarity(made).set_index(["a", "b"]).cosine_prob[names[30], names[170]]
+    shown = reader.page.locator("#pair tr[data-measure=cosine_prob] td").inner_text()
+    assert float(shown) == pytest.approx(value, 1e-4)
+    assert 20 < len(reader.order()) < 60  # as many names as there is room for
+    assert reader.said == []
+    reader.page.close()
