@@ -5,14 +5,14 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CORES ?= all
 
-.PHONY: env demo test lint format docs schema configuration measures lock results bench clean
+.PHONY: env demo test lint format docs schema configuration measures errors lock results bench clean
 
 env: $(READY)
 
 # A package of the lock file is installed only if its hash is the one recorded there.
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	    { echo "Python 3.11 or newer is needed; $(PYTHON) is `$(PYTHON) --version`. Try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	    { echo "Python 3.11 or newer is needed; $(PYTHON) is `$(PYTHON) --version`. Try make PYTHON=python3.12 $(MAKECMDGOALS)." >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
@@ -53,6 +53,10 @@ configuration: env
 # The tables in docs/measures.md, from what each measure says of itself.
 measures: env
 	$(BIN)/python -m skeletons.catalogue docs/measures.md
+
+# The page docs/errors.md, from the catalogue that the tests provoke.
+errors: env
+	$(BIN)/python tests/test_errors.py docs/errors.md
 
 # Needs uv; holds versions and hashes for every platform, and no addresses.
 lock:

@@ -19,11 +19,13 @@ include: "rules/align.smk"
 include: "rules/inspect.smk"
 include: "rules/findings.smk"
 include: "rules/cluster.smk"
+include: "rules/progress.smk"
 
 
 onstart:
     check_cluster()
     keep_others_out()
+    tell_plan()
 
 
 onsuccess:

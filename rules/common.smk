@@ -1,16 +1,24 @@
 # The experiment's models and files: the only place that knows paths from ids.
 import functools
+import os
 import sys
 from itertools import combinations_with_replacement
 from pathlib import Path
 from typing import get_args
 
-import yaml
-
 from snakemake.iocontainers import Wildcards
+from snakemake.utils import update_config
 
 from skeletons import config as schema
-from skeletons import artifacts, catalogue, extensions, inspections, lock, models
+from skeletons import (
+    artifacts,
+    catalogue,
+    extensions,
+    inspections,
+    lock,
+    models,
+    yamlfile,
+)
 from skeletons.errors import ConfigError, SkeletonsError
 from skeletons.fingerprint import fingerprint
 from skeletons.jobs import inside, settings_of
@@ -22,11 +30,15 @@ def read_config() -> schema.Config:
     """The validated configuration; what is wrong with it ends the run, one sentence a problem."""
     # Snakemake merges an experiment's file into workflow_config.yaml key by key. A data set is one
     # thing, though: `{kind: cifar10}` must not inherit the options of another kind.
-    for path in workflow.overwrite_configfiles:
-        override = yaml.safe_load(Path(path).read_text())
-        if isinstance(override, dict) and "dataset" in override:
-            config["dataset"] = override["dataset"]
     try:
+        if Path("workflow_config.yaml").exists():  # not so where this workflow is a module
+            yamlfile.read("workflow_config.yaml")
+        for path in workflow.overwrite_configfiles:
+            override = yamlfile.read(os.path.relpath(path))
+            if "dataset" in override:
+                config["dataset"] = override["dataset"]
+        # Snakemake takes the numbers in `--config 'base={seeds: [3]}'` for text.
+        update_config(config, yamlfile.typed(workflow.config_settings.config))
         return schema.load(config)
     except ConfigError as error:
         print(error, file=sys.stderr)

@@ -117,8 +117,6 @@ def test_fewer_images_are_the_first_of_all_in_their_fixed_order(tmp_path: Path) 
     fewer = build(kind="imagefolder", path=str(tmp_path), train=5, test=2)
     assert (fewer.train_images == every.train_images[:5]).all()
     assert (fewer.test_labels == every.test_labels[:2]).all()
-    with pytest.raises(DataError, match=r"\(train\) has 16 images, but 17 are asked for"):
-        build(kind="imagefolder", path=str(tmp_path), train=17)
 
 
 def test_a_folder_of_images_is_for_comparing_only(tmp_path: Path) -> None:
@@ -161,31 +159,6 @@ def test_the_middle_of_a_wide_image_is_kept(tmp_path: Path) -> None:
     assert datasets.read_image(tmp_path / "x.png").min() == 255
 
 
-def complaint(**values: Any) -> str:
-    with pytest.raises(DataError) as caught:
-        build(kind="imagefolder", **values)
-    assert str(caught.value).endswith(".")
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
-
-def test_what_is_wrong_with_a_folder_is_one_sentence(tmp_path: Path) -> None:
-    assert "is no folder" in complaint(path=str(tmp_path / "absent"))
-    (tmp_path / "empty").mkdir()
-    assert "empty holds no images" in complaint(path=str(tmp_path / "empty"))
-    save(tmp_path / "set" / "train" / "cats" / "1.png")
-    save(tmp_path / "set" / "test" / "dogs" / "1.png")
-    assert "class folder 'cats' that" in complaint(path=str(tmp_path / "set"))
-    save(tmp_path / "set" / "test" / "cats" / "1.png")
-    (tmp_path / "set" / "train" / "dogs").mkdir()
-    assert "dogs holds no images" in complaint(path=str(tmp_path / "set"))
-    save(tmp_path / "set" / "train" / "dogs" / "1.png")
-    assert "test_share must not be set" in complaint(path=str(tmp_path / "set"), test_share=0.5)
-    broken = tmp_path / "set" / "train" / "dogs" / "2.png"
-    broken.write_bytes((tmp_path / "set" / "train" / "dogs" / "1.png").read_bytes()[:50])
-    assert "dogs/2.png is not a whole image" in complaint(path=str(tmp_path / "set"))
-
-
 # --- through torchvision, without a network -----------------------------------------------------
 
 
@@ -218,26 +191,6 @@ def test_mnist_is_read_where_it_lies(tmp_path: Path) -> None:
     assert found.train_images.shape == found.test_images.shape == (20, 3, 32, 32)
     assert sorted(found.test_labels) == sorted(k % 10 for k in range(20))
     assert found.test_images[:, :, :2].max() == 0
-
-
-@pytest.mark.usefixtures("_offline")
-@pytest.mark.parametrize(
-    ("kind", "file"),
-    [
-        ("cifar10", "cifar-10-python.tar.gz"),
-        ("mnist", "MNIST/raw"),
-        ("fashionmnist", "FashionMNIST/raw"),
-        ("svhn", "train_32x32.mat"),
-    ],
-)
-def test_offline_without_the_files_is_one_sentence(tmp_path: Path, kind: str, file: str) -> None:
-    with pytest.raises(DataError) as caught:
-        build(tmp_path, kind=kind)
-    message = str(caught.value)
-    assert "\n" not in message
-    assert message.endswith(".")
-    for part in (file, str(tmp_path), "could not be downloaded", "copy the files to"):
-        assert part in message
 
 
 @pytest.mark.usefixtures("_offline")

@@ -24,7 +24,6 @@ from skeletons import (
     inference,
     pruning,
     scores,
-    seals,
     similarity,
     training,
 )
@@ -381,21 +380,6 @@ def test_a_whole_file_with_the_wrong_content_is_refused(
     assert "run snakemake again" in str(caught.value)
 
 
-def test_an_older_format_is_refused(
-    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(seals, "FORMAT", seals.FORMAT + 1)
-    with pytest.raises(ArtifactError, match=r"is in format 1, but this version reads 2; delete it"):
-        run_stage("prune", results, tmp_path / "made" / "results")
-
-
-def test_an_artifact_in_anothers_place_is_refused(results: Path, tmp_path: Path) -> None:
-    one, other = (results / name for name in STAGES["compare"][0])
-    shutil.copyfile(other, one)
-    with pytest.raises(ArtifactError, match=r"seed=1\.parquet holds another artifact, predictions"):
-        run_stage("compare", results, tmp_path / "made" / "results")
-
-
 # --- the workflow under stress ------------------------------------------------------------------
 
 
@@ -416,7 +400,7 @@ def test_a_result_edited_by_hand_is_refused_until_it_is_made_again(
     table.to_parquet(path)
     done = workflow.run(CHAIN)
     assert done.returncode != 0
-    assert f"✗ compare digits {BASE} {VARIANT}: results/grid/predictions/digits/" in done.stdout
+    assert f"✗ compare of digits/{BASE}--{VARIANT}: results/grid/predictions/digits/" in done.stdout
     assert "delete it and run snakemake again" in done.stdout
     assert "Traceback" not in done.stdout
     path.unlink()

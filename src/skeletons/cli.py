@@ -64,7 +64,7 @@ def _size(text: str) -> int:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", text.strip().upper())
     if match is None:
         raise argparse.ArgumentTypeError(
-            f"found {text!r}; allowed: a number and a unit, as 500MB or 1GB"
+            f"found {text!r}; allowed: a number and a unit, as 500MB or 1GB."
         )
     return int(float(match[1]) * UNITS[match[2]])
 

@@ -546,6 +546,8 @@ def load(raw: object) -> Config:
         *_variant_not_there(config),
         *_no_masks(config),
         *_too_few_seeds(config),
+        *_too_few_classes(config),
+        *_same_folder(config),
         *_own_functions(config),
         *_own_names(config),
         *_no_alignment(config),
@@ -618,6 +620,37 @@ def _too_few_seeds(config: Config) -> Iterator[str]:
             yield (
                 f"inspect.{key}: found true, but base.seeds has one seed; allowed: two or more "
                 "seeds, as it takes two bases, or false."
+            )
+
+
+def _too_few_classes(config: Config) -> Iterator[str]:
+    """A folder to train on needs two folders of classes; one that is not there was told already."""
+    spec = config.dataset
+    if not isinstance(spec, ImageFolder) or not (root := Path(spec.path).expanduser()).is_dir():
+        return
+    root = root / "train" if (root / "train").is_dir() and (root / "test").is_dir() else root
+    classes = [p for p in root.glob("*/") if not p.name.startswith(".")]
+    if len(classes) < 2:
+        found = f"one class, {classes[0].name!r}," if classes else "no folders of classes"
+        yield (
+            f"dataset.path: found {found} in {str(root)!r}; "
+            "allowed: a folder for each of two or more classes."
+        )
+
+
+def _same_folder(config: Config) -> Iterator[str]:
+    """Images that were trained on are not out of distribution, whatever they are called."""
+    spec = config.dataset
+    for index, other in enumerate(config.ood):
+        if (
+            isinstance(spec, ImageFolder)
+            and isinstance(other, ImageFolder)
+            and dataset_id(spec) != dataset_id(other)
+            and Path(spec.path).expanduser().resolve() == Path(other.path).expanduser().resolve()
+        ):
+            yield (
+                f"ood[{index}].path: found {other.path!r}, the folder of dataset; "
+                "allowed: another folder."
             )
 
 

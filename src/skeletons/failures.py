@@ -103,7 +103,7 @@ def explain(told: Mapping[str, Any], since: float = 0.0) -> Failure:
     own, others = logs[:1], logs[1:]
     message = told["rule_msg"] or ""
     job = told["aux"].get("external_jobid")
-    name = _name(told["rule_name"], own)
+    name = job_name(told["rule_name"], own)
     if job is None and (refused := _refused(message)):
         return Failure(name, f"could not be submitted: {refused}", "", (), hopeless=False)
     verdict = Verdict(Cause.OTHER)
@@ -121,14 +121,20 @@ def explain(told: Mapping[str, Any], since: float = 0.0) -> Failure:
     )
 
 
-def _name(rule: str, logs: Sequence[str]) -> str:
-    """A rule and the model, pair or data set it was for, which its log is named by."""
+def job_name(rule: str, logs: Sequence[str]) -> str:
+    """A rule and what it was for, as `train_base of seed=1`."""
+    about = subject(rule, logs)
+    return f"{rule} of {about}" if about else rule
+
+
+def subject(rule: str, logs: Sequence[str]) -> str:
+    """The model, pair or data set that a job is for, which its log is named by; else empty."""
     if not logs:
-        return rule
+        return ""
     parts = Path(logs[0]).parts
     start = parts.index(rule) + 1 if rule in parts[:-1] else len(parts) - 1
-    subject = "/".join(parts[start:]).removesuffix(".log")
-    return rule if subject == rule else f"{rule} of {subject}"
+    about = "/".join(parts[start:]).removesuffix(".log")
+    return "" if about == rule else about
 
 
 def _refused(message: str) -> str:
@@ -174,4 +180,35 @@ def last_words(log: str | Path, since: float = 0.0) -> tuple[str, str, str]:
             return line.removeprefix(FAILED), "", line
     crashed = any(line.startswith("Traceback") for line in lines)
     last = lines[-1] if lines else ""
-    return "", last if crashed else "", last
+    return "", plainly(last) if crashed else "", last
+
+
+def plainly(crash: str) -> str:
+    """The last line of a traceback, in words that say what to do if it is one that users meet."""
+    if match := re.match(r"ModuleNotFoundError: No module named '(\w+)", crash):
+        return missing_package(match[1])
+    if re.match(r"(torch\.)?OutOfMemoryError: CUDA", crash):
+        return (
+            "The GPU's memory is full; fewer jobs at once (--cores) or a smaller batch_size help."
+        )
+    if re.match(r"(\S*\.)?_?(Array)?MemoryError|RuntimeError: .*can't allocate memory", crash):
+        return "The memory of this machine is full; fewer jobs at once (--cores) help."
+    return crash
+
+
+def ended_by(signal: str) -> str:
+    """What to say of a process that a signal ended before it could say anything."""
+    if signal == "SIGKILL":
+        return (
+            "its process was killed (SIGKILL), as the system does when memory is full; if it was, "
+            "fewer jobs at once (--cores) help."
+        )
+    return f"its process was ended from outside ({signal}); run snakemake again to go on."
+
+
+def missing_package(name: str) -> str:
+    """What to say and do where a package is not there."""
+    return (
+        f"The package {name} is not installed here; `make env` installs all that is needed into "
+        ".venv, which is then activated with `source .venv/bin/activate`."
+    )

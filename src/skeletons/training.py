@@ -8,6 +8,7 @@ earlier checkpoint in another process.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -234,11 +235,22 @@ def _measures(network: nn.Module, train: Images, test: Images, precision: str = 
 
 
 def _progress(where: str, row: Row) -> None:
+    """Tell how an epoch went.
+
+    Raises:
+        TrainingError: its last step left weights whose loss is NaN or infinite.
+    """
     print(
         f"{where} training loss {row['train_loss']:.4f}, "
         f"accuracy {row['train_accuracy']:.4f}, test accuracy {row['test_accuracy']:.4f}",
         flush=True,
     )
+    if not math.isfinite(row["train_loss"]) or not math.isfinite(row["test_loss"]):
+        raise TrainingError(
+            f"{where} diverged: the loss was {row['train_loss']} on training and "
+            f"{row['test_loss']} on test images after its last step; a lower learning rate or a "
+            "longer warm-up may help."
+        )
 
 
 def make_optimizer(network: nn.Module, settings: RegularizeSettings) -> torch.optim.Optimizer:

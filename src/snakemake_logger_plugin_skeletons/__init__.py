@@ -1,16 +1,22 @@
-"""What a run says on the terminal: bars of progress, and one sentence for each thing that fails.
+"""What a run says on the terminal: a picture of its progress, and a sentence for what fails.
 
-A Snakemake logger plugin (`logger: [skeletons]` in the profiles). The bars are those of
-snakemake-logger-plugin-rich; what differs is failure. Snakemake reports a failed job as an
-exception of its own, with the command that ended badly; here a job is reported by its model and by
-the sentence that it left in its log, and an interrupted run does not report the jobs that it ended.
+A Snakemake logger plugin (`logger: [skeletons]` in the profiles), built on
+snakemake-logger-plugin-rich. On a terminal there is one bar, the time left, and what runs now;
+where there is none, a line when a stage begins and when it is done. Snakemake reports a failed job
+as an exception of its own, with the command that ended badly; here a job is reported by its model
+and by the sentence that it left in its log, and an interrupted run does not report the jobs that it
+ended.
 """
 
 from __future__ import annotations
 
+import re
+import sys
+import time
 from logging import LogRecord
 from typing import Any
 
+from rich.live import Live
 from rich.text import Text
 from snakemake_interface_logger_plugins.common import LogEvent
 from snakemake_logger_plugin_rich import LogHandler as RichLogHandler
@@ -18,6 +24,10 @@ from snakemake_logger_plugin_rich import events
 from snakemake_logger_plugin_rich.event_handler import EventHandler
 
 from skeletons import failures
+from snakemake_logger_plugin_skeletons import book
+from snakemake_logger_plugin_skeletons.book import Book, Running, Work
+from snakemake_logger_plugin_skeletons.picture import Picture, left_words
+from snakemake_logger_plugin_skeletons.sentences import sentence
 
 INTERRUPTED = "Terminating processes on user request"
 UNDONE = "At least one job did not complete successfully."
@@ -34,9 +44,9 @@ class LogHandler(RichLogHandler):
         old: EventHandler = vars(self)["event_handler"]
         old.close()
         self.event_handler: EventHandler = Narrator(
+            Picture(Book()),
             console=old.console,
             progress=old.progress,
-            live_display=old.progress_display.live_display,
             dryrun=old.dryrun,
             printshellcmds=old.printshellcmds,
             show_failed_logs=old.show_failed_logs,
@@ -51,12 +61,84 @@ class Narrator(EventHandler):
     to the cluster alone, and another attempt may still do it.
     """
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(self, picture: Picture, **options: Any) -> None:
+        # Shown only on a terminal: elsewhere, a transient picture leaves nothing.
+        live = Live(picture, console=options["console"], refresh_per_second=2, transient=True)
+        super().__init__(live_display=live, **options)
+        self.picture = picture
+        self.book = picture.book
+        self.memory: str | None = None  # where the next run finds what the jobs of this one took
         self.failed: set[int] = set()
         self.reasons: set[str] = set()  # each is said once, however many jobs it stops
         self.interrupted = False
         self.said = ""  # the last exception of a job, for one that left nothing in its log
+
+    def handle(self, record: LogRecord, **options: Any) -> None:
+        told = vars(record)
+        if "plan" in told:
+            self._take_plan(**told["plan"])
+        elif told.get("event") == LogEvent.JOB_ERROR and failures.of_cluster(told):
+            self.book.fail(told["jobid"])
+            self._failed(told["jobid"], str(told["jobid"]))
+        else:
+            super().handle(record, **options)
+
+    def _take_plan(self, work: dict[int, dict[str, Any]], memory: str) -> None:
+        self.book.work = {job: Work(**about) for job, about in work.items()}
+        self.book.earlier = book.recall(memory)
+        self.memory = memory
+
+    def handle_resources_info(self, event_data: events.ResourcesInfo, **options: Any) -> None:
+        self.book.slots = event_data.cores or event_data.nodes or self.book.slots
+
+    def handle_run_info(self, event_data: events.RunInfo, **options: Any) -> None:
+        self.book.planned.update(event_data.per_rule_job_counts)
+        super().handle_run_info(event_data, **options)
+
+    def handle_job_info(self, event_data: events.JobInfo, **options: Any) -> None:
+        super().handle_job_info(event_data, **options)
+        if self.dryrun:
+            return
+        rule, logs = event_data.rule_name, tuple(event_data.log or ())
+        running = Running(rule, failures.subject(rule, logs), time.time(), logs)
+        first = self.book.begin(event_data.jobid, running)
+        if first and rule != "all" and not self.console.is_terminal:
+            self._say(f"◯ {rule} begins: {_jobs(self.book.planned[rule])}", "")
+
+    def handle_job_finished(self, event_data: events.JobFinished, **options: Any) -> None:
+        now = time.time()
+        self.failed.discard(event_data.job_id)
+        self.reasons.discard(str(event_data.job_id))
+        self.picture.failed = len(self.failed)
+        super().handle_job_finished(event_data, **options)
+        rule = self.book.finish(event_data.job_id, now)
+        if rule and rule != "all":
+            self._say_done(rule, now)
+
+    def _say_done(self, rule: str, now: float) -> None:
+        count = self.book.planned[rule]
+        took = f"✓ {rule}: {_jobs(count)} done in {book.words(now - self.book.began[rule])}"
+        left = "" if self.console.is_terminal else left_words(self.book, now)
+        self._say(f"{took}{left and f', {left}'}", "green")
+
+    def _failed(self, job: int, reason: str) -> None:
+        self.failed.add(job)
+        self.reasons.add(reason)
+        self.picture.failed = len(self.failed)
+
+    def handle_job_error(self, event_data: events.JobError, **options: Any) -> None:
+        self.book.fail(event_data.jobid)
+        if self.interrupted:
+            return
+        about = self.jobs_info.get(event_data.jobid, {"rule": "a job", "log": []})
+        logs = list(about["log"] or [])
+        reason, log = explain(logs, self.said)
+        self.said = ""
+        new = reason not in self.reasons
+        self._failed(event_data.jobid, reason)
+        if new:
+            name = failures.job_name(str(about["rule"]), logs)
+            self._say(f"✗ {name}: {reason}{log and f' ({log})'}", "yellow")
 
     def handle_error(self, event_data: events.Error, **options: Any) -> None:
         message = event_data.message or ""
@@ -67,31 +149,8 @@ class Narrator(EventHandler):
         elif message.startswith("RuleException"):
             self.said = message
         elif not self.interrupted:
+            event_data.message = sentence(message, sys.argv[1:])
             super().handle_error(event_data, **options)
-
-    def handle(self, record: LogRecord, **options: Any) -> None:
-        told = vars(record)
-        if told.get("event") == LogEvent.JOB_ERROR and failures.of_cluster(told):
-            self.failed.add(told["jobid"])
-            self.reasons.add(str(told["jobid"]))
-        else:
-            super().handle(record, **options)
-
-    def handle_job_finished(self, event_data: events.JobFinished, **options: Any) -> None:
-        self.failed.discard(event_data.job_id)
-        self.reasons.discard(str(event_data.job_id))
-        super().handle_job_finished(event_data, **options)
-
-    def handle_job_error(self, event_data: events.JobError, **options: Any) -> None:
-        if self.interrupted:
-            return
-        self.failed.add(event_data.jobid)
-        about = self.jobs_info.get(event_data.jobid, {"rule": "a job", "wildcards": {}, "log": []})
-        name = " ".join([str(about["rule"]), *_name(about["wildcards"])])
-        reason, log = explain(about["log"] or [], self.said)
-        if reason not in self.reasons:
-            self.reasons.add(reason)
-            self._say(f"✗ {name}: {reason}{log and f' ({log})'}", "yellow")
 
     def handle_generic_record(self, record: LogRecord, **options: Any) -> None:
         message = record.getMessage()
@@ -107,17 +166,17 @@ class Narrator(EventHandler):
         elif not (message.startswith(NOISE) or (self.interrupted and TRACEBACK in message)):
             super().handle_generic_record(record, **options)
 
+    def close(self) -> None:
+        super().close()
+        if self.memory and self.book.done:
+            book.remember(self.memory, self.book.rates(time.time()))
+
     def _say(self, text: str, style: str) -> None:
         self.console.print(Text(text, style=style), soft_wrap=True)
 
 
-def _name(wildcards: Any) -> list[str]:
-    """A job's name: its wildcards as they stand in the names of models."""
-    values = dict(wildcards or {})
-    if "seed" in values:
-        keys = {"seed": "seed", "l1": "l1", "epochs": "ep", "threshold": "t"}
-        return ["_".join(f"{keys[key]}={values[key]}" for key in keys if key in values)]
-    return [str(value) for value in values.values()]
+def _jobs(count: int) -> str:
+    return "1 job" if count == 1 else f"{count} jobs"
 
 
 def explain(logs: list[str], said: str) -> tuple[str, str]:
@@ -127,16 +186,21 @@ def explain(logs: list[str], said: str) -> tuple[str, str]:
         logs: its log files.
         said: what Snakemake said of it, if it left nothing there.
     """
+    signal = re.search(r"died with <Signals\.(\w+)", said)
     for log in logs:
         sentence, crashed, last = failures.last_words(log)
-        if last:
-            return sentence or last, f"more in {log}" if crashed else str(log)
+        if sentence or crashed:
+            return sentence or crashed, f"more in {log}" if crashed else log
+        if last and not signal:
+            return last, log
+    if signal:
+        return failures.ended_by(signal[1]), ""
     lines = [line for line in said.splitlines() if line.strip()]
     return lines[-1] if lines else "its process was ended from outside, and left no word.", ""
 
 
 def _closing(failed: int, reasons: int) -> str:
-    jobs, them = ("1 job", "it") if failed == 1 else (f"{failed} jobs", "them")
+    jobs, them = _jobs(failed), "it" if failed == 1 else "them"
     why = f", for {reasons} reason{'s' if reasons > 1 else ''}" if reasons < failed else ""
     return (
         f"{jobs} failed{why}, and what depends on {them} is not made; all else is. Once that is "

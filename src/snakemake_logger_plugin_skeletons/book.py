@@ -1,0 +1,183 @@
+"""Which jobs run, which are done, and how long the rest will take.
+
+What a job will take is a matter of its rule: the seconds that the rule's jobs took so far in this
+run, for each unit of work, or in an earlier run as long as there are none of this one. A unit is an
+epoch where a job trains, so that half a long job is already something to go by; else it is a job.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Work:
+    """A job that is to be done: its rule, its cores, the units of its work, and what it awaits."""
+
+    rule: str
+    threads: int = 1
+    units: int = 1
+    after: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Running:
+    """A job at work: its rule, what it is for, when it began (seconds of the epoch), its logs."""
+
+    rule: str
+    subject: str
+    began: float
+    logs: tuple[str, ...] = ()
+
+    def epochs(self) -> int:
+        """How many epochs it has trained, by its log."""
+        for log in self.logs[:1]:
+            with contextlib.suppress(OSError):
+                if Path(log).stat().st_mtime >= self.began:  # else it is of an earlier run
+                    text = Path(log).read_text(encoding="utf-8", errors="replace")
+                    return len(re.findall(r"\bepoch \d+", text))
+        return 0
+
+
+@dataclass(frozen=True)
+class Left:
+    """The time that is left, in seconds, and whether every rule's jobs were reckoned with."""
+
+    seconds: float
+    whole: bool
+
+
+@dataclass
+class Book:
+    """Keeps account of a run.
+
+    Attributes:
+        work: every job that is to be done, by Snakemake's number.
+        earlier: seconds a unit of each rule's jobs took in earlier runs.
+        slots: how many cores there are, or on a cluster, how many jobs at once.
+        running: the jobs at work.
+        done: the numbers of the jobs that were done.
+        planned: how many jobs of each rule are to be done.
+        finished: how many of them are.
+        began: when each rule's first job began.
+    """
+
+    work: Mapping[int, Work] = field(default_factory=dict)
+    earlier: Mapping[str, float] = field(default_factory=dict)
+    slots: int = 1
+    running: dict[int, Running] = field(default_factory=dict)
+    done: set[int] = field(default_factory=set)
+    planned: Counter[str] = field(default_factory=Counter)
+    finished: Counter[str] = field(default_factory=Counter)
+    began: dict[str, float] = field(default_factory=dict)
+    _seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    _units: Counter[str] = field(default_factory=Counter)
+
+    def begin(self, job: int, running: Running) -> bool:
+        """A job begins; whether it is the first of its rule."""
+        self.running[job] = running
+        first = running.rule not in self.began
+        self.began.setdefault(running.rule, running.began)
+        return first
+
+    def finish(self, job: int, now: float) -> str | None:
+        """A job is done; its rule, if it was the last of it."""
+        running = self.running.pop(job, None)
+        if running is None or job in self.done:
+            return None
+        rule = running.rule
+        self.done.add(job)
+        self.finished[rule] += 1
+        if job in self.work:
+            self._seconds[rule] += now - running.began
+            self._units[rule] += self.work[job].units
+        return rule if self.finished[rule] == self.planned[rule] else None
+
+    def fail(self, job: int) -> None:
+        """A job has failed: it runs no more, and may begin again."""
+        self.running.pop(job, None)
+
+    def rates(self, now: float) -> dict[str, float]:
+        """Seconds that a unit takes, by rule: of this run, else of earlier ones."""
+        seconds, units = defaultdict(float, self._seconds), Counter(self._units)
+        for job, running in list(self.running.items()):
+            trains = job in self.work and self.work[job].units > 1
+            if trains and (epochs := running.epochs()):
+                seconds[running.rule] += now - running.began
+                units[running.rule] += epochs
+        return {**self.earlier, **{rule: seconds[rule] / units[rule] for rule in units}}
+
+    def left(self, now: float) -> Left | None:
+        """How long the rest will take; None if nothing is known that would tell.
+
+        No schedule is shorter than the longest chain of jobs that await each other, nor than all
+        the work spread over all cores; a good one is not much longer than the longer of the two
+        (Graham, Bounds on multiprocessing timing anomalies, 1969).
+        """
+        rates = self.rates(now)
+        rest = {job: work for job, work in self.work.items() if job not in self.done}
+        seconds = {
+            job: self._seconds_left(job, work.units * rates[work.rule], now)
+            for job, work in rest.items()
+            if work.rule in rates
+        }
+        if not seconds:
+            return None
+        effort = sum(each * rest[job].threads for job, each in seconds.items())
+        longest = max(_chains(rest, seconds).values())
+        return Left(max(longest, effort / self.slots), whole=len(seconds) == len(rest))
+
+    def _seconds_left(self, job: int, whole: float, now: float) -> float:
+        """What is left of a job that takes `whole` seconds."""
+        running = self.running.get(job)
+        return whole if running is None else max(0.0, whole - (now - running.began))
+
+
+def _chains(rest: Mapping[int, Work], seconds: Mapping[int, float]) -> dict[int, float]:
+    """How long it takes at least until each job is done: it, and the longest chain it awaits."""
+    ends: dict[int, float] = {}
+    stack = list(rest)
+    while stack:
+        job = stack[-1]
+        awaited = [other for other in rest[job].after if other in rest and other not in ends]
+        if awaited and job not in ends:
+            stack += awaited
+            continue
+        stack.pop()
+        before = max((ends[other] for other in rest[job].after if other in ends), default=0.0)
+        ends[job] = before + seconds.get(job, 0.0)
+    return ends
+
+
+def words(seconds: float) -> str:
+    """A duration to two digits or so: `40 s`, `12 min`, `2 h 10 min`."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    minutes = round(minutes / 10) * 10
+    return f"{minutes // 60} h" + (f" {minutes % 60} min" if minutes % 60 else "")
+
+
+def remember(path: str | Path, rates: Mapping[str, float]) -> None:
+    """Keep what a unit of each rule's jobs took, for the next run; that it cannot is no failure."""
+    with contextlib.suppress(OSError):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        rounded = {rule: round(seconds, 3) for rule, seconds in sorted(rates.items())}
+        Path(path).write_text(json.dumps(rounded, indent=1) + "\n", encoding="utf-8")
+
+
+def recall(path: str | Path) -> dict[str, float]:
+    """What an earlier run kept; nothing if there was none, or the file is broken."""
+    try:
+        kept = json.loads(Path(path).read_text(encoding="utf-8"))
+        return {str(rule): float(seconds) for rule, seconds in kept.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}

@@ -1,0 +1,986 @@
+"""The catalogue of mistakes: each is provoked, and what is said of it is one sentence.
+
+A sentence says what is wrong, where, what was found, and what is allowed or what to do. `…` stands
+for what is another each time. `make errors` writes docs/errors.md from these tables.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from conftest import CHAIN, ROOT, Workflow
+from PIL import Image
+
+from skeletons import (
+    artifacts,
+    catalogue,
+    config,
+    datasets,
+    failures,
+    inference,
+    lock,
+    models,
+    networks,
+    seals,
+    slurm,
+    training,
+    yamlfile,
+)
+from skeletons.errors import SkeletonsError
+from skeletons.provenance import Recipe, making
+from snakemake_logger_plugin_skeletons import explain
+from snakemake_logger_plugin_skeletons.sentences import sentence
+
+PAGE = ROOT / "docs" / "errors.md"
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Where a mistake is made: an empty folder, which is the working directory."""
+
+    folder: Path
+    patch: pytest.MonkeyPatch
+
+    def image(self, name: str) -> Path:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (32, 32), (200, 10, 10)).save(path)
+        return path
+
+    def file(self, name: str, content: bytes | str = "") -> Path:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """What someone does or what befalls them, how a test does it, and what is said."""
+
+    what: str
+    says: str
+    provoke: Callable[[Scene], Any]
+
+
+@pytest.fixture
+def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
+    monkeypatch.chdir(tmp_path)
+    return Scene(tmp_path, monkeypatch)
+
+
+def pattern(says: str) -> str:
+    return ".*".join(re.escape(part) for part in says.split("…"))
+
+
+def assert_says(said: str, says: str) -> None:
+    """What is said holds the sentence, is one sentence, and nothing of a program's insides."""
+    assert re.search(pattern(says), said), said
+    assert said.endswith("."), said
+    assert "\n" not in said
+    for jargon in ("Traceback", "Input should", "pydantic", "value_error", "Exception"):
+        assert jargon not in said
+
+
+def raised(mistake: Mistake, scene: Scene) -> str:
+    """The sentence with which a mistake ends, or that it returns."""
+    try:
+        returned = mistake.provoke(scene)
+    except SkeletonsError as error:
+        return str(error)
+    assert isinstance(returned, str), "nothing was wrong"
+    return returned
+
+
+# --- configuration ------------------------------------------------------------------------------
+
+CONFIG = {
+    # unknown keys, at every level, with the nearest valid one
+    "experimant: x": "experimant: unknown key; allowed here: experiment, dataset, ood, data_root, "
+    "cache, network, base, regularize, prune, compare, controls, inspect, findings, figures, "
+    "compute (did you mean 'experiment'?).",
+    "base: {epoch: 1}": "(did you mean 'epochs'?)",
+    "base: {augment: {flips: true}}": "base.augment.flips: unknown key; allowed here: flip, shift, "
+    "cutout (did you mean 'flip'?).",
+    "base: {target: {loss: 1}}": "base.target.loss: unknown key; allowed here: train_loss, train_accuracy",
+    "regularize: {lambda: [1.0e-4]}": "(did you mean 'lambdas'?)",
+    "dataset: {kind: shapes, tests: 3}": "dataset.tests: unknown key; allowed here: kind, train, test, "
+    "seed (did you mean 'test'?).",
+    "ood: [{kind: noise, image: 3}]": "ood[0].image: unknown key",
+    "dataset: {kind: cifar10, seed: 5}": "dataset.seed: unknown key; allowed here: train, test, kind.",
+    "dataset: {kind: cifar10, train: 0}": "dataset.train: found 0; allowed: a number ≥ 1.",
+    # names out of a list
+    "network: {name: resnet18}": "network.name: found 'resnet18'; allowed: cnn, resnet9, resnet20, "
+    "speednet (did you mean 'resnet",
+    "dataset: {kind: cifar}": "dataset.kind: found 'cifar'; allowed: shapes, cifar10, mnist, "
+    "fashionmnist, svhn, imagefolder (did you mean 'cifar10'?).",
+    "dataset: {kind: digits}": "dataset.kind: found 'digits'; allowed: shapes, cifar10,",
+    "dataset: {path: x}": "dataset.kind: found nothing; allowed: shapes,",
+    "ood: [{kind: nmist}]": "(did you mean 'mnist'?)",
+    "figures: {measures: [cosine]}": "figures.measures[0]: found 'cosine'; allowed: cosine_prob,",
+    "figures: {colormap: jet}": "figures.colormap: found 'jet'; allowed: viridis,",
+    "prune: {scale: relative}": "prune.scale: found 'relative'; allowed: absolute, layer_rms.",
+    "regularize: {optimizer: adamw}": "regularize.optimizer: found 'adamw'; allowed: sgd, adam (did",
+    "regularize: {penalty: l2}": "regularize.penalty: found 'l2'; allowed: subgradient, proximal.",
+    "compare: {states: [bases]}": "compare.states[0]: found 'bases'; allowed: base, regularized, pruned "
+    "(did you mean 'base'?).",
+    "compute: {device: gpu}": "compute.device: found 'gpu'; allowed: auto, cpu, cuda (did you mean 'cpu'?).",
+    "compute: {precision: fp16}": "compute.precision: found 'fp16'; allowed: bf16, fp32",
+    # numbers
+    "regularize: {lambdas: [-0.1]}": "regularize.lambdas[0]: found -0.1; allowed: a number ≥ 0.",
+    "regularize: {lambdas: [.nan]}": "regularize.lambdas[0]: found nan; allowed: a finite number.",
+    "regularize: {lambdas: [much]}": "regularize.lambdas[0]: found 'much'; allowed: a number.",
+    "regularize: {lambdas: [true]}": "regularize.lambdas[0]: found true; allowed: a number.",
+    "regularize: {epochs: [0]}": "regularize.epochs[0]: found 0; allowed: a number ≥ 1.",
+    "base: {epochs: 0}": "base.epochs: found 0; allowed: a number ≥ 1.",
+    "base: {epochs: 2.5}": "base.epochs: found 2.5; allowed: a whole number.",
+    "base: {epochs: 12.0}": "base.epochs: found 12.0; allowed: a whole number.",
+    "base: {epochs: twelve}": "base.epochs: found 'twelve'; allowed: a whole number.",
+    "base: {momentum: 1}": "base.momentum: found 1; allowed: a number < 1.",
+    "base: {learning_rate: 0}": "base.learning_rate: found 0; allowed: a number > 0.",
+    "base: {learning_rate: .inf}": "base.learning_rate: found inf; allowed: a finite number.",
+    "base: {warmup: 1.5}": "base.warmup: found 1.5; allowed: a number ≤ 1.",
+    "base: {seeds: [-1]}": "base.seeds[0]: found -1; allowed: a number ≥ 0.",
+    "base: {augment: {flip: 1}}": "base.augment.flip: found 1; allowed: true or false.",
+    "base: {augment: {shift: 20}}": "base.augment.shift: found 20; allowed: a number ≤ 16.",
+    "network: {width: 0}": "network.width: found 0; allowed: a number ≥ 1.",
+    "compute: {threads: 0}": "compute.threads: found 0; allowed: a number ≥ 1.",
+    "compare: {ood_images: 0}": "compare.ood_images: found 0; allowed: a number ≥ 1.",
+    # lists
+    "base: {seeds: []}": "base.seeds: found an empty list; allowed: a list with at least one entry.",
+    "base: {seeds: 1}": "base.seeds: found 1; allowed: a list.",
+    "base: {seeds: [1, 2, 1]}": "base.seeds: found 1 twice; allowed: each value once.",
+    "prune: {thresholds: []}": "prune.thresholds: found an empty list;",
+    "prune: {thresholds: [0.05, 5.0e-2]}": "prune.thresholds: found 0.05 twice; allowed: each value once.",
+    "regularize: {lambdas: [1e-4, 0.0001]}": "regularize.lambdas: found 0.0001 twice;",
+    "ood: []": "ood: found an empty list;",
+    "ood: [{kind: digits}, {kind: digits}]": "ood[1]: found the data set 'digits' again, after ood[0]; "
+    "allowed: each data set once.",
+    "ood: [{kind: shapes}]": "ood[0]: found the data set 'shapes' again, after dataset;",
+    "{base: {seeds: [1]}, inspect: {variant: {l1: 2.0e-4, epochs: 4, threshold: 0.5}, curve: true}}": "inspect.curve: found true, but "
+    "base.seeds has one seed; allowed: two or more seeds, as it takes two bases, or false.",
+    # shapes of things, paths and names
+    "base: 3": "base: found 3; allowed: a mapping of keys to values.",
+    "base:": "base: found nothing; allowed: a mapping of keys to values.",
+    "dataset: cifar10": "dataset: found 'cifar10'; allowed: a mapping of keys to values.",
+    "dataset: {kind: imagefolder}": "dataset.path: found nothing; allowed: a value, as this key has no default.",
+    "dataset: {kind: imagefolder, path: no/such}": "dataset.path: found 'no/such', which is no folder; "
+    "allowed: an existing folder.",
+    "ood: [{kind: imagefolder, path: no/such}]": "ood[0].path: found 'no/such', which is no folder;",
+    "dataset: {kind: imagefolder, path: ., name: a/b}": "dataset.name: found 'a/b'; allowed: letters,",
+    "dataset: {kind: imagefolder, path: ., test_share: 1}": "dataset.test_share: found 1.0, which leaves",
+    "experiment: a/b": "experiment: found 'a/b'; allowed: letters,",
+    "experiment: data": "experiment: found 'data'; allowed:",
+    "experiment: 7": "experiment: found 7; allowed: text.",
+    "data_root: [a]": "data_root: found a list; allowed: text.",
+    "- a": "The configuration: found a list; allowed: a mapping of keys to values.",
+    "": "The configuration: found nothing; allowed: a mapping of keys to values.",
+    "1: 2": "1: unknown key;",
+}
+
+
+@pytest.mark.parametrize(("text", "says"), CONFIG.items(), ids=list(CONFIG))
+def test_a_configuration(text: str, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(SkeletonsError) as caught:
+        config.load(yaml.safe_load(text))
+    assert_says(str(caught.value), says)
+
+
+def folder_of_one_class(scene: Scene) -> None:
+    scene.image("photos/cats/1.png")
+    config.load({"dataset": {"kind": "imagefolder", "path": "photos"}})
+
+
+def folder_without_classes(scene: Scene) -> None:
+    scene.image("photos/1.png")
+    config.load({"dataset": {"kind": "imagefolder", "path": "photos"}})
+
+
+def trained_on_and_compared_on(scene: Scene) -> None:
+    for name in ("cats", "dogs"):
+        scene.image(f"photos/{name}/1.png")
+    spec = {"kind": "imagefolder", "path": "photos"}
+    config.load({"dataset": spec, "ood": [{**spec, "name": "other"}]})
+
+
+def read(content: bytes | str) -> Callable[[Scene], Any]:
+    return lambda scene: yamlfile.read(scene.file("mine.yaml", content).relative_to(scene.folder))
+
+
+FOLDERS = [
+    Mistake(
+        "`dataset.path` is a folder of one class",
+        "dataset.path: found one class, 'cats', in 'photos'; allowed: a folder for each of two or "
+        "more classes.",
+        folder_of_one_class,
+    ),
+    Mistake(
+        "`dataset.path` is a folder of images without classes",
+        "dataset.path: found no folders of classes in 'photos'; allowed: a folder for each of two "
+        "or more classes.",
+        folder_without_classes,
+    ),
+    Mistake(
+        "the folder that is trained on is an OOD set as well",
+        "ood[0].path: found 'photos', the folder of dataset; allowed: another folder.",
+        trained_on_and_compared_on,
+    ),
+]
+
+FILES = [
+    Mistake(
+        "a configuration's file is not there",
+        "mine.yaml: No such file or directory; allowed: a file of YAML, as experiments/*.yaml.",
+        lambda _: yamlfile.read("mine.yaml"),
+    ),
+    Mistake(
+        "a configuration's file is a folder",
+        "mine.yaml: Is a directory; allowed: a file of YAML",
+        lambda scene: (scene.folder / "mine.yaml").mkdir() or yamlfile.read("mine.yaml"),
+    ),
+    Mistake(
+        "a bracket is not closed",
+        "mine.yaml, line 2: not YAML (while parsing a flow sequence, expected ',' or ']', but got "
+        "…); mend it there or a line above.",
+        read("base: {seeds: [1, 2\nprune: 3\n"),
+    ),
+    Mistake(
+        "a configuration is indented with a tab",
+        "mine.yaml, line 2: a tab; YAML is indented with spaces.",
+        read("base:\n\tseeds: [1]\n"),
+    ),
+    Mistake(
+        "a key is there twice",
+        "mine.yaml, line 3: the key 'base' is there twice; allowed: once.",
+        read("base: {seeds: [1]}\nnetwork: {width: 4}\nbase: {epochs: 3}\n"),
+    ),
+    Mistake(
+        "a key is there twice in a section",
+        "mine.yaml, line 3: the key 'seeds' is there twice; allowed: once.",
+        read("base:\n  seeds: [1]\n  seeds: [2]\n"),
+    ),
+    Mistake(
+        "a configuration's file is empty",
+        "mine.yaml: found nothing; allowed: keys and values, as `experiment: demo`.",
+        read("# nothing yet\n"),
+    ),
+    Mistake("a configuration is a list", "mine.yaml: found a list; allowed:", read("- a\n")),
+    Mistake("a configuration is a word", "mine.yaml: found 'demo'; allowed:", read("demo\n")),
+    Mistake(
+        "a configuration is not in UTF-8",
+        "mine.yaml: byte 16 is not UTF-8; save the file in that encoding.",
+        read(b"experiment: 'caf\xe9'\n"),
+    ),
+]
+
+# --- data ---------------------------------------------------------------------------------------
+
+
+def build(**values: Any) -> datasets.Dataset:
+    spec = config.KINDS[values["kind"]].model_validate(values).model_dump()
+    return datasets.build(spec, Path("data"))
+
+
+def photos(*images: str, empty: str = "", **values: Any) -> Callable[[Scene], Any]:
+    """An image folder with some images, and one without."""
+
+    def provoke(scene: Scene) -> None:
+        (scene.folder / "photos" / empty).mkdir(parents=True)
+        for name in images:
+            scene.image(f"photos/{name}")
+        build(kind="imagefolder", path="photos", **values)
+
+    return provoke
+
+
+def broken_image(scene: Scene) -> None:
+    half = scene.image("photos/cats/1.png").read_bytes()[:50]
+    scene.image("photos/dogs/1.png")
+    scene.file("photos/dogs/2.png", half)
+    build(kind="imagefolder", path="photos", test_share=0.5)
+
+
+def offline(kind: str) -> Callable[[Scene], Any]:
+    """A published data set that is not there, on a machine without a network."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise URLError("no network")
+
+    def provoke(scene: Scene) -> None:
+        scene.patch.setattr("urllib.request.urlopen", refuse)
+        build(kind=kind)
+
+    return provoke
+
+
+def sought(name: str, files: str) -> str:
+    return (
+        f"{name} (train) could not be read: sought {files} in …/data, where they are absent, "
+        "incomplete or broken, and they could not be downloaded (…); delete what is there and run "
+        "again where there is a network, or copy the files to …/data from a machine that has them."
+    )
+
+
+def no_place_for_data(scene: Scene) -> None:
+    scene.file("data", "a file, where a folder should be")
+    offline("mnist")(scene)
+
+
+DATA = [
+    Mistake(
+        "an image folder went away",
+        "photos is no folder; an imagefolder's path is a folder of images.",
+        lambda _: build(kind="imagefolder", path="photos"),
+    ),
+    Mistake("an image folder is empty", "photos holds no images; names of images end in", photos()),
+    Mistake(
+        "a class has no images",
+        "photos/train/dogs holds no images; names of images end in",
+        photos("train/cats/1.png", "test/cats/1.png", "test/dogs/1.png", empty="train/dogs"),
+    ),
+    Mistake(
+        "a class is there for training only",
+        "photos/train has a class folder 'cats' that photos/test lacks; both need the same classes.",
+        photos("train/cats/1.png", "test/dogs/1.png"),
+    ),
+    Mistake(
+        "a train folder holds images without classes",
+        "photos/train has no class folders; it needs one for each class.",
+        photos("train/1.png", "test/1.png"),
+    ),
+    Mistake(
+        "`test_share` is set where there is a test folder",
+        "photos has a train and a test folder, so test_share must not be set.",
+        photos("train/cats/1.png", "test/cats/1.png", test_share=0.5),
+    ),
+    Mistake(
+        "more images are asked for than there are",
+        "imagefolder (train) has 2 images, but 9 are asked for; ask for fewer, or leave the key "
+        "out to have all.",
+        photos("cats/1.png", "cats/2.png", "dogs/1.png", "dogs/2.png", test_share=0.5, train=9),
+    ),
+    Mistake(
+        "an image is broken",
+        "photos/dogs/2.png is not a whole image (…); repair or remove it.",
+        broken_image,
+    ),
+    Mistake(
+        "CIFAR-10 is not there, and no network",
+        sought("CIFAR10", "cifar-10-python.tar.gz or the folder cifar-10-batches-py"),
+        offline("cifar10"),
+    ),
+    Mistake(
+        "MNIST is not there, and no network",
+        sought("MNIST", "the four files MNIST/raw/*-ubyte (or .gz)"),
+        offline("mnist"),
+    ),
+    Mistake(
+        "Fashion-MNIST is not there, and no network",
+        sought("FashionMNIST", "the four files FashionMNIST/raw/*-ubyte (or .gz)"),
+        offline("fashionmnist"),
+    ),
+    Mistake(
+        "SVHN is not there, and no network",
+        sought("SVHN", "train_32x32.mat and test_32x32.mat"),
+        offline("svhn"),
+    ),
+    Mistake(
+        "nothing can be written to `data_root`",
+        sought("MNIST", "the four files MNIST/raw/*-ubyte (or .gz)"),
+        no_place_for_data,
+    ),
+]
+
+# --- artifacts ----------------------------------------------------------------------------------
+
+REMAKE = "; delete it and run snakemake again, which makes it anew."
+MODEL = "results/demo/models/seed=1"
+WEIGHTS, HISTORY, SUMMARY = (
+    f"{MODEL}/{name}" for name in ("weights.safetensors", "history.parquet", "model.json")
+)
+READ: dict[str, Callable[..., Any]] = {
+    WEIGHTS: artifacts.read_tensors,
+    HISTORY: artifacts.read_table,
+    SUMMARY: artifacts.read_json,
+}
+
+
+def write(value: float = 1.0) -> None:
+    artifacts.write_tensors(WEIGHTS, {"a": np.full(100, value)})
+    artifacts.write_table(HISTORY, pd.DataFrame({"x": np.arange(100)}))
+    artifacts.write_json(SUMMARY, {"x": list(range(100))})
+
+
+def damaged(path: str, content: Callable[[bytes], bytes]) -> Callable[[Scene], Any]:
+    def provoke(_: Scene) -> None:
+        write()
+        Path(path).write_bytes(content(Path(path).read_bytes()))
+        READ[path](path)
+
+    return provoke
+
+
+def reading(path: str, *wanted: list[str], value: float = 1.0) -> Callable[[Scene], Any]:
+    def provoke(_: Scene) -> None:
+        write(value)
+        READ[path](path, *wanted)
+
+    return provoke
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda content: b"",
+    "cut in half": lambda content: content[: len(content) // 2],
+    "overwritten": lambda content: b"\x93" * 99,
+}
+WHOLE = {WEIGHTS: "safetensors file", HISTORY: "parquet file", SUMMARY: "JSON"}
+
+
+def older_format(scene: Scene) -> None:
+    write()
+    scene.patch.setattr(seals, "FORMAT", 2)
+    artifacts.read_json(SUMMARY)
+
+
+def anothers_place(_: Scene) -> None:
+    write()
+    other = Path(SUMMARY.replace("seed=1", "seed=2"))
+    other.parent.mkdir()
+    shutil.copy(SUMMARY, other)
+    artifacts.read_json(other)
+
+
+def other_settings(_: Scene) -> None:
+    write()
+    place = "models/seed=1/model.json"
+    with making(Recipe("prune", {}, "code", {}, {place: "another lineage"}, 1, {})):
+        artifacts.read_json(SUMMARY)
+
+
+def no_object(scene: Scene) -> None:
+    artifacts.read_json(scene.file("scores.json", "[1]"))
+
+
+def no_rows(_: Scene) -> None:
+    artifacts.write_table(HISTORY, pd.DataFrame({"x": []}))
+    artifacts.read_table(HISTORY)
+
+
+def file_for_a_folder(scene: Scene) -> None:
+    scene.file(MODEL)
+    write()
+
+
+ARTIFACTS = [
+    *(
+        Mistake(
+            f"`{Path(path).name}` is not there",
+            f"{path} does not exist; run snakemake to make it.",
+            lambda _, path=path: READ[path](path),
+        )
+        for path in READ
+    ),
+    *(
+        Mistake(
+            f"`{Path(path).name}` is {damage}",
+            f"{path} is not whole JSON (…){REMAKE}"
+            if path == SUMMARY
+            else f"{path} is not a whole {WHOLE[path]} (…){REMAKE}",
+            damaged(path, change),
+        )
+        for path in READ
+        for damage, change in DAMAGES.items()
+    ),
+    Mistake(
+        "a file of JSON was edited by hand",
+        f"{SUMMARY} was changed after it was written{REMAKE}",
+        damaged(SUMMARY, lambda content: content.replace(b"99", b"98")),
+    ),
+    Mistake(
+        "a file's seal was taken away",
+        f"{SUMMARY} was not written by this workflow, or changed since (it has no seal){REMAKE}",
+        damaged(SUMMARY, lambda content: b'{"x": 1}'),
+    ),
+    Mistake(
+        "a file is of an older format",
+        f"{SUMMARY} is in format 1, but this version reads 2{REMAKE}",
+        older_format,
+    ),
+    Mistake(
+        "one model's file was copied over another's",
+        f"seed=2/model.json holds another artifact, models/seed=1/model.json{REMAKE}",
+        anothers_place,
+    ),
+    Mistake(
+        "a file was copied from an experiment with other settings",
+        f"{SUMMARY} was made from other settings than this experiment's{REMAKE}",
+        other_settings,
+    ),
+    Mistake(
+        "weights are not finite",
+        f"{WEIGHTS} holds a value that is not finite in tensor 'a'{REMAKE}",
+        reading(WEIGHTS, value=float("nan")),
+    ),
+    Mistake(
+        "weights lack a layer",
+        f"{WEIGHTS} holds no tensor named 'b'{REMAKE}",
+        reading(WEIGHTS, ["b"]),
+    ),
+    Mistake(
+        "a table lacks a column", f"{HISTORY} has no column 'y'{REMAKE}", reading(HISTORY, ["y"])
+    ),
+    Mistake("a table has no rows", f"{HISTORY} has no rows{REMAKE}", no_rows),
+    Mistake("JSON lacks a key", f"{SUMMARY} has no key 'y'{REMAKE}", reading(SUMMARY, ["y"])),
+    Mistake("JSON is a list", f"scores.json is not a JSON object{REMAKE}", no_object),
+    Mistake(
+        "a file is where a folder should be",
+        f"Cannot write {WEIGHTS}: …",
+        file_for_a_folder,
+    ),
+    Mistake(
+        "a model is named that cannot be",
+        "'seed=1_ep=4' is not a model id; one looks like seed=1_l1=1e-05_ep=4_t=0.05.",
+        lambda _: models.Model.parse("seed=1_ep=4"),
+    ),
+]
+
+# --- a run and its environment ------------------------------------------------------------------
+
+
+def crashed(line: str) -> Callable[[Scene], Any]:
+    """What is said of a job that left a traceback."""
+
+    def provoke(scene: Scene) -> str:
+        scene.file("logs/job.log", f"Traceback (most recent call last):\n  File …\n{line}\n")
+        reason, log = explain(["logs/job.log"], "")
+        assert log == "more in logs/job.log"
+        return reason
+
+    return provoke
+
+
+def ended_by(signal: str) -> Callable[[Scene], Any]:
+    """What is said of a job that a signal ended while it trained."""
+
+    def provoke(scene: Scene) -> str:
+        scene.file("logs/job.log", "Base model seed=1, epoch 1, training loss 2.3\n")
+        said = (
+            f"RuleException:\nCalledProcessError …\nCommand 'python' died with <Signals.{signal}>."
+        )
+        return explain(["logs/job.log"], said)[0]
+
+    return provoke
+
+
+def diverged(**changes: Any) -> Callable[[Scene], Any]:
+    def provoke(_: Scene) -> None:
+        torch.manual_seed(0)
+        random = torch.Generator().manual_seed(0)
+        pixels = torch.randint(0, 256, (100, 3, 32, 32), dtype=torch.uint8, generator=random)
+        images = training.Images(pixels, torch.arange(100) % 10)
+        network = networks.build("cnn", 2, 10, [0.5] * 3, [0.2] * 3)
+        settings = config.Base(**changes).model_dump(exclude={"seeds", "target"})
+        training.train_base(network, images, images, 1, training.BaseSettings(**settings), "fp32")
+
+    return provoke
+
+
+def no_gpu(scene: Scene) -> None:
+    scene.patch.setattr(torch.cuda, "is_available", lambda: False)
+    inference.pick_device("cuda")
+
+
+def two_runs(scene: Scene) -> None:
+    with scene.file("results/demo/.lock", "process 7 on node1\n").open("a") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        lock.hold("results/demo")
+
+
+def python_too_old(scene: Scene) -> str:
+    shutil.copy(ROOT / "Makefile", scene.folder)
+    for name in ("requirements.lock", "pyproject.toml"):
+        scene.file(name)
+    old = scene.file("python3.9", '#!/bin/sh\n[ "$1" = -c ] && exit 1\necho Python 3.9.2\n')
+    old.chmod(0o755)
+    done = subprocess.run(
+        ["make", "env", "PYTHON=./python3.9"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode != 0
+    return done.stderr.splitlines()[0]
+
+
+def linked(scene: Scene) -> None:
+    scene.file("results")
+    lock.hold("results/demo")
+
+
+RUN = [
+    Mistake(
+        "training diverges",
+        "diverged: the loss was … at step … of …; a lower learning rate or a longer warm-up may "
+        "help.",
+        diverged(learning_rate=1e6, batch_size=10),
+    ),
+    Mistake(
+        "training diverges in its last step",
+        "Base model seed=1, epoch 1, diverged: the loss was … on training and … on test images "
+        "after its last step; a lower learning rate or a longer warm-up may help.",
+        diverged(learning_rate=1e30, epochs=1, batch_size=100),
+    ),
+    Mistake(
+        "`compute.device: cuda` where there is no GPU",
+        "compute.device: found cuda, but no CUDA device is to be seen here; allowed: auto, cpu.",
+        no_gpu,
+    ),
+    Mistake(
+        "two runs of one experiment at once",
+        "Another run is at work in results/demo (process 7 on node1); wait for its end, or stop "
+        "it, and run snakemake again.",
+        two_runs,
+    ),
+    Mistake("`results` cannot be written to", "Cannot write to results/demo: ….", linked),
+    Mistake(
+        "the system kills a job, as it does when memory is full",
+        "its process was killed (SIGKILL), as the system does when memory is full; if it was, "
+        "fewer jobs at once (--cores) help.",
+        ended_by("SIGKILL: 9"),
+    ),
+    Mistake(
+        "someone ends a job",
+        "its process was ended from outside (SIGTERM); run snakemake again to go on.",
+        ended_by("SIGTERM: 15"),
+    ),
+    Mistake(
+        "a job finds no memory",
+        "The memory of this machine is full; fewer jobs at once (--cores) help.",
+        crashed("numpy._core._exceptions._ArrayMemoryError: Unable to allocate 9 GiB"),
+    ),
+    Mistake(
+        "a job finds no memory on the GPU",
+        "The GPU's memory is full; fewer jobs at once (--cores) or a smaller batch_size help.",
+        crashed("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB."),
+    ),
+    Mistake(
+        "a package is missing",
+        "The package torch is not installed here; `make env` installs all that is needed into "
+        ".venv, which is then activated with `source .venv/bin/activate`.",
+        crashed("ModuleNotFoundError: No module named 'torch'"),
+    ),
+    Mistake(
+        "Python is too old",
+        "Python 3.11 or newer is needed; ./python3.9 is Python 3.9.2. Try make PYTHON=python3.12 env.",
+        python_too_old,
+    ),
+]
+
+# --- cluster ------------------------------------------------------------------------------------
+
+SETTINGS = "MessageTimeout          = 10 sec\nMinJobAge               = {} sec\n"
+JOB = (
+    "JobId=7 JobState={state} Reason={state} TimeLimit=00:01:00 NodeList=node2 "
+    "MinMemoryNode=1500M StdOut=gone"
+)
+
+
+def checked(
+    *, command: str = "squeue", age: int = 300, **answers: tuple[str, str]
+) -> Callable[[Scene], Any]:
+    """A cluster that answers so when a run begins."""
+
+    def provoke(scene: Scene) -> None:
+        said = {"scontrol": (SETTINGS.format(age), ""), "sacct": ("", ""), "sinfo": ("main\n", "")}
+        said |= answers
+        scene.patch.setattr(slurm, "_ask", lambda *words: said[words[0]])
+        slurm.check(command, 20, {"main"})
+
+    return provoke
+
+
+def lost(state: str = "", message: str = "", job: str | None = "7") -> Callable[[Scene], Any]:
+    """A job that the cluster ended so."""
+
+    def provoke(scene: Scene) -> str:
+        record = (JOB.format(state=state), "")
+        scene.patch.setattr(
+            slurm, "_ask", lambda *words: record if words[0] == "scontrol" else ("", "")
+        )
+        told = {
+            "rule_name": "train_base",
+            "rule_msg": message,
+            "log": ["logs/demo/train_base/seed=2.log"],
+            "aux": {} if job is None else {"external_jobid": job},
+        }
+        return failures.explain(told).sentence()
+
+    return provoke
+
+
+CLUSTER = [
+    Mistake(
+        "the SLURM profile where there is no SLURM",
+        "SLURM does not answer here (there is no command scontrol): run this on a machine where "
+        "`sbatch` works, or without `--workflow-profile profiles/slurm`.",
+        checked(scontrol=("", "there is no command scontrol")),
+    ),
+    Mistake(
+        "SLURM has no database, and its profile asks for one",
+        "sacct cannot tell how jobs end (Connection refused), so the run would wait for ever: set "
+        "`slurm-status-command: squeue` in profiles/slurm/config.yaml.",
+        checked(command="sacct", sacct=("", "Connection refused")),
+    ),
+    Mistake(
+        "SLURM forgets jobs too early",
+        "SLURM forgets a job 60 s after its end, before squeue is sure to be asked again: set "
+        "`slurm-status-command: sacct` in profiles/slurm/config.yaml, or have MinJobAge of "
+        "slurm.conf raised to 200.",
+        checked(age=60),
+    ),
+    Mistake(
+        "a partition that this cluster does not have",
+        "slurm_partition in profiles/slurm/config.yaml: found 'main'; allowed here: short.",
+        checked(sinfo=("short\n", "")),
+    ),
+    Mistake(
+        "an account that this cluster does not know",
+        "train_base of seed=2 could not be submitted: sbatch: error: Invalid account.",
+        lost(
+            message="SLURM sbatch failed. The error message was 'sbatch: error: Invalid account'.\n",
+            job=None,
+        ),
+    ),
+    Mistake(
+        "a job is cancelled", "train_base of seed=2 was cancelled on node2.", lost("CANCELLED")
+    ),
+    Mistake(
+        "a job needs more time than it has",
+        "train_base of seed=2 ran out of its time of 00:01:00 on node2; more is set by `runtime` of "
+        "train_base in profiles/slurm/config.yaml.",
+        lost("TIMEOUT"),
+    ),
+    Mistake(
+        "a job needs more memory than it has",
+        "train_base of seed=2 was killed for going over its memory of 1500M on node2; more is set "
+        "by `mem_mb` of train_base in profiles/slurm/config.yaml.",
+        lost("OUT_OF_MEMORY"),
+    ),
+    Mistake(
+        "a node goes down",
+        "train_base of seed=2 was lost because its node node2 went down.",
+        lost("NODE_FAIL"),
+    ),
+    Mistake(
+        "a more urgent job takes the node",
+        "train_base of seed=2 was pushed off its node on node2 by a more urgent job.",
+        lost("PREEMPTED"),
+    ),
+]
+
+# --- the command `skeletons` --------------------------------------------------------------------
+
+
+def command(*words: str) -> Callable[[Scene], Any]:
+    """What `skeletons` says; it must end with an error."""
+
+    def provoke(scene: Scene) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "skeletons.cli", *words],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        )
+        assert done.returncode != 0
+        return done.stderr.strip().splitlines()[-1]
+
+    return provoke
+
+
+def show_elsewhere(scene: Scene) -> str:
+    scene.file("notes.json", "{}")
+    return command("show", "notes.json")(scene)
+
+
+COMMAND = [
+    Mistake(
+        "`skeletons show` of a file that is not there",
+        "results/demo/nothing is no artifact and no folder of artifacts.",
+        command("show", "results/demo/nothing"),
+    ),
+    Mistake(
+        "`skeletons show` of a file outside of `results`",
+        "notes.json is not in results/EXPERIMENT, so it is no artifact.",
+        show_elsewhere,
+    ),
+    Mistake(
+        "`skeletons cache --limit abc`",
+        "argument --limit: found 'abc'; allowed: a number and a unit, as 500MB or 1GB.",
+        command("cache", "--limit", "abc"),
+    ),
+    Mistake(
+        "`make measures` without its page",
+        "docs/measures.md does not exist; name the page of measures.",
+        lambda _: catalogue.main("docs/measures.md"),
+    ),
+]
+
+GROUPS = {
+    "Folders of images": FOLDERS,
+    "Files of configurations": FILES,
+    "Data": DATA,
+    "Artifacts": ARTIFACTS,
+    "A run and its environment": RUN,
+    "A cluster": CLUSTER,
+    "The command skeletons": COMMAND,
+}
+EVERY = [mistake for group in GROUPS.values() for mistake in group]
+
+
+@pytest.mark.parametrize("mistake", EVERY, ids=lambda mistake: mistake.what)
+def test_a_mistake(mistake: Mistake, scene: Scene) -> None:
+    assert_says(raised(mistake, scene), mistake.says)
+
+
+# --- the command snakemake ----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def workflow(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
+    made = Workflow(tmp_path_factory.mktemp("mistakes"))
+    (made / "twice.yaml").write_text("experiment: one\nexperiment: two\n")
+    (made / "open.yaml").write_text("base: {seeds: [1\n")
+    (made / "latin.yaml").write_bytes(b"experiment: caf\xe9\n")
+    return made
+
+
+# By the arguments that are added to a dry run.
+SNAKEMAKE: dict[str, str] = {
+    "--configfile absent.yaml": "absent.yaml: No such file or directory; allowed: a file of YAML",
+    "--configfile open.yaml": "open.yaml, line 2: not YAML (",
+    "--configfile latin.yaml": "latin.yaml: byte 15 is not UTF-8; save the file in that encoding.",
+    "--configfile twice.yaml": "twice.yaml, line 2: the key 'experiment' is there twice; allowed: "
+    "once.",
+    "--config base.seeds=3": "--config: found 'base.seeds=3'; allowed: KEY=VALUE with a key of the "
+    "configuration's first level, as --config 'base={seeds: [3]}'.",
+    "--config base": "--config: found 'base'; allowed: KEY=VALUE",
+    "--config base=3": "base: found 3; allowed: a mapping of keys to values.",
+    "--config seeds=3": "seeds: unknown key; allowed here: experiment, dataset,",
+    "results/grid/models/seed=9/model.txt": "results/grid/models/seed=9/model.txt is no file that "
+    "this configuration makes, and no rule; `snakemake --summary` lists those that are, with the "
+    "--configfile that they belong to.",
+    "train_base": "A rule that makes one file for each model is no target; name a file, as "
+    "results/demo/models/seed=1/weights.safetensors, or make all with `--until RULE`.",
+}
+
+
+@pytest.mark.parametrize(("arguments", "says"), SNAKEMAKE.items(), ids=list(SNAKEMAKE))
+def test_a_command(arguments: str, says: str, workflow: Workflow) -> None:
+    extra = [] if "--configfile" in arguments else ["--"] * (not arguments.startswith("--"))
+    done = workflow.run(CHAIN, "--dry-run", *extra, *arguments.split())
+    assert done.returncode != 0
+    assert "Traceback" not in done.stdout
+    assert_says(done.stdout.strip().splitlines()[-1], says)
+
+
+def test_numbers_on_the_command_line_are_numbers(workflow: Workflow) -> None:
+    done = workflow.planned(CHAIN, "--until", "train_base", "--config", "base={seeds: [7, 8]}")
+    assert done["train_base"] == 2
+
+
+def test_another_folder(workflow: Workflow, tmp_path: Path) -> None:
+    done = subprocess.run(
+        workflow.command()[:5],
+        cwd=tmp_path,
+        env=workflow.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert_says(done.stderr.strip(), "Error: No Snakefile found, tried Snakefile,")
+
+
+@pytest.mark.parametrize(
+    ("message", "says"),
+    [
+        (
+            'WorkflowError in file "Snakefile", line 5:\nExpecting Snakemake version 9.0 or higher '
+            "(you are currently using 8.1).\n",
+            "Expecting Snakemake version 9.0 or higher (you are currently using 8.1); `make env` "
+            "installs it.",
+        ),
+        (
+            "ModuleNotFoundError in file \"rules/common.smk\", line 3:\nNo module named 'yaml'",
+            "The package yaml is not installed here; `make env`",
+        ),
+        (
+            "Traceback (most recent call last):\n  File …\n"
+            "PermissionError: [Errno 13] Permission denied: '/x/.snakemake'\n",
+            "Cannot use /x/.snakemake: Permission denied.",
+        ),
+    ],
+)
+def test_what_snakemake_says_before_it_begins(message: str, says: str) -> None:
+    assert_says(sentence(message, []), says)
+
+
+def test_what_nobody_has_thought_of_is_left_as_it_is() -> None:
+    assert sentence("WorkflowError:\nSomething new.", []) == "WorkflowError:\nSomething new."
+
+
+# --- the page -----------------------------------------------------------------------------------
+
+
+def page() -> str:
+    """The catalogue for readers."""
+    tables = {
+        "Configuration": {f"`{text}`": says for text, says in CONFIG.items() if text},
+        "The command snakemake": {f"`{text}`": says for text, says in SNAKEMAKE.items()},
+        **{title: {m.what: m.says for m in group} for title, group in GROUPS.items()},
+    }
+    sections = [
+        f"## {title}\n\n"
+        + "\n\n".join(f"{what}\n\n> {_whole(says)}" for what, says in rows.items())
+        for title, rows in tables.items()
+    ]
+    return "\n\n".join([HEAD, *sections]) + "\n"
+
+
+HEAD = """# What can go wrong, and what is said of it
+
+Each mistake below is made by a test (`tests/test_errors.py`, from which `make errors` writes this
+page). What is said is one sentence: what is wrong, where, what was found, and what is allowed or what
+to do. `…` stands for what is another each time."""
+
+
+def _whole(says: str) -> str:
+    before = "" if re.match(r"[\w'.-]", says) else "… "
+    return f"{before}{says}{'' if says.endswith(('.', '…')) else ' …'}".replace("<", "&lt;")
+
+
+def test_the_page_is_that_of_these_tables() -> None:
+    assert PAGE.read_text(encoding="utf-8") == page(), "run `make errors`"
+
+
+def test_there_are_many() -> None:
+    assert len(CONFIG) + len(EVERY) + len(SNAKEMAKE) >= 60
+    assert len({mistake.what for mistake in EVERY}) == len(EVERY)
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(page(), encoding="utf-8")

@@ -1,0 +1,256 @@
+"""What a run says of its progress, on a terminal and where there is none."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import subprocess
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import CHAIN, Workflow
+
+from skeletons import failures
+from snakemake_logger_plugin_skeletons.book import (
+    Book,
+    Left,
+    Running,
+    Work,
+    recall,
+    remember,
+    words,
+)
+from snakemake_logger_plugin_skeletons.picture import left_words, running_lines
+
+# --- the time that is left ----------------------------------------------------------------------
+
+
+def begin(book: Book, job: int, now: float, log: str = "") -> None:
+    logs = (log,) if log else ()
+    book.begin(job, Running(book.work[job].rule, f"seed={job}", now, logs))
+
+
+def test_nothing_is_known_before_anything_was_done() -> None:
+    book = Book({1: Work("train_base", units=4)})
+    assert book.left(0.0) is None
+    begin(book, 1, 0.0)
+    assert book.left(5.0) is None
+    assert left_words(book, 5.0) == ""
+
+
+def test_a_rule_s_jobs_take_as_long_as_those_before() -> None:
+    book = Book({job: Work("train_base") for job in (1, 2, 3)})
+    begin(book, 1, 100.0)
+    book.finish(1, 160.0)
+    assert book.left(160.0) == Left(120.0, whole=True)
+    begin(book, 2, 160.0)
+    assert book.left(180.0) == Left(100.0, whole=True)
+    book.finish(2, 260.0)  # slower: 80 s in the mean
+    assert book.left(260.0) == Left(80.0, whole=True)
+
+
+def test_work_is_spread_over_the_cores() -> None:
+    work = {1: Work("a"), 2: Work("a"), 3: Work("a", threads=2), 4: Work("a")}
+    assert Book(work, earlier={"a": 10.0}, slots=2).left(0.0) == Left(25.0, whole=True)
+
+
+def test_what_awaits_another_cannot_run_beside_it() -> None:
+    work = {1: Work("a"), 2: Work("a", after=(1,)), 3: Work("a", after=(2,)), 4: Work("a")}
+    assert Book(work, earlier={"a": 10.0}, slots=16).left(0.0) == Left(30.0, whole=True)
+
+
+def test_epochs_tell_before_the_first_job_is_done(tmp_path: Path) -> None:
+    log = tmp_path / "seed=1.log"
+    log.write_text("Base model seed=1, epoch 1, loss 2\nBase model seed=1, epoch 2, loss 1\n")
+    began = log.stat().st_mtime - 20
+    book = Book({1: Work("train_base", units=10)})
+    begin(book, 1, began, str(log))
+    assert book.left(began + 20.0) == Left(80.0, whole=True)
+    os.utime(log, (began - 60, began - 60))  # of an earlier run
+    assert book.left(began + 20.0) is None
+
+
+def test_a_long_job_tells_of_a_short_one() -> None:
+    book = Book({1: Work("regularize", units=8), 2: Work("regularize", units=2)})
+    begin(book, 1, 0.0)
+    book.finish(1, 80.0)
+    assert book.left(80.0) == Left(20.0, whole=True)
+
+
+def test_what_is_not_known_is_left_out_and_that_is_said() -> None:
+    book = Book({1: Work("a"), 2: Work("b")}, earlier={"a": 600.0})
+    assert book.left(0.0) == Left(600.0, whole=False)
+    assert left_words(book, 0.0) == "at least 10 min left"
+    book.earlier = {"a": 600.0, "b": 125.0}
+    assert left_words(book, 0.0) == "about 12 min left"
+
+
+def test_a_failed_job_may_begin_again() -> None:
+    book = Book({1: Work("a")}, planned=Counter(a=1))
+    begin(book, 1, 0.0)
+    book.fail(1)
+    assert book.finish(1, 5.0) is None
+    begin(book, 1, 10.0)
+    assert book.finish(1, 15.0) == "a"
+    assert book.rates(15.0) == {"a": 5.0}
+
+
+def test_a_chain_longer_than_pythons_stack() -> None:
+    work = {job: Work("a", after=(job - 1,)) for job in range(1, 5000)}
+    left = Book(work, earlier={"a": 1.0}, slots=8).left(0.0)
+    assert left == Left(4999.0, whole=True)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.2, "1 s"),
+        (40, "40 s"),
+        (100, "2 min"),
+        (725, "12 min"),
+        (7800, "2 h 10 min"),
+        (7200, "2 h"),
+    ],
+)
+def test_durations_are_no_more_precise_than_they_are_known(seconds: float, text: str) -> None:
+    assert words(seconds) == text
+
+
+def test_what_jobs_took_is_remembered(tmp_path: Path) -> None:
+    path = tmp_path / "logs" / "seconds.json"
+    assert recall(path) == {}
+    remember(path, {"b": 2.0, "a": 1.23456})
+    assert recall(path) == {"a": 1.235, "b": 2.0}
+    path.write_text("[]")
+    assert recall(path) == {}
+
+
+# --- what runs now ------------------------------------------------------------------------------
+
+
+def test_what_runs_is_a_line_a_rule_and_few_of_them() -> None:
+    running = [Running("predict", f"digits/seed={k}", 10.0) for k in range(5)]
+    running.append(Running("figures", "", 5.0))
+    assert running_lines(running) == [
+        "  figures",
+        "  predict digits/seed=0, digits/seed=1, digits/seed=2, … 2 more",
+    ]
+    many = [Running(f"rule{k}", "seed=1", float(k)) for k in range(6)]
+    assert running_lines(many)[4:] == ["  … and 2 more stages"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "log", "name"),
+    [
+        ("reorder", "logs/e/reorder/seed=1_order=2.log", "reorder of seed=1_order=2"),
+        (
+            "prune_at_random",
+            "logs/e/prune_at_random/seed=1_l1=0.1_ep=2_t=0.5_random=3.log",
+            "prune_at_random of seed=1_l1=0.1_ep=2_t=0.5_random=3",
+        ),
+    ],
+)
+def test_controls_have_their_whole_name(rule: str, log: str, name: str) -> None:
+    assert failures.job_name(rule, [log]) == name
+
+
+# --- real runs ----------------------------------------------------------------------------------
+
+
+def on_a_terminal(workflow: Workflow, config: dict[str, Any], *arguments: str) -> str:
+    """What a run shows on a terminal of 100 columns, without colours and movements."""
+    workflow.write(config)
+    ours, theirs = pty.openpty()
+    variables = {"TERM": "xterm-256color", "COLUMNS": "100", "LINES": "40"}
+    with subprocess.Popen(
+        [*workflow.command(), *arguments],
+        cwd=workflow.folder,
+        env=workflow.environment(**variables),
+        stdin=subprocess.DEVNULL,
+        stdout=theirs,
+        stderr=theirs,
+    ) as running:
+        os.close(theirs)
+        shown = b""
+        while piece := _read(ours):
+            shown += piece
+        os.close(ours)
+    assert running.returncode == 0, shown.decode()
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode()).replace("\r", "\n")
+
+
+def _read(file: int) -> bytes:
+    try:
+        return os.read(file, 65536)
+    except OSError:  # Linux's way to say that nobody writes any more
+        return b""
+
+
+@pytest.fixture(scope="module")
+def workflow(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
+    return Workflow(tmp_path_factory.mktemp("progress"))
+
+
+@pytest.fixture(scope="module")
+def shown(workflow: Workflow) -> str:
+    return on_a_terminal(workflow, CHAIN, "--until", "regularize")
+
+
+@pytest.fixture(scope="module")
+def printed(workflow: Workflow, shown: str) -> str:
+    """What the rest of the run says without a terminal."""
+    done = workflow.run(CHAIN)
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def test_a_terminal_shows_what_runs_and_how_much_is_done(shown: str) -> None:
+    assert re.search(r"━+ 0 of 3 jobs done", shown)
+    assert re.search(r"━ 2 of 3 jobs done", shown)
+    assert re.search(r"^  train_base seed=1", shown, re.M)
+    assert re.search(r"^  regularize seed=1_l1=0.0001_ep=1", shown, re.M)
+    assert "✓ train_base: 1 job done in " in shown
+    assert " begins: " not in shown
+
+
+def test_without_a_terminal_a_stage_is_two_lines(printed: str) -> None:
+    lines = printed.splitlines()
+    for rule in ("prune", "predict", "compare", "findings", "report"):
+        assert sum(line.startswith(f"◯ {rule} begins: ") for line in lines) == 1
+        assert sum(line.startswith(f"✓ {rule}: ") for line in lines) == 1
+    assert "jobs done," not in printed
+    assert "\x1b" not in printed
+    assert len(lines) < 70
+
+
+def test_the_next_run_knows_what_jobs_took(workflow: Workflow, printed: str) -> None:
+    known = recall(workflow / "logs/grid/seconds.json")
+    assert {"train_base", "regularize", "compare", "report"} <= set(known)
+    assert all(seconds > 0 for seconds in known.values())
+
+
+def test_a_log_is_named_by_its_model_and_has_a_line_an_epoch(
+    workflow: Workflow, shown: str
+) -> None:
+    log = workflow / "logs/grid/train_base/seed=1.log"
+    lines = log.read_text().splitlines()
+    assert len(lines) == CHAIN["base"]["epochs"]
+    assert lines[0].startswith("Base model seed=1, epoch 1, training loss ")
+    walk = workflow / "logs/grid/regularize/seed=1_l1=0.0001_ep=1.log"
+    assert len(walk.read_text().splitlines()) == 1
+
+
+def test_a_failure_is_a_line_with_its_model(workflow: Workflow, printed: str) -> None:
+    config = {**CHAIN, "experiment": "wild", "base": {**CHAIN["base"], "learning_rate": 1e6}}
+    done = workflow.run(config, "--until", "train_base")
+    assert done.returncode != 0
+    assert re.search(
+        r"^✗ train_base of seed=1: .* diverged: .* \(logs/wild/train_base/seed=1.log\)$",
+        done.stdout,
+        re.M,
+    )
+    assert "1 job failed, and what depends on it is not made" in done.stdout
+    assert "Traceback" not in done.stdout
