@@ -128,7 +128,7 @@ CONFIG = {
     "network: {name: resnet18}": "network.name: found 'resnet18'; allowed: cnn, resnet9, resnet20, "
     "speednet (did you mean 'resnet",
     "dataset: {kind: cifar}": "dataset.kind: found 'cifar'; allowed: shapes, cifar10, mnist, "
-    "fashionmnist, svhn, imagefolder (did you mean 'cifar10'?).",
+    "fashionmnist, svhn, imagefolder (did you mean 'cifar10'?), or FILE.py:FUNCTION of your own.",
     "dataset: {kind: digits}": "dataset.kind: found 'digits'; allowed: shapes, cifar10,",
     "dataset: {path: x}": "dataset.kind: found nothing; allowed: shapes,",
     "ood: [{kind: nmist}]": "(did you mean 'mnist'?)",
