@@ -31,7 +31,9 @@ def read_config() -> schema.Config:
     # Snakemake merges an experiment's file into workflow_config.yaml key by key. A data set is one
     # thing, though: `{kind: cifar10}` must not inherit the options of another kind.
     try:
-        if Path("workflow_config.yaml").exists():  # not so where this workflow is a module
+        if Path(
+            "workflow_config.yaml"
+        ).exists():  # not so where this workflow is a module
             yamlfile.read("workflow_config.yaml")
         for path in workflow.overwrite_configfiles:
             override = yamlfile.read(os.path.relpath(path))

@@ -43,7 +43,8 @@ class Clone(Workflow):
         path.write_text(yaml.safe_dump(config))
         # What is planned on folders of images needs the folders, and no image of them.
         for split in ("train", "test"):
-            (folder / "data/cifar10-jpeg" / split / "cat").mkdir(parents=True)
+            for kind in ("cat", "dog"):
+                (folder / "data/cifar10-jpeg" / split / kind).mkdir(parents=True)
         (folder / "ready").touch()
 
     def says(self, command: str) -> str:
