@@ -96,18 +96,12 @@ rule report:
         html=f"{RESULTS}/report.html",
     log:
         f"{LOGS}/report.log",
+    # No lineages are held against: as in `figures`, they would follow each pair to its beginnings.
     params:
-        measures=OWN_MEASURES,
         code=fingerprint("report", own=MEASURE_CODE),
     run:
-        # No lineages: as in `figures`, they would follow each pair to its beginnings.
         with inside(rule, input, output, params, wildcards, log, {}) as job:
-            job.run(
-                "report.report_stage",
-                output.html,
-                **dict(input.items()),
-                measures=params.measures,
-            )
+            job.run("report.report_stage", output.html, **dict(input.items()))
 
 
 localrules:

@@ -275,6 +275,7 @@ def test_a_model_that_a_filter_hides_is_shown_when_a_link_leads_to_it(reader: Re
     link = reader.page.locator("#findings .prose a[href^='#model=']").first
     name = link.inner_text()
     link.click()
+    reader.page.wait_for_selector("#models tr.chosen")
     assert reader.column("#models", 1) == [name]
 
 

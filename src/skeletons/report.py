@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pandas as pd
+import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
@@ -254,6 +255,14 @@ def _walk(path: str) -> dict[str, Any]:
     return {"model": Path(path).parent.name, "epoch": table.epoch.tolist(), **columns}
 
 
+def _measures_in(config: str) -> list[str]:
+    """The measures that a configuration names, the user's own among them."""
+    settings = yaml.safe_load(_text(config))
+    sections = settings if isinstance(settings, Mapping) else {}
+    named = (sections.get(key, {}).get("measures", []) for key in ("compare", "figures"))
+    return [measure for measures in named for measure in measures]
+
+
 def report_stage(
     output: str,
     config: str,
@@ -264,17 +273,14 @@ def report_stage(
     pairs: Sequence[str],
     histories: Sequence[str],
     figures: Sequence[str],
-    measures: Sequence[str] = (),
 ) -> None:
     """Write the report of the experiment in whose folder `output` is.
-
-    `measures` are references to the user's own, which tables of pairs have columns of.
 
     Raises:
         ArtifactError: a file that it shows is missing or broken, or it cannot be written.
         ExtensionError: a reference is none to a measure.
     """
-    admit(measures)
+    admit(_measures_in(config))
     shown = gather(
         config=config,
         versions=versions,
