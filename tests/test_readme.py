@@ -49,11 +49,13 @@ class Clone(Workflow):
 
     def says(self, command: str) -> str:
         """What a command prints; it must end well."""
-        # The environment is made already, so `make` is told that it is.
+        # The environment is made already, so `make` is told that it is; and that it is no other
+        # make's child, as it is where the tests run by `make test`.
+        made = {"MAKEFLAGS": f"READY={self.folder / 'ready'} CORES=2", "MAKELEVEL": "0"}
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", command],
             cwd=self.folder,
-            env={**self.environment(), "MAKEFLAGS": f"READY={self.folder / 'ready'} CORES=2"},
+            env={**self.environment(), **made},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -263,33 +263,19 @@ def _measures_in(config: str) -> list[str]:
     return [measure for measures in named for measure in measures]
 
 
-def report_stage(
-    output: str,
-    config: str,
-    versions: str,
-    findings: str,
-    text: str,
-    scores: str,
-    pairs: Sequence[str],
-    histories: Sequence[str],
-    figures: Sequence[str],
-) -> None:
+def report_stage(output: str, *, config: str, **files: Any) -> None:
     """Write the report of the experiment in whose folder `output` is.
+
+    Args:
+        output: report.html.
+        config: config.yaml.
+        files: the others that `gather` reads, by its names for them; but the benchmarks, which are
+            sought beside `output`.
 
     Raises:
         ArtifactError: a file that it shows is missing or broken, or it cannot be written.
         ExtensionError: a reference is none to a measure.
     """
     admit(_measures_in(config))
-    shown = gather(
-        config=config,
-        versions=versions,
-        findings=findings,
-        text=text,
-        scores=scores,
-        pairs=pairs,
-        histories=histories,
-        figures=figures,
-        benchmarks=Path(output).parent / "benchmarks",
-    )
-    artifacts.write_text(output, page(shown))
+    benchmarks = Path(output).parent / "benchmarks"
+    artifacts.write_text(output, page(gather(config=config, benchmarks=benchmarks, **files)))

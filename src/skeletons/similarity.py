@@ -177,7 +177,7 @@ def admit(names: Iterable[str]) -> tuple[str, ...]:
     """Let this process look up the user's measures, as it does the built-in ones.
 
     Args:
-        names: as the configuration has them: built-in names and references.
+        names: as the configuration has them: built-in names and references, some perhaps twice.
 
     Returns:
         What results call them, in the same order.
@@ -186,7 +186,8 @@ def admit(names: Iterable[str]) -> tuple[str, ...]:
         ExtensionError: a reference is none to a measure.
     """
     chosen = tuple(names)
-    OWN.update(by_name(*map(own, filter(extensions.is_reference, chosen))))
+    references = dict.fromkeys(filter(extensions.is_reference, chosen))
+    OWN.update(by_name(*map(own, references)))
     return tuple(map(extensions.name_of, chosen))
 
 
