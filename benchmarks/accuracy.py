@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from loops import LOOPS
-from sandbox import machine, publish, spread
+from sandbox import machine, run, spread
 
 from skeletons import config, datasets, training
 
@@ -70,15 +70,8 @@ def trained(
     return 100 * training.measure(network, images["test"])[1], seconds
 
 
-def main() -> None:
-    """Run the benchmark and print its table."""
-    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--images", metavar="FOLDER", help="train/CLASS and test/CLASS")
-    parser.add_argument("--train", type=int, default=5000, help="number of training images")
-    parser.add_argument("--write", type=Path, metavar="PAGE", help="put the table into this page")
-    options = parser.parse_args()
+def measure(options: argparse.Namespace, folder: Path) -> str:
+    """Both loops on each network, and their table."""
     torch.set_num_threads(options.threads)
     what, images = images_of(options.images, options.train)
     lines = ["| network | loop | accuracy, mean | least to most | difference | time |"]
@@ -98,14 +91,11 @@ def main() -> None:
                 f"| `{name}`, width {width} | {loop} | {middle:.2f} % | {spread(accuracies)} | "
                 f"{apart} | {seconds:.0f} s |"
             )
-    table = "\n".join(lines) + (
+    return "\n".join(lines) + (
         f"\n\n{what}, {EPOCHS} epochs in batches of {BATCH}, n = {options.seeds} seeds, "
         f"{options.threads} threads; {machine()}."
     )
-    print(table)
-    if options.write:
-        publish(options.write, "accuracy", table)
 
 
 if __name__ == "__main__":
-    main()
+    run(__doc__, "accuracy", measure, images=None, train=5000, seeds=3, threads=2)

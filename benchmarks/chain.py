@@ -8,14 +8,12 @@ Each checkpoint is a process, as in the workflow, so both sides pay five starts 
 from __future__ import annotations
 
 import argparse
-import shutil
 import statistics
-import tempfile
 import time
 from pathlib import Path
 
 import stages
-from sandbox import machine, publish, spread
+from sandbox import machine, run, spread
 
 EPOCHS = (1, 2, 4, 8, 16)
 WIDTH, IMAGES = 8, 10_000
@@ -41,25 +39,17 @@ def each_from_the_base(folder: Path, data: tuple[str, str], base: Path) -> float
     return stages.seconds_since(begun)
 
 
-def main() -> None:
-    """Run the benchmark and print its table."""
-    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=2)
-    parser.add_argument("--write", type=Path, metavar="PAGE", help="put the table into this page")
-    options = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="chain-"))
+def measure(options: argparse.Namespace, folder: Path) -> str:
+    """Both ways, and their table."""
     seen: dict[str, list[float]] = {"in a chain": [], "each from the base": []}
-    try:
-        data = stages.shapes(folder, IMAGES)
-        network = {"name": "cnn", "width": WIDTH}
-        stages.finish(stages.base(folder / "base", data, network, 1, epochs=1))
-        for _ in range(options.repeats):
-            seen["in a chain"].append(in_a_chain(folder, data, folder / "base"))
-            seen["each from the base"].append(each_from_the_base(folder, data, folder / "base"))
-        last = f"{{}}{EPOCHS[-1]}/weights.safetensors"
-        same = len({(folder / last.format(way)).read_bytes() for way in ("chain", "alone")}) == 1
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    data = stages.shapes(folder, IMAGES)
+    network = {"name": "cnn", "width": WIDTH}
+    stages.finish(stages.base(folder / "base", data, network, 1, epochs=1))
+    for _ in range(options.repeats):
+        seen["in a chain"].append(in_a_chain(folder, data, folder / "base"))
+        seen["each from the base"].append(each_from_the_base(folder, data, folder / "base"))
+    last = f"{{}}{EPOCHS[-1]}/weights.safetensors"
+    same = len({(folder / last.format(way)).read_bytes() for way in ("chain", "alone")}) == 1
     epochs = {"in a chain": EPOCHS[-1], "each from the base": sum(EPOCHS)}
     lines = ["| checkpoints of epochs 1, 2, 4, 8, 16 | epochs | s, mean | least to most |"]
     lines.append("|---|---|---|---|")
@@ -68,15 +58,12 @@ def main() -> None:
         lines.append(f"| {way} | {epochs[way]} | {mean:.1f} | {spread(values)} |")
     chain, alone = (statistics.mean(values) for values in seen.values())
     lines.append(f"| ratio | {EPOCHS[-1] / sum(EPOCHS):.3f} | {chain / alone:.2f} | |")
-    table = "\n".join(lines) + (
+    return "\n".join(lines) + (
         f"\n\n`cnn`, width {WIDTH}, {IMAGES:,} drawn images, one thread, n = {options.repeats}, in "
         f"turn; the weights after 16 epochs are {'the same bytes' if same else 'NOT the same'}; "
         f"{machine()}."
     )
-    print(table)
-    if options.write:
-        publish(options.write, "chain", table)
 
 
 if __name__ == "__main__":
-    main()
+    run(__doc__, "chain", measure, repeats=2)

@@ -9,12 +9,10 @@ every job.
 from __future__ import annotations
 
 import argparse
-import shutil
-import tempfile
 from pathlib import Path
 
 from grid import measured
-from sandbox import Sandbox, machine, publish
+from sandbox import Sandbox, machine, run
 
 PLAIN = ("--workflow-profile", "none", "--nolock")
 
@@ -27,19 +25,12 @@ def seconds(folder: Path, *arguments: str) -> float:
     return measured(command, folder, workflow.environment()).seconds
 
 
-def main() -> None:
-    """Run the benchmark and print its table."""
-    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("--write", type=Path, metavar="PAGE", help="put the table into this page")
-    options = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="demo-"))
-    try:
-        own = seconds(folder / "own")
-        plain = seconds(folder / "plain", *PLAIN)
-        models = len(list((folder / "own/results/demo/scores").glob("*.json")))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    table = "\n".join(
+def measure(options: argparse.Namespace, folder: Path) -> str:
+    """Both ways, and their table."""
+    own = seconds(folder / "own")
+    plain = seconds(folder / "plain", *PLAIN)
+    models = len(list((folder / "own/results/demo/scores").glob("*.json")))
+    return "\n".join(
         [
             f"| the default experiment, {models} models, from nothing | s |",
             "|---|---|",
@@ -50,10 +41,7 @@ def main() -> None:
             f"Two cores, n = 1; {machine()}.",
         ]
     )
-    print(table)
-    if options.write:
-        publish(options.write, "demo", table)
 
 
 if __name__ == "__main__":
-    main()
+    run(__doc__, "demo", measure)

@@ -15,10 +15,8 @@ import contextlib
 import os
 import random
 import re
-import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -26,7 +24,7 @@ from pathlib import Path
 
 import psutil
 import yaml
-from sandbox import ROOT, Sandbox, machine, publish
+from sandbox import ROOT, Sandbox, machine, run
 
 KINDS = ("driver", "training job", "process group")
 GAP = 16.0  # seconds; kills come after a uniformly random share of it
@@ -146,36 +144,31 @@ def report(tally: Tally, name: str, seconds: float) -> str:
     return f"{table}\n\n`{name}`, undisturbed {seconds:.0f} s; {machine()}."
 
 
-def main() -> None:
-    """Run the benchmark and print its table."""
-    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("--kills", type=int, default=100)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--configfile", type=Path, default=ROOT / "workflow_config.yaml")
-    parser.add_argument("--write", type=Path, metavar="PAGE", help="put the table into this page")
-    options = parser.parse_args()
+def measure(options: argparse.Namespace, folder: Path) -> str:
+    """Rounds until there were as many kills as were asked for, and what came of them."""
     random.seed(options.seed)
-    config = yaml.safe_load(options.configfile.read_text(encoding="utf-8"))
-    folder = Path(tempfile.mkdtemp(prefix="faults-"))
-    try:
-        sandbox = Sandbox(folder)
-        sandbox.write(config)
-        begun = time.monotonic()
-        sandbox.finish()
-        seconds = time.monotonic() - begun
-        undisturbed = sandbox.artifacts()
-        tally = Tally()
-        while sum(tally.kills.values()) < options.kills:
-            one_round(sandbox, undisturbed, tally, options.kills)
-            done = sum(tally.kills.values())
-            print(f"{done} kills, {tally.lost} lost, {len(tally.differing)} differ", flush=True)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    table = report(tally, config["experiment"], seconds)
-    print(table, *tally.differing[:10], *tally.failures[:1], sep="\n")
-    if options.write:
-        publish(options.write, "faults", table)
+    config = yaml.safe_load(Path(options.configfile).read_text(encoding="utf-8"))
+    sandbox = Sandbox(folder)
+    sandbox.write(config)
+    begun = time.monotonic()
+    sandbox.finish()
+    seconds = time.monotonic() - begun
+    undisturbed = sandbox.artifacts()
+    tally = Tally()
+    while sum(tally.kills.values()) < options.kills:
+        one_round(sandbox, undisturbed, tally, options.kills)
+        done = sum(tally.kills.values())
+        print(f"{done} kills, {tally.lost} lost, {len(tally.differing)} differ", flush=True)
+    print(*tally.differing[:10], *tally.failures[:1], sep="\n")
+    return report(tally, config["experiment"], seconds)
 
 
 if __name__ == "__main__":
-    main()
+    run(
+        __doc__,
+        "faults",
+        measure,
+        kills=100,
+        seed=0,
+        configfile=str(ROOT / "workflow_config.yaml"),
+    )

@@ -15,13 +15,12 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sandbox import Sandbox, machine, publish
+from sandbox import Sandbox, machine, run
 
 SIZES = (26, 52, 104, 200)
 SCRIPTED = 26  # models of the comparison with a process a pair
@@ -108,42 +107,31 @@ def size_of(folder: Path) -> tuple[int, int]:
     return len(sizes), sum(sizes)
 
 
-def main() -> None:
-    """Run the benchmark and print its tables."""
-    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
-    parser.add_argument("--write", type=Path, metavar="PAGE", help="put the table into this page")
-    options = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="grid-"))
+def measure(options: argparse.Namespace, folder: Path) -> str:
+    """Each size, the comparison with jobs of a script, and their table."""
     lines = ["| models | pairs | s | ms a pair | driver, MB | files | MB on disk |"]
     lines.append("|---|---|---|---|---|---|---|")
     own = None
-    try:
-        for models in options.sizes:
-            place = folder / str(models)
-            _, run = compared(place, models)
-            pairs = models * (models - 1) // 2
-            files, size = size_of(place / "results/grid")
-            cost = 1000 * run.seconds / pairs
-            if models == SCRIPTED:
-                own = cost
-            lines.append(
-                f"| {models} | {pairs:,} | {run.seconds:.1f} | {cost:.1f} | "
-                f"{run.memory / 1e6:,.0f} | {files:,} | {size / 1e6:,.0f} |"
-            )
-        if own is not None:
-            pairs = SCRIPTED * (SCRIPTED - 1) // 2
-            predictions = folder / str(SCRIPTED) / "results/grid/predictions/digits"
-            other = 1000 * scripted(folder / "scripted", predictions).seconds / pairs
-            lines += ["", f"One `script:` job a pair, {SCRIPTED} models: {other:.0f} ms a pair, "]
-            lines[-1] += f"{other / own:.1f} times as much as here."
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    table = "\n".join(lines) + f"\n\nTwo cores, 1,797 images, n = 1; {machine()}."
-    print(table)
-    if options.write:
-        publish(options.write, "grid", table)
+    for models in options.sizes:
+        place = folder / str(models)
+        _, taken = compared(place, models)
+        pairs = models * (models - 1) // 2
+        files, size = size_of(place / "results/grid")
+        cost = 1000 * taken.seconds / pairs
+        if models == SCRIPTED:
+            own = cost
+        lines.append(
+            f"| {models} | {pairs:,} | {taken.seconds:.1f} | {cost:.1f} | "
+            f"{taken.memory / 1e6:,.0f} | {files:,} | {size / 1e6:,.0f} |"
+        )
+    if own is not None:
+        pairs = SCRIPTED * (SCRIPTED - 1) // 2
+        predictions = folder / str(SCRIPTED) / "results/grid/predictions/digits"
+        other = 1000 * scripted(folder / "scripted", predictions).seconds / pairs
+        lines += ["", f"One `script:` job a pair, {SCRIPTED} models: {other:.0f} ms a pair, "]
+        lines[-1] += f"{other / own:.1f} times as much as here."
+    return "\n".join(lines) + f"\n\nTwo cores, 1,797 images, n = 1; {machine()}."
 
 
 if __name__ == "__main__":
-    main()
+    run(__doc__, "grid", measure, sizes=SIZES)

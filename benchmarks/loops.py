@@ -21,6 +21,7 @@ from skeletons import networks, training
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616)
 Batches = Iterator[tuple[Tensor, Tensor]]
+Run = Callable[[nn.Sequential, training.Images, int, Callable[[], None], int], None]
 SHIFT = 4
 
 
@@ -29,7 +30,7 @@ class Loop:
     """A way to train: a fresh network, and a pass over the images that steps an optimiser."""
 
     build: Callable[[str, int, int], nn.Sequential]
-    run: Callable[[nn.Sequential, training.Images, int, Callable[[], None], int], None]
+    run: Run
 
 
 class _Pictures(Dataset[tuple[Tensor, int]]):
@@ -69,6 +70,19 @@ def _plain_network(name: str, width: int, seed: int) -> nn.Sequential:
 def dataloader(workers: int) -> Loop:
     """A DataLoader with torchvision transforms, in fp32."""
 
+    def loaded(images: training.Images, size: int, seed: int) -> Batches:
+        order = torch.Generator().manual_seed(seed)
+        loader: Any = DataLoader(
+            _Pictures(images), size, shuffle=True, num_workers=workers, generator=order
+        )
+        yield from loader
+
+    return Loop(_plain_network, _over(loaded))
+
+
+def _over(batches: Callable[[training.Images, int, int], Batches]) -> Run:
+    """A pass over batches as most loops do it, without autocast."""
+
     def run(
         network: nn.Sequential,
         images: training.Images,
@@ -77,16 +91,12 @@ def dataloader(workers: int) -> Loop:
         seed: int,
     ) -> None:
         network.train()
-        order = torch.Generator().manual_seed(seed)
-        loader: Any = DataLoader(
-            _Pictures(images), size, shuffle=True, num_workers=workers, generator=order
-        )
-        for pixels, labels in loader:
+        for pixels, labels in batches(images, size, seed):
             network.zero_grad()
-            F.cross_entropy(network(pixels), labels).backward()
+            F.cross_entropy(network(pixels).float(), labels).backward()
             update()
 
-    return Loop(_plain_network, run)
+    return run
 
 
 def _airbench_network(name: str, width: int, seed: int) -> nn.Sequential:
@@ -120,20 +130,6 @@ def _airbench_batches(images: training.Images, size: int, seed: int) -> Batches:
         yield moved[chosen], images.labels[chosen]
 
 
-def _airbench_run(
-    network: nn.Sequential,
-    images: training.Images,
-    size: int,
-    update: Callable[[], None],
-    seed: int,
-) -> None:
-    network.train()
-    for pixels, labels in _airbench_batches(images, size, seed):
-        network.zero_grad(set_to_none=True)
-        F.cross_entropy(network(pixels).float(), labels).backward()
-        update()
-
-
 def _own_run(
     network: nn.Sequential,
     images: training.Images,
@@ -150,5 +146,5 @@ LOOPS = {
     "this library": Loop(_network, _own_run),
     "DataLoader, 0 workers, fp32": dataloader(0),
     "DataLoader, 2 workers, fp32": dataloader(2),
-    "airbench manner, bf16": Loop(_airbench_network, _airbench_run),
+    "airbench manner, bf16": Loop(_airbench_network, _over(_airbench_batches)),
 }

@@ -10,16 +10,14 @@ pass (each storage once). Beside it stands what a process has that only imported
 from __future__ import annotations
 
 import argparse
-import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import stages
 import torch
-from sandbox import machine, publish
+from sandbox import machine, run
 
 from skeletons import networks
 
@@ -61,45 +59,34 @@ def kept(network: torch.nn.Module) -> int:
     return sum(seen.values())
 
 
-def main() -> None:
-    """Run the benchmark and print its table."""
-    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=2)
-    parser.add_argument("--write", type=Path, metavar="PAGE", help="put the table into this page")
-    options = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="memory-"))
+def measure(options: argparse.Namespace, folder: Path) -> str:
+    """Each network's peak, and their table."""
     lines = ["| network | counted, MB | the bare process, MB | largest, MB | of the sum |"]
     lines.append("|---|---|---|---|---|")
     mb = 1e6
-    try:
-        data = stages.shapes(folder, IMAGES)
-        empty = bare()
-        for name, width in NETWORKS:
-            network = networks.build(name, width, 10, [0.5] * 3, [0.25] * 3)
-            weights = sum(p.numel() for p in network.parameters())
-            counted = Path(data[0]).stat().st_size + 3 * 4 * weights + kept(network)
-            settings = {"epochs": 1, "batch_size": BATCH, "learning_rate": 0.001}
-            peaks = [
-                stages.finish(
-                    stages.base(folder / name, data, {"name": name, "width": width}, 1, **settings)
-                )
-                for _ in range(options.repeats)
-            ]
-            peak = statistics.median(peaks)
-            lines.append(
-                f"| `{name}`, width {width} | {counted / mb:,.0f} | {empty / mb:,.0f} | "
-                f"{peak / mb:,.0f} | {peak / (counted + empty):.2f} × |"
+    data = stages.shapes(folder, IMAGES)
+    empty = bare()
+    for name, width in NETWORKS:
+        network = networks.build(name, width, 10, [0.5] * 3, [0.25] * 3)
+        weights = sum(p.numel() for p in network.parameters())
+        counted = Path(data[0]).stat().st_size + 3 * 4 * weights + kept(network)
+        settings = {"epochs": 1, "batch_size": BATCH, "learning_rate": 0.001}
+        peaks = [
+            stages.finish(
+                stages.base(folder / name, data, {"name": name, "width": width}, 1, **settings)
             )
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    table = "\n".join(lines) + (
+            for _ in range(options.repeats)
+        ]
+        peak = statistics.median(peaks)
+        lines.append(
+            f"| `{name}`, width {width} | {counted / mb:,.0f} | {empty / mb:,.0f} | "
+            f"{peak / mb:,.0f} | {peak / (counted + empty):.2f} × |"
+        )
+    return "\n".join(lines) + (
         f"\n\nA base model of one epoch in batches of {BATCH}, one thread, median of n = "
         f"{options.repeats}; {machine()}."
     )
-    print(table)
-    if options.write:
-        publish(options.write, "memory", table)
 
 
 if __name__ == "__main__":
-    main()
+    run(__doc__, "memory", measure, repeats=2)

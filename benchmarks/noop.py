@@ -1,6 +1,6 @@
 """What it costs to find that there is nothing to do: this workflow, and bare ones of as many jobs.
 
-python benchmarks/noop.py --write docs/reliability.md
+python benchmarks/noop.py --models 52 200 --write docs/reliability.md
 
 Two bare Snakefiles are compared with, both with rules that do nothing and as many jobs: in one no
 job depends on another; in the other each pair depends on two models' predictions, as here.
@@ -11,28 +11,16 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from sandbox import Sandbox, machine, publish
+import grid
+from sandbox import Sandbox, machine, run, spread
 
-# As many models and pairs as the post had, of a size that costs nothing.
-POST: dict[str, Any] = {
-    "experiment": "post",
-    "dataset": {"kind": "shapes", "train": 100, "test": 40},
-    "ood": [{"kind": "digits"}],
-    "network": {"name": "cnn", "width": 2},
-    "base": {"seeds": [1, 2], "epochs": 1},
-    "regularize": {"lambdas": [1e-4], "epochs": [1, 2, 4, 8, 16]},
-    "prune": {"thresholds": [0.01, 0.02, 0.05, 0.1, 0.2]},
-    "compare": {"ood_images": 40},
-}
 FLAT = """
 rule all:
     input: expand("out/{{n}}", n=range({jobs}))
@@ -95,46 +83,50 @@ def jobs_in(log: str) -> int:
     return int(found[1])
 
 
-def main() -> None:
-    """Run the benchmark and print its table."""
-    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--write", type=Path, metavar="PAGE", help="put the table into this page")
-    options = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="noop-"))
-    try:
-        ours = Sandbox(folder / "ours")
-        ours.write(POST)
-        ours.finish()
-        jobs = jobs_in((ours.folder / "run.log").read_text(encoding="utf-8"))
-        pairs = 52 * 51 // 2
-        folders = {
-            "this workflow": (ours.folder, ["--configfile", "experiment.yaml"]),
-            "bare, each job by itself": (bare(folder / "flat", FLAT.format(jobs=jobs - 1)), []),
-            "bare, pairs of predictions": (
-                bare(folder / "pairs", PAIRS.format(models=52, more=jobs - 1 - pairs - 52)),
-                [],
-            ),
-        }
-        times: dict[str, list[float]] = {name: [] for name in folders}
-        for _ in range(options.repeats):  # in turn, so that a busy moment hits all alike
-            for name, (place, arguments) in folders.items():
-                environment = ours.environment() if name == "this workflow" else dict(os.environ)
-                times[name].append(dry_run(place, environment, *arguments))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    middle = {name: statistics.median(values) for name, values in times.items()}
-    lines = ["| `snakemake -n` with nothing to do | jobs | s, median | least to most | ours is |"]
-    lines.append("| --- | --- | --- | --- | --- |")
+def places(folder: Path, models: int) -> tuple[int, dict[str, tuple[Sandbox | None, Path]]]:
+    """How many jobs a grid of so many models has, and folders in which all of them have run."""
+    folder.mkdir()
+    ours = Sandbox(folder / "ours")
+    ours.write({**grid.config(models), "compare": {"ood_images": 40}})
+    ours.finish()
+    jobs = jobs_in((ours.folder / "run.log").read_text(encoding="utf-8"))
+    more = jobs - 1 - models * (models - 1) // 2 - models
+    return jobs, {
+        "this workflow": (ours, ours.folder),
+        "bare, each job by itself": (None, bare(folder / "flat", FLAT.format(jobs=jobs - 1))),
+        "bare, pairs of predictions": (
+            None,
+            bare(folder / "pairs", PAIRS.format(models=models, more=more)),
+        ),
+    }
+
+
+def rows(folder: Path, models: int, repeats: int) -> Iterator[str]:
+    """The rows of a grid of so many models."""
+    jobs, found = places(folder, models)
+    times: dict[str, list[float]] = {name: [] for name in found}
+    for _ in range(repeats):  # in turn, so that a busy moment hits all alike
+        for name, (ours, place) in found.items():
+            environment = ours.environment() if ours else dict(os.environ)
+            arguments = ["--configfile", "experiment.yaml"] if ours else []
+            times[name].append(dry_run(place, environment, *arguments))
+    own = statistics.median(times["this workflow"])
     for name, values in times.items():
-        ratio = "" if name == "this workflow" else f"{middle['this workflow'] / middle[name]:.2f} ×"
-        spread = f"{min(values):.2f} to {max(values):.2f}"
-        lines.append(f"| {name} | {jobs:,} | {middle[name]:.2f} | {spread} | {ratio} |")
-    table = "\n".join(lines) + f"\n\nn = {options.repeats}, in turn; {machine()}."
-    print(table)
-    if options.write:
-        publish(options.write, "noop", table)
+        middle = statistics.median(values)
+        ratio = "" if name == "this workflow" else f"{own / middle:.2f} ×"
+        yield f"| {name} | {models} | {jobs:,} | {middle:.2f} | {spread(values)} | {ratio} |"
+
+
+def measure(options: argparse.Namespace, folder: Path) -> str:
+    """All, with nothing to do, and their table."""
+    lines = [
+        "| `snakemake -n` with nothing to do | models | jobs | s, median | spread | ours is |",
+        "|---|---|---|---|---|---|",
+    ]
+    for models in options.models:
+        lines += rows(folder / str(models), models, options.repeats)
+    return "\n".join(lines) + f"\n\nn = {options.repeats}, in turn; {machine()}."
 
 
 if __name__ == "__main__":
-    main()
+    run(__doc__, "noop", measure, models=(52,), repeats=7)

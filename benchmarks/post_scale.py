@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import shutil
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -23,7 +21,7 @@ import torch
 from accuracy import images_of
 from grid import measured
 from loops import MEAN, STD, dataloader
-from sandbox import Sandbox, machine, publish
+from sandbox import Sandbox, machine, run
 
 from skeletons import datasets, inference, networks, similarity, training
 from skeletons.predictions import Predictions
@@ -119,27 +117,16 @@ def predicted(network: torch.nn.Sequential, pixels: Any) -> Predictions:
     return Predictions(logits.double().numpy(), np.zeros(len(pixels), dtype=np.int64))
 
 
-def main() -> None:
-    """Run both and print the table."""
-    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("--images", metavar="FOLDER", help="train/CLASS and test/CLASS")
-    parser.add_argument("--train", type=int, default=1000, help="number of training images")
-    parser.add_argument("--base-epochs", type=int, default=8)
-    parser.add_argument("--cores", type=int, default=2)
-    parser.add_argument("--write", type=Path, metavar="PAGE", help="put the table into this page")
-    options = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="post-scale-"))
-    try:
-        workflow = Sandbox(folder / "own")
-        workflow.write(config(options))
-        command = workflow.command(cores=options.cores)
-        own = measured(command, workflow.folder, workflow.environment()).seconds
-        pairs = len(list((workflow / "results/post_scale/similarity/digits").glob("*.parquet")))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+def measure(options: argparse.Namespace, folder: Path) -> str:
+    """Both, and their table."""
+    workflow = Sandbox(folder / "own")
+    workflow.write(config(options))
+    command = workflow.command(cores=options.cores)
+    own = measured(command, workflow.folder, workflow.environment()).seconds
+    pairs = len(list((workflow / "results/post_scale/similarity/digits").glob("*.parquet")))
     other = straightforward(options)
     what = f"{options.train:,} images of {options.images or 'shapes'}"
-    table = "\n".join(
+    return "\n".join(
         [
             f"| 52 models, {pairs:,} pairs | s |",
             "|---|---|",
@@ -151,10 +138,7 @@ def main() -> None:
             f"{options.cores} cores, n = 1; {machine()}.",
         ]
     )
-    print(table)
-    if options.write:
-        publish(options.write, "post_scale", table)
 
 
 if __name__ == "__main__":
-    main()
+    run(__doc__, "post_scale", measure, images=None, train=1000, base_epochs=8, cores=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import os
 import platform
@@ -9,9 +10,11 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
@@ -70,6 +73,38 @@ def machine() -> str:
     )
     processor = found[1].strip() if found else platform.processor() or platform.machine()
     return f"{os.cpu_count()} cores ({processor}), Python {platform.python_version()}, {versions}"
+
+
+def run(
+    page: str | None,
+    name: str,
+    measure: Callable[[argparse.Namespace, Path], str],
+    **defaults: Any,
+) -> None:
+    """A benchmark as a command: measure, print the figures, and with `--write` publish them.
+
+    Args:
+        page: what the benchmark says of itself, its module's `__doc__`.
+        name: of its place in the page.
+        measure: gives the figures as Markdown, from the options and a folder to work in, which is
+            removed at the end.
+        defaults: further options, each of its default's type; that of a list takes several, and a
+            default of None is text.
+    """
+    parser = argparse.ArgumentParser(description=str(page).splitlines()[0])
+    for key, value in defaults.items():
+        several = isinstance(value, tuple)
+        kind = str if value is None else type(value[0] if isinstance(value, tuple) else value)
+        parser.add_argument(
+            f"--{key.replace('_', '-')}", type=kind, default=value, nargs="+" if several else None
+        )
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="put the figures into this page")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix=f"{name}-", ignore_cleanup_errors=True) as folder:
+        text = measure(options, Path(folder))
+    print(text)
+    if options.write:
+        publish(options.write, name, text)
 
 
 def publish(page: Path, name: str, text: str) -> None:

@@ -6,14 +6,12 @@ python benchmarks/threads.py --write docs/performance.md
 from __future__ import annotations
 
 import argparse
-import shutil
 import statistics
-import tempfile
 import time
 from pathlib import Path
 
 import stages
-from sandbox import machine, publish, spread
+from sandbox import machine, run, spread
 
 NETWORKS = (("cnn", 8, 4000), ("resnet9", 16, 2000), ("speednet", 32, 1000))
 
@@ -34,35 +32,24 @@ def seconds(folder: Path, data: tuple[str, str], network: dict[str, object], thr
     return stages.seconds_since(begun)
 
 
-def main() -> None:
-    """Run the benchmark and print its table."""
-    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--write", type=Path, metavar="PAGE", help="put the table into this page")
-    options = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="threads-"))
+def measure(options: argparse.Namespace, folder: Path) -> str:
+    """Both ways for each network, and their table."""
     lines = ["| two base models of | two jobs of one thread, s | two of two threads, s | ratio |"]
     lines.append("|---|---|---|---|")
-    try:
-        for name, width, images in NETWORKS:
-            data = stages.shapes(folder, images)
-            network: dict[str, object] = {"name": name, "width": width}
-            seen: dict[int, list[float]] = {1: [], 2: []}
-            for _ in range(options.repeats):
-                for threads, values in seen.items():
-                    values.append(seconds(folder, data, network, threads))
-            one, two = (statistics.median(values) for values in seen.values())
-            lines.append(
-                f"| `{name}`, width {width}, {2 * images:,} images | {one:.1f} ({spread(seen[1])}) "
-                f"| {two:.1f} ({spread(seen[2])}) | {two / one:.2f} |"
-            )
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    table = "\n".join(lines) + f"\n\nMedian of n = {options.repeats}, in turn; {machine()}."
-    print(table)
-    if options.write:
-        publish(options.write, "threads", table)
+    for name, width, images in NETWORKS:
+        data = stages.shapes(folder, images)
+        network: dict[str, object] = {"name": name, "width": width}
+        seen: dict[int, list[float]] = {1: [], 2: []}
+        for _ in range(options.repeats):
+            for threads, values in seen.items():
+                values.append(seconds(folder, data, network, threads))
+        one, two = (statistics.median(values) for values in seen.values())
+        lines.append(
+            f"| `{name}`, width {width}, {2 * images:,} images | {one:.1f} ({spread(seen[1])}) "
+            f"| {two:.1f} ({spread(seen[2])}) | {two / one:.2f} |"
+        )
+    return "\n".join(lines) + f"\n\nMedian of n = {options.repeats}, in turn; {machine()}."
 
 
 if __name__ == "__main__":
-    main()
+    run(__doc__, "threads", measure, repeats=3)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 from loops import LOOPS
-from sandbox import machine, publish, spread
+from sandbox import machine, run, spread
 
 from skeletons import networks, training
 
@@ -48,14 +48,8 @@ def images_a_second(loop: str, name: str, width: int, images: training.Images) -
     return len(images.labels) / (time.perf_counter() - begun)
 
 
-def main() -> None:
-    """Run the benchmark and print its table."""
-    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--images", type=int, default=2000)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--write", type=Path, metavar="PAGE", help="put the table into this page")
-    options = parser.parse_args()
+def measure(options: argparse.Namespace, folder: Path) -> str:
+    """Every loop on each network, and their table."""
     torch.set_num_threads(options.threads)
     random = torch.Generator().manual_seed(0)
     images = training.Images(
@@ -84,7 +78,7 @@ def main() -> None:
             )
         share = f"{flops * statistics.median(shared):.0%}"
         shares.append(f"| `{name}`, width {width} | {flops / 1e9:.3f} | {share} |")
-    table = "\n".join(
+    return "\n".join(
         [
             *lines,
             "",
@@ -97,10 +91,7 @@ def main() -> None:
             f"in turn, {options.threads} threads; {machine()}.",
         ]
     )
-    print(table)
-    if options.write:
-        publish(options.write, "throughput", table)
 
 
 if __name__ == "__main__":
-    main()
+    run(__doc__, "throughput", measure, repeats=3, images=2000, threads=2)
