@@ -17,12 +17,15 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from skeletons import networks, training
+from skeletons import inference, networks, training
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616)
 Batches = Iterator[tuple[Tensor, Tensor]]
 Run = Callable[[nn.Sequential, training.Images, int, Callable[[], None], int], None]
 SHIFT = 4
+# What loops that care for speed compute in here: bf16, unless it is emulated.
+PRECISION = inference.pick_precision("auto", torch.device("cpu"))
+FAST = torch.bfloat16 if PRECISION == "bf16" else torch.float32
 
 
 @dataclass(frozen=True)
@@ -100,10 +103,10 @@ def _over(batches: Callable[[training.Images, int, int], Batches]) -> Run:
 
 
 def _airbench_network(name: str, width: int, seed: int) -> nn.Sequential:
-    """Weights in bf16 but for batch norm's, which stay in fp32; images come standardised."""
+    """Weights in the fast precision but for batch norm's, in fp32; images come standardised."""
     network = _network(name, width, seed)
     network.standardize = nn.Identity()
-    network.bfloat16()
+    network.to(FAST)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.float()
@@ -114,7 +117,7 @@ def _airbench_batches(images: training.Images, size: int, seed: int) -> Batches:
     """All images as one tensor, changed for the epoch at once, then cut into batches."""
     order = torch.Generator().manual_seed(seed)
     mean, std = (torch.tensor(x).view(1, 3, 1, 1) for x in (MEAN, STD))
-    pixels = ((images.pixels / 255 - mean) / std).bfloat16()
+    pixels = ((images.pixels / 255 - mean) / std).to(FAST)
     padded = F.pad(pixels, (SHIFT,) * 4, mode="reflect")
     count = len(pixels)
     moved = torch.empty_like(pixels)
@@ -139,12 +142,12 @@ def _own_run(
 ) -> None:
     changes = {"flip": True, "shift": SHIFT, "cutout": 0}
     data = training.batches(images, size, torch.Generator().manual_seed(seed), changes)
-    training.run_epoch(network, data, update, precision="bf16", where="The benchmark")
+    training.run_epoch(network, data, update, precision="auto", where="The benchmark")
 
 
 LOOPS = {
     "this library": Loop(_network, _own_run),
     "DataLoader, 0 workers, fp32": dataloader(0),
     "DataLoader, 2 workers, fp32": dataloader(2),
-    "airbench manner, bf16": Loop(_airbench_network, _over(_airbench_batches)),
+    f"airbench manner, {PRECISION}": Loop(_airbench_network, _over(_airbench_batches)),
 }

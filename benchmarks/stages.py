@@ -64,7 +64,7 @@ def base(
         network=network,
         base=settings,
         device="cpu",
-        precision="bf16",
+        precision="auto",
         threads=threads,
     )
 
@@ -96,7 +96,7 @@ def regularized(
         epochs=epochs,
         settings=settings,
         device="cpu",
-        precision="bf16",
+        precision="auto",
         threads=1,
     )
 

@@ -2,7 +2,7 @@
 
 python benchmarks/throughput.py --write docs/performance.md
 
-The rate of the machine is that of a product of two 4096×4096 matrices in bf16; the share of it is
+The rate of the machine is that of a product of two 4096×4096 matrices, in bf16 where the machine has it; the share of it is
 of the floating-point operations counted for a forward and a backward pass (three forward passes).
 Images are noise: what they show does not change how long a step takes.
 """
@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 import torch
-from loops import LOOPS
+from loops import FAST, LOOPS, PRECISION
 from sandbox import machine, run, spread
 
 from skeletons import networks, training
@@ -25,8 +25,8 @@ BATCH = 500
 
 
 def matrix_rate(repeats: int) -> list[float]:
-    """FLOP/s of a product of 4096×4096 matrices in bf16, each time it was tried."""
-    a, b = (torch.randn(4096, 4096).bfloat16() for _ in range(2))
+    """FLOP/s of a product of 4096×4096 matrices in the fast precision, each time it was tried."""
+    a, b = (torch.randn(4096, 4096).to(FAST) for _ in range(2))
     a @ b
     rates = []
     for _ in range(repeats):
@@ -82,7 +82,7 @@ def measure(options: argparse.Namespace, folder: Path) -> str:
         [
             *lines,
             "",
-            f"The machine multiplies two 4096×4096 matrices in bf16 at "
+            f"The machine multiplies two 4096×4096 matrices in {PRECISION} at "
             f"{statistics.median(rates) / 1e9:,.0f} GFLOP/s ({spread([r / 1e9 for r in rates])}).",
             "",
             *shares,

@@ -140,7 +140,7 @@ CONFIG = {
     "compare: {states: [bases]}": "compare.states[0]: found 'bases'; allowed: base, regularized, pruned "
     "(did you mean 'base'?).",
     "compute: {device: gpu}": "compute.device: found 'gpu'; allowed: auto, cpu, cuda (did you mean 'cpu'?).",
-    "compute: {precision: fp16}": "compute.precision: found 'fp16'; allowed: bf16, fp32",
+    "compute: {precision: fp16}": "compute.precision: found 'fp16'; allowed: auto, bf16, fp32",
     # numbers
     "regularize: {lambdas: [-0.1]}": "regularize.lambdas[0]: found -0.1; allowed: a number ≥ 0.",
     "regularize: {lambdas: [.nan]}": "regularize.lambdas[0]: found nan; allowed: a finite number.",

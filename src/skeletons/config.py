@@ -426,8 +426,10 @@ class Compute(_Section):
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="auto takes a GPU if there is one"
     )
-    precision: Literal["bf16", "fp32"] = Field(
-        "bf16", description="of training; weights and predictions are always fp32"
+    precision: Literal["auto", "bf16", "fp32"] = Field(
+        "auto",
+        description="of training; auto is bf16 where the hardware multiplies in it, else fp32; "
+        "weights and predictions are always fp32",
     )
     threads: Count = Field(1, description="CPU threads of a training job")
 

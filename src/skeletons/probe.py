@@ -103,7 +103,7 @@ def probe(
         l1: λ ≥ 0. With `proximal` it is applied as a shrinkage of λ·(learning rate) a step.
         epochs: ≥ 0.
         settings: of the optimiser, as in the config's `regularize`.
-        precision: `bf16` or `fp32`.
+        precision: `auto`, `bf16` or `fp32`.
 
     Returns:
         One row an epoch, from 0 (before the first), with the columns of `probe_row`.
@@ -161,7 +161,7 @@ def probe_row(
         test: test images.
         start: Σ|w| of the skeleton before the first epoch.
         epoch: number of the epoch that ended.
-        precision: `bf16` or `fp32`.
+        precision: `auto`, `bf16` or `fp32`.
 
     Returns:
         epoch; train_loss, train_accuracy, test_loss, test_accuracy, of the whole network, without
@@ -303,7 +303,7 @@ def probe_stage(
         settings: the fields of `RegularizeSettings`.
         tolerance: see `probe_verdict`.
         device: `auto`, `cpu` or `cuda`.
-        precision: `bf16` or `fp32`.
+        precision: `auto`, `bf16` or `fp32`.
         threads: CPU threads.
     """
     torch.set_num_threads(threads)

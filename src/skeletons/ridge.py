@@ -96,7 +96,7 @@ def recompute_norms(network: nn.Module, images: Images, precision: str = "fp32")
     count = len(images.labels)
     pixels = images.pixels[: max(count // NORM_BATCH * NORM_BATCH, min(count, NORM_BATCH))]
     network.train()
-    with torch.autocast(pixels.device.type, torch.bfloat16, enabled=precision == "bf16"):
+    with inference.autocast(precision, pixels.device):
         for batch in torch.split(pixels, NORM_BATCH):
             network(batch.contiguous(memory_format=torch.channels_last))
     for norm, momentum in zip(norms, momenta, strict=True):
@@ -113,7 +113,7 @@ class Landscape:
         images: that the loss and the accuracy are measured on.
         norm_images: training images to recompute batch norm's statistics from at every point; None
             to mix the statistics like weights.
-        precision: `bf16` (autocast) or `fp32`.
+        precision: `auto`, `bf16` (autocast) or `fp32`.
     """
 
     network: nn.Sequential
@@ -323,7 +323,7 @@ def train_curve(
         train: training images.
         seed: of the order of images, their augmentation, and t.
         settings: as for a base model; the rate follows the same schedule.
-        precision: `bf16` or `fp32`.
+        precision: `auto`, `bf16` or `fp32`.
 
     Returns:
         The control point's tensors; statistics of batch norm are those halfway between the ends.
@@ -405,7 +405,7 @@ class Measured:
         norm_images: how many training images batch norm's statistics are recomputed from; None to
             mix them like weights.
         device: `auto`, `cpu` or `cuda`.
-        precision: of measuring: `bf16` or `fp32`.
+        precision: of measuring: `auto`, `bf16` or `fp32`.
         threads: CPU threads.
     """
 
@@ -503,7 +503,7 @@ def curve_stage(
         matched: the permutations that align b to a; None to end at b as it is.
         seed: of the order of images, and of the places on the curve.
         settings: the fields of `training.BaseSettings`.
-        precision: of training: `bf16` or `fp32`.
+        precision: of training: `auto`, `bf16` or `fp32`.
         points: ≥ 2, ends included.
         measured: the fields of `Measured`; without `norm_images`, a network with batch norm is
             measured with statistics that belong to no point of the curve.

@@ -64,7 +64,7 @@ class Images:
 @torch.inference_mode()
 def measure(network: nn.Module, images: Images, precision: str = "fp32") -> tuple[float, float]:
     """Mean cross-entropy (nats) and accuracy (0..1), in evaluation mode."""
-    with torch.autocast(images.pixels.device.type, torch.bfloat16, enabled=precision == "bf16"):
+    with inference.autocast(precision, images.pixels.device):
         logits = inference.predict(network, images.pixels)
     loss = F.cross_entropy(logits.double(), images.labels).item()
     return loss, (logits.argmax(1) == images.labels).double().mean().item()
@@ -94,7 +94,7 @@ def run_epoch(
         network: trained in place.
         data: batches of images and labels.
         update: called after each backward pass; steps the optimiser.
-        precision: `bf16` (autocast; weights stay in fp32) or `fp32`.
+        precision: `auto`, `bf16` (autocast; weights stay in fp32) or `fp32`.
         where: what is being trained, for the error.
 
     Raises:
@@ -103,7 +103,7 @@ def run_epoch(
     network.train()
     losses = []
     for pixels, labels in data:
-        with torch.autocast(pixels.device.type, torch.bfloat16, enabled=precision == "bf16"):
+        with inference.autocast(precision, pixels.device):
             logits = network(pixels)
         loss = F.cross_entropy(logits.float(), labels)
         network.zero_grad(set_to_none=True)
@@ -312,7 +312,7 @@ class Walk:
             unknown = torch.full((), torch.nan, device=labels.device)
             return unknown, unknown
         training = self.network.training
-        with torch.autocast(labels.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+        with inference.autocast(self.precision, labels.device):
             logits = inference.predict(self.network, self.sample.pixels)
         self.network.train(training)
         right = (logits.argmax(1) == labels).float().mean()
@@ -362,7 +362,7 @@ def regularize(
         l1: λ ≥ 0. With `proximal` it is applied as a shrinkage of λ·(learning rate) a step.
         epochs: numbers of the epochs to run; the first after the base model is 1.
         settings: see the config.
-        precision: `bf16` or `fp32`.
+        precision: `auto`, `bf16` or `fp32`.
         walk: records where the weights are after each step.
 
     Returns:
@@ -456,6 +456,11 @@ def _summary(
     return {"network": dict(about), **networks.describe(network), **_measures(network, train, test)}
 
 
+def _trained(summary: Mapping[str, Any], precision: str, place: torch.device) -> dict[str, Any]:
+    """The same of a trained network: with the precision, which `auto` leaves to the machine."""
+    return {**summary, "precision": inference.pick_precision(precision, place)}
+
+
 def _untrained(info: str, network: Mapping[str, Any]) -> tuple[nn.Sequential, dict[str, Any]]:
     """A network with freshly drawn weights, and what model.json says of it."""
     about = datasets.read_info(info)
@@ -508,7 +513,7 @@ def train_base_stage(
     train, test = (Images.read(dataset, split, place) for split in ("train", "test"))
     networks.prepare(net.to(place), train.sample(5000).pixels)
     rows = train_base(net, train, test, seed, BaseSettings(**base), precision, order)
-    result = _summary(net, about, train, test)
+    result = _trained(_summary(net, about, train, test), precision, place)
     artifacts.write_table(history, pd.DataFrame(rows))
     artifacts.write_json(summary, result)
     artifacts.write_tensors(weights, _state(net))
@@ -543,7 +548,7 @@ def regularize_stage(
         epochs: epochs that the checkpoint has behind it.
         settings: the fields of `RegularizeSettings`.
         device: `auto`, `cpu` or `cuda`.
-        precision: `bf16` or `fp32`.
+        precision: `auto`, `bf16` or `fp32`.
         threads: CPU threads.
     """
     place = start(seed, threads, device)
@@ -582,7 +587,7 @@ def regularize_stage(
     )
     steps = -(-len(train.labels) // chosen.batch_size)
     walked += walk.rows(len(walked), lambda step: -(-step // steps))
-    result = _summary(network, about["network"], train, test)
+    result = _trained(_summary(network, about["network"], train, test), precision, place)
     artifacts.write_table(output["history"], pd.DataFrame(rows))
     artifacts.write_table(output["walk"], pd.DataFrame(walked))
     artifacts.write_json(output["summary"], result)
