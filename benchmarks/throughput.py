@@ -2,9 +2,9 @@
 
 python benchmarks/throughput.py --write docs/performance.md
 
-The rate of the machine is that of a product of two 4096×4096 matrices, in bf16 where the machine has it; the share of it is
-of the floating-point operations counted for a forward and a backward pass (three forward passes).
-Images are noise: what they show does not change how long a step takes.
+The rate of the machine is that of a product of two 4096×4096 matrices, in bf16 where the machine
+has it; the share of it is of the floating-point operations counted for a forward and a backward
+pass (three forward passes). Images are noise: what they show does not change how long a step takes.
 """
 
 from __future__ import annotations
