@@ -16,10 +16,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import torch
+
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
 from conftest import Workflow  # noqa: E402
+
+from skeletons import inference  # noqa: E402
 
 SEALED = (".parquet", ".json", ".safetensors")
 
@@ -72,6 +76,8 @@ def machine() -> str:
         f"{name} {metadata.version(name)}" for name in ("snakemake", "torch", "numpy", "pyarrow")
     )
     processor = found[1].strip() if found else platform.processor() or platform.machine()
+    bf16 = inference.pick_precision("auto", torch.device("cpu")) == "bf16"
+    processor = f"{processor}, {'with' if bf16 else 'without'} bf16"
     return f"{os.cpu_count()} cores ({processor}), Python {platform.python_version()}, {versions}"
 
 

@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from skeletons import artifacts, inference, networks, unit_ranks, wiring
+from skeletons import allocator, artifacts, inference, networks, unit_ranks, wiring
 from skeletons.training import Images
 from skeletons.wiring import Wiring
 
@@ -271,6 +271,7 @@ def importance_stage(
         threads: CPU threads.
     """
     torch.set_num_threads(threads)
+    allocator.keep_freed()
     place = inference.pick_device(device)
     network = inference.restore(weights, artifacts.read_json(summary, ["network"])).to(place)
     test = Images.read(dataset, "test", place)

@@ -34,6 +34,7 @@ from skeletons.training import (
     measure,
     run_epoch,
     shrink,
+    start,
 )
 
 Masks = Mapping[str, Tensor]
@@ -306,9 +307,7 @@ def probe_stage(
         precision: `auto`, `bf16` or `fp32`.
         threads: CPU threads.
     """
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
-    place = inference.pick_device(device)
+    place = start(seed, threads, device)
     network = inference.restore(weights, artifacts.read_json(summary, ["network"])).to(place)
     train, test = (Images.read(dataset, split, place) for split in ("train", "test"))
     names = list(networks.prunable(network))

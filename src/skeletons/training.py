@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from skeletons import artifacts, datasets, inference, networks
+from skeletons import allocator, artifacts, datasets, inference, networks
 from skeletons.augmentation import augment
 from skeletons.errors import DataError, TrainingError
 from skeletons.magnitudes import share_below
@@ -434,11 +434,19 @@ def _distance(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> float:
 
 
 def start(seed: int, threads: int, device: str) -> torch.device:
-    """Seed torch and make it repeat itself exactly: same seed, threads and device, same bits."""
+    """Make this process ready to train on a device.
+
+    It repeats itself exactly, the same bits for the same seed, threads and device, and keeps the
+    memory that a step frees for the next one.
+
+    Raises:
+        DeviceError: see `inference.pick_device`.
+    """
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
     torch.use_deterministic_algorithms(True)
     torch.backends.cudnn.benchmark = False
+    allocator.keep_freed()
     return inference.pick_device(device)
 
 

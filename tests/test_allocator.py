@@ -1,0 +1,38 @@
+"""Memory that training frees is there for its next step."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+# How many pages the system maps in for the same tensors of 64 MB, freed and made again.
+FAULTS = """
+import resource, sys, torch
+from skeletons.allocator import keep_freed
+kept = sys.argv[1] == "keep" and keep_freed()
+def steps(count):
+    for _ in range(count):
+        torch.ones(1 << 24), torch.ones(1 << 24)
+steps(5)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+steps(20)
+print(kept, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def faults(how: str) -> tuple[str, int]:
+    done = subprocess.run(
+        [sys.executable, "-c", FAULTS, how], check=True, capture_output=True, text=True
+    )
+    kept, count = done.stdout.split()
+    return kept, int(count)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators have no settings")
+def test_freed_memory_is_kept_for_the_next_step() -> None:
+    given_back, kept = faults("by default"), faults("keep")
+    assert given_back[1] > 20 * 30_000  # of 4 KB: 20 steps of 128 MB, each mapped in anew
+    assert kept == ("True", pytest.approx(0, abs=1000))
