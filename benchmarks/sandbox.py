@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import multiprocessing
 import os
 import platform
 import re
@@ -12,9 +13,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -25,6 +27,7 @@ from conftest import Workflow  # noqa: E402
 
 from skeletons import inference  # noqa: E402
 
+Answer = TypeVar("Answer")
 SEALED = (".parquet", ".json", ".safetensors")
 
 
@@ -66,6 +69,13 @@ class Sandbox(Workflow):
             for path in sorted(results.rglob("*"))
             if path.suffix in SEALED and ".cache" not in path.parts
         }
+
+
+def in_a_process(function: Callable[..., Answer], *arguments: Any) -> Answer:
+    """What a function gives in a fresh process, which no call before it has changed."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn) as pool:
+        return pool.submit(function, *arguments).result()
 
 
 def machine() -> str:

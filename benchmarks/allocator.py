@@ -1,0 +1,69 @@
+"""What it brings that training keeps the memory that it frees, instead of giving it back.
+
+python benchmarks/allocator.py --write docs/performance.md
+
+One pass over images in a process of its own, as a job of one thread trains: with the allocator as
+`skeletons.allocator` sets it, and with glibc's defaults.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import statistics
+import time
+from pathlib import Path
+
+import torch
+from loops import LOOPS
+from sandbox import in_a_process, machine, run, spread
+
+from skeletons import training
+from skeletons.allocator import keep_freed
+
+NETWORKS = (("cnn", 8, 50, 4000), ("cnn", 32, 100, 2000), ("resnet9", 16, 500, 2000))
+NETWORKS += (("speednet", 64, 500, 1000),)
+
+
+def passed(kept: bool, name: str, width: int, batch: int, count: int) -> tuple[float, int]:
+    """Images a second of one pass, and how many pages the system mapped in meanwhile."""
+    torch.set_num_threads(1)
+    if kept and not keep_freed():
+        raise SystemExit("This C library's allocator has no such settings.")
+    images = training.Images(
+        torch.randint(256, (count, 3, 32, 32)).byte(), torch.randint(10, (count,))
+    )
+    loop = LOOPS["this library"]
+    network = loop.build(name, width, 0)
+    trained = [p for p in network.parameters() if p.requires_grad]
+    optimizer = torch.optim.SGD(trained, lr=1e-4, momentum=0.9)
+    loop.run(network, images, batch, optimizer.step, 0)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    begun = time.perf_counter()
+    loop.run(network, images, batch, optimizer.step, 1)
+    seconds = time.perf_counter() - begun
+    return count / seconds, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+
+def measure(options: argparse.Namespace, folder: Path) -> str:
+    """Both ways for each network, and their table."""
+    lines = ["| network, batch | kept: images/s | given back: images/s | ratio | pages mapped in |"]
+    lines.append("|---|---|---|---|---|")
+    for name, width, batch, count in NETWORKS:
+        seen: dict[bool, list[tuple[float, int]]] = {True: [], False: []}
+        for _ in range(options.repeats):  # in turn, so that a busy moment hits all alike
+            for kept, values in seen.items():
+                values.append(in_a_process(passed, kept, name, width, batch, count))
+        rates = {kept: [rate for rate, _ in values] for kept, values in seen.items()}
+        kept, back = (statistics.median(rates[key]) for key in (True, False))
+        pages = (statistics.median(pages for _, pages in seen[key]) for key in (True, False))
+        lines.append(
+            f"| `{name}`, width {width}, {batch} | {kept:,.0f} ({spread(rates[True])}) "
+            f"| {back:,.0f} ({spread(rates[False])}) | {kept / back:.2f} "
+            f"| {' against '.join(f'{number:,.0f}' for number in pages)} |"
+        )
+    return "\n".join(lines) + f"\n\nMedian of n = {options.repeats}, in turn; {machine()}."
+
+
+if __name__ == "__main__":
+    run(__doc__, "allocator", measure, repeats=3)
