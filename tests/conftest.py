@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
@@ -85,9 +86,14 @@ class Workflow:
     """A folder with the workflow in it and a configuration to run it with."""
 
     def __init__(self, folder: Path, *, library: bool = False) -> None:
-        """Copy the workflow; with `library`, the package as well, for tests that change it."""
+        """Copy the workflow; with `library`, the package as well, for tests that change it.
+
+        In a folder that has the workflow already, nothing is copied.
+        """
         self.folder = folder
         self.library = (folder if library else ROOT) / "src"
+        if (folder / "Snakefile").exists():
+            return
         for part in (*PARTS, *(["src"] if library else [])):
             source = ROOT / part
             if source.is_dir():
@@ -159,20 +165,34 @@ def workflow(tmp_path: Path) -> Workflow:
     return Workflow(tmp_path)
 
 
+def ended(
+    factory: pytest.TempPathFactory, name: str, config: dict[str, Any], *, library: bool = False
+) -> Workflow:
+    """A copy in which an experiment has run to its end; tests must leave it as it is.
+
+    It runs once for all of pytest's workers: in the first that asks, and the others wait for it.
+    """
+    base = factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    with (base / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (base / name).exists():
+            fresh = base / f"{name}.unfinished"
+            fresh.mkdir(exist_ok=True)
+            done = Workflow(fresh, library=library).run(config)
+            assert done.returncode == 0, done.stdout
+            fresh.rename(base / name)
+    return Workflow(base / name, library=library)
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
-    """A copy in which the tiny experiment has run to its end; tests must leave it as it is."""
-    made = Workflow(tmp_path_factory.mktemp("finished"))
-    done = made.run(TINY)
-    assert done.returncode == 0, done.stdout
-    return made
+    return ended(tmp_path_factory, "finished", TINY)
 
 
 @pytest.fixture(scope="session")
 def chain(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
-    made = Workflow(tmp_path_factory.mktemp("chain"), library=True)
-    assert made.jobs(CHAIN)["compare"] == 1
-    return made
+    return ended(tmp_path_factory, "chain", CHAIN, library=True)
 
 
 def artifacts_of(folder: Path) -> dict[str, bytes]:
@@ -195,8 +215,4 @@ def trained(workflow: Workflow, experiment: str = "grid") -> set[str]:
 
 @pytest.fixture(scope="session")
 def science(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
-    """A copy in which the science experiment has run to its end; tests must leave it as it is."""
-    made = Workflow(tmp_path_factory.mktemp("science"))
-    done = made.run(SCIENCE)
-    assert done.returncode == 0, done.stdout
-    return made
+    return ended(tmp_path_factory, "science", SCIENCE)
