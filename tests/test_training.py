@@ -229,6 +229,13 @@ def test_a_checkpoint_is_the_same_bytes_whichever_way_it_was_reached(
     assert all(np.diff(shares).min() >= 0 for shares in history.share_below)
 
 
+def test_a_trained_model_says_in_which_precision(tmp_path: Path, dataset: Path) -> None:
+    train_base_files(tmp_path, dataset, epochs=1)
+    checkpoint(tmp_path, dataset, 0, 1, "adam", "ep1")
+    for name in ("base", "ep1"):
+        assert artifacts.read_json(files(tmp_path, name)["summary"])["precision"] == "bf16"
+
+
 def test_training_twice_gives_the_same_bytes(tmp_path: Path, dataset: Path) -> None:
     for name in ("one", "two"):
         train_base_files(tmp_path / name, dataset, epochs=2)

@@ -1,0 +1,57 @@
+"""What `auto` stands for, here and on machines that are not at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch.nn.functional import linear
+
+from skeletons import inference
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+
+
+@pytest.fixture(autouse=True)
+def _asked_anew() -> Iterator[None]:
+    inference.pick_precision.cache_clear()
+    yield
+    inference.pick_precision.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("has", "precision"),
+    [
+        ({"architecture": "x86_64", "avx512_bf16": True}, "bf16"),
+        ({"architecture": "x86_64", "avx512_bf16": False, "amx_bf16": True}, "bf16"),
+        ({"architecture": "x86_64", "avx2": True, "avx512_f": True}, "fp32"),
+        ({"architecture": "aarch64", "bf16": True}, "bf16"),
+        ({"architecture": "aarch64", "bf16": False}, "fp32"),
+    ],
+)
+def test_a_processor_that_has_bf16_trains_in_it(
+    monkeypatch: pytest.MonkeyPatch, has: dict[str, object], precision: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has)
+    assert inference.pick_precision("auto", CPU) == precision
+    with inference.autocast("auto", CPU):
+        found = linear(torch.ones(1, 2), torch.ones(3, 2)).dtype
+    assert found == {"bf16": torch.bfloat16, "fp32": torch.float32}[precision]
+
+
+@pytest.mark.parametrize("able", [True, False])
+def test_so_does_a_gpu_that_does_not_emulate_it(
+    monkeypatch: pytest.MonkeyPatch, able: bool
+) -> None:
+    def supported(*, including_emulation: bool) -> bool:
+        return including_emulation or able
+
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+    assert inference.pick_precision("auto", CUDA) == ("bf16" if able else "fp32")
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+def test_what_is_named_is_taken(monkeypatch: pytest.MonkeyPatch, precision: str) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+    assert inference.pick_precision(precision, CPU) == precision
