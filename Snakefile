@@ -1,5 +1,6 @@
 # Skeletons on Rashomon Ridge: config → targets → artifacts → findings.
-# `rules/common.smk` says which files an experiment consists of; each other file holds one stage.
+# `rules/common.smk` reads the configuration, the two files of targets say which files an experiment
+# consists of, and each other file holds one stage.
 from snakemake.utils import min_version
 
 min_version("9.0")
@@ -9,6 +10,8 @@ configfile: "workflow_config.yaml"
 
 
 include: "rules/common.smk"
+include: "rules/targets.smk"
+include: "rules/inspect_targets.smk"
 include: "rules/data.smk"
 include: "rules/train.smk"
 include: "rules/prune.smk"
