@@ -82,6 +82,22 @@ SCIENCE: dict[str, Any] = {
 SHOWN = {"findings": 1, "figures": 1, "report": 1}
 
 
+def said(command: list[str], folder: Path, environment: dict[str, str]) -> str:
+    """What a command, which must end well, says on stdout and stderr."""
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=1200,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
 class Workflow:
     """A folder with the workflow in it and a configuration to run it with."""
 

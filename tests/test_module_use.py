@@ -1,13 +1,12 @@
 """The workflow as a module of another one."""
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
-from conftest import CHAIN, ROOT
+from conftest import CHAIN, ROOT, said
 
 SNAKEFILE = """
 configfile: "config.yaml"
@@ -38,18 +37,8 @@ rule answer:
 def run(folder: Path, *arguments: str) -> str:
     """Run a Snakefile that uses the repository's as a module, with the repository's profile."""
     command = [sys.executable, "-m", "snakemake", "--cores", "2"]
-    done = subprocess.run(
-        [*command, "--workflow-profile", str(ROOT / "profiles/default"), *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stdout
-    return done.stdout
+    command += ["--workflow-profile", str(ROOT / "profiles/default"), *arguments]
+    return said(command, folder, {**os.environ, "PYTHONPATH": str(ROOT / "src")})
 
 
 @pytest.fixture(scope="module")

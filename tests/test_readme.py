@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT, Workflow
+from conftest import ROOT, Workflow, said
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```bash\n(.*?)^```$", README, re.M | re.S)
@@ -52,18 +51,8 @@ class Clone(Workflow):
         # The environment is made already, so `make` is told that it is; and that it is no other
         # make's child, as it is where the tests run by `make test`.
         made = {"MAKEFLAGS": f"READY={self.folder / 'ready'} CORES=2", "MAKELEVEL": "0"}
-        done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", command],
-            cwd=self.folder,
-            env={**self.environment(), **made},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-            timeout=1200,
-        )
-        assert done.returncode == 0, done.stdout
-        return done.stdout
+        call = ["bash", "-euo", "pipefail", "-c", command]
+        return said(call, self.folder, {**self.environment(), **made})
 
 
 @pytest.fixture(scope="module")
