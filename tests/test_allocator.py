@@ -35,4 +35,5 @@ def faults(how: str) -> tuple[str, int]:
 def test_freed_memory_is_kept_for_the_next_step() -> None:
     given_back, kept = faults("by default"), faults("keep")
     assert given_back[1] > 20 * 30_000  # of 4 KB: 20 steps of 128 MB, each mapped in anew
-    assert kept == ("True", pytest.approx(0, abs=1000))
+    assert kept[0] == "True"
+    assert kept[1] < given_back[1] / 10  # none but where the heap grows once more
