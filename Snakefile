@@ -34,6 +34,7 @@ onstart:
 onsuccess:
     report_failures()
     report_cache()
+    tell_report()
 
 
 onerror:

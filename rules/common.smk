@@ -120,6 +120,15 @@ def keep_others_out() -> None:
         sys.exit(1)
 
 
+def tell_report() -> None:
+    """Say what was found, and where it is to be read."""
+    page = f"{RESULTS}/report.html"
+    if os.path.exists(page):
+        found = artifacts.read_json(f"{RESULTS}/findings.json", ["verdict"])
+        answer = found["verdict"]["answer"]
+        print(f"The verdict: {answer}. The report is {page}.", file=sys.stderr)
+
+
 def report_cache() -> None:
     """Say how much the run cache holds, and how it is pruned."""
     if CACHE is None:

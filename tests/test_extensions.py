@@ -19,9 +19,11 @@ import pytest
 import torch
 import yaml
 from conftest import ROOT, SHOWN, Workflow
+from matplotlib.figure import Figure
 
 from skeletons import config, datasets, extensions, fingerprint, networks, pruning, similarity
 from skeletons.errors import ConfigError, DataError, ExtensionError, SkeletonsError
+from skeletons.experiment import Experiment
 from skeletons.jobs import Job
 from skeletons.measures import Measure
 from skeletons.predictions import Predictions
@@ -169,6 +171,33 @@ def test_a_changed_measure_is_the_one_that_is_taken(own: Workflow, tmp_path: Pat
     table = pd.read_parquet(workflow / f"results/own/similarity/{OOD}.parquet")
     assert table.measure_common_mass.tolist() == [0.0]
     assert workflow.planned(OWN) == {}
+
+
+def test_python_knows_the_user_s_measures_and_network(
+    own: Workflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(own.folder)
+    experiment = Experiment("results/own")
+    table = experiment.similarity(OOD)
+    assert {"measure_common_mass", "measure_jeffreys", "cosine_prob"} <= set(table.measure)
+    row = table[table.measure == "measure_jeffreys"].iloc[0]
+    for name in ("measure_jeffreys", f"{EXAMPLES}/measure.py:jeffreys"):
+        found = experiment.measure(name, row.a, row.b, OOD)
+        assert found == pytest.approx(row.value, rel=1e-4)
+    axes = Figure().add_subplot()
+    experiment.plot("heatmap", axes, dataset=OOD, measure="measure_jeffreys")
+    assert axes.images
+    with pytest.raises(SkeletonsError, match="measure_jeffreys"):
+        experiment.measure("measure_jeffrey", row.a, row.b, OOD)
+
+
+def test_python_in_another_folder_says_where_to_begin(
+    own: Workflow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    experiment = Experiment(own / "results/own")
+    with pytest.raises(ExtensionError, match=r"no .*network\.py in .*; begin in the folder where"):
+        experiment.load("seed=1")
 
 
 def test_what_fails_in_a_job_is_one_sentence(own: Workflow, tmp_path: Path) -> None:
@@ -500,9 +529,10 @@ MEASURED = {
     "p": "gave 5×3 of float64; it must give one number for each of 5 images.",
     "p.sum()": "gave one value of float64; it must give one number for each of 5 images.",
     "p[:, 0] * np.nan": "gave 5 of NaN or infinity; it must give one number for each of 5 images",
-    "p[:, 0] * 0 + 1.5": "gave values from 1.5 to 1.5; it must give the range that it "
-    "declares, 0 to 1.",
-    "np.array(['a'] * 5)": "gave 5 of <U1;",
+    "p[:, 0] * 0 + 1.5": "gave values from 1.5 to 1.5; it must give values from 0 to 1, or declare "
+    "another range with @measure(low=…, high=…).",
+    "(p[:, 0] > q[:, 1]) / 2": "for two models on an image, and ",
+    "np.array(['a'] * 5)": "gave 5 of text;",
 }
 
 

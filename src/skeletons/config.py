@@ -183,7 +183,9 @@ class ImageFolder(_Stored):
         None, description="what results call it; by default the folder's name"
     )
     test_share: Annotated[Number, Field(gt=0, le=1)] | None = Field(
-        None, description="share of each class kept for testing, where there is no test folder"
+        None,
+        description="share of each class kept for testing, where there is no test folder; null for "
+        "a fifth",
     )
 
 
@@ -634,8 +636,10 @@ def _too_few_classes(config: Config) -> Iterator[str]:
     classes = [p for p in root.glob("*/") if not p.name.startswith(".")]
     if len(classes) < 2:
         found = f"one class, {classes[0].name!r}," if classes else "no folders of classes"
+        half = {"train", "test"} & {path.name for path in classes}
+        beside = " (train counts as a class unless test is beside it)" if half == {"train"} else ""
         yield (
-            f"dataset.path: found {found} in {str(root)!r}; "
+            f"dataset.path: found {found} in {str(root)!r}{beside}; "
             "allowed: a folder for each of two or more classes."
         )
 

@@ -24,7 +24,17 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from skeletons import alignment, artifacts, datasets, permutations, plots, similarity, tables
+from skeletons import (
+    alignment,
+    artifacts,
+    datasets,
+    extensions,
+    permutations,
+    plots,
+    record,
+    similarity,
+    tables,
+)
 from skeletons import predictions as saved
 from skeletons.artifacts import Array
 from skeletons.catalogue import MEASURES
@@ -136,7 +146,8 @@ class Experiment:
         """
         name = self.dataset(dataset)
         wide = self.pairs(name)
-        parts = [_long(wide, measure) for measure in MEASURES if measure in wide.columns]
+        names = [*MEASURES, *self._own_measures]
+        parts = [_long(wide, measure) for measure in names if measure in wide.columns]
         for folder, pattern in (("representations", f"*/{name}.parquet"), ("weights", "*.parquet")):
             for path in sorted((self.path / folder).glob(pattern)):
                 measure = path.parent.name if folder == "representations" else path.stem
@@ -255,7 +266,8 @@ class Experiment:
         """A measure of two models, computed now.
 
         Args:
-            name: a key of `skeletons.MEASURES`.
+            name: a key of `skeletons.MEASURES`; or a measure of your own that the experiment was
+                run with, as results call it or as the configuration does.
             a: a model's id.
             b: another's.
             on: as in `predictions`; a measure of weights looks at no images.
@@ -267,14 +279,24 @@ class Experiment:
         Raises:
             SkeletonsError: there is no such measure, model or data set.
         """
-        measure = MEASURES[_known(name, MEASURES, "measure")]
+        known = extensions.name_of(name)
+        _known(known, [*self._own_measures, *MEASURES], "measure")
+        own = self._own_measures.get(known)
+        measure = similarity.own(own) if own else MEASURES[known]
         if measure.kind == "weights":
             return self._overlap(measure, a, b)
         if measure.kind == "representation":
             seen = [self.features(model, on) for model in (a, b)]
             return float(np.mean(measure.values(*seen)))
         told = [self.predictions(model, on) for model in (a, b)]
-        return float(similarity.compare(told[0], told[1])[name])
+        return float(similarity.compare(told[0], told[1], {known: measure})[known])
+
+    @functools.cached_property
+    def _own_measures(self) -> dict[str, str]:
+        """References to the user's measures that the experiment was run with, by their names."""
+        named = record.measures_in(self.path / "config.yaml")
+        own = filter(extensions.is_reference, named)
+        return {extensions.name_of(reference): reference for reference in own}
 
     def _overlap(self, measure: Measure, a: str, b: str) -> float:
         """A measure of weights; where it is of aligned units, b's are put in the order of a's."""
@@ -316,6 +338,8 @@ class Experiment:
         Raises:
             SkeletonsError: there is no such figure, or the experiment holds nothing to draw in it.
         """
+        if own := self._own_measures.get(options.get("measure", "")):
+            similarity.admit([own])
         plots.PLOTS[_known(figure, plots.PLOTS, "figure")](self, ax, **options)
         return self
 

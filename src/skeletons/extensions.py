@@ -72,6 +72,11 @@ def load(reference: str) -> Any:
         ExtensionError: the file cannot be run, or has no such name.
     """
     file, function = reference.rsplit(":", 1)
+    if not Path(file).is_file():
+        raise ExtensionError(
+            f"{reference} cannot be used: there is no {file} in {Path.cwd()}; begin in the folder "
+            "where snakemake runs."
+        )
     with _loading, guarded(reference):
         module = _module(file)
     if not hasattr(module, function):

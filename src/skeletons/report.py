@@ -12,12 +12,11 @@ from typing import Any
 from urllib.parse import quote
 
 import pandas as pd
-import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from skeletons import artifacts, captions, costs, embedding, pair_numbers, tables
+from skeletons import artifacts, captions, costs, embedding, pair_numbers, record, tables
 from skeletons.catalogue import MEASURES
 from skeletons.errors import ArtifactError
 from skeletons.models import MASKED, UNTRAINED, Model
@@ -255,14 +254,6 @@ def _walk(path: str) -> dict[str, Any]:
     return {"model": Path(path).parent.name, "epoch": table.epoch.tolist(), **columns}
 
 
-def _measures_in(config: str) -> list[str]:
-    """The measures that a configuration names, the user's own among them."""
-    settings = yaml.safe_load(_text(config))
-    sections = settings if isinstance(settings, Mapping) else {}
-    named = (sections.get(key, {}).get("measures", []) for key in ("compare", "figures"))
-    return [measure for measures in named for measure in measures]
-
-
 def report_stage(output: str, *, config: str, **files: Any) -> None:
     """Write the report of the experiment in whose folder `output` is.
 
@@ -276,6 +267,6 @@ def report_stage(output: str, *, config: str, **files: Any) -> None:
         ArtifactError: a file that it shows is missing or broken, or it cannot be written.
         ExtensionError: a reference is none to a measure.
     """
-    admit(_measures_in(config))
+    admit(record.measures_in(config))
     benchmarks = Path(output).parent / "benchmarks"
     artifacts.write_text(output, page(gather(config=config, benchmarks=benchmarks, **files)))

@@ -204,11 +204,17 @@ def own(reference: str) -> Measure:
         found = measure(label=extensions.name_of(reference))(found)
     declared = found
 
-    def values(a: Predictions, b: Predictions) -> Floats | float:
+    def given(a: Predictions, b: Predictions) -> Floats:
         with extensions.guarded(reference):
-            given = np.asarray(declared.values(a, b))
-        _demand_valid(reference, declared, given, len(a.labels))
-        return given.astype(np.float64)
+            numbers = np.asarray(declared.values(a, b))
+        _demand_valid(reference, declared, numbers, len(a.labels))
+        return numbers.astype(np.float64)
+
+    def values(a: Predictions, b: Predictions) -> Floats:
+        there = given(a, b)
+        if declared.symmetric:
+            _demand_same(reference, there, given(b, a))
+        return there
 
     return dataclasses.replace(declared, name=extensions.name_of(reference), values=values)
 
@@ -223,15 +229,34 @@ def _demand_valid(reference: str, declared: Measure, given: npt.NDArray[Any], im
     wanted = f"one number for each of {images} images" if declared.per_image else "one number"
     if given.shape != shape or given.dtype.kind not in "fiub":
         sizes = "×".join(map(str, given.shape)) or "one value"
-        raise extensions.refusal(reference, f"{sizes} of {given.dtype}", wanted)
+        kind = "text" if given.dtype.kind in "SU" else given.dtype
+        raise extensions.refusal(reference, f"{sizes} of {kind}", wanted)
     odd = int((~np.isfinite(given)).sum())
     if odd:
         raise extensions.refusal(reference, f"{odd} of NaN or infinity", f"{wanted}, all finite")
     low, high = float(given.min()), float(given.max())
     if low < declared.low - SLACK or high > declared.high + SLACK:
-        declares = f"{declared.low:g} to {declared.high:g}"
         raise extensions.refusal(
-            reference, f"values from {low:g} to {high:g}", f"the range that it declares, {declares}"
+            reference,
+            f"values from {low:g} to {high:g}",
+            f"values from {declared.low:g} to {declared.high:g}, or declare another range with "
+            "@measure(low=…, high=…)",
+        )
+
+
+def _demand_same(reference: str, there: Floats, back: Floats) -> None:
+    """See whether a measure gives the same whichever model is named first, as a pair has no order.
+
+    Raises:
+        ExtensionError: it does not.
+    """
+    odd = ~np.isclose(there, back, rtol=1e-6, atol=SLACK)
+    if odd.any():
+        one, other = float(there[odd].flat[0]), float(back[odd].flat[0])
+        raise extensions.refusal(
+            reference,
+            f"{one:g} for two models on an image, and {other:g} with the two exchanged",
+            "the same either way",
         )
 
 
