@@ -123,10 +123,14 @@ def keep_others_out() -> None:
 def tell_report() -> None:
     """Say what was found, and where it is to be read."""
     page = f"{RESULTS}/report.html"
-    if os.path.exists(page):
+    if not os.path.exists(page):  # as where `--until` stopped before it
+        return
+    try:
         found = artifacts.read_json(f"{RESULTS}/findings.json", ["verdict"])
-        answer = found["verdict"]["answer"]
-        print(f"The verdict: {answer}. The report is {page}.", file=sys.stderr)
+        said = f"The verdict: {found['verdict']['answer']}. The report is {page}."
+    except SkeletonsError as error:
+        said = str(error)
+    print(said, file=sys.stderr)
 
 
 def report_cache() -> None:
