@@ -45,14 +45,12 @@ def measures_in(config: str | Path) -> list[str]:
     """The measures that a recorded configuration names, the user's own among them, each once.
 
     Raises:
-        ArtifactError: it cannot be read, or is none.
+        ArtifactError: it cannot be read.
     """
     try:
         settings = yaml.safe_load(Path(config).read_text(encoding="utf-8"))
-        named = [settings[section]["measures"] for section in ("compare", "figures")]
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
-        raise ArtifactError(
-            f"{config} is no configuration that a run recorded ({error!r}); delete it and run "
-            "snakemake again."
-        ) from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ArtifactError(f"Cannot read {config}: {error}.") from None
+    sections = settings if isinstance(settings, Mapping) else {}
+    named = (sections.get(key, {}).get("measures", []) for key in ("compare", "figures"))
     return list(dict.fromkeys(measure for measures in named for measure in measures))
