@@ -22,7 +22,6 @@ from skeletons import training
 from skeletons.allocator import keep_freed
 
 NETWORKS = (("cnn", 8, 50, 4000), ("cnn", 32, 100, 2000), ("resnet9", 16, 500, 2000))
-NETWORKS += (("speednet", 64, 500, 1000),)
 
 
 def passed(kept: bool, name: str, width: int, batch: int, count: int) -> tuple[float, int]:

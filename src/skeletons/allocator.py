@@ -1,8 +1,8 @@
 """The C library's allocator, told what training does: the same large tensors, step after step.
 
 By its defaults a large tensor's memory goes back to the system when it is freed, and every step
-asks for it anew: each page is then mapped and cleared again. That took a tenth to a third of a
-step's time; see `docs/performance.md`.
+asks for it anew: each page is then mapped and cleared again. What that costs is in
+`docs/performance.md`.
 """
 
 from __future__ import annotations
