@@ -119,6 +119,7 @@ def shown(clone: Clone, command: str) -> None:
 
 HOW: dict[str, Callable[[Clone, str], None]] = {
     "make demo": demo,
+    "make env": nothing_to_be_done,  # as the environment in which the tests run is taken
     "make test": the_tests,
     "source .venv/bin/activate": own_experiment,
     "snakemake -n": nothing_to_be_done,
