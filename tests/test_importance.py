@@ -122,6 +122,17 @@ def test_units_that_do_nothing_are_worth_nothing_and_are_called_dead() -> None:
     assert last.magnitude_l2[2] == pytest.approx(float(row.norm()))
 
 
+def test_a_layer_of_which_no_unit_fires_is_worth_nothing() -> None:
+    made = network("cnn")
+    with torch.no_grad():
+        made.get_parameter("body.0.weight").zero_()
+        made.get_parameter("body.0.bias").fill_(-1.0)
+    found = importance.silence(made, images())
+    first = found[found.layer == "body.0.weight"]
+    assert len(first) == 4
+    assert not first[["loss_change", "accuracy_change"]].to_numpy().any()
+
+
 def test_the_same_model_gives_the_same_files(tmp_path: Path) -> None:
     made = network("resnet9")
     tensors = {name: tensor.numpy() for name, tensor in made.state_dict().items()}

@@ -158,10 +158,11 @@ def _means(runner: _Runner, sites: Mapping[str, _Site], images: Images) -> dict[
 
 def _scores(logits: Tensor, labels: Tensor, copies: int) -> Losses:
     """Loss (nats) and right answers, summed over images: 2×copies."""
+    each = len(labels)  # `view` cannot tell it of no copies, as where no unit of a layer fires
     labels = labels.repeat(copies)
     losses = F.cross_entropy(logits.double(), labels, reduction="none")
     right = (logits.argmax(1) == labels).double()
-    both = torch.stack([losses, right]).view(2, copies, -1).sum(dim=2)
+    both = torch.stack([losses, right]).view(2, copies, each).sum(dim=2)
     return np.asarray(both.cpu().numpy())
 
 
