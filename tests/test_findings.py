@@ -293,7 +293,7 @@ def test_findings_open_with_the_verdict_and_hold_all_else(science: Workflow) -> 
         "their unpruned models",
         "models pruned at random",
     ]
-    assert found["verdict"]["answer"] in (NOT, UNDECIDED)  # no p from three seeds is below 0.05
+    assert found["verdict"]["answer"] == UNDECIDED
     assert len(found["claims"]["digits"]) == 6
     assert {row["kind"] for row in found["kinds"]["digits"]["cosine_prob"]} == set(kinds.KINDS)
     assert set(found["walks"]) == {f"seed={k}_l1=0.0001_ep=1" for k in SCIENCE["base"]["seeds"]}
