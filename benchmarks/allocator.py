@@ -15,10 +15,9 @@ import time
 from pathlib import Path
 
 import torch
-from loops import LOOPS
+from loops import warm
 from sandbox import in_a_process, machine, run, spread
 
-from skeletons import training
 from skeletons.allocator import keep_freed
 
 NETWORKS = (("cnn", 8, 50, 4000), ("cnn", 32, 100, 2000), ("resnet9", 16, 500, 2000))
@@ -29,17 +28,10 @@ def passed(kept: bool, name: str, width: int, batch: int, count: int) -> tuple[f
     torch.set_num_threads(1)
     if kept and not keep_freed():
         raise SystemExit("This C library's allocator has no such settings.")
-    images = training.Images(
-        torch.randint(256, (count, 3, 32, 32)).byte(), torch.randint(10, (count,))
-    )
-    loop = LOOPS["this library"]
-    network = loop.build(name, width, 0)
-    trained = [p for p in network.parameters() if p.requires_grad]
-    optimizer = torch.optim.SGD(trained, lr=1e-4, momentum=0.9)
-    loop.run(network, images, batch, optimizer.step, 0)
+    run_pass = warm("this library", name, width, batch, count)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     begun = time.perf_counter()
-    loop.run(network, images, batch, optimizer.step, 1)
+    run_pass()
     seconds = time.perf_counter() - begun
     return count / seconds, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 

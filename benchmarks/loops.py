@@ -151,3 +151,21 @@ LOOPS = {
     "DataLoader, 2 workers, fp32": dataloader(2),
     f"airbench manner, {PRECISION}": Loop(_airbench_network, _over(_airbench_batches)),
 }
+
+
+def warm(loop: str, name: str, width: int, batch: int, count: int) -> Callable[[], None]:
+    """A pass over `count` images of noise by a loop whose network has made its first step already.
+
+    What images show does not change how long a step takes.
+    """
+    random = torch.Generator().manual_seed(0)
+    images = training.Images(
+        torch.randint(256, (count, 3, 32, 32), generator=random).byte(),
+        torch.randint(10, (count,), generator=random),
+    )
+    network = LOOPS[loop].build(name, width, 0)
+    trained = [p for p in network.parameters() if p.requires_grad]
+    optimizer = torch.optim.SGD(trained, lr=1e-3, momentum=0.9, nesterov=True)
+    first = training.Images(images.pixels[:batch], images.labels[:batch])
+    LOOPS[loop].run(network, first, batch, optimizer.step, 0)
+    return lambda: LOOPS[loop].run(network, images, batch, optimizer.step, 1)

@@ -5,7 +5,7 @@ python benchmarks/throughput.py --write docs/performance.md
 The rate of the machine is that of a product of two 4096×4096 matrices, in bf16 where the machine
 has it; the share of it is of the floating-point operations counted for a forward and a backward
 pass (three forward passes). Each pass is a process of its own, as a job's allocator is set when it
-begins. Images are noise: what they show does not change how long a step takes.
+begins.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 import torch
-from loops import FAST, LOOPS, PRECISION
+from loops import FAST, LOOPS, PRECISION, warm
 from sandbox import in_a_process, machine, run, spread
 
 from skeletons import networks, training
@@ -42,19 +42,10 @@ def images_a_second(loop: str, name: str, width: int, count: int, threads: int) 
     torch.set_num_threads(threads)
     if loop == "this library":
         training.start(0, threads, "cpu")  # as every training job begins
-    random = torch.Generator().manual_seed(0)
-    images = training.Images(
-        torch.randint(256, (count, 3, 32, 32), generator=random).byte(),
-        torch.randint(10, (count,), generator=random),
-    )
-    network = LOOPS[loop].build(name, width, 0)
-    trained = [p for p in network.parameters() if p.requires_grad]
-    optimizer = torch.optim.SGD(trained, lr=1e-3, momentum=0.9, nesterov=True)
-    warm = training.Images(images.pixels[:BATCH], images.labels[:BATCH])
-    LOOPS[loop].run(network, warm, BATCH, optimizer.step, 0)
+    run_pass = warm(loop, name, width, BATCH, count)
     begun = time.perf_counter()
-    LOOPS[loop].run(network, images, BATCH, optimizer.step, 1)
-    return len(images.labels) / (time.perf_counter() - begun)
+    run_pass()
+    return count / (time.perf_counter() - begun)
 
 
 def measure(options: argparse.Namespace, folder: Path) -> str:
