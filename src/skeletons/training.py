@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from skeletons import allocator, artifacts, datasets, inference, networks
 from skeletons.augmentation import augment
+from skeletons.eager import PlainAdam, PlainAdamW, PlainSGD
 from skeletons.errors import DataError, TrainingError
 from skeletons.magnitudes import share_below
 from skeletons.seals import unfit
@@ -172,10 +173,8 @@ def descent(groups: Sequence[dict[str, Any]], settings: BaseSettings) -> torch.o
     """
     rate = settings.learning_rate
     if settings.optimizer == "adam":
-        return torch.optim.AdamW(groups, lr=rate, weight_decay=0.0, fused=True)
-    return torch.optim.SGD(
-        groups, lr=rate, momentum=settings.momentum, nesterov=settings.momentum > 0
-    )
+        return PlainAdamW(groups, lr=rate, weight_decay=0.0, fused=True)
+    return PlainSGD(groups, lr=rate, momentum=settings.momentum, nesterov=settings.momentum > 0)
 
 
 def train_base(
@@ -257,8 +256,8 @@ def make_optimizer(network: nn.Module, settings: RegularizeSettings) -> torch.op
     """The optimiser of regularisation: its rate is constant, so no epoch looks ahead."""
     trained = [p for p in network.parameters() if p.requires_grad]
     if settings.optimizer == "adam":
-        return torch.optim.Adam(trained, lr=settings.learning_rate, fused=True)
-    return torch.optim.SGD(trained, lr=settings.learning_rate, momentum=settings.momentum)
+        return PlainAdam(trained, lr=settings.learning_rate, fused=True)
+    return PlainSGD(trained, lr=settings.learning_rate, momentum=settings.momentum)
 
 
 @torch.no_grad()
@@ -444,7 +443,7 @@ def start(seed: int, threads: int, device: str) -> torch.device:
     """
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
-    torch.use_deterministic_algorithms(True)
+    torch.set_deterministic_debug_mode("error")  # which imports no compiler
     torch.backends.cudnn.benchmark = False
     allocator.keep_freed()
     return inference.pick_device(device)
