@@ -70,7 +70,7 @@ results: env
 	$(BIN)/python scripts/publish.py results/cifar10_folder docs/results
 
 # The tables and the picture of docs/performance.md, in half an hour on two quiet cores.
-BENCHMARKS := throughput allocator accuracy chain threads memory grid demo
+BENCHMARKS := throughput allocator start accuracy chain threads memory grid demo
 bench: env
 	@for name in $(BENCHMARKS); do \
 	    echo "== $$name"; \

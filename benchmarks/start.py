@@ -1,0 +1,64 @@
+"""What the start of a training job costs, and what it did with torch's optimisers as they come.
+
+python benchmarks/start.py --write docs/performance.md
+
+A process imports the library, makes itself ready to train, and lets one optimiser make one step of
+one weight: nothing but the start is measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+from sandbox import machine, run, spread
+
+OWN = """
+import torch
+from skeletons import training
+training.start(0, 1, "cpu")
+from skeletons.eager import PlainSGD as SGD
+"""
+TORCHS = """
+import torch
+from skeletons import training
+torch.use_deterministic_algorithms(True)
+from torch.optim import SGD
+"""
+STEP = """
+weight = torch.ones(1, requires_grad=True)
+optimizer = SGD([weight], lr=0.1)
+weight.sum().backward()
+optimizer.step()
+"""
+WAYS = {"as a job starts here": OWN, "with torch's optimiser and determinism": TORCHS}
+
+
+def processor_seconds(code: str) -> float:
+    """Of a process that runs the code, user and system time together."""
+    process = subprocess.Popen([sys.executable, "-c", code])
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit("A process failed.")
+    return usage.ru_utime + usage.ru_stime
+
+
+def measure(options: argparse.Namespace, folder: Path) -> str:
+    """Both ways, and their table."""
+    seen: dict[str, list[float]] = {way: [] for way in WAYS}
+    for _ in range(options.repeats):  # in turn, so that a busy moment hits both alike
+        for way, code in WAYS.items():
+            seen[way].append(processor_seconds(code + STEP))
+    lines = ["| the start of a training job | CPU s, median | least to most |", "|---|---|---|"]
+    for way, values in seen.items():
+        lines.append(f"| {way} | {statistics.median(values):.2f} | {spread(values)} |")
+    return "\n".join(lines) + f"\n\nn = {options.repeats}, in turn; {machine()}."
+
+
+if __name__ == "__main__":
+    run(__doc__, "start", measure, repeats=5)
