@@ -95,6 +95,8 @@ def test_the_page_says_what_was_found() -> None:
     assert titles[0] == "## Do models of different bases converge?"
     assert titles[-1] == "## Details"
     assert "| unpruned bases | 3 | 0.500 |" in text
+    assert "and at most 2 points of accuracy?" in text
+    assert "| 90.00% | 69.50% | −0.50 |" in text  # a difference of shares is no share
 
 
 # --- synthetic experiments with a known truth ---------------------------------------------------
@@ -267,7 +269,9 @@ def test_a_walk_that_leaves_the_ridge_is_named() -> None:
     walked = {"seed=1_l1=0.0001_ep=2": walk([1, 1, 1, 1, 1]), "m": walk([1, 1, 1.5, 1, 1])}
     found = findings.summarize("x", scores(), {}, [], walked=walked)
     assert [one.holds for one in found["walks"].values()] == [True, False]
-    assert "`m` leaves the ridge: the loss rises by 0.500 at step 2" in findings.to_markdown(found)
+    text = findings.to_markdown(found)
+    assert "`m` leaves the ridge: the loss rises by 0.500 at step 2" in text
+    assert "| accuracy lost, points |" in text
 
 
 def test_a_loss_known_once_an_epoch_is_taken_for_no_more() -> None:

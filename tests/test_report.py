@@ -296,6 +296,15 @@ def test_every_model_has_a_row_that_leads_to_its_files(files: dict[str, Any], pa
     assert "dead: it answers every image alike" in page.texts
 
 
+def test_what_accuracy_lost_is_told_in_points(files: dict[str, Any], page: Page) -> None:
+    table = artifacts.read_table(files["scores"]).set_index("model").accuracy
+    pruned = "seed=2_l1=0.0001_ep=1_t=0.5"
+    lost = 100 * (table["seed=2"] - table[pruned])
+    cells = [text.strip() for text in page.texts if text.strip()]
+    row = cells[cells.index(pruned) :]
+    assert row[6] == f"{lost:.2f}".replace("-", "−")
+
+
 def test_the_findings_open_the_page(files: dict[str, Any], page: Page) -> None:
     found = artifacts.read_json(files["findings"])
     text = " ".join("".join(page.texts).split())

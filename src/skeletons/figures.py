@@ -22,7 +22,7 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from skeletons import artifacts, kinds, tables
+from skeletons import artifacts, kinds, prose, tables
 from skeletons.catalogue import MEASURES
 from skeletons.models import Model, spell
 from skeletons.similarity import admit
@@ -468,7 +468,7 @@ def accuracy_vs_sparsity(scores: pd.DataFrame, ax: Axes) -> None:
         linewidth=0.8,
         linestyle=":",
         zorder=0,
-        label=f"{tables.SLACK:.0%} under the bases' mean",
+        label=f"{prose.points(tables.SLACK, 0)} points under the bases' mean",
     )
     ax.set_xlabel("sparsity (share of prunable weights that are zero)")
     ax.set_ylabel("test accuracy")

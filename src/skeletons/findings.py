@@ -418,18 +418,18 @@ def _bases_text(bases: Sequence[Mapping[str, Any]]) -> str:
 def _skeletons_text(found: Sequence[Mapping[str, Any]], dead: Sequence[Mapping[str, Any]]) -> str:
     title = (
         f"## Which pruned models lost at least {SPARSE:.0%} of their weights and at most "
-        f"{SLACK:.0%} of accuracy?\n\n"
+        f"{prose.points(SLACK, 0)} points of accuracy?\n\n"
     )
     rows = [
         [
             f"`{row['model']}`",
             f"{row['sparsity']:.2%}",
             f"{row['accuracy']:.2%}",
-            f"{-row['drop']:+.2%}",
+            prose.points(-row["drop"], 2),
         ]
         for row in found
     ]
-    head = ["model", "sparsity", "test accuracy", "against its base"]
+    head = ["model", "sparsity", "test accuracy", "against its base, points"]
     text = title + (prose.table(head, rows) if rows else "None.")
     if dead:
         names = "; ".join(f"`{row['model']}` ({row['dead_reason']})" for row in dead)

@@ -16,7 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from skeletons import artifacts, captions, costs, embedding, pair_numbers, record, tables
+from skeletons import artifacts, captions, costs, embedding, pair_numbers, prose, record, tables
 from skeletons.catalogue import MEASURES
 from skeletons.errors import ArtifactError
 from skeletons.models import MASKED, UNTRAINED, Model
@@ -114,7 +114,11 @@ def page(shown: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"inline": embedding.rendered_inline, "address": address}
+    environment.filters |= {
+        "inline": embedding.rendered_inline,
+        "address": address,
+        "points": prose.points,
+    }
     own = "\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in SCRIPTS)
     scripts = [get_plotlyjs(), own]
     return environment.get_template("page.html").render(
