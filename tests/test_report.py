@@ -6,6 +6,7 @@ import base64
 import hashlib
 import itertools
 import json
+import re
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -355,6 +356,31 @@ def test_an_experiment_without_measures_that_rise_has_a_report_too(tmp_path: Pat
     artifacts.write_json(path, found)
     report.report_stage(**{**made, "histories": [], "figures": []})
     assert "0 of 0" in Path(made["output"]).read_text()
+
+
+def verdict_box(page: str) -> str:
+    """The text of the box that the verdict stands in."""
+    box = page.split('<div class="verdict">')[1].split("</div>")[0]
+    return re.sub(r"<[^>]+>", "", box)
+
+
+def test_the_verdict_says_that_bases_are_off_the_optimum(
+    files: dict[str, Any], tmp_path: Path
+) -> None:
+    made = drawn_experiment.write(tmp_path, missed=[2, 3])
+    report.report_stage(**made)
+    page = Path(made["output"]).read_text()
+    assert "2 of 3 bases (seed=2 and seed=3) miss base.target, so" in verdict_box(page)
+    assert page.count("so the verdict is about models off the optimum") == 1
+    assert "miss base.target" not in verdict_box(Path(files["output"]).read_text())
+
+
+def test_claims_that_the_first_measure_cannot_tell_say_so(tmp_path: Path, page: Page) -> None:
+    made = drawn_experiment.write(tmp_path, measures=["jensen_shannon", "agreement"])
+    report.report_stage(**made)
+    text = "".join(Page(Path(made["output"]).read_text()).texts)
+    assert "The claims are told by agreement" in text[: text.index("What stands behind it")]
+    assert "The claims are told by" not in "".join(page.texts)
 
 
 @pytest.mark.parametrize("part", ["config", "findings", "scores", "versions"])

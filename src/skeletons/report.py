@@ -6,7 +6,7 @@ which say how it looks and what it does when it is clicked.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -34,7 +34,7 @@ WALKED = {  # columns of a history, and what the page calls them
     "penalty": "penalty in nats",
 }
 FOUND = (
-    *("experiment", "models", "pairs", "verdict", "claims"),
+    *("experiment", "models", "pairs", "verdict", "claims", "claims_note"),
     *("bases", "walks", "skeleton_models"),
 )
 SCORES = (
@@ -81,7 +81,8 @@ def gather(
         "numbers": _key_numbers(found),
         "verdict": verdict,
         "claims": _claims(found["claims"]),
-        "rest": embedding.rendered(_rest(_text(text), verdict["sentences"].values())),
+        "claims_note": found["claims_note"],
+        "rest": embedding.rendered(_rest(_text(text), verdict)),
         "heatmap": _first_heatmap(drawn, found["verdict"]["measure"]),
         "grid": _grid(table),
         "certificates": found["walks"],
@@ -165,7 +166,7 @@ def _verdict(found: Mapping[str, Any]) -> dict[str, Any]:
         for ood, values in found["by"].items()
         if measure in values
     }
-    return {"answer": found["answer"], "sentences": sentences}
+    return {"answer": found["answer"], "sentences": sentences, "caveat": found["caveat"]}
 
 
 def _claims(
@@ -181,9 +182,9 @@ def _claims(
     return by_set
 
 
-def _rest(text: str, sentences: Iterable[str]) -> str:
+def _rest(text: str, verdict: Mapping[str, Any]) -> str:
     """The findings in words, without title, answers and claims, which have places of their own."""
-    told = tuple(sentences)
+    told = tuple(filter(None, (*verdict["sentences"].values(), verdict["caveat"])))
     return "\n\n".join(
         block
         for block in text.split("\n\n")
