@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import yaml
 
 from skeletons import artifacts, findings, models, similarity
 from skeletons.models import BASE, MASKED, REGULARIZED, Model
@@ -28,6 +29,7 @@ def write(
     random: Sequence[int] = (),
     measures: Sequence[str] = ("cosine_prob",),
     missed: Sequence[int] = (),
+    colormap: str = "viridis",
 ) -> dict[str, Any]:
     """Write an experiment into `folder/results/drawn`, and say what `report_stage` takes of it.
 
@@ -56,7 +58,8 @@ def write(
     found = findings.summarize(name, table, pairs, measures, walked=walks)
     artifacts.write_json(place / "findings.json", findings.plain(found))
     artifacts.write_text(place / "findings.md", findings.to_markdown(found))
-    artifacts.write_text(place / "config.yaml", f"experiment: {name}\n")
+    config = {"experiment": name, "figures": {"measures": [*measures], "colormap": colormap}}
+    artifacts.write_text(place / "config.yaml", yaml.safe_dump(config, allow_unicode=True))
     artifacts.write_json(place / "versions.json", {"python": "3.11.7"})
     for model, walk in walks.items():
         artifacts.write_table(place / f"models/{model}/history.parquet", _history(walk, rng))
@@ -126,7 +129,7 @@ def _pairs(compared: Sequence[Model], ood: str, rng: np.random.Generator) -> pd.
 
 def _overlap(masked: Sequence[Model], rng: np.random.Generator) -> pd.DataFrame:
     rows = [
-        {"a": str(a), "b": str(b), "mask_overlap": float(rng.uniform(-0.1, 0.9))}
+        {"a": str(a), "b": str(b), "reason": None, "mask_overlap": float(rng.uniform(-0.1, 0.9))}
         for a, b in models.pairs(masked)
     ]
     return pd.DataFrame(rows)

@@ -10,15 +10,18 @@ import re
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import drawn_experiment
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+import seaborn as sns
 
-from skeletons import artifacts, captions, costs, embedding, pair_numbers, report
+from skeletons import artifacts, captions, colours, costs, embedding, pair_numbers, report
 from skeletons.catalogue import MEASURES
+from skeletons.config import Figures
 from skeletons.errors import ArtifactError
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>&amp;\u2028"
@@ -101,8 +104,6 @@ def test_the_browser_runs_only_the_scripts_that_are_the_reports_own(page: Page) 
 def test_a_hostile_experiment_stays_text(tmp_path: Path) -> None:
     data = "<img src=x onerror=alert(1)>"
     made = drawn_experiment.write(tmp_path, HOSTILE, ood=("<script>alert(1)", data))
-    config = Path(made["config"])
-    config.write_text(HOSTILE)
     report.report_stage(**made)
     parsed = Page(Path(made["output"]).read_text())
     assert [tag for tag, _ in parsed.tags].count("script") == 3
@@ -137,6 +138,35 @@ def test_values_are_the_upper_triangle_whatever_the_order_of_rows() -> None:
     assert [model["seed"] for model in found["models"]] == [1, 2, 10]
     assert found["sparsity"] == [2, 1, 0]
     assert found["measures"][0]["values"] == [0.12, 0.1, 0.2]
+
+
+@pytest.mark.parametrize("name", colours.SCALES)
+def test_colours_are_those_of_the_figures(name: str) -> None:
+    places = np.linspace(0, 1, 256)
+    steps, hexes = zip(*colours.scale(name), strict=True)
+    colours_of = np.array([mpl.colors.to_rgb(colour) for colour in hexes])
+    shown = np.stack([np.interp(places, steps, channel) for channel in colours_of.T], axis=1)
+    drawn = sns.color_palette(name, as_cmap=True)(places)[:, :3]
+    assert np.abs(shown - drawn).max() < 0.05
+
+
+def test_every_colour_map_that_may_be_named_has_its_colours() -> None:
+    assert tuple(colours.SCALES) == get_args(Figures.model_fields["colormap"].annotation)
+
+
+def test_the_heatmap_opens_on_the_first_measure_in_the_experiments_colours(tmp_path: Path) -> None:
+    made = drawn_experiment.write(tmp_path, measures=["agreement"], colormap="mako")
+    report.report_stage(**made)
+    data = json.loads(Page(Path(made["output"]).read_text()).scripts[0])
+    assert data["first"] == "agreement"
+    assert [tuple(step) for step in data["colours"]] == colours.scale("mako")
+
+
+def test_colours_that_are_none_are_refused(files: dict[str, Any], tmp_path: Path) -> None:
+    odd = tmp_path / "config.yaml"
+    odd.write_text("figures: {colormap: jet}\n")
+    with pytest.raises(ArtifactError, match=r"figures.colormap: found 'jet'; allowed: viridis, "):
+        report.report_stage(**{**files, "output": str(tmp_path / "r.html"), "config": str(odd)})
 
 
 def test_what_has_no_value_says_why() -> None:

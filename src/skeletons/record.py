@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from skeletons import artifacts
+from skeletons import artifacts, colours
 from skeletons.errors import ArtifactError
 
 PACKAGES = (
@@ -47,10 +47,30 @@ def measures_in(config: str | Path) -> list[str]:
     Raises:
         ArtifactError: it cannot be read.
     """
+    named = (_section(config, key).get("measures", []) for key in ("compare", "figures"))
+    return list(dict.fromkeys(measure for measures in named for measure in measures))
+
+
+def colormap_in(config: str | Path) -> str:
+    """The colour map that a recorded configuration names, a key of `colours.SCALES`.
+
+    Raises:
+        ArtifactError: it cannot be read, or names none of these.
+    """
+    found = _section(config, "figures").get("colormap")
+    if found not in colours.SCALES:
+        raise ArtifactError(
+            f"{config}: figures.colormap: found {found!r}; allowed: {', '.join(colours.SCALES)}; "
+            "delete it and run snakemake again."
+        )
+    return str(found)
+
+
+def _section(config: str | Path, key: str) -> Mapping[str, Any]:
+    """A section of a recorded configuration; an empty one if there is none."""
     try:
         settings = yaml.safe_load(Path(config).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ArtifactError(f"Cannot read {config}: {error}.") from None
-    sections = settings if isinstance(settings, Mapping) else {}
-    named = (sections.get(key, {}).get("measures", []) for key in ("compare", "figures"))
-    return list(dict.fromkeys(measure for measures in named for measure in measures))
+    found = settings.get(key) if isinstance(settings, Mapping) else None
+    return found if isinstance(found, Mapping) else {}

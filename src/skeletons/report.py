@@ -16,7 +16,17 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from skeletons import artifacts, captions, costs, embedding, pair_numbers, prose, record, tables
+from skeletons import (
+    artifacts,
+    captions,
+    colours,
+    costs,
+    embedding,
+    pair_numbers,
+    prose,
+    record,
+    tables,
+)
 from skeletons.catalogue import MEASURES
 from skeletons.errors import ArtifactError
 from skeletons.models import MASKED, UNTRAINED, Model
@@ -102,6 +112,8 @@ def gather(
             ),
             "walks": [_walk(path) for path in histories],
             "walked": WALKED,
+            "first": found["verdict"]["measure"],
+            "colours": colours.scale(record.colormap_in(config)),
         },
     }
 
