@@ -548,8 +548,20 @@ def test_a_measure_must_give_what_it_declares(
     given: str, sentence: str, write: Callable[[str], str]
 ) -> None:
     reference = write(f"import numpy as np\n\ndef f(p, q):\n    return {given}\n")
-    mine = similarity.own(reference)
+    mine = similarity.own_both_ways(reference)
     assert sentence in refused(lambda: mine.values(answers(0), answers(1)))
+
+
+def test_a_verdict_computes_each_pair_once(
+    write: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counting = "CALLS = []\n\ndef f(p, q):\n    CALLS.append(1)\n    return 0 * p[:, 0]\n"
+    reference = write(counting)
+    mine = similarity.own(reference)
+    monkeypatch.setattr(similarity, "KNOWN", {mine.name: mine})
+    similarity.over_images([answers(k) for k in range(3)], mine.name)
+    calls = extensions.load(f"{extensions.file_of(reference)}:CALLS")
+    assert len(calls) == 3  # that a pair has no order was seen when the tables were made
 
 
 def test_a_measure_may_be_an_entry_of_the_catalogue(
