@@ -6,6 +6,7 @@ import base64
 import hashlib
 import itertools
 import json
+import os
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -19,7 +20,7 @@ import pandas as pd
 import pytest
 import seaborn as sns
 
-from skeletons import artifacts, captions, colours, costs, embedding, pair_numbers, report
+from skeletons import artifacts, captions, colours, costs, embedding, pair_numbers, record, report
 from skeletons.catalogue import MEASURES
 from skeletons.config import Figures
 from skeletons.errors import ArtifactError
@@ -366,6 +367,27 @@ def test_walks_and_costs_are_shown(files: dict[str, Any], page: Page) -> None:
     assert not walks
     text = " ".join("".join(page.texts).split())
     assert "3 jobs took 18 s of processor time" in text  # 5 + 6 + 7
+
+
+def test_a_report_of_another_configuration_is_told_with_the_findings_that_it_shows(
+    tmp_path: Path,
+) -> None:
+    values = {"experiment": "<drawn> & 'é'", "figures": {"colormap": "mako", "measures": []}}
+    made = drawn_experiment.write(tmp_path)
+    folder = Path(made["output"]).parent
+    record.record_stage(made["config"], made["versions"], values)
+    assert record.outdated(folder, {}) == ""  # there is none yet
+    report.report_stage(**made)
+    assert record.outdated(folder, values) == ""
+    names = [folder / name for name in ("report.html", "findings.md", "findings.json")]
+    told = record.outdated(folder, {**values, "experiment": "other"})
+    assert told == (
+        f"{names[0]}, {names[1]} and {names[2]} are from before this run, of another configuration."
+    )
+    for path in names[1:]:  # made by the run, which did not come to the report
+        os.utime(path, (2e9, 2e9))
+    told = record.outdated(folder, {})
+    assert told == f"{names[0]} is from before this run, of another configuration."
 
 
 def test_the_same_files_give_the_same_page_wherever_they_lie(

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from markupsafe import escape
 
-from skeletons import artifacts, colours
+from skeletons import artifacts, colours, prose
 from skeletons.errors import ArtifactError
 
 PACKAGES = (
@@ -38,7 +39,38 @@ def versions() -> dict[str, str]:
 def record_stage(config: str, versions_of: str, values: Mapping[str, Any]) -> None:
     """Write the configuration with all its defaults, as YAML, and the versions, as JSON."""
     artifacts.write_json(versions_of, versions())
-    artifacts.write_text(config, yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True))
+    artifacts.write_text(config, _text(values))
+
+
+def _text(values: Mapping[str, Any]) -> str:
+    return yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True)
+
+
+def outdated(folder: str | Path, values: Mapping[str, Any]) -> str:
+    """A sentence on a report that shows another configuration, as one does after a run that failed.
+
+    config.yaml is written when a run begins and the report when it ends, so the two may differ. The
+    report holds its configuration; findings do not, but those that are older than it belong to it.
+
+    Args:
+        folder: results/EXPERIMENT.
+        values: the whole configuration of the run, as in `record_stage`.
+
+    Returns:
+        Nothing if there is no report, or it shows this configuration.
+    """
+    page = Path(folder) / "report.html"
+    try:
+        if str(escape(_text(values))) in page.read_text(encoding="utf-8", errors="replace"):
+            return ""
+        made = page.stat().st_mtime
+    except OSError:
+        return ""
+    findings = [Path(folder) / name for name in ("findings.md", "findings.json")]
+    old = [page, *(path for path in findings if path.exists() and path.stat().st_mtime <= made)]
+    named = prose.listed([str(path) for path in old])
+    are = "is" if len(old) == 1 else "are"
+    return f"{named} {are} from before this run, of another configuration."
 
 
 def measures_in(config: str | Path) -> list[str]:
