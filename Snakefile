@@ -39,6 +39,7 @@ onsuccess:
 
 onerror:
     report_failures()
+    tell_outdated()
 
 
 rule all:

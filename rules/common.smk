@@ -14,6 +14,7 @@ from skeletons import (
     extensions,
     lock,
     models,
+    record,
     yamlfile,
 )
 from skeletons.errors import ConfigError, SkeletonsError
@@ -123,7 +124,8 @@ def keep_others_out() -> None:
 def tell_report() -> None:
     """Say what was found, and where it is to be read."""
     page = f"{RESULTS}/report.html"
-    if not os.path.exists(page):  # as where `--until` stopped before it
+    # Both as where `--until` stopped before it.
+    if tell_outdated() or not os.path.exists(page):
         return
     try:
         found = artifacts.read_json(f"{RESULTS}/findings.json", ["verdict"])
@@ -131,6 +133,14 @@ def tell_report() -> None:
     except SkeletonsError as error:
         said = str(error)
     print(said, file=sys.stderr)
+
+
+def tell_outdated() -> bool:
+    """Say so if the report is from an earlier run, of another configuration."""
+    said = record.outdated(RESULTS, schema.canonical(CONFIG))
+    if said:
+        print(said, file=sys.stderr)
+    return bool(said)
 
 
 def report_cache() -> None:

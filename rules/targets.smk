@@ -140,7 +140,8 @@ def walks_without_loss() -> list[str]:
 
 def verdict_predictions() -> list[str]:
     """Predictions of the models that a verdict is about, if a measure is a mean over images."""
-    # What a measure of the user's is, only its code says; most are means over images.
+    # What a measure of the user's is, only its code says. If it is no mean over images, findings take
+    # its values from the table, and these files, which are there anyway, are read in vain.
     over_images = any(
         extensions.is_reference(measure) or catalogue.MEASURES[measure].per_image
         for measure in CONFIG.figures.measures

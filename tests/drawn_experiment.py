@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import yaml
 
 from skeletons import artifacts, findings, models, similarity
 from skeletons.models import BASE, MASKED, REGULARIZED, Model
@@ -26,16 +27,22 @@ def write(
     thresholds: Sequence[float] = (0.1, 0.5),
     ood: Sequence[str] = ("digits",),
     random: Sequence[int] = (),
+    measures: Sequence[str] = ("cosine_prob",),
+    missed: Sequence[int] = (),
+    colormap: str = "viridis",
 ) -> dict[str, Any]:
     """Write an experiment into `folder/results/drawn`, and say what `report_stage` takes of it.
 
-    The model `DEAD` is dead, and pairs with it have no similarity.
+    The model `DEAD` is dead, and pairs with it have no similarity; the bases of the seeds `missed`
+    are not optimal.
     """
     place = folder / "results/drawn"
     grid = models.grid(range(1, seeds + 1), [1e-4], epochs, thresholds)
     grid += models.controls(grid, False, [], random)
     rng = np.random.default_rng(0)
     table = _scores(grid, rng)
+    missing = (table.state == BASE) & table.seed.isin(missed)
+    table.loc[missing, ["optimal", "optimal_reason"]] = [False, "training loss 2 is above 0.1"]
     artifacts.write_table(place / "scores.parquet", table)
     compared = [model for model in grid if model.state != REGULARIZED]
     pairs = {data: _pairs(compared, data, rng) for data in ood}
@@ -48,14 +55,16 @@ def write(
         for model in grid
         if model.state == REGULARIZED and model.epochs == max(epochs)
     }
-    found = findings.summarize(name, table, pairs, ["cosine_prob"], walked=walks)
+    found = findings.summarize(name, table, pairs, measures, walked=walks)
     artifacts.write_json(place / "findings.json", findings.plain(found))
     artifacts.write_text(place / "findings.md", findings.to_markdown(found))
-    artifacts.write_text(place / "config.yaml", f"experiment: {name}\n")
+    config = {"experiment": name, "figures": {"measures": [*measures], "colormap": colormap}}
+    artifacts.write_text(place / "config.yaml", yaml.safe_dump(config, allow_unicode=True))
     artifacts.write_json(place / "versions.json", {"python": "3.11.7"})
     for model, walk in walks.items():
         artifacts.write_table(place / f"models/{model}/history.parquet", _history(walk, rng))
-    kinds = [*(f"heatmap_{data}_cosine_prob" for data in ood), "heatmap_mask_overlap"]
+    maps = [f"heatmap_{data}_{measure}" for data in ood for measure in measures]
+    kinds = [*maps, "heatmap_mask_overlap"]
     figures = [place / f"figures/{kind}.svg" for kind in (*kinds, "ridge_walk")]
     for figure in figures:
         artifacts.write_text(figure, SVG)
@@ -120,7 +129,7 @@ def _pairs(compared: Sequence[Model], ood: str, rng: np.random.Generator) -> pd.
 
 def _overlap(masked: Sequence[Model], rng: np.random.Generator) -> pd.DataFrame:
     rows = [
-        {"a": str(a), "b": str(b), "mask_overlap": float(rng.uniform(-0.1, 0.9))}
+        {"a": str(a), "b": str(b), "reason": None, "mask_overlap": float(rng.uniform(-0.1, 0.9))}
         for a, b in models.pairs(masked)
     ]
     return pd.DataFrame(rows)

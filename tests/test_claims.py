@@ -1,5 +1,6 @@
 import itertools
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,9 @@ def pairs(dead: Model | None = None, apart: Model | None = None) -> pd.DataFrame
 def test_claims_that_are_true_by_making_hold() -> None:
     found = claims.claims(scores(), pairs(), "cosine_prob")
     assert [row["holds"] for row in found[:7]] == ["yes", "yes", "no", "yes", "yes", "yes", "yes"]
+    assert found[0]["claim"].endswith("keeps the accuracy, to within 2 points")
+    assert re.match(r"−?\d+\.\d points lost, 95% interval −?\d+\.\d to", found[0]["measured"])
+    assert re.search(r"with −?\d+\.\d points lost at sparsity", found[0]["detail"])
     page = claims.claims_markdown(found[:7])
     assert page.startswith("Of 7 claims, 6 hold here, 1 do not, and 0 cannot be decided")
     assert page.count("\n|") == 7 + 2

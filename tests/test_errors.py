@@ -816,11 +816,34 @@ def show_elsewhere(scene: Scene) -> str:
     return command("show", "notes.json")(scene)
 
 
+def show_typo(scene: Scene) -> str:
+    scene.file("results/first/models/seed=1/model.json", "{}")
+    return command("show", "results/frist/models/seed=1")(scene)
+
+
+def show_ambiguous(scene: Scene) -> str:
+    for experiment in ("first", "second"):
+        scene.file(f"results/{experiment}/models/seed=1/model.json", "{}")
+    return command("show", "seed=1")(scene)
+
+
 COMMAND = [
     Mistake(
         "`skeletons show` of a file that is not there",
         "results/demo/nothing is no artifact and no folder of artifacts.",
         command("show", "results/demo/nothing"),
+    ),
+    Mistake(
+        "`skeletons show` of a path with a slip in it",
+        "results/frist/models/seed=1 is no artifact and no folder of artifacts; the nearest is "
+        "results/first/models/seed=1.",
+        show_typo,
+    ),
+    Mistake(
+        "`skeletons show` of a model that several experiments have",
+        "seed=1 is a model of 2 experiments; name one of results/first/models/seed=1 and "
+        "results/second/models/seed=1.",
+        show_ambiguous,
     ),
     Mistake(
         "`skeletons show` of a file outside of `results`",

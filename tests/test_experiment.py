@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import drawn_experiment
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
@@ -147,6 +148,20 @@ def test_a_heatmap_is_of_any_measure_of_all_pairs(experiment: Experiment, measur
     experiment.plot("heatmap", ax, dataset="digits", measure=measure, colormap="mako")
     shown = np.asarray(ax.images[0].get_array())
     assert shown.shape[0] == shown.shape[1] > 5
+
+
+def test_a_figure_is_by_the_experiments_first_measure_in_its_colours(tmp_path: Path) -> None:
+    files = drawn_experiment.write(tmp_path, measures=["agreement"], colormap="mako")
+    ax = Figure(figsize=(8, 8)).add_subplot()
+    drawn = Experiment(Path(files["scores"]).parent).plot("heatmap", ax)
+    assert drawn.first_measure == "agreement"
+    image = ax.images[0]
+    assert image.get_cmap().name == "mako"
+    pairs = drawn.pairs()
+    names = figures.ordered([*pairs.a, *pairs.b])
+    shown = np.ma.filled(image.get_array(), np.nan)
+    expected = figures.similarity_matrix(pairs, names, MEASURES["agreement"])
+    np.testing.assert_allclose(shown, expected)
 
 
 # --- what is refused ----------------------------------------------------------------------------

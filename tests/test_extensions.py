@@ -185,11 +185,10 @@ def test_python_knows_the_user_s_measures_and_network(
         found = experiment.measure(name, row.a, row.b, OOD)
         assert found == pytest.approx(row.value, rel=1e-4)
     axes = Figure().add_subplot()
-    # Put there beforehand, so that it is taken away after this test.
-    own_measure = similarity.own(f"{EXAMPLES}/measure.py:jeffreys")
-    monkeypatch.setitem(similarity.OWN, "measure_jeffreys", own_measure)
-    experiment.plot("heatmap", axes, dataset=OOD, measure="measure_jeffreys")
+    before = dict(similarity.OWN)
+    experiment.plot("heatmap", axes, measure="measure_jeffreys")
     assert axes.images
+    assert before == similarity.OWN  # a figure leaves no measure behind in the process
     with pytest.raises(SkeletonsError, match="measure_jeffreys"):
         experiment.measure("measure_jeffrey", row.a, row.b, OOD)
 
@@ -549,8 +548,20 @@ def test_a_measure_must_give_what_it_declares(
     given: str, sentence: str, write: Callable[[str], str]
 ) -> None:
     reference = write(f"import numpy as np\n\ndef f(p, q):\n    return {given}\n")
-    mine = similarity.own(reference)
+    mine = similarity.own_both_ways(reference)
     assert sentence in refused(lambda: mine.values(answers(0), answers(1)))
+
+
+def test_a_verdict_computes_each_pair_once(
+    write: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counting = "CALLS = []\n\ndef f(p, q):\n    CALLS.append(1)\n    return 0 * p[:, 0]\n"
+    reference = write(counting)
+    mine = similarity.own(reference)
+    monkeypatch.setattr(similarity, "KNOWN", {mine.name: mine})
+    similarity.over_images([answers(k) for k in range(3)], mine.name)
+    calls = extensions.load(f"{extensions.file_of(reference)}:CALLS")
+    assert len(calls) == 3  # that a pair has no order was seen when the tables were made
 
 
 def test_a_measure_may_be_an_entry_of_the_catalogue(

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from skeletons import catalogue, figures, models
 
+COSINE = catalogue.MEASURES["cosine_prob"]
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -74,14 +75,14 @@ def draw_all(seeds: int, variants: int) -> list[Figure]:
     ):
         walks[column] = np.linspace(0, 1, len(walks))
     drawn = [Figure(figsize=(7, 7.6))]
-    figures.heatmap(pairs, scores, "cosine_prob", drawn[0].add_subplot())
+    figures.heatmap(pairs, scores, COSINE, drawn[0].add_subplot())
     for draw, count in (
-        (lambda axes: figures.similarity_to_base(pairs, "cosine_prob", axes), 2),
-        (lambda axes: figures.cross_base(pairs, "cosine_prob", axes[0]), 1),
+        (lambda axes: figures.similarity_to_base(pairs, COSINE, axes), 2),
+        (lambda axes: figures.cross_base(pairs, COSINE, axes[0]), 1),
         (lambda axes: figures.accuracy_vs_sparsity(scores, axes[0]), 1),
         (lambda axes: figures.ridge_walk(walks, axes), 4),
         (lambda axes: figures.rises(recipes(variants), 0.05, 0.05, axes[0]), 1),
-        (lambda axes: figures.kinds_of_pairs(pairs, "cosine_prob", axes[0]), 1),
+        (lambda axes: figures.kinds_of_pairs(pairs, COSINE, axes[0]), 1),
     ):
         figure, axes = figures.new_figure(6, 4, 1, count)
         draw(axes)
@@ -114,11 +115,9 @@ def test_the_matrix_is_symmetric_and_does_not_depend_on_the_order_of_rows() -> N
     order = figures.ordered([*pairs.a, *pairs.b])
     assert order[0] == "seed=1"
     assert order[6] == "seed=2"
-    matrix = figures.similarity_matrix(pairs, order, "cosine_prob")
+    matrix = figures.similarity_matrix(pairs, order, COSINE)
     shuffled = pairs.sample(frac=1, random_state=0)
-    again = figures.similarity_matrix(
-        shuffled, figures.ordered([*shuffled.b, *shuffled.a]), "cosine_prob"
-    )
+    again = figures.similarity_matrix(shuffled, figures.ordered([*shuffled.b, *shuffled.a]), COSINE)
     np.testing.assert_array_equal(matrix, again)
     np.testing.assert_array_equal(matrix, matrix.T)
     assert (np.diag(matrix) == 1).all()
@@ -129,7 +128,7 @@ def test_the_matrix_is_symmetric_and_does_not_depend_on_the_order_of_rows() -> N
 def test_a_dead_pair_has_no_colour_of_the_scale() -> None:
     pairs, scores = tables(2, 3)
     ax = Figure(figsize=(7, 7.6)).add_subplot()
-    figures.heatmap(pairs, scores, "cosine_prob", ax)
+    figures.heatmap(pairs, scores, COSINE, ax)
     image = ax.images[0]
     shown: Any = image.get_array()
     assert np.isnan(np.asarray(shown)).sum() == 2 * 7 * 2 - 2
@@ -144,7 +143,7 @@ def test_alike_has_the_same_colour_when_lower_is_more_alike() -> None:
     shown = {}
     for measure in ("cosine_prob", "disagreement"):
         ax = Figure(figsize=(7, 7.6)).add_subplot()
-        figures.heatmap(pairs, scores, measure, ax)
+        figures.heatmap(pairs, scores, catalogue.MEASURES[measure], ax)
         image = ax.images[0]
         shown[measure] = image.to_rgba(np.asarray(image.get_array()))
     np.testing.assert_allclose(shown["cosine_prob"], shown["disagreement"], atol=0.01)
@@ -169,7 +168,7 @@ def test_every_rise_is_drawn_beside_its_recipe() -> None:
 def test_every_pair_of_a_kind_is_a_point() -> None:
     pairs, _ = tables(4, 0)
     _, axes = figures.new_figure(6, 4)
-    figures.kinds_of_pairs(pairs, "cosine_prob", axes[0])
+    figures.kinds_of_pairs(pairs, COSINE, axes[0])
     points = axes[0].collections[0].get_offsets()
     np.testing.assert_array_equal(np.asarray(points)[:, 0], pairs.cosine_prob)
     assert [t.get_text() for t in axes[0].get_yticklabels()] == ["bases of different seeds (6)"]

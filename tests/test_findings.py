@@ -95,6 +95,50 @@ def test_the_page_says_what_was_found() -> None:
     assert titles[0] == "## Do models of different bases converge?"
     assert titles[-1] == "## Details"
     assert "| unpruned bases | 3 | 0.500 |" in text
+    assert "and at most 2 points of accuracy?" in text
+    assert "| 90.00% | 69.50% | −0.50 |" in text  # a difference of shares is no share
+
+
+def test_bases_off_the_optimum_are_told_right_under_the_verdict() -> None:
+    table = scores()
+    assert findings.off_optimum(table) == ""
+    table.loc[table.model == "seed=2", "optimal"] = False
+    text = findings.to_markdown(findings.summarize("x", table, {"m": pairs()}, ["cosine_prob"]))
+    caveat = (
+        "1 of 3 bases (`seed=2`) misses `base.target`, so the verdict is about models off the "
+        "optimum."
+    )
+    assert text.split("\n\n")[3] == caveat
+
+
+@pytest.mark.parametrize(
+    ("measures", "main", "says"),
+    [
+        (["cosine_prob", "jensen_shannon"], ["cosine_prob"], ""),
+        (
+            ["jensen_shannon", "disagreement", "agreement", "cosine_prob"],
+            ["agreement"],
+            "by `agreement`, the first of `figures.measures` in which higher is more alike; in "
+            "`jensen_shannon` and `disagreement`, named before it, lower is.",
+        ),
+        (["jensen_shannon"], [], "`figures.measures` names none in which higher is more alike."),
+    ],
+)
+def test_claims_say_why_they_are_not_told_by_the_first_measure(
+    measures: list[str], main: list[str], says: str
+) -> None:
+    told, note = findings.told_by(measures)
+    assert told == main
+    assert note.endswith(says)
+    assert bool(note) == bool(says)
+
+
+def test_the_note_on_the_claims_stands_above_them() -> None:
+    table = pairs().assign(jensen_shannon=0.5)
+    found = findings.summarize("x", scores(), {"m": table}, ["jensen_shannon", "cosine_prob"])
+    parts = findings.to_markdown(found).split("\n\n")
+    title = parts.index("## What the post saw, claim by claim")
+    assert parts[title + 1].startswith("The claims are told by `cosine_prob`")
 
 
 # --- synthetic experiments with a known truth ---------------------------------------------------
@@ -267,7 +311,9 @@ def test_a_walk_that_leaves_the_ridge_is_named() -> None:
     walked = {"seed=1_l1=0.0001_ep=2": walk([1, 1, 1, 1, 1]), "m": walk([1, 1, 1.5, 1, 1])}
     found = findings.summarize("x", scores(), {}, [], walked=walked)
     assert [one.holds for one in found["walks"].values()] == [True, False]
-    assert "`m` leaves the ridge: the loss rises by 0.500 at step 2" in findings.to_markdown(found)
+    text = findings.to_markdown(found)
+    assert "`m` leaves the ridge: the loss rises by 0.500 at step 2" in text
+    assert "| accuracy lost, points |" in text
 
 
 def test_a_loss_known_once_an_epoch_is_taken_for_no_more() -> None:

@@ -11,7 +11,8 @@ import pytest
 import yaml
 from conftest import CHAIN, Workflow
 
-from skeletons import cli, provenance
+from skeletons import cli, lookup, provenance
+from skeletons.errors import ArtifactError
 from skeletons.runcache import RunCache
 
 WALKED = "results/grid/models/seed=1_l1=0.0001_ep=1"
@@ -46,6 +47,35 @@ def test_a_model_says_what_made_it(chain: Workflow) -> None:
     ):
         assert part in done.stdout
     assert done.stdout.count("made by") == 1  # all files of a job have one recipe
+
+
+def test_a_model_is_known_by_its_id_alone(chain: Workflow) -> None:
+    done = skeletons(chain, "show", Path(WALKED).name)
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.startswith(f"{WALKED}/history.parquet\n")
+    assert "current   yes" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("named", "near"),
+    [
+        ("results/girds", "results/grid"),
+        ("results/grid/models/seed=1_l1=0.001_ep=1", WALKED),
+        ("results/grid/score/seed=1.json", "results/grid/scores/seed=1.json"),
+        ("seed=1_l1=1e-4_ep=1", Path(WALKED).name),
+        ("results/grid/models", None),  # it is there, but holds no artifacts
+        ("results/elsewhere", None),
+        ("somewhere", None),
+    ],
+)
+def test_what_is_nearest_is_named(
+    chain: Workflow, named: str, near: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(chain.folder)
+    hint = f"; the nearest is {near}." if near else "."
+    with pytest.raises(ArtifactError) as refused:
+        lookup.files_at(named, cli.READERS)
+    assert str(refused.value) == f"{named} is no artifact and no folder of artifacts{hint}"
 
 
 def test_it_says_when_an_artifact_is_not_current(chain: Workflow, tmp_path: Path) -> None:

@@ -6,18 +6,23 @@ import base64
 import hashlib
 import itertools
 import json
+import os
+import re
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import drawn_experiment
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+import seaborn as sns
 
-from skeletons import artifacts, captions, costs, embedding, pair_numbers, report
+from skeletons import artifacts, captions, colours, costs, embedding, pair_numbers, record, report
 from skeletons.catalogue import MEASURES
+from skeletons.config import Figures
 from skeletons.errors import ArtifactError
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>&amp;\u2028"
@@ -100,8 +105,6 @@ def test_the_browser_runs_only_the_scripts_that_are_the_reports_own(page: Page) 
 def test_a_hostile_experiment_stays_text(tmp_path: Path) -> None:
     data = "<img src=x onerror=alert(1)>"
     made = drawn_experiment.write(tmp_path, HOSTILE, ood=("<script>alert(1)", data))
-    config = Path(made["config"])
-    config.write_text(HOSTILE)
     report.report_stage(**made)
     parsed = Page(Path(made["output"]).read_text())
     assert [tag for tag, _ in parsed.tags].count("script") == 3
@@ -136,6 +139,35 @@ def test_values_are_the_upper_triangle_whatever_the_order_of_rows() -> None:
     assert [model["seed"] for model in found["models"]] == [1, 2, 10]
     assert found["sparsity"] == [2, 1, 0]
     assert found["measures"][0]["values"] == [0.12, 0.1, 0.2]
+
+
+@pytest.mark.parametrize("name", colours.SCALES)
+def test_colours_are_those_of_the_figures(name: str) -> None:
+    places = np.linspace(0, 1, 256)
+    steps, hexes = zip(*colours.scale(name), strict=True)
+    colours_of = np.array([mpl.colors.to_rgb(colour) for colour in hexes])
+    shown = np.stack([np.interp(places, steps, channel) for channel in colours_of.T], axis=1)
+    drawn = sns.color_palette(name, as_cmap=True)(places)[:, :3]
+    assert np.abs(shown - drawn).max() < 0.05
+
+
+def test_every_colour_map_that_may_be_named_has_its_colours() -> None:
+    assert tuple(colours.SCALES) == get_args(Figures.model_fields["colormap"].annotation)
+
+
+def test_the_heatmap_opens_on_the_first_measure_in_the_experiments_colours(tmp_path: Path) -> None:
+    made = drawn_experiment.write(tmp_path, measures=["agreement"], colormap="mako")
+    report.report_stage(**made)
+    data = json.loads(Page(Path(made["output"]).read_text()).scripts[0])
+    assert data["first"] == "agreement"
+    assert [tuple(step) for step in data["colours"]] == colours.scale("mako")
+
+
+def test_colours_that_are_none_are_refused(files: dict[str, Any], tmp_path: Path) -> None:
+    odd = tmp_path / "config.yaml"
+    odd.write_text("figures: {colormap: jet}\n")
+    with pytest.raises(ArtifactError, match=r"figures.colormap: found 'jet'; allowed: viridis, "):
+        report.report_stage(**{**files, "output": str(tmp_path / "r.html"), "config": str(odd)})
 
 
 def test_what_has_no_value_says_why() -> None:
@@ -296,6 +328,15 @@ def test_every_model_has_a_row_that_leads_to_its_files(files: dict[str, Any], pa
     assert "dead: it answers every image alike" in page.texts
 
 
+def test_what_accuracy_lost_is_told_in_points(files: dict[str, Any], page: Page) -> None:
+    table = artifacts.read_table(files["scores"]).set_index("model").accuracy
+    pruned = "seed=2_l1=0.0001_ep=1_t=0.5"
+    lost = 100 * (table["seed=2"] - table[pruned])
+    cells = [text.strip() for text in page.texts if text.strip()]
+    row = cells[cells.index(pruned) :]
+    assert row[6] == f"{lost:.2f}".replace("-", "−")
+
+
 def test_the_findings_open_the_page(files: dict[str, Any], page: Page) -> None:
     found = artifacts.read_json(files["findings"])
     text = " ".join("".join(page.texts).split())
@@ -328,6 +369,27 @@ def test_walks_and_costs_are_shown(files: dict[str, Any], page: Page) -> None:
     assert "3 jobs took 18 s of processor time" in text  # 5 + 6 + 7
 
 
+def test_a_report_of_another_configuration_is_told_with_the_findings_that_it_shows(
+    tmp_path: Path,
+) -> None:
+    values = {"experiment": "<drawn> & 'é'", "figures": {"colormap": "mako", "measures": []}}
+    made = drawn_experiment.write(tmp_path)
+    folder = Path(made["output"]).parent
+    record.record_stage(made["config"], made["versions"], values)
+    assert record.outdated(folder, {}) == ""  # there is none yet
+    report.report_stage(**made)
+    assert record.outdated(folder, values) == ""
+    names = [folder / name for name in ("report.html", "findings.md", "findings.json")]
+    told = record.outdated(folder, {**values, "experiment": "other"})
+    assert told == (
+        f"{names[0]}, {names[1]} and {names[2]} are from before this run, of another configuration."
+    )
+    for path in names[1:]:  # made by the run, which did not come to the report
+        os.utime(path, (2e9, 2e9))
+    told = record.outdated(folder, {})
+    assert told == f"{names[0]} is from before this run, of another configuration."
+
+
 def test_the_same_files_give_the_same_page_wherever_they_lie(
     files: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -346,6 +408,31 @@ def test_an_experiment_without_measures_that_rise_has_a_report_too(tmp_path: Pat
     artifacts.write_json(path, found)
     report.report_stage(**{**made, "histories": [], "figures": []})
     assert "0 of 0" in Path(made["output"]).read_text()
+
+
+def verdict_box(page: str) -> str:
+    """The text of the box that the verdict stands in."""
+    box = page.split('<div class="verdict">')[1].split("</div>")[0]
+    return re.sub(r"<[^>]+>", "", box)
+
+
+def test_the_verdict_says_that_bases_are_off_the_optimum(
+    files: dict[str, Any], tmp_path: Path
+) -> None:
+    made = drawn_experiment.write(tmp_path, missed=[2, 3])
+    report.report_stage(**made)
+    page = Path(made["output"]).read_text()
+    assert "2 of 3 bases (seed=2 and seed=3) miss base.target, so" in verdict_box(page)
+    assert page.count("so the verdict is about models off the optimum") == 1
+    assert "miss base.target" not in verdict_box(Path(files["output"]).read_text())
+
+
+def test_claims_that_the_first_measure_cannot_tell_say_so(tmp_path: Path, page: Page) -> None:
+    made = drawn_experiment.write(tmp_path, measures=["jensen_shannon", "agreement"])
+    report.report_stage(**made)
+    text = "".join(Page(Path(made["output"]).read_text()).texts)
+    assert "The claims are told by agreement" in text[: text.index("What stands behind it")]
+    assert "The claims are told by" not in "".join(page.texts)
 
 
 @pytest.mark.parametrize("part", ["config", "findings", "scores", "versions"])

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skeletons import artifacts, report
+from skeletons import artifacts, colours, report
 from skeletons.models import Model
 
 CHROMIUM = next(
@@ -187,6 +187,26 @@ def test_measure_and_images_choose_what_is_drawn(reader: Reader, files: dict[str
     reader.page.select_option("#measure", "mask_overlap")
     pruned = [name for name in names if "_t=" in name]
     assert reader.order() == pruned
+
+
+def test_the_map_opens_on_the_first_measure_in_the_experiments_colours(
+    browser: Any, tmp_path: Path
+) -> None:
+    made = drawn_experiment.write(
+        tmp_path, ood=("digits", "noise"), measures=["jensen_shannon", "agreement"], colormap="mako"
+    )
+    report.report_stage(**made)
+    reader = Reader(browser, made["output"])
+    reader.turn_to("heatmap")
+    chosen = reader.page.locator("#measure")
+    assert chosen.input_value() == "jensen_shannon"
+    drawn = reader.page.evaluate("document.getElementById('map').data[0].colorscale")
+    assert [tuple(step) for step in drawn] == colours.scale("mako")
+    reader.page.select_option("#measure", "agreement")
+    reader.page.select_option("#set", "noise")
+    assert chosen.input_value() == "agreement"  # other images, the same measure
+    assert reader.said == []
+    reader.page.close()
 
 
 def test_the_order_changes_the_axis_and_moves_the_numbers_with_it(

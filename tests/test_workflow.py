@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import TINY, Workflow
+from conftest import CHAIN, TINY, Workflow
 from pandas.testing import assert_frame_equal
 
 from skeletons import artifacts
@@ -221,3 +221,21 @@ def test_divergence_fails_its_job_in_a_sentence_and_leaves_nothing(workflow: Wor
     assert "Base model seed=1, epoch 1, diverged: the loss was" in done.stdout
     assert "Traceback" not in done.stdout
     assert list((workflow / "results/tiny").rglob("*.safetensors")) == []
+    assert "from before this run" not in done.stdout  # there is no report
+
+
+def test_a_run_that_made_no_report_says_that_the_old_one_is_of_another(
+    chain: Workflow, tmp_path: Path
+) -> None:
+    workflow = chain.copy(tmp_path / "w")
+    folder = "results/grid"
+    old = f"{folder}/report.html, {folder}/findings.md and {folder}/findings.json are from before "
+    diverging = {**CHAIN, "base": {**CHAIN["base"], "learning_rate": 1e9}}
+    failed = workflow.run(diverging)
+    assert failed.returncode != 0
+    assert f"{old}this run, of another configuration." in failed.stdout
+    stopped = workflow.run(diverging, "--until", "record")
+    assert stopped.returncode == 0
+    assert old in stopped.stdout
+    assert "The verdict" not in stopped.stdout  # which would be the old one
+    assert old not in workflow.run(CHAIN, "--until", "record").stdout

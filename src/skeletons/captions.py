@@ -32,12 +32,12 @@ CAPTIONS: Mapping[str, Caption] = {
         "Every pair of compared models; each cell is the similarity of their predictions on the "
         "images named in the title, and on the diagonal that of a model with itself. Models are "
         "in the order seed, λ, epochs, threshold; a label such as “λ1e-05 ·4 <0.05” is a model "
-        "regularised with λ = 1e-5 for 4 "
-        "epochs and pruned at 0.05. Controls stand below the models that they are of: a base as it "
-        "was before training (“untrained”) or trained in another order, a pruned model pruned at "
-        "random. White lines part the bases: blocks off the diagonal compare models of different "
-        "bases. The strips at the left show each model's test accuracy and sparsity. Grey cells "
-        "have no similarity, because a model in the pair answers every image alike.",
+        "regularised with λ = 1e-5 for 4 epochs and pruned at 0.05. Controls stand below the "
+        "models that they are of: a base as it was before training (“untrained”) or trained in "
+        "another order, a pruned model pruned at random. White lines part the bases: blocks off "
+        "the diagonal compare models of different bases. The strips at the left show each model's "
+        "test accuracy and sparsity. Grey cells have no similarity, because a model in the pair "
+        "answers every image alike.",
     ),
     "heatmap_of_features": Caption(
         PAIRS,

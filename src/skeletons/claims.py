@@ -67,11 +67,13 @@ def accuracy_kept(scores: pd.DataFrame) -> list[Claim]:
         worst = group.iloc[int(group["drop"].to_numpy().argmax())]
         rows.append(
             {
-                "claim": f"Pruning at {threshold:g} keeps the accuracy, to within {SLACK:.0%}",
-                "measured": f"{_percent(lost.mean())} lost, {_interval(low, high, _percent)}",
+                "claim": f"Pruning at {threshold:g} keeps the accuracy, to within "
+                f"{prose.points(SLACK, 0)} points",
+                "measured": f"{prose.points(lost.mean())} points lost, "
+                f"{_interval(low, high, prose.points)}",
                 "holds": _side(low, high, at_most=SLACK),
                 "detail": f"{prose.counted(len(lost), 'seed')}; worst is `{worst.model}` with "
-                f"{_percent(worst['drop'])} lost at sparsity {worst.sparsity:.1%}",
+                f"{prose.points(worst['drop'])} points lost at sparsity {worst.sparsity:.1%}",
             }
         )
     return rows

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from skeletons import artifacts, provenance
+from skeletons import artifacts, lookup, provenance
 from skeletons.errors import ArtifactError, SkeletonsError
 from skeletons.runcache import RunCache
 
@@ -46,7 +46,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="skeletons", description=str(__doc__).splitlines()[0])
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     show = commands.add_parser("show", help="say what made an artifact and whether it is current")
-    show.add_argument("path", type=Path, help="a file of results, or a model's folder")
+    show.add_argument(
+        "path", help="a file of results, a folder of them, or the id of a model, as seed=1"
+    )
     show.add_argument(
         "--configfile", type=Path, help="hold it against this, not against the last run's settings"
     )
@@ -83,7 +85,7 @@ def _amount(size: int, count: int) -> str:
 
 
 def _show(options: argparse.Namespace) -> None:
-    files = _files(options.path)
+    files = lookup.files_at(options.path, READERS)
     told: list[Any] = []
     for path in files:
         print(path)
@@ -99,20 +101,6 @@ def _show(options: argparse.Namespace) -> None:
 
 def _tell(label: str, text: str) -> None:
     print(f"  {label:<10}{text}")
-
-
-def _files(path: Path) -> list[Path]:
-    """A file, or a folder's artifacts.
-
-    Raises:
-        ArtifactError: there is none.
-    """
-    if path.is_file():
-        return [path]
-    found = sorted(file for file in path.glob("*") if file.suffix in READERS)
-    if not found:
-        raise ArtifactError(f"{path} is no artifact and no folder of artifacts.")
-    return found
 
 
 def _content(path: Path) -> str:

@@ -37,7 +37,7 @@ from skeletons import (
 )
 from skeletons import predictions as saved
 from skeletons.artifacts import Array
-from skeletons.catalogue import MEASURES
+from skeletons.catalogue import BUILT_IN
 from skeletons.errors import ArtifactError, SkeletonsError
 from skeletons.measures import Floats, Measure
 from skeletons.models import MASKED, REGULARIZED, Model
@@ -115,6 +115,16 @@ class Experiment:
         """The verdict, the claims and what stands behind them, as in findings.json."""
         return artifacts.read_json(self.path / "findings.json", ["verdict"])
 
+    @property
+    def first_measure(self) -> str:
+        """The first of `figures.measures`, which the verdict rests on, as results call it."""
+        return str(self.findings["verdict"]["measure"])
+
+    @functools.cached_property
+    def colormap(self) -> str:
+        """The colours of its heatmaps, `figures.colormap`."""
+        return record.colormap_in(self.path / "config.yaml")
+
     # --- tables -----------------------------------------------------------------------------------
 
     def pairs(self, dataset: str | None = None) -> pd.DataFrame:
@@ -146,7 +156,7 @@ class Experiment:
         """
         name = self.dataset(dataset)
         wide = self.pairs(name)
-        names = [*MEASURES, *self._own_measures]
+        names = [*BUILT_IN, *self._own_measures]
         parts = [_long(wide, measure) for measure in names if measure in wide.columns]
         for folder, pattern in (("representations", f"*/{name}.parquet"), ("weights", "*.parquet")):
             for path in sorted((self.path / folder).glob(pattern)):
@@ -279,17 +289,28 @@ class Experiment:
         Raises:
             SkeletonsError: there is no such measure, model or data set.
         """
-        known = extensions.name_of(name)
-        _known(known, [*self._own_measures, *MEASURES], "measure")
-        own = self._own_measures.get(known)
-        measure = similarity.own(own) if own else MEASURES[known]
+        measure = self.declared(name)
         if measure.kind == "weights":
             return self._overlap(measure, a, b)
         if measure.kind == "representation":
             seen = [self.features(model, on) for model in (a, b)]
             return float(np.mean(measure.values(*seen)))
         told = [self.predictions(model, on) for model in (a, b)]
-        return float(similarity.compare(told[0], told[1], {known: measure})[known])
+        return float(similarity.compare(told[0], told[1], {measure.name: measure})[measure.name])
+
+    def declared(self, name: str) -> Measure:
+        """A measure by its name, with what it declares: its range, its label, which end is alike.
+
+        Args:
+            name: as in `measure`.
+
+        Raises:
+            SkeletonsError: there is no such measure.
+        """
+        known = extensions.name_of(name)
+        _known(known, [*self._own_measures, *BUILT_IN], "measure")
+        own = self._own_measures.get(known)
+        return similarity.own(own) if own else BUILT_IN[known]
 
     @functools.cached_property
     def _own_measures(self) -> dict[str, str]:
@@ -330,7 +351,7 @@ class Experiment:
             figure: a key of `skeletons.plots.PLOTS`.
             ax: to draw into.
             options: of that figure: `dataset`, `measure`, `model` or `colormap`; see
-                `skeletons.plots`.
+                `skeletons.plots`. Without a measure it is of the first of `figures.measures`.
 
         Returns:
             The experiment, so that calls can be chained.
@@ -338,8 +359,6 @@ class Experiment:
         Raises:
             SkeletonsError: there is no such figure, or the experiment holds nothing to draw in it.
         """
-        if own := self._own_measures.get(options.get("measure", "")):
-            similarity.admit([own])
         plots.PLOTS[_known(figure, plots.PLOTS, "figure")](self, ax, **options)
         return self
 

@@ -22,8 +22,9 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from skeletons import artifacts, kinds, tables
+from skeletons import artifacts, kinds, prose, tables
 from skeletons.catalogue import MEASURES
+from skeletons.measures import Measure
 from skeletons.models import Model, spell
 from skeletons.similarity import admit
 
@@ -62,9 +63,9 @@ LABELS = {
 }
 
 
-def described(measure: str) -> str:
+def described(measure: Measure) -> str:
     """A measure in words; one of the user's has the label that it declares."""
-    return LABELS.get(measure) or MEASURES[measure].label
+    return LABELS.get(measure.name) or measure.label
 
 
 def save_svg(figure: Figure, path: str | Path) -> None:
@@ -112,13 +113,13 @@ def ordered(names: Sequence[str]) -> list[str]:
     return sorted(set(names), key=lambda name: Model.parse(name).sort_key)
 
 
-def similarity_matrix(pairs: pd.DataFrame, models: Sequence[str], measure: str) -> Floats:
+def similarity_matrix(pairs: pd.DataFrame, models: Sequence[str], measure: Measure) -> Floats:
     """N×N values of a measure: symmetric, NaN where there is none; each model is like itself."""
     place = {name: k for k, name in enumerate(models)}
     matrix = np.full((len(models), len(models)), np.nan)
     rows, columns = pairs.a.map(place).to_numpy(), pairs.b.map(place).to_numpy()
-    matrix[rows, columns] = matrix[columns, rows] = pairs[measure].to_numpy(np.float64)
-    np.fill_diagonal(matrix, MEASURES[measure].itself)
+    matrix[rows, columns] = matrix[columns, rows] = pairs[measure.name].to_numpy(np.float64)
+    np.fill_diagonal(matrix, measure.itself)
     return matrix
 
 
@@ -138,7 +139,7 @@ def label(name: str) -> str:
 
 
 def heatmap(
-    pairs: pd.DataFrame, scores: pd.DataFrame, measure: str, ax: Axes, colormap: str = "viridis"
+    pairs: pd.DataFrame, scores: pd.DataFrame, measure: Measure, ax: Axes, colormap: str = "viridis"
 ) -> None:
     """Draw the similarity of every pair of models as an N×N heatmap.
 
@@ -148,7 +149,7 @@ def heatmap(
     Args:
         pairs: the table of all pairs on one OOD set.
         scores: all models' scores.
-        measure: a column of `pairs`.
+        measure: its name is a column of `pairs`.
         ax: to draw into; they become square.
         colormap: of matplotlib or seaborn.
     """
@@ -174,7 +175,7 @@ def heatmap(
         strip = _strip(beside, column, about[column].to_numpy(np.float64), cmap)
         _scale(strip, scales[k + 1], {"accuracy": "test accuracy"}.get(column, column))
     if np.isnan(matrix).any():
-        dead = MEASURES[measure].kind == "behaviour"
+        dead = measure.kind == "behaviour"
         why = "no similarity, as a model is dead" if dead else "no value; the table says why"
         ax.legend(
             handles=[Patch(facecolor=MISSING, label=f"grey: {why}")],
@@ -191,12 +192,12 @@ def _square(ax: Axes) -> float:
     return float(ax.get_window_extent().transformed(ax.figure.dpi_scale_trans.inverted()).width)
 
 
-def _colours(measure: str, known: Floats, colormap: str) -> tuple[Colormap, Normalize]:
+def _colours(measure: Measure, known: Floats, colormap: str) -> tuple[Colormap, Normalize]:
     """The scale of a heatmap, in which alike has the same colour whatever the measure."""
     colours = sns.color_palette(colormap, as_cmap=True)
-    itself = MEASURES[measure].itself
+    itself = measure.itself
     values = known if len(known) else np.array([0.0, 1.0])
-    if MEASURES[measure].higher_is_alike:
+    if measure.higher_is_alike:
         low = float(np.floor(values.min() * 10) / 10)
         high = itself if np.isfinite(itself) else float(values.max())
         return colours.with_extremes(bad=MISSING), Normalize(low, high)
@@ -205,8 +206,8 @@ def _colours(measure: str, known: Floats, colormap: str) -> tuple[Colormap, Norm
     return colours.reversed().with_extremes(bad=MISSING), Normalize(low, high or 1)
 
 
-def _likeness(measure: str) -> str:
-    return "similarity" if MEASURES[measure].higher_is_alike else "dissimilarity"
+def _likeness(measure: Measure) -> str:
+    return "similarity" if measure.higher_is_alike else "dissimilarity"
 
 
 def _label_models(ax: Axes, models: Sequence[str]) -> None:
@@ -272,11 +273,11 @@ def own_base_similarity(pairs: pd.DataFrame, measure: str) -> pd.DataFrame:
     return own.rename(columns={**names, measure: "value"})[[*names.values(), "value"]]
 
 
-def similarity_to_base(pairs: pd.DataFrame, measure: str, axes: Sequence[Axes]) -> None:
+def similarity_to_base(pairs: pd.DataFrame, measure: Measure, axes: Sequence[Axes]) -> None:
     """Draw how like its own base a pruned model is, against threshold (left) and epochs (right)."""
-    own = own_base_similarity(pairs, measure)
+    own = own_base_similarity(pairs, measure.name)
     own = own[own.state == "pruned"]
-    reference = tables.across_bases(pairs, measure)[0]
+    reference = tables.across_bases(pairs, measure.name)[0]
     for ax, x, series in ((axes[0], "threshold", "epochs"), (axes[1], "epochs", "threshold")):
         for index, ((l1, value), group) in enumerate(_groups(own, "l1", series)):
             _spread_line(ax, group, x, "value", f"λ={spell(l1)}, {series} {value:g}", index)
@@ -340,7 +341,7 @@ def _legend(ax: Axes) -> None:
         ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 
 
-def cross_base(pairs: pd.DataFrame, measure: str, ax: Axes) -> None:
+def cross_base(pairs: pd.DataFrame, measure: Measure, ax: Axes) -> None:
     """Draw the similarity of models of different bases, pruned the same way, against threshold."""
     table = tables.annotate(pairs)
     table = table[(table.seed_a != table.seed_b) & (table.state_b == "pruned")]
@@ -348,8 +349,8 @@ def cross_base(pairs: pd.DataFrame, measure: str, ax: Axes) -> None:
         table = table[table[f"{key}_a"] == table[f"{key}_b"]]
     for index, ((l1, epochs), group) in enumerate(_groups(table, "l1_b", "epochs_b")):
         name = f"λ={spell(l1)}, epochs {epochs:g}"
-        _spread_line(ax, group, "threshold_b", measure, name, index)
-    _reference(ax, tables.across_bases(pairs, measure)[0], "the unpruned bases")
+        _spread_line(ax, group, "threshold_b", measure.name, name, index)
+    _reference(ax, tables.across_bases(pairs, measure.name)[0], "the unpruned bases")
     ax.set_xlabel("pruning threshold of both")
     ax.set_ylabel(f"{_likeness(measure)} of models of different bases")
     _ticks_at(ax, table.threshold_b)
@@ -403,9 +404,9 @@ def _short(answer: str) -> str:
     return answer.removesuffix(" with this many seeds").replace("cannot be decided", "undecided")
 
 
-def kinds_of_pairs(pairs: pd.DataFrame, measure: str, ax: Axes) -> None:
+def kinds_of_pairs(pairs: pd.DataFrame, measure: Measure, ax: Axes) -> None:
     """Draw every pair's similarity by kind of pair: a point each, quartiles as a box."""
-    groups = {name: table[measure].dropna() for name, table in kinds.by_kind(pairs).items()}
+    groups = {name: table[measure.name].dropna() for name, table in kinds.by_kind(pairs).items()}
     for row, values in enumerate(groups.values()):
         colour = PALETTE[row % len(PALETTE)]
         spread = ((np.arange(len(values)) * 0.618034) % 1 - 0.5) * 0.5  # even, and always the same
@@ -468,7 +469,7 @@ def accuracy_vs_sparsity(scores: pd.DataFrame, ax: Axes) -> None:
         linewidth=0.8,
         linestyle=":",
         zorder=0,
-        label=f"{tables.SLACK:.0%} under the bases' mean",
+        label=f"{prose.points(tables.SLACK, 0)} points under the bases' mean",
     )
     ax.set_xlabel("sparsity (share of prunable weights that are zero)")
     ax.set_ylabel("test accuracy")
@@ -535,14 +536,14 @@ def figures_stage(
     found: str,
 ) -> None:
     """Draw every figure of an experiment into a folder."""
-    measures = admit(measures)
+    names = admit(measures)
     verdict = artifacts.read_json(found, ["verdict", "settings"])
     table = artifacts.read_table(scores, ["model", "accuracy", "sparsity", "dead"])
     place = Path(folder)
     with mpl.rc_context(dict(STYLE)):  # type: ignore[arg-type]
         for ood, path in similarity.items():
-            pairs = artifacts.read_table(path, ["a", "b", *measures])
-            for measure in measures:
+            pairs = artifacts.read_table(path, ["a", "b", *names])
+            for measure in map(MEASURES.__getitem__, names):
                 _draw_similarity(pairs, table, ood, measure, place, colormap)
                 _draw_verdict(pairs, verdict, ood, measure, place)
         figure, axes = new_figure(6.5, 3.8)
@@ -554,37 +555,49 @@ def figures_stage(
 
 
 def _draw_verdict(
-    pairs: pd.DataFrame, found: Mapping[str, Any], ood: str, measure: str, place: Path
+    pairs: pd.DataFrame, found: Mapping[str, Any], ood: str, measure: Measure, place: Path
 ) -> None:
-    recipes, margin = found["verdict"]["by"][ood][measure]["recipes"], found["settings"]["margin"]
+    recipes = found["verdict"]["by"][ood][measure.name]["recipes"]
+    margin = found["settings"]["margin"]
     comparisons = len(recipes[0]["rises"]) if recipes else 1
     figure, axes = new_figure(8.5, 1.5 + len(recipes) * (0.16 + 0.13 * comparisons))
     rises(recipes, margin, found["settings"]["alpha"], axes[0])
     figure.suptitle(f"{described(measure)}, on {ood}", fontsize=10)
-    save_svg(figure, place / f"rises_{ood}_{measure}.svg")
+    save_svg(figure, place / f"rises_{ood}_{measure.name}.svg")
     figure, axes = new_figure(8.5, 1.3 + 0.42 * max(1, len(kinds.by_kind(pairs))))
     kinds_of_pairs(pairs, measure, axes[0])
     figure.suptitle(f"{described(measure)}, on {ood}", fontsize=10)
-    save_svg(figure, place / f"kinds_of_pairs_{ood}_{measure}.svg")
+    save_svg(figure, place / f"kinds_of_pairs_{ood}_{measure.name}.svg")
 
 
 def _draw_similarity(
-    pairs: pd.DataFrame, scores: pd.DataFrame, ood: str, measure: str, place: Path, colormap: str
+    pairs: pd.DataFrame,
+    scores: pd.DataFrame,
+    ood: str,
+    measure: Measure,
+    place: Path,
+    colormap: str,
 ) -> None:
     title = f"Every pair of models on {ood}"
-    _draw_heatmap(pairs, scores, measure, title, place / f"heatmap_{ood}_{measure}.svg", colormap)
+    path = place / f"heatmap_{ood}_{measure.name}.svg"
+    _draw_heatmap(pairs, scores, measure, title, path, colormap)
     figure, axes = new_figure(10, 3.6, 1, 2)
     similarity_to_base(pairs, measure, axes)
     figure.suptitle(f"{described(measure)}, on {ood}", fontsize=10)
-    save_svg(figure, place / f"similarity_to_base_{ood}_{measure}.svg")
+    save_svg(figure, place / f"similarity_to_base_{ood}_{measure.name}.svg")
     figure, axes = new_figure(6.5, 3.6)
     cross_base(pairs, measure, axes[0])
     figure.suptitle(f"{described(measure)}, on {ood}", fontsize=10)
-    save_svg(figure, place / f"cross_base_{ood}_{measure}.svg")
+    save_svg(figure, place / f"cross_base_{ood}_{measure.name}.svg")
 
 
 def _draw_heatmap(
-    pairs: pd.DataFrame, scores: pd.DataFrame, measure: str, title: str, path: Path, colormap: str
+    pairs: pd.DataFrame,
+    scores: pd.DataFrame,
+    measure: Measure,
+    title: str,
+    path: Path,
+    colormap: str,
 ) -> None:
     side = float(np.clip(0.11 * len({*pairs.a, *pairs.b}), 3, 9))
     width, height = side + 2.1, side + 2.7  # labels, strips and scales are around it
@@ -611,4 +624,4 @@ def heatmap_stage(
     pairs = artifacts.read_table(table, ["a", "b", measure])
     about = artifacts.read_table(scores, ["model", "accuracy", "sparsity"])
     with mpl.rc_context(dict(STYLE)):  # type: ignore[arg-type]
-        _draw_heatmap(pairs, about, measure, title, Path(output), colormap)
+        _draw_heatmap(pairs, about, MEASURES[measure], title, Path(output), colormap)

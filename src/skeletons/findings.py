@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -83,7 +84,7 @@ def summarize(
     chosen = settings or Settings()
     compared = sorted({name for pairs in similarity.values() for name in (*pairs.a, *pairs.b)})
     plain_pairs = {ood: without_controls(pairs) for ood, pairs in similarity.items()}
-    main = [measure for measure in measures if MEASURES[measure].higher_is_alike][:1]
+    main, why = told_by(measures)
     return {
         "experiment": experiment,
         "models": len(table),
@@ -97,6 +98,7 @@ def summarize(
             for ood, pairs in plain_pairs.items()
             for measure in main
         },
+        "claims_note": why,
         "apart": {
             ood: _records(claims.outliers(table, pairs, measure).head(SHOWN))
             for ood, pairs in plain_pairs.items()
@@ -132,6 +134,27 @@ def summarize(
     }
 
 
+def told_by(measures: Sequence[str]) -> tuple[list[str], str]:
+    """The measure by which the post's claims are told, if there is one, and why not by the first.
+
+    The claims are about similarities, so a measure in which lower is more alike tells none.
+    """
+    unfit = list(itertools.takewhile(lambda m: not MEASURES[m].higher_is_alike, measures))
+    main = list(measures[len(unfit) :][:1])
+    if not main:
+        return [], (
+            "The post's claims are about similarities; `figures.measures` names none in which "
+            "higher is more alike."
+        )
+    if not unfit:
+        return main, ""
+    return main, (
+        f"The claims are told by `{main[0]}`, the first of `figures.measures` in which higher is "
+        f"more alike; in {prose.listed([f'`{measure}`' for measure in unfit])}, named before it, "
+        "lower is."
+    )
+
+
 def without_controls(pairs: pd.DataFrame) -> pd.DataFrame:
     """The pairs of bases and pruned models, which the post compares."""
     asked = {n for n in {*pairs.a, *pairs.b} if Model.parse(n).state in (BASE, PRUNED)}
@@ -158,8 +181,25 @@ def _verdict(
     return {
         "answer": answers.over_sets(first) if first else verdicts.UNDECIDED,
         "measure": measures[0] if measures else None,
+        "caveat": off_optimum(table),
         "by": by,
     }
+
+
+def off_optimum(table: pd.DataFrame) -> str:
+    """A sentence on the bases that miss `base.target`; none if all reach it.
+
+    The post's idea is about networks trained to optimality, so a verdict on others must say so.
+    """
+    bases = table[table.state == BASE]
+    names = [f"`{name}`" for name in bases.model[bases.optimal.eq(False)]]
+    if not names:
+        return ""
+    return (
+        f"{len(names)} of {prose.counted(len(bases), 'base')} ({prose.listed(names)}) "
+        f"{'misses' if len(names) == 1 else 'miss'} `base.target`, so the verdict is about models "
+        "off the optimum."
+    )
 
 
 def recipe_verdicts(
@@ -235,7 +275,7 @@ def to_markdown(found: Mapping[str, Any]) -> str:
     parts = [
         f"# Findings of `{found['experiment']}`",
         _verdict_text(found["verdict"], found["settings"]),
-        _claims_text(found["claims"], found["apart"]),
+        _claims_text(found["claims"], found["claims_note"], found["apart"]),
         _kinds_text(found["kinds"]),
         _bases_text(found["bases"]),
         _walks_text(found["walks"], found["settings"]),
@@ -261,6 +301,7 @@ def _verdict_text(found: Mapping[str, Any], settings: Settings) -> str:
         else values[main]["overall"].sentence
         for ood, values in by.items()
     ]
+    parts.append(found["caveat"])
     for ood, values in by.items():
         recipes = values[main]["recipes"]
         text = verdicts.verdict_markdown(recipes, alpha=settings.alpha, margin=settings.margin)
@@ -298,14 +339,11 @@ def _others_text(found: Mapping[str, Any]) -> str:
     )
 
 
-def _claims_text(found: Mapping[str, Sequence[Mapping[str, str]]], apart: Mapping[str, Any]) -> str:
+def _claims_text(
+    found: Mapping[str, Sequence[Mapping[str, str]]], note: str, apart: Mapping[str, Any]
+) -> str:
     """The post's claims; those that have no need of OOD images stand with the first set only."""
-    parts = ["## What the post saw, claim by claim"]
-    if not found:
-        return (
-            f"{parts[0]}\n\nThe post's claims are about similarities; `figures.measures` names "
-            "none in which higher is more alike."
-        )
+    parts = ["## What the post saw, claim by claim", *([note] if note else [])]
     said: list[Mapping[str, str]] = []
     for ood, rows in found.items():
         new = [row for row in rows if row not in said]
@@ -418,18 +456,18 @@ def _bases_text(bases: Sequence[Mapping[str, Any]]) -> str:
 def _skeletons_text(found: Sequence[Mapping[str, Any]], dead: Sequence[Mapping[str, Any]]) -> str:
     title = (
         f"## Which pruned models lost at least {SPARSE:.0%} of their weights and at most "
-        f"{SLACK:.0%} of accuracy?\n\n"
+        f"{prose.points(SLACK, 0)} points of accuracy?\n\n"
     )
     rows = [
         [
             f"`{row['model']}`",
             f"{row['sparsity']:.2%}",
             f"{row['accuracy']:.2%}",
-            f"{-row['drop']:+.2%}",
+            prose.points(-row["drop"], 2),
         ]
         for row in found
     ]
-    head = ["model", "sparsity", "test accuracy", "against its base"]
+    head = ["model", "sparsity", "test accuracy", "against its base, points"]
     text = title + (prose.table(head, rows) if rows else "None.")
     if dead:
         names = "; ".join(f"`{row['model']}` ({row['dead_reason']})" for row in dead)

@@ -1,7 +1,9 @@
 """The report's figures of an experiment, each drawn into Axes that are given.
 
 `PLOTS` names them as the files in `figures/`. Each takes an `Experiment` and the Axes, and options:
-`dataset` and `measure` choose a table of pairs, `model` a model, `colormap` the colours.
+`dataset` and `measure` choose a table of pairs, `model` a model, `colormap` the colours. Without
+them, a figure is of the only data set, by the first of `figures.measures`, in the colours of
+`figures.colormap`.
 """
 
 from __future__ import annotations
@@ -13,15 +15,13 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from matplotlib.axes import Axes
 
-from skeletons import artifacts, figures, inspections, ridge_figures, unit_figures
+from skeletons import artifacts, extensions, figures, inspections, ridge_figures, unit_figures
 from skeletons.errors import SkeletonsError
+from skeletons.measures import Measure
 from skeletons.models import REGULARIZED
 
 if TYPE_CHECKING:
     from skeletons.experiment import Experiment
-
-MEASURE = "cosine_prob"
-COLORMAP = "viridis"
 
 
 # --- pairs --------------------------------------------------------------------------------------
@@ -31,58 +31,62 @@ def heatmap(
     experiment: Experiment,
     ax: Axes,
     dataset: str | None = None,
-    measure: str = MEASURE,
-    colormap: str = COLORMAP,
+    measure: str | None = None,
+    colormap: str | None = None,
 ) -> None:
     """Every pair of models, of any measure that was computed for all of them."""
-    pairs = _with_value(experiment, dataset, measure)
-    figures.heatmap(pairs, experiment.models(), measure, ax, colormap)
+    pairs, chosen = _with_value(experiment, dataset, measure)
+    colours = colormap or experiment.colormap
+    figures.heatmap(pairs, experiment.models(), chosen, ax, colours)
 
 
 def similarity_to_base(
-    experiment: Experiment, ax: Axes, dataset: str | None = None, measure: str = MEASURE
+    experiment: Experiment, ax: Axes, dataset: str | None = None, measure: str | None = None
 ) -> None:
     """How like its own base a pruned model is, against threshold and against epochs."""
-    pairs = _with_value(experiment, dataset, measure)
-    figures.similarity_to_base(pairs, measure, figures.panels(ax, 1, 2))
+    figures.similarity_to_base(*_with_value(experiment, dataset, measure), figures.panels(ax, 1, 2))
 
 
 def cross_base(
-    experiment: Experiment, ax: Axes, dataset: str | None = None, measure: str = MEASURE
+    experiment: Experiment, ax: Axes, dataset: str | None = None, measure: str | None = None
 ) -> None:
     """How alike models of different bases are that were pruned the same way."""
-    figures.cross_base(_with_value(experiment, dataset, measure), measure, ax)
+    figures.cross_base(*_with_value(experiment, dataset, measure), ax)
 
 
 def kinds_of_pairs(
-    experiment: Experiment, ax: Axes, dataset: str | None = None, measure: str = MEASURE
+    experiment: Experiment, ax: Axes, dataset: str | None = None, measure: str | None = None
 ) -> None:
     """Every pair by what its two models have in common."""
-    figures.kinds_of_pairs(_with_value(experiment, dataset, measure), measure, ax)
+    figures.kinds_of_pairs(*_with_value(experiment, dataset, measure), ax)
 
 
 def rises(
-    experiment: Experiment, ax: Axes, dataset: str | None = None, measure: str = MEASURE
+    experiment: Experiment, ax: Axes, dataset: str | None = None, measure: str | None = None
 ) -> None:
     """How much more alike pruned models of different bases are than those held against."""
     found, name = experiment.findings, experiment.dataset(dataset)
     judged = found["verdict"]["by"][name]
-    if measure not in judged:
+    chosen = extensions.name_of(measure or experiment.first_measure)
+    if chosen not in judged:
         raise SkeletonsError(
-            f"There is no verdict by {measure!r} here; there is one by: {', '.join(judged)}."
+            f"There is no verdict by {chosen!r} here; there is one by: {', '.join(judged)}."
         )
     settings = found["settings"]
-    figures.rises(judged[measure]["recipes"], settings["margin"], settings["alpha"], ax)
+    figures.rises(judged[chosen]["recipes"], settings["margin"], settings["alpha"], ax)
 
 
-def _with_value(experiment: Experiment, dataset: str | None, measure: str) -> pd.DataFrame:
-    """A row a pair with a column of the measure, cheap or costly."""
+def _with_value(
+    experiment: Experiment, dataset: str | None, measure: str | None
+) -> tuple[pd.DataFrame, Measure]:
+    """A row a pair with a column of the measure, cheap or costly; and the measure."""
+    name = extensions.name_of(measure or experiment.first_measure)
     table = experiment.similarity(dataset)
-    found = table[table.measure == measure]
+    found = table[table.measure == name]
     if found.empty:
         have = ", ".join(table.measure.unique())
-        raise SkeletonsError(f"Pairs were not compared by {measure!r} here, but by: {have}.")
-    return found[["a", "b", "value"]].rename(columns={"value": measure})
+        raise SkeletonsError(f"Pairs were not compared by {name!r} here, but by: {have}.")
+    return found[["a", "b", "value"]].rename(columns={"value": name}), experiment.declared(name)
 
 
 # --- models -------------------------------------------------------------------------------------
@@ -124,20 +128,20 @@ def curve(experiment: Experiment, ax: Axes) -> None:
     ridge_figures.paths(table, figures.panels(ax, 1, 2))
 
 
-def plane(experiment: Experiment, ax: Axes, colormap: str = COLORMAP) -> None:
+def plane(experiment: Experiment, ax: Axes, colormap: str | None = None) -> None:
     """The loss on the plane through two bases and a variant, as contours, with models on it."""
     grid, located = (
         artifacts.read_table(_made(experiment, f"plane/{name}.parquet", "plane")[0])
         for name in ("plane", "located")
     )
-    ridge_figures.plane(grid, located, ax, colormap)
+    ridge_figures.plane(grid, located, ax, colormap or experiment.colormap)
 
 
-def plane_surface(experiment: Experiment, ax: Axes, colormap: str = COLORMAP) -> None:
+def plane_surface(experiment: Experiment, ax: Axes, colormap: str | None = None) -> None:
     """The same loss as a surface."""
     grid = artifacts.read_table(_made(experiment, "plane/plane.parquet", "plane")[0])
     (solid,) = figures.panels(ax, 1, 1, projection="3d")
-    ridge_figures.surface(grid, solid, colormap)
+    ridge_figures.surface(grid, solid, colormap or experiment.colormap)
 
 
 def exposure(experiment: Experiment, ax: Axes) -> None:

@@ -28,6 +28,19 @@ def counted(number: int, one: str, many: str = "") -> str:
     return f"{number} {one if number == 1 else many or one + 's'}"
 
 
+def points(difference: float, digits: int = 1) -> str:
+    """A difference of two shares in percentage points, as `−1.2`; in % it might be relative.
+
+    Args:
+        difference: −1..1; NaN is a dash.
+        digits: after the decimal point.
+    """
+    if difference != difference:
+        return "–"
+    text = f"{100 * difference:.{digits}f}"
+    return (text.removeprefix("-") if float(text) == 0 else text).replace("-", "−")
+
+
 def p_value(p: float) -> str:
     """A p-value as one reads it: `0.031`, `< 0.001`, or a dash where there is none."""
     if p != p:

@@ -6,7 +6,7 @@ which say how it looks and what it does when it is clicked.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,7 +16,17 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from skeletons import artifacts, captions, costs, embedding, pair_numbers, record, tables
+from skeletons import (
+    artifacts,
+    captions,
+    colours,
+    costs,
+    embedding,
+    pair_numbers,
+    prose,
+    record,
+    tables,
+)
 from skeletons.catalogue import MEASURES
 from skeletons.errors import ArtifactError
 from skeletons.models import MASKED, UNTRAINED, Model
@@ -34,7 +44,7 @@ WALKED = {  # columns of a history, and what the page calls them
     "penalty": "penalty in nats",
 }
 FOUND = (
-    *("experiment", "models", "pairs", "verdict", "claims"),
+    *("experiment", "models", "pairs", "verdict", "claims", "claims_note"),
     *("bases", "walks", "skeleton_models"),
 )
 SCORES = (
@@ -81,7 +91,8 @@ def gather(
         "numbers": _key_numbers(found),
         "verdict": verdict,
         "claims": _claims(found["claims"]),
-        "rest": embedding.rendered(_rest(_text(text), verdict["sentences"].values())),
+        "claims_note": found["claims_note"],
+        "rest": embedding.rendered(_rest(_text(text), verdict)),
         "heatmap": _first_heatmap(drawn, found["verdict"]["measure"]),
         "grid": _grid(table),
         "certificates": found["walks"],
@@ -101,6 +112,8 @@ def gather(
             ),
             "walks": [_walk(path) for path in histories],
             "walked": WALKED,
+            "first": found["verdict"]["measure"],
+            "colours": colours.scale(record.colormap_in(config)),
         },
     }
 
@@ -114,7 +127,11 @@ def page(shown: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"inline": embedding.rendered_inline, "address": address}
+    environment.filters |= {
+        "inline": embedding.rendered_inline,
+        "address": address,
+        "points": prose.points,
+    }
     own = "\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in SCRIPTS)
     scripts = [get_plotlyjs(), own]
     return environment.get_template("page.html").render(
@@ -161,7 +178,7 @@ def _verdict(found: Mapping[str, Any]) -> dict[str, Any]:
         for ood, values in found["by"].items()
         if measure in values
     }
-    return {"answer": found["answer"], "sentences": sentences}
+    return {"answer": found["answer"], "sentences": sentences, "caveat": found["caveat"]}
 
 
 def _claims(
@@ -177,9 +194,9 @@ def _claims(
     return by_set
 
 
-def _rest(text: str, sentences: Iterable[str]) -> str:
+def _rest(text: str, verdict: Mapping[str, Any]) -> str:
     """The findings in words, without title, answers and claims, which have places of their own."""
-    told = tuple(sentences)
+    told = tuple(filter(None, (*verdict["sentences"].values(), verdict["caveat"])))
     return "\n\n".join(
         block
         for block in text.split("\n\n")

@@ -193,7 +193,7 @@ def admit(names: Iterable[str]) -> tuple[str, ...]:
 
 @functools.cache
 def own(reference: str) -> Measure:
-    """The measure that a reference names; all that it gives is checked.
+    """The measure that a reference names; each value that it gives is checked.
 
     Raises:
         ExtensionError: it is neither a `Measure` nor a function of two models' logits.
@@ -204,19 +204,35 @@ def own(reference: str) -> Measure:
         found = measure(label=extensions.name_of(reference))(found)
     declared = found
 
-    def given(a: Predictions, b: Predictions) -> Floats:
+    def values(a: Predictions, b: Predictions) -> Floats:
         with extensions.guarded(reference):
             numbers = np.asarray(declared.values(a, b))
         _demand_valid(reference, declared, numbers, len(a.labels))
         return numbers.astype(np.float64)
 
+    return dataclasses.replace(declared, name=extensions.name_of(reference), values=values)
+
+
+@functools.cache
+def own_both_ways(reference: str) -> Measure:
+    """The same, also held against its values with the two models exchanged, if it is symmetric.
+
+    That is twice the work: it is for the tables of pairs, and what computes the same pairs again
+    takes `own`.
+
+    Raises:
+        ExtensionError: as in `own`.
+    """
+    measure_of = own(reference)
+    if not measure_of.symmetric:
+        return measure_of
+
     def values(a: Predictions, b: Predictions) -> Floats:
-        there = given(a, b)
-        if declared.symmetric:
-            _demand_same(reference, there, given(b, a))
+        there, back = (np.asarray(measure_of.values(*pair)) for pair in ((a, b), (b, a)))
+        _demand_same(reference, there, back)
         return there
 
-    return dataclasses.replace(declared, name=extensions.name_of(reference), values=values)
+    return dataclasses.replace(measure_of, values=values)
 
 
 def _demand_valid(reference: str, declared: Measure, given: npt.NDArray[Any], images: int) -> None:
@@ -387,7 +403,7 @@ def _table(
     pairs: Iterable[tuple[str, str, str, str]], ood: str, measures: Sequence[str]
 ) -> pd.DataFrame:
     """One row a pair, given as the two models' ids, each with its predictions file."""
-    more = by_name(*map(own, measures))
+    more = by_name(*map(own_both_ways, measures))
     read = functools.cache(predictions.read)
     rows: list[dict[str, Any]] = []
     for model_a, a, model_b, b in pairs:

@@ -14,7 +14,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, PercentFormatter
 
-from skeletons import artifacts, unit_ranks
+from skeletons import artifacts, prose, unit_ranks
 from skeletons.figures import MARKERS, PALETTE, STYLE, Floats, new_figure, save_svg
 
 DECADES = 4  # of losses below the largest; what is nearer to zero is drawn to scale
@@ -144,7 +144,7 @@ def probe_curve(rows: pd.DataFrame, verdict: Mapping[str, Any], axes: Sequence[A
         linewidth=0.8,
         linestyle="-.",
         zorder=0,
-        label=f"{verdict['tolerance']:.0%} under the start",
+        label=f"{prose.points(verdict['tolerance'], 0)} points under the start",
     )
     axes[0].set_ylabel("test accuracy")
     axes[0].set_ylim(-0.03, 1.03)

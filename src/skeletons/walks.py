@@ -213,7 +213,7 @@ def walks_markdown(
         parts.append("\n".join(f"- {sentence(name, found[name])}" for name in broken))
     rows = [_row(name, one) for name, one in found.items()]
     head = ["walk to", "holds", "highest rise of the loss", "at step", "longest step", "to step"]
-    head += ["accuracy lost", "path", "distance", "distance / path", "recorded"]
+    head += ["accuracy lost, points", "path", "distance", "distance / path", "recorded"]
     return "\n\n".join([*parts, prose.table(head, rows)])
 
 
@@ -225,7 +225,7 @@ def _row(name: str, one: Certificate) -> Sequence[str]:
         str(one.rise_at),
         f"{one.longest:.3%}",
         str(one.longest_at),
-        f"{one.fall:.2%}",
+        prose.points(one.fall, 2),
         f"{one.path:.2f}",
         f"{one.distance:.2f}",
         "–" if math.isnan(one.straightness) else f"{one.straightness:.2f}",

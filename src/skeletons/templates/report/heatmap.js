@@ -97,7 +97,7 @@ function drawMap() {
     hovertemplate:
       "%{customdata[0]}<br>%{customdata[1]}<br><b>%{customdata[2]}</b><extra></extra>",
     hoverongaps: true,
-    colorscale: "Viridis",
+    colorscale: DATA.colours,
     reversescale: !measure.alike, // what is alike is bright
     colorbar: { thickness: 12, len: 0.9, outlinewidth: 0, tickfont: { size: 11 } },
   };
@@ -189,14 +189,14 @@ function prepareMap() {
   const unique = (values) => [...new Set(values)];
   const sets = unique(PAIRS.measures.flatMap((one) => (one.set === null ? [] : [one.set])));
   options(element("set"), sets.map((set) => [set, set]));
-  fillMeasures();
+  fillMeasures(DATA.first);
   const models = PAIRS.models.map(({ id }, k) => [k, id]);
   for (const id of ["pair-a", "pair-b"]) {
     options(element(id), models);
     element(id).addEventListener("change", pairChosen);
   }
   element("pair-b").value = Math.min(1, models.length - 1);
-  element("set").addEventListener("change", fillMeasures);
+  element("set").addEventListener("change", () => fillMeasures(chosen().name));
   for (const id of ["measure", "set", "order"]) {
     element(id).addEventListener("change", () => {
       drawMap();
@@ -205,10 +205,9 @@ function prepareMap() {
   }
 }
 
-/** Offer the measures that there are on the chosen images, and keep the one that is chosen. */
-function fillMeasures() {
-  const { set, name } = chosen();
-  const offered = measuresOn(set).map((one) => [one.name, one.label]);
+/** Offer the measures that there are on the chosen images, and choose the one named, if it is there. */
+function fillMeasures(name) {
+  const offered = measuresOn(chosen().set).map((one) => [one.name, one.label]);
   options(element("measure"), offered);
   if (offered.some(([value]) => value === name)) element("measure").value = name;
 }
