@@ -417,9 +417,11 @@ def refused(action: Callable[[], object]) -> str:
 FAILURES = {
     "f = 3\n": "mine.py:f cannot be used: found a value of type int; allowed: a function.",
     "g = 3\n": "mine.py defines no 'f'.",
-    "import no_such_module\n": "mine.py:f failed at line 1 of ",
+    "A = 1\nimport no_such_module\n": "mine.py could not be imported: it failed at line 2 "
+    "(ModuleNotFoundError: No module named 'no_such_module'); correct it and run snakemake again.",
+    "raise ValueError('no')\n": "could not be imported: it failed at line 1 (ValueError: no);",
     "def f(a):\n    return 1\n\n": "f(a) cannot be called with 2 arguments: too many positional",
-    "def f(a, b):\n    return a / 0\n": "failed at line 2 of ",
+    "def f(a, b):\n    return a / 0\n": "mine.py:f failed at line 2 (ZeroDivisionError: ",
     "def f(a, b):\n    raise ValueError\n": "(ValueError); correct it and run snakemake again.",
 }
 
