@@ -14,6 +14,7 @@ import pytest
 from conftest import CHAIN, Workflow
 
 from skeletons import failures
+from snakemake_logger_plugin_skeletons import kind_of
 from snakemake_logger_plugin_skeletons.book import (
     Book,
     Left,
@@ -155,6 +156,32 @@ def test_what_runs_is_a_line_a_rule_and_few_of_them() -> None:
 )
 def test_controls_have_their_whole_name(rule: str, log: str, name: str) -> None:
     assert failures.job_name(rule, [log]) == name
+
+
+# --- what failed --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("m.py:f gave values from 1.5 to 2.25;", "m.py:f gave values from -3 to 1e+05;", True),
+        ("m.py:f gave 5×3 of float64;", "m.py:f gave 40×3 of float64;", True),
+        ("m.py:f failed at line 3 (KeyError);", "m.py:f failed at line 4 (KeyError);", False),
+        (
+            "results/x/seed=1_t=0.5/a.json has no rows",
+            "results/x/seed=1_t=0.6/a.json has no rows",
+            False,
+        ),
+        (
+            "Base model seed=1, diverged: the loss was 9",
+            "Base model seed=2, diverged: the loss was 8",
+            False,
+        ),
+        ("m2.py:f failed", "m3.py:f failed", False),
+    ],
+)
+def test_a_reason_is_the_same_but_for_measured_numbers(one: str, other: str, same: bool) -> None:
+    assert (kind_of(one) == kind_of(other)) == same
 
 
 # --- real runs ----------------------------------------------------------------------------------

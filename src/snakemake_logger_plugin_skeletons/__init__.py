@@ -69,7 +69,7 @@ class Narrator(EventHandler):
         self.book = picture.book
         self.memory: str | None = None  # where the next run finds what the jobs of this one took
         self.failed: set[int] = set()
-        self.reasons: set[str] = set()  # each is said once, however many jobs it stops
+        self.reasons: set[str] = set()  # each kind is said once, however many jobs it stops
         self.interrupted = False
         self.said = ""  # the last exception of a job, for one that left nothing in its log
 
@@ -134,8 +134,9 @@ class Narrator(EventHandler):
         logs = list(about["log"] or [])
         reason, log = explain(logs, self.said)
         self.said = ""
-        new = reason not in self.reasons
-        self._failed(event_data.jobid, reason)
+        kind = kind_of(reason)
+        new = kind not in self.reasons
+        self._failed(event_data.jobid, kind)
         if new:
             name = failures.job_name(str(about["rule"]), logs)
             self._say(f"✗ {name}: {reason}{log and f' ({log})'}", "yellow")
@@ -177,6 +178,14 @@ class Narrator(EventHandler):
 
 def _jobs(count: int) -> str:
     return "1 job" if count == 1 else f"{count} jobs"
+
+
+def kind_of(reason: str) -> str:
+    """A reason without its measured numbers, which are others for each job that it stops.
+
+    Those in a name, as `seed=1`, and those of lines of code tell one reason from another.
+    """
+    return re.sub(r"(?<![\w=./-])(?<!line )-?\d+(\.\d+)?(e[-+]?\d+)?(?![\w=/])", "…", reason)
 
 
 def explain(logs: list[str], said: str) -> tuple[str, str]:
