@@ -99,6 +99,25 @@ def test_a_failed_job_may_begin_again() -> None:
     assert book.rates(15.0) == {"a": 5.0}
 
 
+@pytest.mark.parametrize(
+    ("text", "taken"),
+    [
+        ("Taken from the run cache, results/.cache: 0123.\n", True),
+        ("On node1, SLURM job 7.\nTaken from the run cache, results/.cache: 0123.\n", True),
+        ("Base model seed=1, epoch 1, training loss 2\n", False),
+        (None, False),
+    ],
+)
+def test_what_the_run_cache_had_is_counted(tmp_path: Path, text: str | None, taken: bool) -> None:
+    log = tmp_path / "seed=1.log"
+    if text is not None:
+        log.write_text(text)
+    book = Book({1: Work("train_base")}, planned=Counter(train_base=1))
+    begin(book, 1, 0.0, str(log))
+    assert book.finish(1, 1.0) == "train_base"
+    assert book.taken["train_base"] == taken
+
+
 def test_a_chain_longer_than_pythons_stack() -> None:
     work = {job: Work("a", after=(job - 1,)) for job in range(1, 5000)}
     left = Book(work, earlier={"a": 1.0}, slots=8).left(0.0)

@@ -118,6 +118,7 @@ class Narrator(EventHandler):
     def _say_done(self, rule: str, now: float) -> None:
         count = self.book.planned[rule]
         took = f"✓ {rule}: {_jobs(count)} done in {book.words(now - self.book.began[rule])}"
+        took += _cached(self.book.taken[rule], count)
         left = "" if self.console.is_terminal else left_words(self.book, now)
         self._say(f"{took}{left and f', {left}'}", "green")
 
@@ -178,6 +179,12 @@ class Narrator(EventHandler):
 
 def _jobs(count: int) -> str:
     return "1 job" if count == 1 else f"{count} jobs"
+
+
+def _cached(taken: int, count: int) -> str:
+    if not taken:
+        return ""
+    return ", from the run cache" if taken == count else f", {taken} of them from the run cache"
 
 
 def kind_of(reason: str) -> str:
