@@ -289,6 +289,21 @@ def test_a_log_is_named_by_its_model_and_has_a_line_an_epoch(
     assert len(walk.read_text().splitlines()) == 1
 
 
+def test_a_dry_run_gives_reasons_and_no_advice_to_look_away(
+    workflow: Workflow, printed: str
+) -> None:
+    config = {**CHAIN, "base": {**CHAIN["base"], "learning_rate": 0.2}}
+    done = workflow.run(config, "--dry-run")
+    assert done.returncode == 0, done.stdout
+    assert re.search(
+        r"^Reasons:\n(.*\n)* +params have changed.*\n.*train_base", done.stdout, re.M
+    ), done.stdout
+    assert "This was a dry-run" in done.stdout
+    assert "What the run cache has is taken from there, not computed." in done.stdout
+    assert "provenance" not in done.stdout
+    assert "--rerun-triggers" not in done.stdout
+
+
 def test_a_failure_is_a_line_with_its_model(workflow: Workflow, printed: str) -> None:
     config = {**CHAIN, "experiment": "wild", "base": {**CHAIN["base"], "learning_rate": 1e6}}
     done = workflow.run(config, "--until", "train_base")

@@ -33,6 +33,10 @@ INTERRUPTED = "Terminating processes on user request"
 UNDONE = "At least one job did not complete successfully."
 # What only repeats the command line, or what a job's own sentence says better.
 NOISE = ("Conda environments: ignored", "Removing output files of failed job", "Exiting because")
+# What a dry run advises where settings or code have changed: to go by times alone, which here would
+# leave results that are no longer the configuration's. Its `Reasons:` name the same jobs.
+ADVICE = ("Some jobs were triggered by provenance", "Rules with provenance triggered jobs")
+DRY_RUN = "This was a dry-run"
 TRACEBACK = "Traceback (most recent call last):"
 
 
@@ -165,7 +169,11 @@ class Narrator(EventHandler):
             )
         elif message.startswith("RuleException"):
             self.said = message
-        elif not (message.startswith(NOISE) or (self.interrupted and TRACEBACK in message)):
+        elif message.startswith(DRY_RUN):
+            self._say(f"● {message} What the run cache has is taken from there, not computed.", "")
+        elif not (
+            message.startswith((*NOISE, *ADVICE)) or (self.interrupted and TRACEBACK in message)
+        ):
             super().handle_generic_record(record, **options)
 
     def close(self) -> None:
