@@ -311,7 +311,8 @@ def photos(*images: str, empty: str = "", **values: Any) -> Callable[[Scene], An
 
 def broken_image(scene: Scene) -> None:
     half = scene.image("photos/cats/1.png").read_bytes()[:50]
-    scene.image("photos/dogs/1.png")
+    for name in ("cats/2.png", "dogs/1.png"):
+        scene.image(f"photos/{name}")
     scene.file("photos/dogs/2.png", half)
     build(kind="imagefolder", path="photos", test_share=0.5)
 
@@ -353,6 +354,12 @@ DATA = [
         "a class has no images",
         "photos/train/dogs holds no images; names of images end in",
         photos("train/cats/1.png", "test/cats/1.png", "test/dogs/1.png", empty="train/dogs"),
+    ),
+    Mistake(
+        "a class has one image, and no test folder is beside",
+        "photos/dogs holds one image; allowed: two or more, as each class has some to train on and "
+        "some to test; or, for a set that is only compared on, test_share: 1.",
+        photos("cats/1.png", "cats/2.png", "dogs/1.png"),
     ),
     Mistake(
         "a class is there for training only",
