@@ -177,7 +177,11 @@ CONFIG = {
     # shapes of things, paths and names
     "base: 3": "base: found 3; allowed: a mapping of keys to values.",
     "base:": "base: found nothing; allowed: a mapping of keys to values.",
-    "dataset: cifar10": "dataset: found 'cifar10'; allowed: a mapping of keys to values.",
+    "dataset: cifar10": "dataset: found 'cifar10'; allowed: a mapping, as {kind: cifar10}.",
+    "dataset: my_images": "dataset: found 'my_images'; allowed: a mapping, as {kind: imagefolder, "
+    "path: my_images}.",
+    "ood: [digits]": "ood[0]: found 'digits'; allowed: a mapping, as {kind: digits}.",
+    "dataset: 3": "dataset: found 3; allowed: a mapping of keys to values.",
     "dataset: {kind: imagefolder}": "dataset.path: found nothing; allowed: a value, as this key has no default.",
     "dataset: {kind: imagefolder, path: no/such}": "dataset.path: found 'no/such', which is no folder; "
     "allowed: an existing folder.",

@@ -288,7 +288,10 @@ REFUSED = {
         "ood[1]: found the data set 'mine_data_size=1' again, after ood[0]"
     ),
     "compare: {measures: [cosine_prob]}": "compare.measures[0]: found 'cosine_prob'; allowed: "
-    "FILE.py:FUNCTION.",
+    "FILE.py:FUNCTION of your own, as the built-in measures are always there; name in "
+    "figures.measures those to be drawn.",
+    "compare: {measures: [cosine]}": "found 'cosine'; allowed: FILE.py:FUNCTION.",
+    "dataset: 'mine:data'": "dataset: found 'mine:data'; allowed: a mapping, as {kind: mine:data}.",
     "compare: {measures: ['mine:compare']}": "compare.measures[0]: found 'mine.py:compare', but "
     "compare(p) cannot be called with 2 arguments: too many positional arguments;",
     "figures: {measures: ['mine:nothing']}": "figures.measures[0]: found 'mine.py:nothing', but",
@@ -441,6 +444,30 @@ def test_a_file_runs_once_whatever_the_number_of_threads(write: Callable[[str], 
     with ThreadPoolExecutor(8) as pool:
         found = set(pool.map(lambda _: extensions.call(reference), range(16)))
     assert len(found) == 1
+
+
+MAKERS = {
+    "nn.Sequential(nn.Flatten())": "mine.py:f cannot be used: found a network that is made "
+    "already, a Sequential; allowed: a function of width and classes that makes one.",
+    "type('Net', (nn.Sequential,), {})": "found the class Net, whose __init__ takes no width and "
+    "classes; allowed: a function",
+}
+
+
+@pytest.mark.parametrize(("source", "sentence"), MAKERS.items(), ids=list(MAKERS))
+def test_what_makes_no_network_is_told_so(
+    source: str, sentence: str, write: Callable[[str], str]
+) -> None:
+    reference = write(f"from torch import nn\n\nf = {source}\n")
+    assert sentence in refused(lambda: networks.build(reference, 2, 4, [0.5] * 3, [0.2] * 3))
+
+
+def test_a_class_of_width_and_classes_makes_a_network(write: Callable[[str], str]) -> None:
+    reference = write(
+        "from torch import nn\n\nclass f(nn.Sequential):\n    def __init__(self, width, classes):\n"
+        "        super().__init__(nn.Flatten(), nn.Linear(3072, classes))\n"
+    )
+    assert networks.build(reference, 2, 4, [0.5] * 3, [0.2] * 3)
 
 
 NETWORKS = {
