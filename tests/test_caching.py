@@ -343,7 +343,11 @@ def test_two_experiments_share_what_they_have_in_common(chain: Workflow, tmp_pat
         "base": {**CHAIN["base"], "seeds": [1, 2]},
         "prune": {"thresholds": [0.1]},
     }
-    workflow.jobs(other)
+    done = workflow.run(other)
+    assert done.returncode == 0, done.stdout
+    assert re.search(
+        r"^✓ train_base: 2 jobs done in .*, 1 of them from the run cache", done.stdout, re.M
+    )
     assert {name for name in trained(workflow) if "seed=1" in name} == {
         "train_base/seed=1",  # by the first experiment, whose log it is
         "regularize/seed=1_l1=0.0001_ep=1",

@@ -108,6 +108,25 @@ def test_class_folders_are_split_within_each_class(tmp_path: Path) -> None:
     assert len(every.train_labels) == 0
 
 
+@pytest.mark.parametrize("share", [None, 0.01, 0.99])
+def test_no_class_is_without_images_to_train_on_or_to_test(
+    tmp_path: Path, share: float | None
+) -> None:
+    for name, count in (("a", 2), ("b", 10)):
+        for k in range(count):
+            save(tmp_path / name / f"{k}.png")
+    found = build(kind="imagefolder", path=str(tmp_path), test_share=share)
+    for labels in (found.train_labels, found.test_labels):
+        assert set(labels.tolist()) == {0, 1}
+
+
+def test_a_class_of_one_image_can_be_compared_on(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        save(tmp_path / name / "1.png")
+    found = build(kind="imagefolder", path=str(tmp_path), test_share=1)
+    assert found.test_labels.tolist().count(1) == 1
+
+
 def test_fewer_images_are_the_first_of_all_in_their_fixed_order(tmp_path: Path) -> None:
     for name, level in (("a", 10), ("b", 200)):
         (tmp_path / name).mkdir()

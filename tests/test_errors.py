@@ -177,7 +177,11 @@ CONFIG = {
     # shapes of things, paths and names
     "base: 3": "base: found 3; allowed: a mapping of keys to values.",
     "base:": "base: found nothing; allowed: a mapping of keys to values.",
-    "dataset: cifar10": "dataset: found 'cifar10'; allowed: a mapping of keys to values.",
+    "dataset: cifar10": "dataset: found 'cifar10'; allowed: a mapping, as {kind: cifar10}.",
+    "dataset: my_images": "dataset: found 'my_images'; allowed: a mapping, as {kind: imagefolder, "
+    "path: my_images}.",
+    "ood: [digits]": "ood[0]: found 'digits'; allowed: a mapping, as {kind: digits}.",
+    "dataset: 3": "dataset: found 3; allowed: a mapping of keys to values.",
     "dataset: {kind: imagefolder}": "dataset.path: found nothing; allowed: a value, as this key has no default.",
     "dataset: {kind: imagefolder, path: no/such}": "dataset.path: found 'no/such', which is no folder; "
     "allowed: an existing folder.",
@@ -311,7 +315,8 @@ def photos(*images: str, empty: str = "", **values: Any) -> Callable[[Scene], An
 
 def broken_image(scene: Scene) -> None:
     half = scene.image("photos/cats/1.png").read_bytes()[:50]
-    scene.image("photos/dogs/1.png")
+    for name in ("cats/2.png", "dogs/1.png"):
+        scene.image(f"photos/{name}")
     scene.file("photos/dogs/2.png", half)
     build(kind="imagefolder", path="photos", test_share=0.5)
 
@@ -353,6 +358,12 @@ DATA = [
         "a class has no images",
         "photos/train/dogs holds no images; names of images end in",
         photos("train/cats/1.png", "test/cats/1.png", "test/dogs/1.png", empty="train/dogs"),
+    ),
+    Mistake(
+        "a class has one image, and no test folder is beside",
+        "photos/dogs holds one image; allowed: two or more, as each class has some to train on and "
+        "some to test; or, for a set that is only compared on, test_share: 1.",
+        photos("cats/1.png", "cats/2.png", "dogs/1.png"),
     ),
     Mistake(
         "a class is there for training only",

@@ -202,16 +202,18 @@ def test_python_in_another_folder_says_where_to_begin(
         experiment.load("seed=1")
 
 
-def test_what_fails_in_a_job_is_one_sentence(own: Workflow, tmp_path: Path) -> None:
+def test_what_fails_in_many_jobs_is_one_sentence(own: Workflow, tmp_path: Path) -> None:
     workflow = own.copy(tmp_path / "w")
     path = workflow / EXAMPLES / "measure.py"
     path.write_text(path.read_text().replace("return np.minimum(", "return 2 + np.minimum("))
-    done = workflow.run(OWN)
+    done = workflow.run(changed(compare={"states": ["base", "regularized", "pruned"]}))
     assert done.returncode != 0
-    assert f"{EXAMPLES}/measure.py:common_mass gave values from 2" in done.stdout
+    assert done.stdout.count(f"{EXAMPLES}/measure.py:common_mass gave values from 2") == 1
+    assert "3 jobs failed, for 1 reason, and what depends on them" in done.stdout
     assert "Traceback" not in done.stdout
-    (log,) = (workflow / "logs/own/compare").rglob("*.log")
-    assert log.read_text().count("\n") == 1
+    logs = [path.read_text() for path in (workflow / "logs/own/compare").rglob("*.log")]
+    assert len(set(logs)) == 3  # as each pair has other values
+    assert all(log.count("\n") == 1 for log in logs)
 
 
 def test_what_is_not_there_is_refused_before_anything_runs(own: Workflow) -> None:
@@ -285,7 +287,10 @@ REFUSED = {
         "ood[1]: found the data set 'mine_data_size=1' again, after ood[0]"
     ),
     "compare: {measures: [cosine_prob]}": "compare.measures[0]: found 'cosine_prob'; allowed: "
-    "FILE.py:FUNCTION.",
+    "FILE.py:FUNCTION of your own, as the built-in measures are always there; name in "
+    "figures.measures those to be drawn.",
+    "compare: {measures: [cosine]}": "found 'cosine'; allowed: FILE.py:FUNCTION.",
+    "dataset: 'mine:data'": "dataset: found 'mine:data'; allowed: a mapping, as {kind: mine:data}.",
     "compare: {measures: ['mine:compare']}": "compare.measures[0]: found 'mine.py:compare', but "
     "compare(p) cannot be called with 2 arguments: too many positional arguments;",
     "figures: {measures: ['mine:nothing']}": "figures.measures[0]: found 'mine.py:nothing', but",
@@ -416,9 +421,11 @@ def refused(action: Callable[[], object]) -> str:
 FAILURES = {
     "f = 3\n": "mine.py:f cannot be used: found a value of type int; allowed: a function.",
     "g = 3\n": "mine.py defines no 'f'.",
-    "import no_such_module\n": "mine.py:f failed at line 1 of ",
+    "A = 1\nimport no_such_module\n": "mine.py could not be imported: it failed at line 2 "
+    "(ModuleNotFoundError: No module named 'no_such_module'); correct it and run snakemake again.",
+    "raise ValueError('no')\n": "could not be imported: it failed at line 1 (ValueError: no);",
     "def f(a):\n    return 1\n\n": "f(a) cannot be called with 2 arguments: too many positional",
-    "def f(a, b):\n    return a / 0\n": "failed at line 2 of ",
+    "def f(a, b):\n    return a / 0\n": "mine.py:f failed at line 2 (ZeroDivisionError: ",
     "def f(a, b):\n    raise ValueError\n": "(ValueError); correct it and run snakemake again.",
 }
 
@@ -436,6 +443,30 @@ def test_a_file_runs_once_whatever_the_number_of_threads(write: Callable[[str], 
     with ThreadPoolExecutor(8) as pool:
         found = set(pool.map(lambda _: extensions.call(reference), range(16)))
     assert len(found) == 1
+
+
+MAKERS = {
+    "nn.Sequential(nn.Flatten())": "mine.py:f cannot be used: found a network that is made "
+    "already, a Sequential; allowed: a function of width and classes that makes one.",
+    "type('Net', (nn.Sequential,), {})": "found the class Net, whose __init__ takes no width and "
+    "classes; allowed: a function",
+}
+
+
+@pytest.mark.parametrize(("source", "sentence"), MAKERS.items(), ids=list(MAKERS))
+def test_what_makes_no_network_is_told_so(
+    source: str, sentence: str, write: Callable[[str], str]
+) -> None:
+    reference = write(f"from torch import nn\n\nf = {source}\n")
+    assert sentence in refused(lambda: networks.build(reference, 2, 4, [0.5] * 3, [0.2] * 3))
+
+
+def test_a_class_of_width_and_classes_makes_a_network(write: Callable[[str], str]) -> None:
+    reference = write(
+        "from torch import nn\n\nclass f(nn.Sequential):\n    def __init__(self, width, classes):\n"
+        "        super().__init__(nn.Flatten(), nn.Linear(3072, classes))\n"
+    )
+    assert networks.build(reference, 2, 4, [0.5] * 3, [0.2] * 3)
 
 
 NETWORKS = {

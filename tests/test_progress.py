@@ -14,6 +14,7 @@ import pytest
 from conftest import CHAIN, Workflow
 
 from skeletons import failures
+from snakemake_logger_plugin_skeletons import kind_of
 from snakemake_logger_plugin_skeletons.book import (
     Book,
     Left,
@@ -98,6 +99,25 @@ def test_a_failed_job_may_begin_again() -> None:
     assert book.rates(15.0) == {"a": 5.0}
 
 
+@pytest.mark.parametrize(
+    ("text", "taken"),
+    [
+        ("Taken from the run cache, results/.cache: 0123.\n", True),
+        ("On node1, SLURM job 7.\nTaken from the run cache, results/.cache: 0123.\n", True),
+        ("Base model seed=1, epoch 1, training loss 2\n", False),
+        (None, False),
+    ],
+)
+def test_what_the_run_cache_had_is_counted(tmp_path: Path, text: str | None, taken: bool) -> None:
+    log = tmp_path / "seed=1.log"
+    if text is not None:
+        log.write_text(text)
+    book = Book({1: Work("train_base")}, planned=Counter(train_base=1))
+    begin(book, 1, 0.0, str(log))
+    assert book.finish(1, 1.0) == "train_base"
+    assert book.taken["train_base"] == taken
+
+
 def test_a_chain_longer_than_pythons_stack() -> None:
     work = {job: Work("a", after=(job - 1,)) for job in range(1, 5000)}
     left = Book(work, earlier={"a": 1.0}, slots=8).left(0.0)
@@ -155,6 +175,32 @@ def test_what_runs_is_a_line_a_rule_and_few_of_them() -> None:
 )
 def test_controls_have_their_whole_name(rule: str, log: str, name: str) -> None:
     assert failures.job_name(rule, [log]) == name
+
+
+# --- what failed --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("m.py:f gave values from 1.5 to 2.25;", "m.py:f gave values from -3 to 1e+05;", True),
+        ("m.py:f gave 5×3 of float64;", "m.py:f gave 40×3 of float64;", True),
+        ("m.py:f failed at line 3 (KeyError);", "m.py:f failed at line 4 (KeyError);", False),
+        (
+            "results/x/seed=1_t=0.5/a.json has no rows",
+            "results/x/seed=1_t=0.6/a.json has no rows",
+            False,
+        ),
+        (
+            "Base model seed=1, diverged: the loss was 9",
+            "Base model seed=2, diverged: the loss was 8",
+            False,
+        ),
+        ("m2.py:f failed", "m3.py:f failed", False),
+    ],
+)
+def test_a_reason_is_the_same_but_for_measured_numbers(one: str, other: str, same: bool) -> None:
+    assert (kind_of(one) == kind_of(other)) == same
 
 
 # --- real runs ----------------------------------------------------------------------------------
@@ -241,6 +287,21 @@ def test_a_log_is_named_by_its_model_and_has_a_line_an_epoch(
     assert lines[0].startswith("Base model seed=1, epoch 1, training loss ")
     walk = workflow / "logs/grid/regularize/seed=1_l1=0.0001_ep=1.log"
     assert len(walk.read_text().splitlines()) == 1
+
+
+def test_a_dry_run_gives_reasons_and_no_advice_to_look_away(
+    workflow: Workflow, printed: str
+) -> None:
+    config = {**CHAIN, "base": {**CHAIN["base"], "learning_rate": 0.2}}
+    done = workflow.run(config, "--dry-run")
+    assert done.returncode == 0, done.stdout
+    assert re.search(
+        r"^Reasons:\n(.*\n)* +params have changed.*\n.*train_base", done.stdout, re.M
+    ), done.stdout
+    assert "This was a dry-run" in done.stdout
+    assert "What the run cache has is taken from there, not computed." in done.stdout
+    assert "provenance" not in done.stdout
+    assert "--rerun-triggers" not in done.stdout
 
 
 def test_a_failure_is_a_line_with_its_model(workflow: Workflow, printed: str) -> None:

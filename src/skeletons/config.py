@@ -865,7 +865,20 @@ def _sentence(error: ErrorDetails, raw: object) -> str:
             "experiment's name) '_', not beginning with '.'."
         )
     wanted = _WANTED.get(kind, "another value")
+    if kind == "model_attributes_type" and isinstance(found, str):  # only of data sets
+        wanted = _as_section(found)
+    if kind == "reference" and found in MEASURES:
+        wanted += (
+            " of your own, as the built-in measures are always there; name in figures.measures "
+            "those to be drawn"
+        )
     return f"{place}: found {_show(found)}; allowed: {wanted}."
+
+
+def _as_section(found: str) -> str:
+    """How to write the data set that someone gave as a word: a kind, a function, or a folder."""
+    kind = found in KINDS or extensions.is_reference(found)
+    return f"a mapping, as {{kind: {found if kind else f'imagefolder, path: {found}'}}}"
 
 
 def json_schema() -> dict[str, Any]:

@@ -217,7 +217,14 @@ def _imagefolder(spec: Mapping[str, Any], _: Path) -> Dataset:
         files = _image_files(root)
         return _test_only(_read_all(files), np.zeros(len(files), dtype=np.int64), ("images",))
     files_of = {folder.name: _image_files(folder) for folder in folders}
-    train, test = _split(files_of, TEST_SHARE if share is None else share)
+    share = TEST_SHARE if share is None else share
+    lone = [name for name, files in files_of.items() if len(files) == 1]
+    if lone and share < 1:
+        raise DataError(
+            f"{root / lone[0]} holds one image; allowed: two or more, as each class has some to "
+            "train on and some to test; or, for a set that is only compared on, test_share: 1."
+        )
+    train, test = _split(files_of, share)
     return Dataset(*_labelled(train), *_labelled(test), tuple(files_of))
 
 
@@ -242,11 +249,15 @@ def _presplit(root: Path) -> Dataset:
 
 
 def _split(files_of: Files, share: float) -> tuple[Files, Files]:
-    """Each class's files, `share` of them for testing, drawn the same way every time."""
+    """Each class's files, `share` of them for testing, drawn the same way every time.
+
+    Below 1, a share leaves both splits one of them at least: a class of two files or more.
+    """
     train, test = {}, {}
     for name, files in files_of.items():
         order = np.random.default_rng(len(files)).permutation(len(files))
         cut = round(share * len(files))
+        cut = min(max(cut, 1), len(files) - 1) if share < 1 else cut
         test[name] = [files[k] for k in sorted(order[:cut])]
         train[name] = [files[k] for k in sorted(order[cut:])]
     return train, test

@@ -77,7 +77,7 @@ def load(reference: str) -> Any:
             f"{reference} cannot be used: there is no {file} in {Path.cwd()}; begin in the folder "
             "where snakemake runs."
         )
-    with _loading, guarded(reference):
+    with _loading, _told(file, f"{file} could not be imported: it failed"):
         module = _module(file)
     if not hasattr(module, function):
         raise ExtensionError(f"{reference} cannot be used: {file} defines no {function!r}.")
@@ -167,19 +167,25 @@ def guarded(reference: str) -> Iterator[None]:
     Raises:
         ExtensionError: in place of any error.
     """
+    with _told(file_of(reference), f"{reference} failed"):
+        yield
+
+
+@contextlib.contextmanager
+def _told(file: str, happened: str) -> Iterator[None]:
+    """A block in which any error is told as what happened, with the line in the user's file."""
     try:
         yield
     except ExtensionError:
         raise
     except Exception as error:
-        file = Path(file_of(reference))
         frames = traceback.extract_tb(error.__traceback__)
-        lines = [f.lineno for f in frames if Path(f.filename).resolve() == file.resolve()]
-        where = f" at line {lines[-1]} of {file}" if lines else ""
+        lines = [f.lineno for f in frames if Path(f.filename).resolve() == Path(file).resolve()]
+        where = f" at line {lines[-1]}" if lines else ""
         told = " ".join(str(error).split()).rstrip(".")
         reason = f"{type(error).__name__}: {told}" if told else type(error).__name__
         raise ExtensionError(
-            f"{reference} failed{where} ({reason}); correct it and run snakemake again."
+            f"{happened}{where} ({reason}); correct it and run snakemake again."
         ) from None
 
 

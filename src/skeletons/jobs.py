@@ -19,6 +19,7 @@ from skeletons.provenance import Recipe
 from skeletons.runcache import RunCache
 
 FAILED = "Failed: "  # begins the sentence in a log that says why its job could not do its work
+TAKEN = "Taken from the run cache"  # begins the one that says that it had no work to do
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Job:
         outputs = {provenance.place(path): path for path in self.outputs}
         key = self.recipe.key()
         if self.cache.fetch(key, outputs):
-            self.say(f"Taken from the run cache, {self.cache.folder}: {key[:16]}.")
+            self.say(f"{TAKEN}, {self.cache.folder}: {key[:16]}.")
             return
         self.run(stage, *arguments, **options)
         try:

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from skeletons import extensions
+from skeletons.errors import ExtensionError
 
 IMAGE_SHAPE = (3, 32, 32)
 
@@ -255,6 +256,7 @@ def build(
 
 def _own(reference: str, width: int, classes: int) -> nn.Module:
     """The network that the user's function makes, once it has run on two blank images."""
+    _demand_maker(reference)
     body = extensions.call(reference, width, classes)
     if not isinstance(body, nn.Module):
         found = f"a value of type {type(body).__name__}"
@@ -273,6 +275,26 @@ def _own(reference: str, width: int, classes: int) -> nn.Module:
         wanted = "one that runs each convolution and linear layer once, as layer(x)"
         raise extensions.refusal(reference, found, wanted)
     return body
+
+
+def _demand_maker(reference: str) -> None:
+    """See whether a reference names what makes networks, and not one, nor a class without sizes.
+
+    To call these is an error as well, but one that speaks of what the user did not write.
+    """
+    named = extensions.load(reference)
+    found = ""
+    if isinstance(named, nn.Module):
+        found = f"a network that is made already, a {type(named).__name__}"
+    elif isinstance(named, type) and issubclass(named, nn.Module):
+        maker = next(kind for kind in named.__mro__ if "__init__" in vars(kind))
+        if maker.__module__.startswith("torch."):
+            found = f"the class {named.__name__}, whose __init__ takes no width and classes"
+    if found:
+        raise ExtensionError(
+            f"{reference} cannot be used: found {found}; allowed: a function of width and classes "
+            "that makes one."
+        )
 
 
 @torch.no_grad()

@@ -33,6 +33,10 @@ INTERRUPTED = "Terminating processes on user request"
 UNDONE = "At least one job did not complete successfully."
 # What only repeats the command line, or what a job's own sentence says better.
 NOISE = ("Conda environments: ignored", "Removing output files of failed job", "Exiting because")
+# What a dry run advises where settings or code have changed: to go by times alone, which here would
+# leave results that are no longer the configuration's. Its `Reasons:` name the same jobs.
+ADVICE = ("Some jobs were triggered by provenance", "Rules with provenance triggered jobs")
+DRY_RUN = "This was a dry-run"
 TRACEBACK = "Traceback (most recent call last):"
 
 
@@ -69,7 +73,7 @@ class Narrator(EventHandler):
         self.book = picture.book
         self.memory: str | None = None  # where the next run finds what the jobs of this one took
         self.failed: set[int] = set()
-        self.reasons: set[str] = set()  # each is said once, however many jobs it stops
+        self.reasons: set[str] = set()  # each kind is said once, however many jobs it stops
         self.interrupted = False
         self.said = ""  # the last exception of a job, for one that left nothing in its log
 
@@ -118,6 +122,7 @@ class Narrator(EventHandler):
     def _say_done(self, rule: str, now: float) -> None:
         count = self.book.planned[rule]
         took = f"✓ {rule}: {_jobs(count)} done in {book.words(now - self.book.began[rule])}"
+        took += _cached(self.book.taken[rule], count)
         left = "" if self.console.is_terminal else left_words(self.book, now)
         self._say(f"{took}{left and f', {left}'}", "green")
 
@@ -134,8 +139,9 @@ class Narrator(EventHandler):
         logs = list(about["log"] or [])
         reason, log = explain(logs, self.said)
         self.said = ""
-        new = reason not in self.reasons
-        self._failed(event_data.jobid, reason)
+        kind = kind_of(reason)
+        new = kind not in self.reasons
+        self._failed(event_data.jobid, kind)
         if new:
             name = failures.job_name(str(about["rule"]), logs)
             self._say(f"✗ {name}: {reason}{log and f' ({log})'}", "yellow")
@@ -163,7 +169,11 @@ class Narrator(EventHandler):
             )
         elif message.startswith("RuleException"):
             self.said = message
-        elif not (message.startswith(NOISE) or (self.interrupted and TRACEBACK in message)):
+        elif message.startswith(DRY_RUN):
+            self._say(f"● {message} What the run cache has is taken from there, not computed.", "")
+        elif not (
+            message.startswith((*NOISE, *ADVICE)) or (self.interrupted and TRACEBACK in message)
+        ):
             super().handle_generic_record(record, **options)
 
     def close(self) -> None:
@@ -177,6 +187,20 @@ class Narrator(EventHandler):
 
 def _jobs(count: int) -> str:
     return "1 job" if count == 1 else f"{count} jobs"
+
+
+def _cached(taken: int, count: int) -> str:
+    if not taken:
+        return ""
+    return ", from the run cache" if taken == count else f", {taken} of them from the run cache"
+
+
+def kind_of(reason: str) -> str:
+    """A reason without its measured numbers, which are others for each job that it stops.
+
+    Those in a name, as `seed=1`, and those of lines of code tell one reason from another.
+    """
+    return re.sub(r"(?<![\w=./-])(?<!line )-?\d+(\.\d+)?(e[-+]?\d+)?(?![\w=/])", "…", reason)
 
 
 def explain(logs: list[str], said: str) -> tuple[str, str]:

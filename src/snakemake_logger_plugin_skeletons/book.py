@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from skeletons.jobs import TAKEN
+
 
 @dataclass(frozen=True)
 class Work:
@@ -44,6 +46,16 @@ class Running:
                     return len(re.findall(r"\bepoch \d+", text))
         return 0
 
+    def from_cache(self) -> bool:
+        """Whether its log, now that it is done, says that the run cache had its result."""
+        # Of this run, as every job begins its log anew.
+        for log in self.logs[:1]:
+            with contextlib.suppress(OSError):
+                return (
+                    f"\n{TAKEN}" in f"\n{Path(log).read_text(encoding='utf-8', errors='replace')}"
+                )
+        return False
+
 
 @dataclass(frozen=True)
 class Left:
@@ -65,6 +77,7 @@ class Book:
         done: the numbers of the jobs that were done.
         planned: how many jobs of each rule are to be done.
         finished: how many of them are.
+        taken: how many of these had their result from the run cache.
         began: when each rule's first job began.
     """
 
@@ -75,6 +88,7 @@ class Book:
     done: set[int] = field(default_factory=set)
     planned: Counter[str] = field(default_factory=Counter)
     finished: Counter[str] = field(default_factory=Counter)
+    taken: Counter[str] = field(default_factory=Counter)
     began: dict[str, float] = field(default_factory=dict)
     _seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     _units: Counter[str] = field(default_factory=Counter)
@@ -94,6 +108,7 @@ class Book:
         rule = running.rule
         self.done.add(job)
         self.finished[rule] += 1
+        self.taken[rule] += running.from_cache()
         if job in self.work:
             self._seconds[rule] += now - running.began
             self._units[rule] += self.work[job].units
