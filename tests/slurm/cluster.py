@@ -21,7 +21,7 @@ from pathlib import Path
 
 NODES = ("node1", "node2", "node3")
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol")
-SECONDS = 30  # that starting may take
+SECONDS = 180  # that starting, or a command, may take on a machine that is busy
 
 # `proctrack/pgid` and `task/none` need neither cgroups nor systemd. Nodes are filled evenly
 # (LLN), so that few jobs still use several. An idle record stays for five minutes (MinJobAge).
@@ -137,7 +137,12 @@ class Cluster:
     def command(self, *words: str, check: bool = True) -> str:
         """What one of SLURM's commands says."""
         done = subprocess.run(
-            words, env=self.environment, capture_output=True, text=True, check=False, timeout=60
+            words,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=SECONDS,
         )
         assert done.returncode == 0 or not check, f"{' '.join(words)}: {done.stderr}"
         return done.stdout

@@ -32,17 +32,29 @@ SMALL: dict[str, Any] = {
 # There is no slurmdbd, and jobs that take seconds are asked for sooner.
 HERE = ("--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "5")
 
+# Nothing that waits is expected to wait so long: it ends a test on a machine that is busy or stuck.
+LONGEST = 900
+
 # A base model whose seed names a file in `trouble` gets into it: with a number in the file, it
-# takes so many MB for some seconds; without, it never ends.
+# takes so many MB, and where that is more than it asked for, waits to be killed; without, it never
+# ends.
 TROUBLE = """\
     import pathlib, time
     trouble = pathlib.Path("trouble", snakemake.wildcards.seed)
     if trouble.exists():
         megabytes = int(trouble.read_text() or 0)
         taken = [b"x" * 10**6 for _ in range(megabytes)]
-        time.sleep(6 if megabytes else 600)
+        time.sleep(0 if 0 < megabytes < snakemake.resources.mem_mb else 3600)
         del taken
 """
+
+
+def wait(reached: Callable[[], bool], otherwise: Callable[[], str]) -> None:
+    """Wait for something to happen, and say why it did not if it takes too long."""
+    end = time.monotonic() + LONGEST
+    while not reached():
+        assert time.monotonic() < end, otherwise()
+        time.sleep(0.3)
 
 
 class Run:
@@ -73,15 +85,16 @@ class Run:
 
     def end(self) -> int:
         """Wait for its end; its exit code."""
-        return self.process.wait(280)
+        return self.process.wait(LONGEST)
 
     def until(self, reached: Callable[[], bool]) -> None:
         """Wait for something to happen while it runs."""
-        end = time.monotonic() + 120
-        while not reached():
+
+        def going_on() -> bool:
             assert self.process.poll() is None, self.said
-            assert time.monotonic() < end, self.said
-            time.sleep(0.3)
+            return reached()
+
+        wait(going_on, lambda: self.said)
 
 
 def artifacts(workflow: Workflow) -> dict[str, bytes]:
@@ -126,6 +139,13 @@ def started(workflow: Workflow, seed: str) -> bool:
     """Whether a base model's job says that it is on a node, and so is in its trouble."""
     log = workflow / f"logs/grid/train_base/seed={seed}.log"
     return log.exists() and log.read_text().startswith("On node")
+
+
+def running(cluster: Cluster, seeds: str) -> bool:
+    """Whether each of these base models has a job on a node."""
+    jobs = cluster.jobs()
+    names = [f"rule_train_base_wildcards_{seed}" for seed in seeds]
+    return all(name in jobs and jobs[name]["state"] == "RUNNING" for name in names)
 
 
 @pytest.fixture(scope="module")
@@ -241,16 +261,15 @@ def test_the_next_run_completes_it_with_retries_once_interrupted(
 ) -> None:
     """An interrupt cancels all jobs; then second attempts get the memory or node that they need."""
     workflow = runs["failed"].workflow
+    (workflow / "trouble" / "4").write_text("")  # for now: so all four are sure to be running
     run = Run(workflow, cluster, GRID, *HERE)
-    running = ("squeue", "-h", "-o", "%i")
-    run.until(lambda: len(cluster.command(*running, "-t", "running").split()) == 4)
+    run.until(lambda: running(cluster, "2345"))
     run.process.send_signal(signal.SIGINT)
     assert run.end() != 0
-    end = time.monotonic() + 30
-    while cluster.command(*running):
-        assert time.monotonic() < end
-        time.sleep(0.3)
+    left = ("squeue", "-h", "-o", "%i %T %k")
+    wait(lambda: not cluster.command(*left), lambda: cluster.command(*left))
 
+    (workflow / "trouble" / "4").write_text("2000")
     for path in (workflow / "logs/grid/train_base").glob("*.log"):
         path.unlink()
     for seed in "23":
