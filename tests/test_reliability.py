@@ -521,7 +521,7 @@ def test_two_runs_may_write_to_the_cache_at_once(workflow: Workflow, tmp_path: P
         workflow.write(config, path.name)
         runs.append(
             subprocess.Popen(
-                workflow.command(path.name),
+                [*workflow.command(path.name), "--until", "score"],
                 cwd=workflow.folder,
                 env=workflow.environment(),
                 stdout=subprocess.PIPE,
@@ -532,7 +532,7 @@ def test_two_runs_may_write_to_the_cache_at_once(workflow: Workflow, tmp_path: P
     for run in runs:
         said, _ = run.communicate(timeout=300)
         assert run.returncode == 0, said
-    workflow.jobs({**CHAIN, "experiment": "three"})
+    workflow.jobs({**CHAIN, "experiment": "three"}, "--until", "score")
     assert trained(workflow, "three") == set()
     for name in ("two", "three"):
         for part in (f"models/{BASE}/weights.safetensors", f"models/{WALKED}/history.parquet"):
