@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -55,3 +56,17 @@ def test_so_does_a_gpu_that_does_not_emulate_it(
 def test_what_is_named_is_taken(monkeypatch: pytest.MonkeyPatch, precision: str) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
     assert inference.pick_precision(precision, CPU) == precision
+
+
+def test_a_stage_in_snakemake_s_process_computes_in_its_own_thread_alone() -> None:
+    before = torch.get_num_threads()
+
+    def told() -> int:
+        inference.one_thread()
+        return torch.get_num_threads()
+
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(told).result() == 1
+    finally:
+        torch.set_num_threads(before)

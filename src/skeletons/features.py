@@ -58,6 +58,7 @@ def features_stage(
         images: how many test images, counted from the first; None for all.
         device: `auto`, `cpu` or `cuda`.
     """
+    inference.one_thread()
     place = inference.pick_device(device)
     network = inference.restore(weights, artifacts.read_json(summary, ["network"])).to(place)
     pixels = datasets.read_split(dataset, "test")[0][:images]

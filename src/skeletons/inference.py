@@ -61,6 +61,15 @@ def autocast(precision: str, device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
 
 
+def one_thread() -> None:
+    """Compute in the thread that calls this, and in no other.
+
+    Stages inside Snakemake's process run as many at once as there are cores; and their results must
+    not depend on how many there are.
+    """
+    torch.set_num_threads(1)
+
+
 @torch.inference_mode()
 def predict(network: nn.Module, images: Tensor, batch_size: int = 500) -> Tensor:
     """Logits, float32 N×classes, of images uint8 N×3×32×32 on the network's device."""
@@ -117,6 +126,7 @@ def predict_stage(
         images: how many test images, counted from the first; None for all.
         device: `auto`, `cpu` or `cuda`.
     """
+    one_thread()
     place = pick_device(device)
     network = restore(weights, artifacts.read_json(summary, ["network"])).to(place)
     pixels, labels = datasets.read_split(dataset, "test")
