@@ -59,9 +59,10 @@ def config(models: int) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Run:
-    """What a run took: wall seconds, and the driver's largest memory in bytes."""
+    """What a run took: wall and processor seconds, and the driver's largest memory in bytes."""
 
     seconds: float
+    processor: float
     memory: int
 
 
@@ -76,7 +77,8 @@ def measured(command: list[str], folder: Path, environment: dict[str, str]) -> R
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         sys.exit((folder / "run.log").read_text()[-3000:])
-    return Run(time.perf_counter() - begun, 1024 * usage.ru_maxrss)
+    seconds = time.perf_counter() - begun
+    return Run(seconds, usage.ru_utime + usage.ru_stime, 1024 * usage.ru_maxrss)
 
 
 def compared(folder: Path, models: int) -> tuple[Run, Run]:

@@ -11,10 +11,10 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
-import subprocess
 import sys
 from pathlib import Path
 
+from grid import measured
 from sandbox import machine, run, spread
 
 OWN = """
@@ -38,22 +38,13 @@ optimizer.step()
 WAYS = {"as a job starts here": OWN, "with torch's optimiser and determinism": TORCHS}
 
 
-def processor_seconds(code: str) -> float:
-    """Of a process that runs the code, user and system time together."""
-    process = subprocess.Popen([sys.executable, "-c", code])
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        sys.exit("A process failed.")
-    return usage.ru_utime + usage.ru_stime
-
-
 def measure(options: argparse.Namespace, folder: Path) -> str:
     """Both ways, and their table."""
     seen: dict[str, list[float]] = {way: [] for way in WAYS}
     for _ in range(options.repeats):  # in turn, so that a busy moment hits both alike
         for way, code in WAYS.items():
-            seen[way].append(processor_seconds(code + STEP))
+            command = [sys.executable, "-c", code + STEP]
+            seen[way].append(measured(command, folder, dict(os.environ)).processor)
     lines = ["| the start of a training job | CPU s, median | least to most |", "|---|---|---|"]
     for way, values in seen.items():
         lines.append(f"| {way} | {statistics.median(values):.2f} | {spread(values)} |")
