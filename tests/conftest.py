@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import fcntl
+import functools
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from warm import Warm
 
 ROOT = Path(__file__).parents[1]
 PARTS = ("Snakefile", "workflow_config.yaml", "rules", "scripts", "profiles", "envs")
@@ -99,6 +102,12 @@ def said(command: list[str], folder: Path, environment: dict[str, str]) -> str:
     return done.stdout
 
 
+@functools.cache
+def python() -> str:
+    """What takes Python's place, with its packages imported; one for each of pytest's workers."""
+    return str(Warm(Path(tempfile.mkdtemp())).python)
+
+
 class Workflow:
     """A folder with the workflow in it and a configuration to run it with."""
 
@@ -145,7 +154,7 @@ class Workflow:
         """Run Snakemake on two cores; stdout and stderr come back as one."""
         self.write(config)
         return subprocess.run(
-            [*self.command(), *arguments],
+            [python(), *self.command()[1:], *arguments],
             cwd=self.folder,
             env=self.environment(),
             stdout=subprocess.PIPE,

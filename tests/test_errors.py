@@ -23,7 +23,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from conftest import CHAIN, ROOT, Workflow
+from conftest import CHAIN, ROOT, Workflow, python
 from PIL import Image
 
 from skeletons import (
@@ -810,7 +810,7 @@ def command(*words: str) -> Callable[[Scene], Any]:
 
     def provoke(scene: Scene) -> str:
         done = subprocess.run(
-            [sys.executable, "-m", "skeletons.cli", *words],
+            [python(), "-m", "skeletons.cli", *words],
             capture_output=True,
             text=True,
             check=False,

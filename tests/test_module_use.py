@@ -1,12 +1,11 @@
 """The workflow as a module of another one."""
 
 import os
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
-from conftest import CHAIN, ROOT, said
+from conftest import CHAIN, ROOT, python, said
 
 SNAKEFILE = """
 configfile: "config.yaml"
@@ -36,7 +35,7 @@ rule answer:
 
 def run(folder: Path, *arguments: str) -> str:
     """Run a Snakefile that uses the repository's as a module, with the repository's profile."""
-    command = [sys.executable, "-m", "snakemake", "--cores", "2"]
+    command = [python(), "-m", "snakemake", "--cores", "2"]
     command += ["--workflow-profile", str(ROOT / "profiles/default"), *arguments]
     return said(command, folder, {**os.environ, "PYTHONPATH": str(ROOT / "src")})
 

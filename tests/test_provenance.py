@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import copy
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
-from conftest import CHAIN, Workflow
+from conftest import CHAIN, Workflow, python
 
 from skeletons import cli, lookup, provenance
 from skeletons.errors import ArtifactError
@@ -20,7 +19,7 @@ WALKED = "results/grid/models/seed=1_l1=0.0001_ep=1"
 
 def skeletons(workflow: Workflow, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "skeletons.cli", *arguments],
+        [python(), "-m", "skeletons.cli", *arguments],
         cwd=workflow.folder,
         env=workflow.environment(),
         stdout=subprocess.PIPE,

@@ -1,0 +1,144 @@
+"""A Python that has its packages imported already: most of a small job is their import.
+
+`Warm` starts a server that imports them once. `Warm.python`, an executable file, takes Python's
+place: each call of it is a fork of the server, with the caller's arguments, folder, environment and
+output, which then runs the module or the script that was asked for, as `python` would. What that
+imports of this package it imports itself, so a test may run a copy of it that it has changed. Its
+Snakemake's jobs are forks in their turn. A test of how programs start, or of signals, runs Python.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+PACKAGES = (
+    "snakemake.cli",
+    "pandas",
+    "pyarrow.parquet",
+    "torch",
+    "safetensors.torch",
+    "seaborn",
+    "scipy.cluster.hierarchy",
+    "scipy.optimize",
+    "jinja2",
+)
+LARGEST = 1 << 20  # bytes of one call's arguments and environment
+
+# What takes Python's place: hands its call over and ends as the fork does. Python starts it in
+# 15 ms, as it imports next to nothing.
+CLIENT = """#!{python} -IS
+import json, os, socket, sys
+call = socket.socket(socket.AF_UNIX)
+call.connect({address!r})
+said = json.dumps([sys.argv[1:], os.getcwd(), dict(os.environ)]).encode()
+call.sendall(len(said).to_bytes(4, "big"))
+socket.send_fds(call, [b"."], [0, 1, 2])
+call.sendall(said)
+status = call.recv(1)
+os._exit(status[0] if status else 1)
+"""
+
+
+class Warm:
+    """The server and what takes Python's place, in a folder of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        """Start the server; it ends with the process that started it."""
+        self.python = folder / "python"
+        address = str(folder / "socket")
+        self.python.write_text(CLIENT.format(python=sys.executable, address=address))
+        self.python.chmod(self.python.stat().st_mode | stat.S_IXUSR)
+        self._server = subprocess.Popen(
+            [sys.executable, __file__, address, str(self.python)], stdin=subprocess.PIPE
+        )
+        while not Path(address).exists():
+            assert self._server.poll() is None, "The server of warm Pythons did not start."
+            time.sleep(0.05)
+
+    def close(self) -> None:
+        """End the server."""
+        assert self._server.stdin is not None
+        self._server.stdin.close()
+        self._server.wait()
+
+
+def received(call: socket.socket) -> tuple[list[str], str, dict[str, str], list[int]]:
+    """The arguments, folder, environment and standard files of a call."""
+    length = int.from_bytes(call.recv(4, socket.MSG_WAITALL), "big")
+    _, files, _, _ = socket.recv_fds(call, 1, 3)
+    arguments, folder, environment = json.loads(call.recv(length, socket.MSG_WAITALL))
+    return arguments, folder, environment, files
+
+
+def become(arguments: list[str], folder: str, environment: dict[str, str], python: str) -> None:
+    """Run a module or a script, as `python` with these arguments would."""
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.executable = python
+    own = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path]
+    if arguments[0] == "-m":
+        sys.argv = arguments[1:]
+        sys.path[:1] = [folder, *own]
+        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+    else:
+        sys.argv = arguments
+        sys.path[:1] = [str(Path(arguments[0]).parent.resolve()), *own]
+        runpy.run_path(arguments[0], run_name="__main__")
+
+
+def serve(listener: socket.socket) -> tuple[list[str], str, dict[str, str]]:
+    """Fork for each call until stdin is closed; returns in the forks, with their calls."""
+    calls: dict[int, tuple[socket.socket, int]] = {}  # by the descriptor of their processes
+    while True:
+        ready, _, _ = select.select([0, listener, *calls, *(c for c, _ in calls.values())], [], [])
+        if 0 in ready:
+            sys.exit()
+        for call, process in list(calls.values()):
+            if call in ready:  # its caller has ended
+                os.kill(process, signal.SIGKILL)
+        for descriptor in [d for d in ready if d in calls]:
+            call, process = calls.pop(descriptor)
+            _, status = os.waitpid(process, 0)
+            code = os.waitstatus_to_exitcode(status)
+            with contextlib.suppress(BrokenPipeError):  # nobody waits for it any more
+                call.send(bytes([code if code >= 0 else 128 - code]))
+            call.close()
+            os.close(descriptor)
+        if listener in ready:
+            call, _ = listener.accept()
+            *asked, files = received(call)
+            process = os.fork()
+            if process == 0:
+                for number, file in enumerate(files):
+                    os.dup2(file, number)
+                for other in (listener, call, *(c for c, _ in calls.values())):
+                    other.close()
+                os.closerange(3, 256)
+                return asked[0], asked[1], asked[2]
+            for file in files:
+                os.close(file)
+            calls[os.pidfd_open(process)] = (call, process)
+
+
+if __name__ == "__main__":
+    for package in PACKAGES:
+        __import__(package)
+    gc.freeze()  # else each fork's collector copies all that was imported, page by page
+    with socket.socket(socket.AF_UNIX) as door:
+        door.bind(sys.argv[1])
+        door.listen()
+        taken = serve(door)
+    become(*taken, sys.argv[2])
