@@ -86,6 +86,15 @@ SCIENCE: dict[str, Any] = {
 SHOWN = {"findings": 1, "figures": 1, "report": 1}
 
 
+# The files that take the longest begin first, so that the workers end at about the same time.
+LONG = ("caching", "slurm", "readme", "workflow", "reliability", "experiment", "report_browser")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {f"test_{name}": place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(LONG)))
+
+
 def said(command: list[str], folder: Path, environment: dict[str, str]) -> str:
     """What a command, which must end well, says on stdout and stderr."""
     done = subprocess.run(
