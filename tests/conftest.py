@@ -7,6 +7,7 @@ import functools
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -109,6 +110,11 @@ def said(command: list[str], folder: Path, environment: dict[str, str]) -> str:
     )
     assert done.returncode == 0, done.stdout
     return done.stdout
+
+
+def as_on_a_terminal() -> None:
+    """Let Ctrl-C interrupt a program though the tests run in the background, where it does not."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @functools.cache

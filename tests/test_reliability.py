@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import CHAIN, Workflow, artifacts_of, trained
+from conftest import CHAIN, Workflow, artifacts_of, as_on_a_terminal, trained
 
 from skeletons import (
     artifacts,
@@ -461,10 +461,6 @@ def test_a_full_disk_and_a_read_only_one(chain: Workflow, small_disk: Workflow) 
 
 def start(workflow: Workflow, config: dict[str, Any]) -> subprocess.Popen[str]:
     """Begin a run in a process group of its own, as a terminal does, and let it get to training."""
-
-    def as_on_a_terminal() -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
     workflow.write(config)
     running = subprocess.Popen(
         workflow.command(),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import signal
 import subprocess
@@ -14,7 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import Workflow
+from conftest import Workflow, as_on_a_terminal
 
 from slurm.cluster import Cluster
 
@@ -78,6 +77,7 @@ class Run:
                 env=workflow.environment(**environment),
                 stdout=file,
                 stderr=subprocess.STDOUT,
+                preexec_fn=as_on_a_terminal,
             )
 
     @property
@@ -87,18 +87,6 @@ class Run:
     def end(self) -> int:
         """Wait for its end; its exit code."""
         return self.process.wait(LONGEST)
-
-    def interrupt(self) -> None:
-        """Press Ctrl-C until it ends: one that comes as a line of its log is written is lost.
-
-        (`ColorizingTextHandler.emit` in Snakemake's logging.py passes over KeyboardInterrupt.)
-        """
-        end = time.monotonic() + LONGEST
-        while self.process.poll() is None:
-            assert time.monotonic() < end, self.said
-            self.process.send_signal(signal.SIGINT)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(60)
 
     def until(self, reached: Callable[[], bool]) -> None:
         """Wait for something to happen while it runs."""
@@ -277,8 +265,8 @@ def test_the_next_run_completes_it_with_retries_once_interrupted(
     (workflow / "trouble" / "4").write_text("")  # for now: so all four are sure to be running
     run = Run(workflow, cluster, GRID, *HERE)
     run.until(lambda: running(cluster, "2345"))
-    run.interrupt()
-    assert run.process.returncode != 0
+    run.process.send_signal(signal.SIGINT)
+    assert run.end() != 0
     left = ("squeue", "-h", "-o", "%i %T %k")
     wait(lambda: not cluster.command(*left), lambda: cluster.command(*left))
 
