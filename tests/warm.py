@@ -9,6 +9,7 @@ Snakemake's jobs are forks in their turn. A test of how programs start, or of si
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import json
@@ -20,8 +21,11 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
+import traceback
 from pathlib import Path
+from typing import NoReturn
 
 PACKAGES = (
     "snakemake.cli",
@@ -99,6 +103,24 @@ def become(arguments: list[str], folder: str, environment: dict[str, str], pytho
         runpy.run_path(arguments[0], run_name="__main__")
 
 
+def end(status: int) -> NoReturn:
+    """End as a program does, but for clearing its memory up: that would copy all that is shared."""
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
+    os._exit(status)
+
+
+def status_of(stop: SystemExit) -> int:
+    """The exit status that Python gives a program that ends so."""
+    if stop.code is None or isinstance(stop.code, int):
+        return (stop.code or 0) & 0xFF
+    print(stop.code, file=sys.stderr)
+    return 1
+
+
 def serve(listener: socket.socket) -> tuple[list[str], str, dict[str, str]]:
     """Fork for each call until stdin is closed; returns in the forks, with their calls."""
     calls: dict[int, tuple[socket.socket, int]] = {}  # by the descriptor of their processes
@@ -141,4 +163,11 @@ if __name__ == "__main__":
         door.bind(sys.argv[1])
         door.listen()
         taken = serve(door)
-    become(*taken, sys.argv[2])
+    try:
+        become(*taken, sys.argv[2])
+    except SystemExit as stop:
+        end(status_of(stop))
+    except BaseException:
+        traceback.print_exc()
+        end(1)
+    end(0)
