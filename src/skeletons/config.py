@@ -281,7 +281,7 @@ class Base(_Section):
     """Training of the base models."""
 
     seeds: Wholes = Field((1, 2), description="one base model each")
-    epochs: Count = Field(6, description="passes over the training images")
+    epochs: Count = Field(5, description="passes over the training images")
     batch_size: Count = Field(50, description="images a step")
     optimizer: Literal["sgd", "adam"] = Field("sgd", description="sgd with momentum, or adam")
     learning_rate: Positive = Field(0.7, description="the highest; it rises to it, then falls to 0")

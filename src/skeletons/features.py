@@ -25,7 +25,7 @@ def last_linear(network: nn.Module) -> nn.Linear:
     return layers[-1]
 
 
-def penultimate(network: nn.Module, images: Tensor, batch_size: int = 500) -> Tensor:
+def penultimate(network: nn.Module, images: Tensor, batch_size: int = inference.BATCH) -> Tensor:
     """Penultimate features, float32 N×d, of images uint8 N×3×32×32 on the network's device.
 
     Raises:
