@@ -1,17 +1,16 @@
 """How long the default experiment takes on a SLURM cluster of three nodes, and here without one.
 
-    python benchmarks/slurm.py            (needs slurm-wlm and munge)
+python benchmarks/slurm.py --write docs/slurm.md
 
-Both runs start from nothing, one after the other, on the same machine with the same number of
-threads a job; the nodes are processes on this machine. So what the cluster takes longer is what
-SLURM, and starting Snakemake twice for each job, cost. The table goes to benchmarks/slurm.md.
+It needs slurm-wlm and munge. Both runs start from nothing, one after the other, on the same machine
+with the same number of threads a job; the nodes are processes on this machine. So what the cluster
+takes longer is what SLURM, and starting Snakemake twice for each job, cost.
 """
 
 from __future__ import annotations
 
+import argparse
 import csv
-import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -21,45 +20,47 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
-
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
-
-from conftest import Workflow  # noqa: E402
-from slurm.cluster import Cluster, missing  # noqa: E402
+from sandbox import Sandbox, Workflow, machine, run
+from slurm.cluster import Cluster, missing
 
 CORES = "2"
 PROFILE = ("--workflow-profile", "profiles/slurm", "--slurm-status-command", "squeue")
 ARTIFACTS = (".parquet", ".json", ".safetensors", ".svg", ".md", ".yaml")
 
 
-def main() -> None:
-    """Run both, compare what they made, and write the table."""
+def measure(options: argparse.Namespace, folder: Path) -> str:
+    """Run both, so many times in turn, and compare what they made."""
     if reason := missing():
         sys.exit(f"There can be no cluster: {reason}.")
-    folder = Path(tempfile.mkdtemp(prefix="bench"))
-    cluster = Cluster(folder / "cluster")
-    try:
-        cluster.start()
-        here, there = (copy_to(folder / name) for name in ("local", "clustered"))
-        local = seconds(here, {}, "--cores", CORES)
-        clustered = seconds(there, cluster.environment, *PROFILE, "--local-cores", CORES)
-        jobs = list(overheads(cluster, there))
-        different = differences(here, there)
-        lines = table(local, clustered, jobs, different)
-    finally:
-        cluster.stop()
-        shutil.rmtree(folder, ignore_errors=True)
-    (ROOT / "benchmarks" / "slurm.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    print("\n".join(lines))
+    rounds = [one_round(folder / str(number)) for number in range(options.repeats)]
+    return table(rounds)
 
 
-def copy_to(folder: Path) -> Workflow:
+# Seconds here and there; of each SLURM job, its seconds on a node, and those of its script; the
+# artifacts that differ.
+Round = tuple[float, float, list[tuple[float, float]], list[str]]
+
+
+def one_round(folder: Path) -> Round:
+    """From nothing to the end, here and on a cluster of its own."""
+    here, there = (prepared(folder / name) for name in ("local", "clustered"))
+    with tempfile.TemporaryDirectory(prefix="slurm") as short:  # as sockets have short names
+        cluster = Cluster(Path(short) / "cluster")
+        try:
+            cluster.start()
+            local = seconds(here, {}, "--cores", CORES)
+            clustered = seconds(there, cluster.environment, *PROFILE, "--local-cores", CORES)
+            jobs = list(overheads(cluster, there))
+        finally:
+            cluster.stop()
+    return local, clustered, jobs, differences(here, there)
+
+
+def prepared(folder: Path) -> Workflow:
     """A copy of the workflow in which nothing has run and nothing is cached."""
-    folder.mkdir()
-    workflow = Workflow(folder)
+    sandbox = Sandbox(folder)
     (folder / "experiment.yaml").write_text(yaml.safe_dump({"cache": None}))
-    return workflow
+    return sandbox
 
 
 def seconds(workflow: Workflow, variables: dict[str, str], *arguments: str) -> float:
@@ -112,29 +113,28 @@ def differences(one: Workflow, two: Workflow) -> list[str]:
     return sorted(name for name in {*made[0], *made[1]} if made[0].get(name) != made[1].get(name))
 
 
-def table(
-    local: float, clustered: float, jobs: list[tuple[float, float]], different: list[str]
-) -> list[str]:
+def spread(values: list[float], form: str) -> str:
+    """The median, and the least and the largest where there are several."""
+    middle = form.format(statistics.median(values))
+    several = f" ({form.format(min(values))} to {form.format(max(values))})"
+    return middle + (several if len(values) > 1 else "")
+
+
+def table(rounds: list[Round]) -> str:
     """The measurements in Markdown."""
-    overhead = statistics.median(total - script for total, script in jobs)
-    on_node = statistics.median(total for total, _ in jobs)
-    return [
-        "# The default experiment on a cluster of three nodes",
-        "",
-        f"Measured by `python benchmarks/slurm.py` on {os.cpu_count()} cores that others used too,",
-        "so ratios are worth more than seconds.",
-        "",
-        "| measured | |",
-        "|---|---:|",
-        f"| local run, {CORES} cores | {local:.0f} s |",
-        f"| run on the cluster | {clustered:.0f} s |",
-        f"| ratio | {clustered / local:.2f} |",
-        f"| SLURM jobs | {len(jobs)} |",
-        f"| a job's time on its node, median | {on_node:.0f} s |",
-        f"| of it outside of its script, median | {overhead:.1f} s |",
-        f"| artifacts that differ | {len(different)} |",
+    jobs = [job for _, _, some, _ in rounds for job in some]
+    rows = [
+        (f"local run, {CORES} cores", spread([here for here, *_ in rounds], "{:.0f} s")),
+        ("run on the cluster", spread([there for _, there, *_ in rounds], "{:.0f} s")),
+        ("ratio", spread([there / here for here, there, *_ in rounds], "{:.2f}")),
+        ("SLURM jobs", f"{len(rounds[0][2])}"),
+        ("a job's time on its node", spread([total for total, _ in jobs], "{:.0f} s")),
+        ("of it outside of its script", spread([all_ - own for all_, own in jobs], "{:.1f} s")),
+        ("artifacts that differ", f"{sum(len(different) for *_, different in rounds)}"),
     ]
+    lines = "\n".join(f"| {what} | {value} |" for what, value in rows)
+    return f"| measured | |\n|---|---:|\n{lines}\n\nMedian of n = {len(rounds)}; {machine()}."
 
 
 if __name__ == "__main__":
-    main()
+    run(__doc__, "cluster", measure, repeats=1)

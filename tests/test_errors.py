@@ -646,7 +646,7 @@ RUN = [
         "training diverges",
         "diverged: the loss was … at step … of …; a lower learning rate or a longer warm-up may "
         "help.",
-        diverged(learning_rate=1e6, batch_size=10),
+        diverged(learning_rate=1e6, epochs=6, batch_size=10),
     ),
     Mistake(
         "training diverges in its last step",
