@@ -73,7 +73,7 @@ def own_experiment(clone: Clone, command: str) -> None:
     clone.says(command)
     assert (clone / "results/mine/report.html").is_file()
     config = yaml.safe_load((clone / "results/mine/config.yaml").read_text())
-    assert config["dataset"] == {"kind": "shapes", "train": 2000, "test": 500, "seed": 0}
+    assert config["dataset"] == {"kind": "shapes", "train": 1000, "test": 300, "seed": 0}
 
 
 def the_tests(clone: Clone, command: str) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import CHAIN, Workflow, artifacts_of, as_on_a_terminal, trained
+from conftest import CHAIN, Workflow, artifacts_of, as_on_a_terminal, python, trained
 
 from skeletons import (
     artifacts,
@@ -517,7 +517,7 @@ def test_two_runs_may_write_to_the_cache_at_once(workflow: Workflow, tmp_path: P
         workflow.write(config, path.name)
         runs.append(
             subprocess.Popen(
-                [*workflow.command(path.name), "--until", "score"],
+                [python(), *workflow.command(path.name)[1:], "--until", "score"],
                 cwd=workflow.folder,
                 env=workflow.environment(),
                 stdout=subprocess.PIPE,
