@@ -119,7 +119,12 @@ def as_on_a_terminal() -> None:
 
 @functools.cache
 def python() -> str:
-    """What takes Python's place, with its packages imported; one for each of pytest's workers."""
+    """What takes Python's place, with its packages imported; one for each of pytest's workers.
+
+    Where the system is not Linux, Python itself.
+    """
+    if not hasattr(os, "pidfd_open"):
+        return sys.executable
     return str(Warm(Path(tempfile.mkdtemp())).python)
 
 

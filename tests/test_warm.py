@@ -11,6 +11,8 @@ import psutil
 import pytest
 from conftest import python
 
+pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="Python keeps its place")
+
 SCRIPT = """
 import os, sys
 from own import WORD
