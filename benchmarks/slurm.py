@@ -19,8 +19,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import yaml
-from sandbox import Sandbox, Workflow, machine, run
+from sandbox import Sandbox, Workflow, machine, run, spread
 from slurm.cluster import Cluster, missing
 
 CORES = "2"
@@ -59,7 +58,7 @@ def one_round(folder: Path) -> Round:
 def prepared(folder: Path) -> Workflow:
     """A copy of the workflow in which nothing has run and nothing is cached."""
     sandbox = Sandbox(folder)
-    (folder / "experiment.yaml").write_text(yaml.safe_dump({"cache": None}))
+    sandbox.write({"cache": None})
     return sandbox
 
 
@@ -113,23 +112,22 @@ def differences(one: Workflow, two: Workflow) -> list[str]:
     return sorted(name for name in {*made[0], *made[1]} if made[0].get(name) != made[1].get(name))
 
 
-def spread(values: list[float], form: str) -> str:
-    """The median, and the least and the largest where there are several."""
-    middle = form.format(statistics.median(values))
-    several = f" ({form.format(min(values))} to {form.format(max(values))})"
-    return middle + (several if len(values) > 1 else "")
+def middle(values: list[float], form: str) -> str:
+    """The median, and the spread where there are several."""
+    median = form.format(statistics.median(values))
+    return f"{median} ({spread(values)})" if len(values) > 1 else median
 
 
 def table(rounds: list[Round]) -> str:
     """The measurements in Markdown."""
     jobs = [job for _, _, some, _ in rounds for job in some]
     rows = [
-        (f"local run, {CORES} cores", spread([here for here, *_ in rounds], "{:.0f} s")),
-        ("run on the cluster", spread([there for _, there, *_ in rounds], "{:.0f} s")),
-        ("ratio", spread([there / here for here, there, *_ in rounds], "{:.2f}")),
+        (f"local run, {CORES} cores", middle([here for here, *_ in rounds], "{:.0f} s")),
+        ("run on the cluster", middle([there for _, there, *_ in rounds], "{:.0f} s")),
+        ("ratio", middle([there / here for here, there, *_ in rounds], "{:.2f}")),
         ("SLURM jobs", f"{len(rounds[0][2])}"),
-        ("a job's time on its node", spread([total for total, _ in jobs], "{:.0f} s")),
-        ("of it outside of its script", spread([all_ - own for all_, own in jobs], "{:.1f} s")),
+        ("a job's time on its node", middle([total for total, _ in jobs], "{:.0f} s")),
+        ("of it outside of its script", middle([all_ - own for all_, own in jobs], "{:.1f} s")),
         ("artifacts that differ", f"{sum(len(different) for *_, different in rounds)}"),
     ]
     lines = "\n".join(f"| {what} | {value} |" for what, value in rows)

@@ -10,7 +10,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -118,6 +117,10 @@ def as_on_a_terminal() -> None:
 
 
 @functools.cache
+def warm() -> Warm:
+    return Warm()
+
+
 def python() -> str:
     """What takes Python's place, with its packages imported; one for each of pytest's workers.
 
@@ -125,7 +128,7 @@ def python() -> str:
     """
     if not hasattr(os, "pidfd_open"):
         return sys.executable
-    return str(Warm(Path(tempfile.mkdtemp())).python)
+    return str(warm().python)
 
 
 class Workflow:
@@ -159,9 +162,11 @@ class Workflow:
         """Write a configuration into the folder."""
         (self.folder / name).write_text(yaml.safe_dump(config))
 
-    def command(self, name: str = "experiment.yaml", cores: int = 2) -> list[str]:
-        """How Snakemake is called with a configuration."""
-        call = [sys.executable, "-m", "snakemake", "--cores", str(cores)]
+    def command(
+        self, name: str = "experiment.yaml", cores: int = 2, program: str = sys.executable
+    ) -> list[str]:
+        """How Snakemake is called with a configuration, by Python or what takes its place."""
+        call = [program, "-m", "snakemake", "--cores", str(cores)]
         return [*call, "--configfile", name]
 
     def environment(self, **variables: str) -> dict[str, str]:
@@ -174,7 +179,7 @@ class Workflow:
         """Run Snakemake on two cores; stdout and stderr come back as one."""
         self.write(config)
         return subprocess.run(
-            [python(), *self.command()[1:], *arguments],
+            [*self.command(program=python()), *arguments],
             cwd=self.folder,
             env=self.environment(),
             stdout=subprocess.PIPE,

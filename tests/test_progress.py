@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import CHAIN, Workflow, python
+from conftest import CHAIN, Workflow
 
 from skeletons import failures
 from snakemake_logger_plugin_skeletons import kind_of
@@ -212,7 +212,7 @@ def on_a_terminal(workflow: Workflow, config: dict[str, Any], *arguments: str) -
     ours, theirs = pty.openpty()
     variables = {"TERM": "xterm-256color", "COLUMNS": "100", "LINES": "40"}
     with subprocess.Popen(
-        [python(), *workflow.command()[1:], *arguments],
+        [*workflow.command(), *arguments],
         cwd=workflow.folder,
         env=workflow.environment(**variables),
         stdin=subprocess.DEVNULL,

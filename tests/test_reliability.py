@@ -517,7 +517,7 @@ def test_two_runs_may_write_to_the_cache_at_once(workflow: Workflow, tmp_path: P
         workflow.write(config, path.name)
         runs.append(
             subprocess.Popen(
-                [python(), *workflow.command(path.name)[1:], "--until", "score"],
+                [*workflow.command(path.name, program=python()), "--until", "score"],
                 cwd=workflow.folder,
                 env=workflow.environment(),
                 stdout=subprocess.PIPE,

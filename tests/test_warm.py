@@ -52,7 +52,6 @@ def test_a_program_that_is_killed_has_failed(tmp_path: Path) -> None:
 
 def test_a_program_ends_when_its_caller_is_killed(tmp_path: Path) -> None:
     script, begun = tmp_path / "script.py", tmp_path / "begun"
-    script, begun = tmp_path / "script.py", tmp_path / "begun"
     script.write_text(
         "import os, sys, time\n"
         "with open(sys.argv[1], 'w') as file:\n    file.write(str(os.getpid()))\n"

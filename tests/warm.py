@@ -21,6 +21,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -38,7 +39,6 @@ PACKAGES = (
     "scipy.optimize",
     "jinja2",
 )
-LARGEST = 1 << 20  # bytes of one call's arguments and environment
 
 # What takes Python's place: hands its call over and ends as the fork does. Python starts it in
 # 15 ms, as it imports next to nothing.
@@ -56,10 +56,15 @@ os._exit(status[0] if status else 1)
 
 
 class Warm:
-    """The server and what takes Python's place, in a folder of their own."""
+    """The server and what takes Python's place, in a folder of their own.
 
-    def __init__(self, folder: Path) -> None:
-        """Start the server; it ends with the process that started it."""
+    Both end with the process that started them.
+    """
+
+    def __init__(self) -> None:
+        """Start the server."""
+        self._folder = tempfile.TemporaryDirectory(prefix="warm")
+        folder = Path(self._folder.name)
         self.python = folder / "python"
         address = str(folder / "socket")
         self.python.write_text(CLIENT.format(python=sys.executable, address=address))
@@ -70,12 +75,6 @@ class Warm:
         while not Path(address).exists():
             assert self._server.poll() is None, "The server of warm Pythons did not start."
             time.sleep(0.05)
-
-    def close(self) -> None:
-        """End the server."""
-        assert self._server.stdin is not None
-        self._server.stdin.close()
-        self._server.wait()
 
 
 def received(call: socket.socket) -> tuple[list[str], str, dict[str, str], list[int]]:
