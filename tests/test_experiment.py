@@ -46,8 +46,8 @@ def test_the_face_is_small_and_all_of_it_is_there() -> None:
 
 
 def test_models_are_chosen_by_state(experiment: Experiment) -> None:
-    assert len(experiment.models()) == 18
-    assert list(experiment.models("base").model) == ["seed=1", "seed=2", "seed=3"]
+    assert len(experiment.models()) == 12
+    assert list(experiment.models("base").model) == ["seed=1", "seed=2"]
     assert set(experiment.models("pruned", "random").state) == {"pruned", "random"}
 
 
@@ -147,7 +147,7 @@ def test_a_heatmap_is_of_any_measure_of_all_pairs(experiment: Experiment, measur
     ax = Figure(figsize=(8, 8)).add_subplot()
     experiment.plot("heatmap", ax, dataset="digits", measure=measure, colormap="mako")
     shown = np.asarray(ax.images[0].get_array())
-    assert shown.shape[0] == shown.shape[1] > 5
+    assert shown.shape[0] == shown.shape[1] > 3
 
 
 def test_a_figure_is_by_the_experiments_first_measure_in_its_colours(tmp_path: Path) -> None:

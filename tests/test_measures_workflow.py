@@ -19,7 +19,7 @@ ID = "shapes_train=200_test=100"
 RECIPE = "l1=0.0001_ep=1"
 MODELS = [
     f"seed={seed}{state}"
-    for seed in (1, 2, 3)
+    for seed in (1, 2)
     for state in (
         "",
         "_untrained",
@@ -73,8 +73,8 @@ def test_every_costly_pair_is_a_file(science: Workflow) -> None:
     for measure in SCIENCE["compare"]["weights"]:
         assert names(folder / "weights" / measure) == pair_names(MASKED)
         table = artifacts.read_table(folder / f"weights/{measure}.parquet")
-        assert len(table) == 6 * 5 // 2
-    assert names(folder / "alignment") == pair_names(["seed=1", "seed=2", "seed=3"])
+        assert len(table) == 4 * 3 // 2
+    assert names(folder / "alignment") == pair_names(["seed=1", "seed=2"])
     for figure in ("digits_linear_cka", "mask_overlap", "mask_overlap_aligned"):
         assert (folder / f"figures/heatmap_{figure}.svg").is_file()
         assert f"heatmap_{figure}.svg" in (folder / "report.html").read_text()
@@ -85,7 +85,7 @@ def test_the_test_set_is_one_more_set_of_images(science: Workflow) -> None:
     assert names(folder / "similarity") == {"digits", ID}
     assert names(folder / "similarity" / ID) == pair_names(MODELS)
     table = artifacts.read_table(folder / f"similarity/{ID}.parquet")
-    assert len(table) == 18 * 17 // 2
+    assert len(table) == 12 * 11 // 2
     assert (table.images == SCIENCE["dataset"]["test"]).all()
     assert (folder / f"figures/heatmap_{ID}_cosine_prob.svg").is_file()
 
@@ -130,10 +130,10 @@ def test_features_give_the_predictions(science: Workflow) -> None:
 
 def test_the_overlap_of_a_pair_is_that_of_its_weights(science: Workflow) -> None:
     folder = science / "results/science"
-    a, b = f"seed=1_{RECIPE}_t=0.2", f"seed=3_{RECIPE}_t=0.2"
+    a, b = f"seed=1_{RECIPE}_t=0.2", f"seed=2_{RECIPE}_t=0.2"
     one, two, layers = with_masks(science, a, b)
     spec = permutations.specification("cnn", two)
-    order = artifacts.read_tensors(folder / "alignment/seed=1--seed=3.safetensors")
+    order = artifacts.read_tensors(folder / "alignment/seed=1--seed=2.safetensors")
     turned = permutations.apply(two, spec, order)
     for measure, other in (("mask_overlap", two), ("mask_overlap_aligned", turned)):
         table = artifacts.read_table(folder / f"weights/{measure}/{a}--{b}.parquet")
@@ -153,7 +153,7 @@ def test_two_models_of_one_base_are_aligned_as_they_are(science: Workflow) -> No
     plain = artifacts.read_table(folder / "mask_overlap.parquet")
     aligned = artifacts.read_table(folder / "mask_overlap_aligned.parquet")
     own = plain.a.str.split("_").str[0] == plain.b.str.split("_").str[0]
-    assert own.sum() == 3
+    assert own.sum() == 2
     assert (plain.jaccard[own] == aligned.jaccard[own]).all()
     assert (plain.jaccard[~own] != aligned.jaccard[~own]).any()
 
@@ -161,7 +161,7 @@ def test_two_models_of_one_base_are_aligned_as_they_are(science: Workflow) -> No
 def test_random_controls_share_what_chance_gives(science: Workflow) -> None:
     table = artifacts.read_table(science / "results/science/weights/mask_overlap.parquet")
     random = table[table.a.str.contains("random") & table.b.str.contains("random")]
-    assert len(random) == 3
+    assert len(random) == 1
     assert ((random.jaccard - random.expected).abs() < 5 * random.expected_std).all()
 
 
@@ -170,7 +170,7 @@ def test_random_controls_share_what_chance_gives(science: Workflow) -> None:
     [
         (
             {"representations": ["linear_cka", "linear_cka_debiased"]},
-            {"compare_features": 153, "representations": 1, "heatmap_of_features": 1},
+            {"compare_features": 66, "representations": 1, "heatmap_of_features": 1},
         ),
         ({"representations": []}, {}),
         ({"weights": ["mask_overlap"]}, {}),
@@ -197,7 +197,7 @@ def test_a_new_measure_of_masks_trains_and_predicts_nothing(
     for path in (f"weights/{measure}.parquet", f"figures/heatmap_{measure}.svg"):
         (folder / path).unlink()
     assert copied.planned(SCIENCE) == {
-        "compare_masks": 15,
+        "compare_masks": 6,
         "weights": 1,
         "heatmap_of_masks": 1,
         "report": 1,
