@@ -1,7 +1,8 @@
 """Every command that the README names is run, or planned where running it takes a cluster or hours.
 
-The clone they run in is the repository with fewer drawn images, a narrower network and a smaller
-grid in `workflow_config.yaml`; sizes that the README itself writes down are run as they are.
+The clone they run in is the repository with fewer drawn images, a narrower network, fewer epochs
+and a smaller grid in `workflow_config.yaml`; sizes that the README itself writes down are run as
+they are.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ class Clone(Workflow):
         config = yaml.safe_load(path.read_text())
         config["dataset"] |= {"train": 400, "test": 100}
         config["network"]["width"] = 4
-        config["regularize"]["epochs"], config["prune"]["thresholds"] = [1, 2], [0.05, 0.5]
+        config["base"]["epochs"] = 2
+        config["regularize"]["epochs"], config["prune"]["thresholds"] = [1], [0.05, 0.5]
         path.write_text(yaml.safe_dump(config))
         # What is planned on folders of images needs the folders, and no image of them.
         for split in ("train", "test"):

@@ -47,8 +47,8 @@ def settings(**changes: Any) -> BaseSettings:
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_every_network_learns_an_easy_task(name: str, precision: str) -> None:
     net = network(name)
-    rows = training.train_base(net, images(), images(seed=1), 1, settings(), precision)
-    assert [row["epoch"] for row in rows] == [1, 2, 3, 4, 5, 6]
+    rows = training.train_base(net, images(), images(seed=1), 1, settings(epochs=4), precision)
+    assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
     assert rows[-1]["train_accuracy"] > 0.9
     assert rows[-1]["test_accuracy"] > 0.9
     assert rows[-1]["train_loss"] < rows[0]["train_loss"]
