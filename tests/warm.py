@@ -25,6 +25,7 @@ import tempfile
 import threading
 import time
 import traceback
+import weakref
 from pathlib import Path
 from typing import NoReturn
 
@@ -158,6 +159,8 @@ if __name__ == "__main__":
     for package in PACKAGES:
         __import__(package)
     gc.freeze()  # else each fork's collector copies all that was imported, page by page
+    for undo in weakref.finalize._registry:  # nor is a fork to undo at its end what packages did
+        undo.atexit = False
     with socket.socket(socket.AF_UNIX) as door:
         door.bind(sys.argv[1])
         door.listen()
