@@ -16,7 +16,7 @@ kept = sys.argv[1] == "keep" and keep_freed()
 def steps(count):
     for _ in range(count):
         torch.ones(1 << 24), torch.ones(1 << 24)
-steps(5)
+steps(20)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 steps(20)
 print(kept, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
@@ -36,4 +36,4 @@ def test_freed_memory_is_kept_for_the_next_step() -> None:
     given_back, kept = faults("by default"), faults("keep")
     assert given_back[1] > 20 * 30_000  # of 4 KB: 20 steps of 128 MB, each mapped in anew
     assert kept[0] == "True"
-    assert kept[1] < given_back[1] / 4  # none but where the heap still grows
+    assert kept[1] < given_back[1] / 10  # none but where the heap grows once more
