@@ -4,9 +4,11 @@ python benchmarks/throughput.py --write docs/performance.md
 
 The rate of the machine is that of a product of two 4096×4096 matrices, in bf16 where the machine
 has it; the share of it is of the floating-point operations counted for a forward and a backward
-pass (three forward passes). Each pass is a process of its own, as a job's allocator is set when it
-begins. The page has a place for machines with bf16 and one for those without: what either can win
-differs, so one's figures say nothing of the other's.
+pass (three forward passes). What keeps a network from the rate is what it does besides products,
+normalisation above all, which is as slow as memory is: so the share of a pass that convolutions and
+matrix products take is given too, by torch's profiler. Each pass is a process of its own, as a
+job's allocator is set when it begins. The page has a place for machines with bf16 and one for those
+without: what either can win differs, so one's figures say nothing of the other's.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from skeletons import networks, training
 
 NETWORKS = (("speednet", 64), ("resnet9", 16), ("resnet20", 16), ("cnn", 32))
 BATCH = 500
+PRODUCTS = ("aten::mkldnn_convolution", "aten::convolution_backward", "aten::addmm", "aten::mm")
 
 
 def matrix_rate(repeats: int) -> list[float]:
@@ -49,12 +52,24 @@ def images_a_second(loop: str, name: str, width: int, count: int, threads: int) 
     return count / (time.perf_counter() - begun)
 
 
+def share_of_products(name: str, width: int, count: int, threads: int) -> float:
+    """Of the time of a pass by this library's loop, that of convolutions and matrix products."""
+    torch.set_num_threads(threads)
+    training.start(0, threads, "cpu")
+    run_pass = warm("this library", name, width, BATCH, count)
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        run_pass()
+    spent = {event.key: event.self_cpu_time_total for event in profile.key_averages()}
+    return sum(spent.get(operation, 0.0) for operation in PRODUCTS) / sum(spent.values())
+
+
 def measure(options: argparse.Namespace, folder: Path) -> str:
     """Every loop on each network, and their table."""
     torch.set_num_threads(options.threads)
     rates, lines = [], ["| network | loop | images/s, median | least to most | ours is |"]
     lines.append("|---|---|---|---|---|")
-    shares = ["| network | GFLOP an image | share of the rate |", "|---|---|---|"]
+    shares = ["| network | GFLOP an image | share of the rate | time in products | rate in them |"]
+    shares.append("|---|---|---|---|---|")
     for name, width in NETWORKS:
         seen: dict[str, list[float]] = {loop: [] for loop in LOOPS}
         shared = []
@@ -75,8 +90,12 @@ def measure(options: argparse.Namespace, folder: Path) -> str:
             lines.append(
                 f"| `{name}`, width {width} | {loop} | {middle:,.0f} | {spread(values)} | {ratio} |"
             )
-        share = f"{flops * statistics.median(shared):.0%}"
-        shares.append(f"| `{name}`, width {width} | {flops / 1e9:.3f} | {share} |")
+        share = flops * statistics.median(shared)
+        products = in_a_process(share_of_products, name, width, options.images, options.threads)
+        shares.append(
+            f"| `{name}`, width {width} | {flops / 1e9:.3f} | {share:.0%} | {products:.0%} | "
+            f"{share / products:.0%} |"
+        )
     return "\n".join(
         [
             *lines,
@@ -93,4 +112,4 @@ def measure(options: argparse.Namespace, folder: Path) -> str:
 
 
 if __name__ == "__main__":
-    run(__doc__, f"throughput_{PRECISION}", measure, repeats=3, images=2000, threads=2)
+    run(__doc__, f"throughput_{PRECISION}", measure, repeats=3, images=1000, threads=2)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import functools
 import os
 import re
 import shutil
@@ -115,19 +114,24 @@ def as_on_a_terminal() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@functools.cache
-def warm() -> Warm:
-    return Warm()
+# Bytecode is kept from one program to the next, as it is by default: many run here.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Before pytest has workers, start what takes Python's place, for all of them."""
+    if "PYTEST_XDIST_WORKER" not in os.environ and hasattr(os, "pidfd_open"):
+        server = Warm()
+        os.environ["WARM_PYTHON"] = str(server.python)
+        config.add_cleanup(server.stop)
 
 
 def python() -> str:
-    """What takes Python's place, with its packages imported; one for each of pytest's workers.
+    """What takes Python's place, with its packages imported.
 
-    Where the system is not Linux, Python itself.
+    Where the system is not Linux, or these are no tests, Python itself.
     """
-    if not hasattr(os, "pidfd_open"):
-        return sys.executable
-    return str(warm().python)
+    return os.environ.get("WARM_PYTHON", sys.executable)
 
 
 class Workflow:

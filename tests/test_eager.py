@@ -9,17 +9,18 @@ from typing import Any
 import pytest
 import torch
 
-from skeletons.eager import PlainAdam, PlainAdamW, PlainSGD
+from skeletons.eager import PlainAdam, PlainAdamW, PlainMuon, PlainSGD
 
 KINDS = {
     "sgd": (PlainSGD, torch.optim.SGD, {"momentum": 0.9, "nesterov": True}),
     "adam": (PlainAdam, torch.optim.Adam, {"fused": True}),
     "adamw": (PlainAdamW, torch.optim.AdamW, {"fused": True, "weight_decay": 0.1}),
+    "muon": (PlainMuon, torch.optim.Muon, {}),
 }
 # A base model and a walk, trained and saved, as a job does it.
 JOB = """
 import sys, torch
-from skeletons import training
+from skeletons import muon, training
 training.start(0, 1, "cpu")
 layer = torch.nn.Linear(3, 2)
 walk = {"penalty": "subgradient", "learning_rate": 0.1, "momentum": 0.9, "batch_size": 1}
@@ -30,6 +31,7 @@ for optimizer in ("sgd", "adam"):
     steps.step()
     training.save_optimizer(steps, sys.argv[1])
     training.load_optimizer(steps, sys.argv[1])
+muon.Muon([{"params": list(layer.parameters())}], 0.1, 0.9).step()
 print(torch.are_deterministic_algorithms_enabled(), "torch._dynamo" in sys.modules)
 """
 
@@ -37,7 +39,7 @@ print(torch.are_deterministic_algorithms_enabled(), "torch._dynamo" in sys.modul
 def steps(kind: Any, options: dict[str, Any]) -> list[torch.Tensor]:
     """A layer's weights after a few steps."""
     torch.manual_seed(0)
-    layer = torch.nn.Linear(5, 3)
+    layer = torch.nn.Linear(5, 3, bias=False)  # Muon takes matrices alone
     optimizer = kind(layer.parameters(), lr=0.05, **options)
     for k in range(4):
         optimizer.zero_grad()

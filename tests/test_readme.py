@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT, Workflow, said
+from conftest import ROOT, Workflow, python, said
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```bash\n(.*?)^```$", README, re.M | re.S)
@@ -48,6 +48,14 @@ class Clone(Workflow):
             for kind in ("cat", "dog"):
                 (folder / "data/cifar10-jpeg" / split / kind).mkdir(parents=True)
         (folder / "ready").touch()
+        self.warm = folder / "warm"
+        self.warm.mkdir()
+        (self.warm / "snakemake").write_text(f'#!/bin/sh\nexec {python()} -m snakemake "$@"\n')
+        (self.warm / "snakemake").chmod(0o755)
+
+    def plans(self, command: str) -> str:
+        """What a call of Snakemake says that it would do; its start is not tested here."""
+        return self.says(f'PATH="{self.warm}:$PATH" {command}')
 
     def says(self, command: str) -> str:
         """What a command prints; it must end well."""
@@ -94,7 +102,7 @@ def pages(clone: Clone, command: str) -> None:
 
 def planned(clone: Clone, command: str) -> None:
     """It takes a download and hours, or a cluster; tests/slurm has one and runs it there."""
-    said = clone.says(
+    said = clone.plans(
         f"{command} --dry-run --cores 2" if "--cores" not in command else f"{command} -n"
     )
     assert re.search(r"train_base|train base|Nothing to be done", said), said

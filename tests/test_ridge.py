@@ -13,7 +13,7 @@ from skeletons.errors import ArtifactError
 from skeletons.ridge import Landscape
 from skeletons.training import BaseSettings, Images
 
-SETTINGS = BaseSettings(3, 16, "sgd", 0.05, 0.9, 5e-4, 0.2, PLAIN)
+SETTINGS = BaseSettings(3, 16, "sgd", 0.05, 0.9, 5e-4, 0.0, 0.2, PLAIN)
 MEASURED: dict[str, Any] = {
     "split": "test",
     "images": None,
@@ -252,7 +252,8 @@ def test_a_trained_curve_keeps_its_ends_and_passes_under_the_barrier(
 ) -> None:
     a, b = trained[name, 1], trained[name, 2]
     ground = landscape(name)
-    settings = BaseSettings(8, 16, "sgd", {"cnn": 0.4, "resnet9": 0.05}[name], 0.9, 0.0, 0.2, PLAIN)
+    rate = {"cnn": 0.4, "resnet9": 0.05}[name]
+    settings = BaseSettings(8, 16, "sgd", rate, 0.9, 0.0, 0.0, 0.2, PLAIN)
     control = ridge.train_curve(network(name), a, b, images(), 1, settings, "fp32")
     again = ridge.train_curve(network(name, 5), a, b, images(), 1, settings, "fp32")
     assert all(np.array_equal(control[key], again[key]) for key in a)
@@ -267,7 +268,7 @@ def test_one_step_of_a_curve_is_the_chain_rule(trained: Trained) -> None:
     a, b = trained["cnn", 1], trained["cnn", 2]
     data = Images(images(16).pixels, images(16).labels)
     rate = 0.1
-    settings = BaseSettings(1, 16, "sgd", rate, 0.0, 0.0, 0.0, PLAIN)
+    settings = BaseSettings(1, 16, "sgd", rate, 0.0, 0.0, 0.0, 0.0, PLAIN)
     control = ridge.train_curve(network("cnn"), a, b, data, 1, settings, "fp32")
     t = float(torch.rand((), generator=training.generator_for("place on the curve", 1, 1)))
     net = network("cnn")

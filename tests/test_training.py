@@ -37,6 +37,7 @@ def settings(**changes: Any) -> BaseSettings:
         "learning_rate": 0.05,
         "momentum": 0.9,
         "weight_decay": 5e-4,
+        "label_smoothing": 0.0,
         "warmup": 0.2,
         "augment": PLAIN,
     }
@@ -65,6 +66,35 @@ def test_adam_trains_a_base_as_well_and_decays_its_weights() -> None:
         if not decay:
             assert rows[-1]["train_accuracy"] > 0.9
     assert norms[1] < norms[0]
+
+
+def test_label_smoothing_descends_the_mixed_cross_entropy() -> None:
+    """Against the loss written out: 0.7 of a label, and 0.1 for each of the three classes."""
+    found, data = [], images(16)
+    for written_out in (False, True):
+        net = network("cnn")
+        if written_out:
+            log_p = torch.log_softmax(net(data.pixels), 1)
+            target = torch.nn.functional.one_hot(data.labels, 3) * 0.7 + 0.1
+            (-(target * log_p).sum(1)).mean().backward()
+        else:
+            batch = iter([(data.pixels, data.labels)])
+            training.run_epoch(
+                net, batch, lambda: None, precision="fp32", where="", label_smoothing=0.3
+            )
+        found.append([w.grad for w in net.parameters()])
+    for ours, wanted in zip(*found, strict=True):
+        torch.testing.assert_close(ours, wanted, rtol=1e-4, atol=1e-7)
+
+
+def test_a_base_model_trained_with_smoothed_labels_is_less_sure() -> None:
+    losses = []
+    for smoothing in (0.0, 0.3):
+        chosen = settings(label_smoothing=smoothing)
+        rows = training.train_base(network(), images(), images(seed=1), 1, chosen, "fp32")
+        assert rows[-1]["test_accuracy"] > 0.9
+        losses.append(rows[-1]["train_loss"])
+    assert losses[0] < 0.1 < losses[1]
 
 
 def test_the_rate_rises_to_its_peak_and_falls_to_nothing() -> None:

@@ -1,10 +1,11 @@
 """A Python that has its packages imported already: most of a small job is their import.
 
-`Warm` starts a server that imports them once. `Warm.python`, an executable file, takes Python's
-place: each call of it is a fork of the server, with the caller's arguments, folder, environment and
-output, which then runs the module or the script that was asked for, as `python` would. What that
-imports of this package it imports itself, so a test may run a copy of it that it has changed. Its
-Snakemake's jobs are forks in their turn. A test of how programs start, or of signals, runs Python.
+`Warm` starts a server that imports them once, when it is first called. `Warm.python`, an executable
+file, takes Python's place: each call of it is a fork of the server, with the caller's arguments,
+folder, environment and output, which then runs the module or the script that was asked for, as
+`python` would. What that imports of this package it imports itself, so a test may run a copy of it
+that it has changed. Its Snakemake's jobs are forks in their turn. A test of how programs start, or
+of signals, runs Python.
 """
 
 from __future__ import annotations
@@ -71,11 +72,18 @@ class Warm:
         self.python.write_text(CLIENT.format(python=sys.executable, address=address))
         self.python.chmod(self.python.stat().st_mode | stat.S_IXUSR)
         self._server = subprocess.Popen(
-            [sys.executable, __file__, address, str(self.python)], stdin=subprocess.PIPE
+            [sys.executable, __file__, address, str(self.python)],
+            stdin=subprocess.PIPE,
+            process_group=0,  # an interrupt is the tests' to handle
         )
         while not Path(address).exists():
             assert self._server.poll() is None, "The server of warm Pythons did not start."
-            time.sleep(0.05)
+            time.sleep(0.01)
+
+    def stop(self) -> None:
+        """End the server."""
+        self._server.communicate()
+        self._folder.cleanup()
 
 
 def received(call: socket.socket) -> tuple[list[str], str, dict[str, str], list[int]]:
@@ -155,15 +163,21 @@ def serve(listener: socket.socket) -> tuple[list[str], str, dict[str, str]]:
             calls[os.pidfd_open(process)] = (call, process)
 
 
-if __name__ == "__main__":
+def prepare() -> None:
+    """Import the packages, and make forks cheap."""
     for package in PACKAGES:
         __import__(package)
     gc.freeze()  # else each fork's collector copies all that was imported, page by page
     for undo in weakref.finalize._registry:  # nor is a fork to undo at its end what packages did
         undo.atexit = False
+
+
+if __name__ == "__main__":
     with socket.socket(socket.AF_UNIX) as door:
         door.bind(sys.argv[1])
         door.listen()
+        select.select([0, door], [], [])
+        prepare()
         taken = serve(door)
     try:
         become(*taken, sys.argv[2])

@@ -283,12 +283,17 @@ class Base(_Section):
     seeds: Wholes = Field((1, 2), description="one base model each")
     epochs: Count = Field(5, description="passes over the training images")
     batch_size: Count = Field(50, description="images a step")
-    optimizer: Literal["sgd", "adam"] = Field("sgd", description="sgd with momentum, or adam")
+    optimizer: Literal["sgd", "adam", "muon"] = Field(
+        "sgd", description="sgd with momentum; adam; or muon, with adam for what is no weight"
+    )
     learning_rate: Positive = Field(0.7, description="the highest; it rises to it, then falls to 0")
     momentum: Annotated[Number, Field(ge=0, lt=1)] = Field(
-        0.9, description="Nesterov momentum of sgd"
+        0.9, description="Nesterov momentum of sgd and muon"
     )
     weight_decay: NotNegative = Field(3e-6, description="decay of weights, times the learning rate")
+    label_smoothing: Annotated[Number, Field(ge=0, lt=1)] = Field(
+        0.0, description="share of a label that all classes get alike"
+    )
     warmup: Share = Field(0.2, description="share of all steps in which the learning rate rises")
     augment: Augment = Field(Augment(flip=True), description="random changes to training images")
     target: Target = Field(Target(), description="a base model that misses it is flagged")

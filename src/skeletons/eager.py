@@ -10,7 +10,7 @@ import inspect
 from typing import TypeVar, cast
 
 import torch
-from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch.optim import SGD, Adam, AdamW, Muon, Optimizer
 
 Kind = TypeVar("Kind", bound=Optimizer)
 MARKED = ("add_param_group", "load_state_dict", "state_dict", "zero_grad")
@@ -25,3 +25,4 @@ def _plain(kind: type[Kind]) -> type[Kind]:
 
 
 PlainSGD, PlainAdam, PlainAdamW = _plain(SGD), _plain(Adam), _plain(AdamW)
+PlainMuon = _plain(Muon)

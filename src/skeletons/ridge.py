@@ -369,7 +369,14 @@ def train_curve(
         draw = training.generator_for("place on the curve", seed, epoch)
         data = training.batches(train, settings.batch_size, order, settings.augment)
         where = f"Curve seed={seed}, epoch {epoch},"
-        training.run_epoch(network, placed(data, draw), update, precision=precision, where=where)
+        training.run_epoch(
+            network,
+            placed(data, draw),
+            update,
+            precision=precision,
+            where=where,
+            label_smoothing=settings.label_smoothing,
+        )
         print(f"{where} done; the learning rate is {rate:.2g}.", flush=True)
     trained = {
         name: theta.detach().cpu().contiguous().numpy()

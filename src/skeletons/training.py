@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -25,6 +25,7 @@ from skeletons.augmentation import augment
 from skeletons.eager import PlainAdam, PlainAdamW, PlainSGD
 from skeletons.errors import DataError, TrainingError
 from skeletons.magnitudes import share_below
+from skeletons.muon import Muon
 from skeletons.seals import unfit
 
 MEASURED_IMAGES = 5_000  # of the training set at most, for the per-epoch loss
@@ -88,6 +89,7 @@ def run_epoch(
     *,
     precision: str,
     where: str,
+    label_smoothing: float = 0.0,
 ) -> None:
     """One pass over `data`: forward, backward, `update`.
 
@@ -97,6 +99,8 @@ def run_epoch(
         update: called after each backward pass; steps the optimiser.
         precision: `auto`, `bf16` (autocast; weights stay in fp32) or `fp32`.
         where: what is being trained, for the error.
+        label_smoothing: share of a label that all classes get alike (Szegedy et al. 2016, section
+            7), in [0, 1).
 
     Raises:
         TrainingError: a batch's loss was NaN or infinite.
@@ -106,7 +110,7 @@ def run_epoch(
     for pixels, labels in data:
         with inference.autocast(precision, pixels.device):
             logits = network(pixels)
-        loss = F.cross_entropy(logits.float(), labels)
+        loss = F.cross_entropy(logits.float(), labels, label_smoothing=label_smoothing)
         network.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         update()
@@ -121,6 +125,15 @@ def run_epoch(
         )
 
 
+class Optimizer(Protocol):
+    """What training needs of an optimiser: groups whose learning rate can be set, and steps."""
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]: ...
+
+    def step(self) -> object: ...
+
+
 @dataclass(frozen=True)
 class BaseSettings:
     """How a base model is trained; the config's `base` documents each field."""
@@ -131,6 +144,7 @@ class BaseSettings:
     learning_rate: float
     momentum: float
     weight_decay: float
+    label_smoothing: float
     warmup: float
     augment: Mapping[str, Any]
 
@@ -154,7 +168,7 @@ def scheduled_rate(step: int, steps: int, peak: float, warmup: float) -> float:
     return peak * min((step + 1) / rise, (steps - step) / max(1.0, steps - rise))
 
 
-def base_optimizer(network: nn.Module, settings: BaseSettings) -> torch.optim.Optimizer:
+def base_optimizer(network: nn.Module, settings: BaseSettings) -> Optimizer:
     """The optimiser of a base model: weights decay; biases and normalisation do not."""
     trained = [p for p in network.parameters() if p.requires_grad]
     return descent(
@@ -166,12 +180,14 @@ def base_optimizer(network: nn.Module, settings: BaseSettings) -> torch.optim.Op
     )
 
 
-def descent(groups: Sequence[dict[str, Any]], settings: BaseSettings) -> torch.optim.Optimizer:
-    """SGD with Nesterov momentum, or Adam with decoupled decay (Loshchilov & Hutter 2019).
+def descent(groups: Sequence[dict[str, Any]], settings: BaseSettings) -> Optimizer:
+    """SGD with Nesterov momentum, Adam with decoupled decay (Loshchilov & Hutter 2019), or Muon.
 
     Groups of parameters decay only if they say so.
     """
     rate = settings.learning_rate
+    if settings.optimizer == "muon":
+        return Muon(groups, rate, settings.momentum)
     if settings.optimizer == "adam":
         return PlainAdamW(groups, lr=rate, weight_decay=0.0, fused=True)
     return PlainSGD(groups, lr=rate, momentum=settings.momentum, nesterov=settings.momentum > 0)
@@ -214,7 +230,14 @@ def train_base(
         random = generator_for("base", seed, epoch, *of_order)
         data = batches(train, settings.batch_size, random, settings.augment)
         where = f"Base model seed={seed}{f' in order {order}' if order else ''}, epoch {epoch},"
-        run_epoch(network, data, update, precision=precision, where=where)
+        run_epoch(
+            network,
+            data,
+            update,
+            precision=precision,
+            where=where,
+            label_smoothing=settings.label_smoothing,
+        )
         rows.append(
             {"epoch": epoch, "learning_rate": rate, **_measures(network, sample, test, precision)}
         )

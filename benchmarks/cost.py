@@ -1,0 +1,103 @@
+"""What a base model costs until it is as accurate as it is, in floating-point operations.
+
+snakemake --cores all --configfile experiments/speednet.yaml --until train_base
+python benchmarks/cost.py --write docs/performance.md
+
+Operations are counted: three forward passes an image and epoch, those of convolutions and linear
+layers, as `model.json` has them. Unlike seconds they do not depend on the machine. The accuracy is
+that of the test images; airbench (Jordan 2024) takes the mean answer to each image, its mirror
+image, and both moved by a pixel up and left and down and right, which is measured as well.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+from pathlib import Path
+
+import pandas as pd
+import torch
+import torch.nn.functional as F
+import yaml
+from sandbox import machine, run
+from torch import Tensor, nn
+
+from skeletons import artifacts, config, datasets, inference, training
+
+VIEWS = ((0.5, 0, 0), (0.25, -1, -1), (0.25, 1, 1))  # weight, pixels down, pixels right
+
+
+def moved(images: Tensor, down: int, right: int) -> Tensor:
+    """Images uint8 N×3×32×32 moved by at most a pixel each way, borders reflected."""
+    padded = F.pad(images.float(), (1,) * 4, mode="reflect").to(images.dtype)
+    return padded[:, :, 1 - down : 33 - down, 1 - right : 33 - right]
+
+
+@torch.inference_mode()
+def accuracies(network: nn.Module, images: training.Images) -> tuple[float, float]:
+    """Accuracy in per cent of the answers to the images alone, and to six views of each."""
+    alone = inference.predict(network, images.pixels)
+    several = torch.zeros_like(alone)
+    for weight, down, right in VIEWS:
+        view = moved(images.pixels, down, right)
+        for mirrored in (view, view.flip(3)):
+            several += weight / 2 * inference.predict(network, mirrored)
+    first, second = (
+        100 * (logits.argmax(1) == images.labels).double().mean().item()
+        for logits in (alone, several)
+    )
+    return first, second
+
+
+def measure(options: argparse.Namespace, folder: Path) -> str:
+    """A row a base model, and their means."""
+    torch.set_num_threads(options.threads)
+    chosen = config.load(yaml.safe_load(Path(options.configfile).read_text(encoding="utf-8")))
+    results = Path(options.results)
+    images = results / "data" / config.dataset_id(chosen.dataset) / "images.safetensors"
+    test = training.Images(*map(torch.from_numpy, datasets.read_split(images, "test")))
+    count = len(datasets.read_split(images, "train")[1])
+    models = results / chosen.experiment
+    rows = []
+    for seed in chosen.base.seeds:
+        place = models / "models" / f"seed={seed}"
+        if not (place / "model.json").exists():
+            print(f"seed {seed} is left out: {place} has no model.", file=sys.stderr)
+            continue
+        about = artifacts.read_json(place / "model.json", ["network", "flops"])
+        epochs = len(artifacts.read_table(place / "history.parquet"))
+        spent = pd.read_csv(models / "benchmarks/train_base" / f"seed={seed}.tsv", sep="\t")
+        network = inference.restore(place / "weights.safetensors", about)
+        cost = 3 * about["flops"] * count * epochs / 1e15
+        minutes = spent["cpu_time"].iloc[-1] / 60
+        rows.append((seed, epochs, cost, *accuracies(network, test), minutes))
+    name = f"`{chosen.network.name}`, width {chosen.network.width}"
+    lines = [f"| {name} | epochs | PFLOPs | test accuracy | of six views | CPU minutes |"]
+    lines.append("|---|---|---|---|---|---|")
+    for seed, epochs, cost, alone, several, minutes in rows:
+        lines.append(
+            f"| seed {seed} | {epochs} | {cost:.3f} | {alone:.2f} % | {several:.2f} % | "
+            f"{minutes:.0f} |"
+        )
+    epochs, cost, alone, several, minutes = (
+        statistics.mean(row[k] for row in rows) for k in range(1, 6)
+    )
+    lines.append(
+        f"| mean | {epochs:g} | {cost:.3f} | {alone:.2f} % | {several:.2f} % | {minutes:.0f} |"
+    )
+    return "\n".join(lines) + (
+        f"\n\n{count:,} training and {len(test.labels):,} test images, n = {len(rows)} seeds; "
+        f"{machine()}."
+    )
+
+
+if __name__ == "__main__":
+    run(
+        __doc__,
+        "cost",
+        measure,
+        configfile="experiments/speednet.yaml",
+        results="results",
+        threads=2,
+    )
