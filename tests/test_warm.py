@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import python
+from conftest import ROOT, python
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="Python keeps its place")
 
@@ -42,6 +42,25 @@ def test_it_runs_a_program_as_python_does(call: list[str], tmp_path: Path) -> No
     assert cold.returncode == 3
     assert "['a b', 'ü']" in cold.stdout
     assert (warm.returncode, warm.stdout, warm.stderr) == (3, cold.stdout, cold.stderr)
+
+
+def test_a_copy_of_this_package_takes_its_place(tmp_path: Path) -> None:
+    copy = tmp_path / "library/skeletons"
+    copy.mkdir(parents=True)
+    (copy / "__init__.py").write_text("")
+    (copy / "errors.py").write_text("")
+    script = tmp_path / "script.py"
+    script.write_text("from skeletons import errors; print(errors.__file__)")
+    own = ROOT / "src/skeletons"
+    for folder, library in ((copy.parent, copy), (ROOT / "src", own), (tmp_path, own)):
+        done = subprocess.run(
+            [python(), script],
+            env={**os.environ, "PYTHONPATH": str(folder)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert Path(done.stdout.strip()) == library / "errors.py"
 
 
 def test_a_program_that_is_killed_has_failed(tmp_path: Path) -> None:

@@ -3,9 +3,9 @@
 `Warm` starts a server that imports them once, when it is first called. `Warm.python`, an executable
 file, takes Python's place: each call of it is a fork of the server, with the caller's arguments,
 folder, environment and output, which then runs the module or the script that was asked for, as
-`python` would. What that imports of this package it imports itself, so a test may run a copy of it
-that it has changed. Its Snakemake's jobs are forks in their turn. A test of how programs start, or
-of signals, runs Python.
+`python` would. This package is among those that are imported; where the call's environment has a
+copy of it, the copy is imported in its place, as a test may have changed it. Snakemake's jobs are
+forks in their turn. A test of how programs start, or of signals, runs Python.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from __future__ import annotations
 import atexit
 import contextlib
 import gc
+import importlib
 import json
 import os
+import pkgutil
 import runpy
 import select
 import signal
@@ -30,16 +32,12 @@ import weakref
 from pathlib import Path
 from typing import NoReturn
 
+OWN = ("skeletons", "snakemake_logger_plugin_skeletons")
+# Besides all that this package imports as it is imported.
 PACKAGES = (
-    "snakemake.cli",
-    "pandas",
-    "pyarrow.parquet",
-    "torch",
-    "safetensors.torch",
-    "seaborn",
-    "scipy.cluster.hierarchy",
-    "scipy.optimize",
-    "jinja2",
+    *("snakemake.cli", "snakemake.benchmark", "snakemake.notebook", "snakemake.storage"),
+    *("nbformat", "smart_open", "pyarrow.pandas_compat", "rich._emoji_codes"),
+    *("sklearn.datasets", "matplotlib.backends.backend_svg", "plotly.offline"),
 )
 
 # What takes Python's place: hands its call over and ends as the fork does. Python starts it in
@@ -101,6 +99,7 @@ def become(arguments: list[str], folder: str, environment: dict[str, str], pytho
     os.environ.update(environment)
     sys.executable = python
     own = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path]
+    make_way(own)
     if arguments[0] == "-m":
         sys.argv = arguments[1:]
         sys.path[:1] = [folder, *own]
@@ -109,6 +108,17 @@ def become(arguments: list[str], folder: str, environment: dict[str, str], pytho
         sys.argv = arguments
         sys.path[:1] = [str(Path(arguments[0]).parent.resolve()), *own]
         runpy.run_path(arguments[0], run_name="__main__")
+
+
+def make_way(paths: list[str]) -> None:
+    """Forget this package if the first of these folders to have it has a copy."""
+    here = sys.modules["skeletons"].__path__[0]
+    first = next((path for path in paths if Path(path, "skeletons").is_dir()), None)
+    if first is not None and not Path(first, "skeletons").samefile(here):
+        for name in [name for name in sys.modules if name.split(".")[0] in OWN]:
+            del sys.modules[name]
+        registry = importlib.import_module("snakemake_interface_logger_plugins.registry")
+        registry.LoggerPluginRegistry._instance = None  # it knows this package's, and looks again
 
 
 def end(status: int) -> NoReturn:
@@ -165,8 +175,13 @@ def serve(listener: socket.socket) -> tuple[list[str], str, dict[str, str]]:
 
 def prepare() -> None:
     """Import the packages, and make forks cheap."""
-    for package in PACKAGES:
-        __import__(package)
+    package = importlib.import_module("skeletons")
+    own = [f"skeletons.{module.name}" for module in pkgutil.iter_modules(package.__path__)]
+    for name in (*PACKAGES, *own):
+        importlib.import_module(name)
+    importlib.import_module(
+        "snakemake.cli"
+    ).get_argument_parser()  # which looks for Snakemake's plugins, and imports them
     gc.freeze()  # else each fork's collector copies all that was imported, page by page
     for undo in weakref.finalize._registry:  # nor is a fork to undo at its end what packages did
         undo.atexit = False
