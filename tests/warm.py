@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import ctypes
 import gc
 import importlib
 import json
@@ -32,6 +33,7 @@ import weakref
 from pathlib import Path
 from typing import NoReturn
 
+HUGE, COLLAPSE = 2 << 20, 25  # bytes of a huge page, and what madvise calls making one
 OWN = ("skeletons", "snakemake_logger_plugin_skeletons")
 # Besides all that this package imports as it is imported.
 PACKAGES = (
@@ -179,12 +181,24 @@ def prepare() -> None:
     own = [f"skeletons.{module.name}" for module in pkgutil.iter_modules(package.__path__)]
     for name in (*PACKAGES, *own):
         importlib.import_module(name)
-    importlib.import_module(
-        "snakemake.cli"
-    ).get_argument_parser()  # which looks for Snakemake's plugins, and imports them
+    # This looks for Snakemake's plugins, and imports them.
+    importlib.import_module("snakemake.cli").get_argument_parser()
     gc.freeze()  # else each fork's collector copies all that was imported, page by page
     for undo in weakref.finalize._registry:  # nor is a fork to undo at its end what packages did
         undo.atexit = False
+    collapse()
+
+
+def collapse() -> None:
+    """Lay memory out in huge pages where Linux can (from 6.1): a fork then takes half as long."""
+    advise = ctypes.CDLL(None).madvise
+    advise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        places, rights, *_, inode = line.split()[:5]
+        first, end = (int(place, 16) for place in places.split("-"))
+        if rights == "rw-p" and inode == "0":
+            for place in range(-(-first // HUGE) * HUGE, end - HUGE + 1, HUGE):
+                advise(place, HUGE, COLLAPSE)
 
 
 if __name__ == "__main__":
