@@ -76,7 +76,7 @@ bench: env
 	    echo "== $$name"; \
 	    PATH="$(CURDIR)/$(BIN):$$PATH" python benchmarks/$$name.py --write docs/performance.md || exit 1; \
 	done
-	PATH="$(CURDIR)/$(BIN):$$PATH" python benchmarks/noop.py --repeats 5 --write docs/reliability.md
+	PATH="$(CURDIR)/$(BIN):$$PATH" python benchmarks/noop.py --repeats 3 --write docs/reliability.md
 
 clean:
 	rm -rf results logs .snakemake

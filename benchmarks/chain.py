@@ -16,7 +16,7 @@ import stages
 from sandbox import machine, run, spread
 
 EPOCHS = (1, 2, 4, 8, 16)
-WIDTH, IMAGES = 8, 10_000
+WIDTH, IMAGES = 8, 5_000
 
 
 def in_a_chain(folder: Path, data: tuple[str, str], base: Path) -> float:

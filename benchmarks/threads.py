@@ -52,4 +52,4 @@ def measure(options: argparse.Namespace, folder: Path) -> str:
 
 
 if __name__ == "__main__":
-    run(__doc__, "threads", measure, repeats=3)
+    run(__doc__, "threads", measure, repeats=2)

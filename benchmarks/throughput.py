@@ -112,4 +112,4 @@ def measure(options: argparse.Namespace, folder: Path) -> str:
 
 
 if __name__ == "__main__":
-    run(__doc__, f"throughput_{PRECISION}", measure, repeats=3, images=1000, threads=2)
+    run(__doc__, f"throughput_{PRECISION}", measure, repeats=2, images=1000, threads=2)

@@ -48,14 +48,10 @@ class Clone(Workflow):
             for kind in ("cat", "dog"):
                 (folder / "data/cifar10-jpeg" / split / kind).mkdir(parents=True)
         (folder / "ready").touch()
-        self.warm = folder / "warm"
-        self.warm.mkdir()
-        (self.warm / "snakemake").write_text(f'#!/bin/sh\nexec {python()} -m snakemake "$@"\n')
-        (self.warm / "snakemake").chmod(0o755)
 
-    def plans(self, command: str) -> str:
-        """What a call of Snakemake says that it would do; its start is not tested here."""
-        return self.says(f'PATH="{self.warm}:$PATH" {command}')
+    def warmly_says(self, command: str) -> str:
+        """The same, by a Snakemake that has its packages imported; that of `make demo` has not."""
+        return self.says(f'snakemake() {{ {python()} -m snakemake "$@"; }}\n{command}')
 
     def says(self, command: str) -> str:
         """What a command prints; it must end well."""
@@ -80,7 +76,7 @@ def demo(clone: Clone, command: str) -> None:
 
 def own_experiment(clone: Clone, command: str) -> None:
     """At its true size, as it is written."""
-    clone.says(command)
+    clone.warmly_says(command)
     assert (clone / "results/mine/report.html").is_file()
     config = yaml.safe_load((clone / "results/mine/config.yaml").read_text())
     assert config["dataset"] == {"kind": "shapes", "train": 1000, "test": 300, "seed": 0}
@@ -102,7 +98,7 @@ def pages(clone: Clone, command: str) -> None:
 
 def planned(clone: Clone, command: str) -> None:
     """It takes a download and hours, or a cluster; tests/slurm has one and runs it there."""
-    said = clone.plans(
+    said = clone.warmly_says(
         f"{command} --dry-run --cores 2" if "--cores" not in command else f"{command} -n"
     )
     assert re.search(r"train_base|train base|Nothing to be done", said), said

@@ -61,13 +61,18 @@ class Run:
     """Snakemake at work on the cluster, with all that it says in a file."""
 
     def __init__(
-        self, workflow: Workflow, cluster: Cluster | None, config: dict[str, Any], *arguments: str
+        self,
+        workflow: Workflow,
+        cluster: Cluster | None,
+        config: dict[str, Any],
+        *arguments: str,
+        program: str = sys.executable,
     ) -> None:
         """Start it; without a cluster, on this machine."""
         self.workflow = workflow
         (workflow / "experiment.yaml").write_text(yaml.safe_dump(config))
         how = ["--workflow-profile", "profiles/slurm"] if cluster else ["--cores", "2"]
-        command = [sys.executable if cluster else python(), "-m", "snakemake", *how]
+        command = [program, "-m", "snakemake", *how]
         environment = cluster.environment if cluster else {}
         self._said = workflow / "said.txt"
         with self._said.open("w") as file:
@@ -174,7 +179,7 @@ def runs(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> dict[str
 
     clustered = Run(Workflow(tmp_path_factory.mktemp("clustered")), cluster, SMALL, *HERE)
     assert clustered.end() == 0, clustered.said
-    local = Run(Workflow(tmp_path_factory.mktemp("local")), None, SMALL)
+    local = Run(Workflow(tmp_path_factory.mktemp("local")), None, SMALL, program=python())
     assert local.end() == 0, local.said
     assert failed.end() == 1, failed.said
     return {"failed": failed, "clustered": clustered, "local": local}
@@ -184,7 +189,7 @@ def test_without_a_database_the_run_says_what_to_set_and_submits_nothing(
     cluster: Cluster, workflow: Workflow
 ) -> None:
     before = cluster.count()
-    run = Run(workflow, cluster, SMALL)
+    run = Run(workflow, cluster, SMALL, program=python())
     assert run.end() == 1
     assert (
         "sacct cannot tell how jobs end (Slurm accounting storage is disabled), so the run would "
@@ -199,7 +204,8 @@ def test_a_partition_that_is_not_there_is_named_and_nothing_submitted(
     cluster: Cluster, workflow: Workflow
 ) -> None:
     before = cluster.count()
-    run = Run(workflow, cluster, SMALL, *HERE, "--default-resources", "slurm_partition='nowhere'")
+    nowhere = ("--default-resources", "slurm_partition='nowhere'")
+    run = Run(workflow, cluster, SMALL, *HERE, *nowhere, program=python())
     assert run.end() == 1
     assert "found 'nowhere'; allowed here: gpu, main." in run.said
     assert cluster.count() == before
@@ -225,7 +231,8 @@ def test_a_threshold_more_submits_no_job(
 ) -> None:
     workflow = runs["clustered"].workflow.copy(tmp_path / "more")
     before = cluster.count()
-    run = Run(workflow, cluster, {**SMALL, "prune": {"thresholds": [0.05, 0.1]}}, *HERE)
+    more = {**SMALL, "prune": {"thresholds": [0.05, 0.1]}}
+    run = Run(workflow, cluster, more, *HERE, program=python())
     assert run.end() == 0, run.said
     assert (workflow / "results/small/scores/seed=2_l1=0.0001_ep=1_t=0.1.json").is_file()
     assert cluster.count() == before
