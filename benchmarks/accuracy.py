@@ -47,12 +47,14 @@ def images_of(folder: str | None, train: int) -> tuple[str, dict[str, training.I
 
 def trained(
     loop: str,
-    network_of: tuple[str, int, float, int],
+    name: str,
+    width: int,
+    rate: float,
+    epochs: int,
     seed: int,
     images: dict[str, training.Images],
 ) -> tuple[float, float]:
     """Test accuracy in per cent after a network's epochs, and how many seconds they took."""
-    name, width, rate, epochs = network_of
     network = LOOPS[loop].build(name, width, seed)
     parameters = [p for p in network.parameters() if p.requires_grad]
     optimizer = torch.optim.SGD(parameters, lr=rate, momentum=0.9, nesterov=True)
@@ -81,11 +83,11 @@ def measure(options: argparse.Namespace, folder: Path) -> str:
     what, images = images_of(options.images, options.train)
     lines = ["| network, epochs | loop | accuracy, mean | least to most | difference | time |"]
     lines.append("|---|---|---|---|---|---|")
-    for network in NETWORKS:
+    for name, width, rate, epochs in NETWORKS:
         seen: dict[str, list[tuple[float, float]]] = {loop: [] for loop in LOOPS_COMPARED}
         for seed in range(options.seeds):
             for loop in LOOPS_COMPARED:
-                seen[loop].append(trained(loop, network, seed, images))
+                seen[loop].append(trained(loop, name, width, rate, epochs, seed, images))
         base = statistics.mean(accuracy for accuracy, _ in seen[LOOPS_COMPARED[1]])
         for loop, pairs in seen.items():
             accuracies = [accuracy for accuracy, _ in pairs]
@@ -93,7 +95,7 @@ def measure(options: argparse.Namespace, folder: Path) -> str:
             apart = f"{middle - base:+.2f} points" if loop == "this library" else ""
             seconds = statistics.mean(seconds for _, seconds in pairs)
             lines.append(
-                f"| `{network[0]}`, width {network[1]}, {network[3]} | {loop} | {middle:.2f} % | "
+                f"| `{name}`, width {width}, {epochs} | {loop} | {middle:.2f} % | "
                 f"{min(accuracies):.2f} to {max(accuracies):.2f} | {apart} | {seconds:.0f} s |"
             )
     return "\n".join(lines) + (

@@ -72,6 +72,8 @@ def measure(options: argparse.Namespace, folder: Path) -> str:
         cost = 3 * about["flops"] * count * epochs / 1e15
         minutes = spent["cpu_time"].iloc[-1] / 60
         rows.append((seed, epochs, cost, *accuracies(network, test), minutes))
+    if not rows:
+        sys.exit(f"There is no base model in {models}: train them first, as this file says.")
     name = f"`{chosen.network.name}`, width {chosen.network.width}"
     lines = [f"| {name} | epochs | PFLOPs | test accuracy | of six views | CPU minutes |"]
     lines.append("|---|---|---|---|---|---|")

@@ -48,12 +48,9 @@ class Muon:
             several.append({"params": matrices, "weight_decay": decay})
             others = [p for p in group["params"] if p.ndim <= 1]
             single.append({"params": others, "weight_decay": decay})
-        self.muon = PlainMuon(
-            _filled(several), lr=rate, momentum=momentum, adjust_lr_fn="match_rms_adamw"
-        )
-        rest = _filled(single)
-        self.rest = [PlainAdamW(rest, lr=rate, fused=True)] if rest else []
-        self.param_groups = [g for part in (self.muon, *self.rest) for g in part.param_groups]
+        self.muon = PlainMuon(several, lr=rate, momentum=momentum, adjust_lr_fn="match_rms_adamw")
+        self.rest = PlainAdamW(single, lr=rate, fused=True)
+        self.param_groups = [*self.muon.param_groups, *self.rest.param_groups]
 
     @torch.no_grad()
     def step(self) -> None:
@@ -62,8 +59,7 @@ class Muon:
             matrix.copy_(_matrix(weight))
             matrix.grad = None if weight.grad is None else _matrix(weight.grad)
         self.muon.step()  # type: ignore[no-untyped-call]
-        for part in self.rest:
-            part.step()
+        self.rest.step()
         for weight, matrix in zip(self.weights, self.matrices, strict=True):
             weight.copy_(matrix.view(weight.shape))
 
@@ -71,7 +67,3 @@ class Muon:
 def _matrix(weight: Tensor) -> Tensor:
     """A weight as a matrix with a row an output."""
     return weight.flatten(1)
-
-
-def _filled(groups: Sequence[Group]) -> list[Group]:
-    return [group for group in groups if group["params"]]
