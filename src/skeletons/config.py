@@ -303,7 +303,7 @@ class Regularize(_Section):
     """The push along the ridge: training on L(w) + λ‖w‖₁."""
 
     lambdas: Numbers = Field((2e-4,), description="the λ of the L1 penalty, one walk each")
-    epochs: Counts = Field((1, 2, 4), description="after how many epochs a walk's models are taken")
+    epochs: Counts = Field((1, 2), description="after how many epochs a walk's models are taken")
     optimizer: Literal["sgd", "adam"] = Field("adam", description="its rate is constant")
     trace: Whole = Field(
         0, description="training images that the loss is measured on after every step; 0 for none"
@@ -321,7 +321,7 @@ class Prune(_Section):
     """Permanent removal of small weights."""
 
     thresholds: Numbers = Field(
-        (0.05, 0.2, 0.5, 1.0), description="weights of a smaller magnitude go"
+        (0.02, 0.05, 0.1, 0.2, 0.5, 1.0), description="weights of a smaller magnitude go"
     )
     criterion: AnyCriterion = Field(
         "magnitude", description="which weights a threshold spares; or FILE.py:FUNCTION of your own"
