@@ -3,7 +3,6 @@
 import datetime
 import re
 import subprocess
-import sys
 import tomllib
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -12,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 import yaml
-from conftest import ROOT
+from conftest import ROOT, python
 
 from skeletons import config, reference
 
@@ -110,7 +109,7 @@ class Images(HTMLParser):
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
-    call = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "--quiet"]
+    call = [python(), "-m", "sphinx", "-W", "--keep-going", "--quiet"]
     done = subprocess.run(
         [*call, "-d", str(folder / "doctrees"), str(DOCS), str(folder / "html")],
         capture_output=True,

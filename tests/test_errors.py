@@ -172,7 +172,7 @@ CONFIG = {
     "ood: [{kind: digits}, {kind: digits}]": "ood[1]: found the data set 'digits' again, after ood[0]; "
     "allowed: each data set once.",
     "ood: [{kind: shapes}]": "ood[0]: found the data set 'shapes' again, after dataset;",
-    "{base: {seeds: [1]}, inspect: {variant: {l1: 2.0e-4, epochs: 4, threshold: 0.5}, curve: true}}": "inspect.curve: found true, but "
+    "{base: {seeds: [1]}, inspect: {variant: {l1: 2.0e-4, epochs: 2, threshold: 0.5}, curve: true}}": "inspect.curve: found true, but "
     "base.seeds has one seed; allowed: two or more seeds, as it takes two bases, or false.",
     # shapes of things, paths and names
     "base: 3": "base: found 3; allowed: a mapping of keys to values.",

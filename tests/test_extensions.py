@@ -258,7 +258,7 @@ MINE = {
     "two/mod.py": "import tool\n\ndef g(p, q): ...\n",
     "two/tool.py": "",
 }
-VARIANT = "variant: {l1: 2.0e-4, epochs: 4, threshold: 0.5}"
+VARIANT = "variant: {l1: 2.0e-4, epochs: 2, threshold: 0.5}"
 REFUSED = {
     "network: {name: 'no.py:f'}": "network.name: found 'no.py:f', but there is no file no.py in ",
     "network: {name: 'no.such:f'}": "but there is no file no/such.py in ",

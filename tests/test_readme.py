@@ -40,7 +40,7 @@ class Clone(Workflow):
         config = yaml.safe_load(path.read_text())
         config["dataset"] |= {"train": 400, "test": 100}
         config["network"]["width"] = 4
-        config["base"]["epochs"] = 2
+        config["base"]["seeds"], config["base"]["epochs"] = [1], 2
         config["regularize"]["epochs"], config["prune"]["thresholds"] = [1], [0.05, 0.5]
         path.write_text(yaml.safe_dump(config))
         # What is planned on folders of images needs the folders, and no image of them.
