@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,13 @@ def pytest_configure(config: pytest.Config) -> None:
         server = Warm()
         os.environ["WARM_PYTHON"] = str(server.python)
         config.add_cleanup(server.stop)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(specs: Sequence[Any]) -> None:
+    """Let the workers have imported all as well."""
+    for spec in specs:
+        spec.python = os.environ.get("WARM_PYTHON")
 
 
 def python() -> str:

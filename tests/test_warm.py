@@ -22,7 +22,7 @@ sys.exit(3)
 """
 
 
-@pytest.mark.parametrize("call", [["script.py"], ["-m", "script"]])
+@pytest.mark.parametrize("call", [["script.py"], ["-m", "script"], ["-u", "-c", SCRIPT]])
 def test_it_runs_a_program_as_python_does(call: list[str], tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(SCRIPT)
     (tmp_path / "library").mkdir()
@@ -42,6 +42,12 @@ def test_it_runs_a_program_as_python_does(call: list[str], tmp_path: Path) -> No
     assert cold.returncode == 3
     assert "['a b', 'ü']" in cold.stdout
     assert (warm.returncode, warm.stdout, warm.stderr) == (3, cold.stdout, cold.stderr)
+
+
+def test_pytest_s_workers_start_others_with_python_itself() -> None:
+    call = [python(), "-u", "-c", "import sys; print(sys.executable)"]
+    started = subprocess.run(call, capture_output=True, text=True, check=True)
+    assert started.stdout.strip() == sys.executable != python()
 
 
 def test_a_copy_of_this_package_takes_its_place(tmp_path: Path) -> None:

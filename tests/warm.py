@@ -29,6 +29,7 @@ import tempfile
 import threading
 import time
 import traceback
+import types
 import weakref
 from pathlib import Path
 from typing import NoReturn
@@ -95,13 +96,21 @@ def received(call: socket.socket) -> tuple[list[str], str, dict[str, str], list[
 
 
 def become(arguments: list[str], folder: str, environment: dict[str, str], python: str) -> None:
-    """Run a module or a script, as `python` with these arguments would."""
+    """Run a module, a script or, with `-u -c`, what is written, as `python` would.
+
+    What is written begins one of pytest's workers, and its `sys.executable` is Python.
+    """
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
-    sys.executable = python
     own = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path]
     make_way(own)
+    if arguments[:2] == ["-u", "-c"]:
+        sys.argv, sys.path[:1] = ["-c", *arguments[3:]], ["", *own]
+        main = sys.modules["__main__"] = types.ModuleType("__main__")
+        exec(arguments[2], vars(main))
+        return
+    sys.executable = python
     if arguments[0] == "-m":
         sys.argv = arguments[1:]
         sys.path[:1] = [folder, *own]
