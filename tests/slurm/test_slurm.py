@@ -177,7 +177,8 @@ def runs(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     cluster.command("scancel", cluster.jobs()["rule_train_base_wildcards_2"]["id"])
     lose(cluster, "node3")
 
-    clustered = Run(Workflow(tmp_path_factory.mktemp("clustered")), cluster, SMALL, *HERE)
+    quiet = Workflow(tmp_path_factory.mktemp("clustered"))
+    clustered = Run(quiet, cluster, SMALL, *HERE, program=python())
     assert clustered.end() == 0, clustered.said
     local = Run(Workflow(tmp_path_factory.mktemp("local")), None, SMALL, program=python())
     assert local.end() == 0, local.said
