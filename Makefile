@@ -69,8 +69,9 @@ results: env
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES) --configfile experiments/cifar10_folder.yaml
 	$(BIN)/python scripts/publish.py results/cifar10_folder docs/results
 
-# The tables and the picture of docs/performance.md, in half an hour on two quiet cores.
-BENCHMARKS := throughput allocator start accuracy chain threads memory grid demo
+# The tables of docs/performance.md that half an hour on two quiet cores is enough for; the page names
+# the commands of the others.
+BENCHMARKS := throughput allocator start accuracy chain threads memory grid
 bench: env
 	@for name in $(BENCHMARKS); do \
 	    echo "== $$name"; \
