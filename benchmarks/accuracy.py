@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from loops import LOOPS
-from sandbox import machine, run
+from sandbox import machine, run, spread
 
 from skeletons import config, datasets, training
 
@@ -27,11 +27,16 @@ NETWORKS = (("speednet", 16, 0.2, 4), ("resnet9", 8, 0.1, 8))
 BATCH = 125
 
 
-def images_of(folder: str | None, train: int) -> tuple[str, dict[str, training.Images]]:
-    """A user's folder of images, or the drawn ones: what they are, and both splits."""
-    raw: dict[str, Any] = {"kind": "shapes", "train": train, "test": 2000}
+def data_set(folder: str | None, train: int) -> dict[str, Any]:
+    """A user's folder of images, or the drawn ones, as a configuration names them."""
     if folder:
-        raw = {"kind": "imagefolder", "path": folder, "train": train}
+        return {"kind": "imagefolder", "path": str(Path(folder).resolve()), "train": train}
+    return {"kind": "shapes", "train": train, "test": 2000}
+
+
+def images_of(folder: str | None, train: int) -> tuple[str, dict[str, training.Images]]:
+    """The same data set: what it is, and both splits."""
+    raw = data_set(folder, train)
     spec = config.KINDS[raw["kind"]].model_validate(raw)
     made = datasets.build(spec.model_dump(), Path())
     splits = {
@@ -96,7 +101,7 @@ def measure(options: argparse.Namespace, folder: Path) -> str:
             seconds = statistics.mean(seconds for _, seconds in pairs)
             lines.append(
                 f"| `{name}`, width {width}, {epochs} | {loop} | {middle:.2f} % | "
-                f"{min(accuracies):.2f} to {max(accuracies):.2f} | {apart} | {seconds:.0f} s |"
+                f"{spread(accuracies, 2)} | {apart} | {seconds:.0f} s |"
             )
     return "\n".join(lines) + (
         f"\n\n{what} in batches of {BATCH}, n = {options.seeds} seeds, "

@@ -27,17 +27,14 @@ SIZES = (26, 52)
 SCRIPTED = 26  # models of the comparison with a process a pair
 TABLE = "results/grid/similarity/digits.parquet"
 PREDICTIONS = "results/grid/predictions/digits"  # a file says where it lies and is read only there
-SNAKEFILE = f"""
+SNAKEFILE = """
 import json
-FOLDER = "{PREDICTIONS}"
-"""
-SNAKEFILE += """
 MODELS = json.load(open("models.json"))
 PAIRS = [(a, b) for k, a in enumerate(MODELS) for b in MODELS[k + 1:]]
 rule all:
     input: [f"pairs/{a}--{b}.parquet" for a, b in PAIRS]
 rule compare:
-    input: FOLDER + "/{a}.parquet", FOLDER + "/{b}.parquet"
+    input: PREDICTIONS + "/{a}.parquet", PREDICTIONS + "/{b}.parquet"
     output: "pairs/{a}--{b}.parquet"
     script: "compare.py"
 """
@@ -95,15 +92,12 @@ def compared(folder: Path, models: int) -> tuple[Run, Run]:
     return before, measured([*command, "--", TABLE], folder, environment)
 
 
-def scripted(folder: Path, predictions: Path) -> Run:
-    """The same pairs by one `script:` job each, in a Snakefile of its own."""
-    copied = (
-        folder / "results/grid/predictions/digits"
-    )  # a file says where it lies, and its reader checks that
-    shutil.copytree(predictions, copied)
-    names = sorted(path.stem for path in copied.glob("*.parquet"))
+def scripted(folder: Path, grid: Path) -> Run:
+    """The pairs of a grid by one `script:` job each, in a Snakefile of its own."""
+    shutil.copytree(grid / PREDICTIONS, folder / PREDICTIONS)
+    names = sorted(path.stem for path in (folder / PREDICTIONS).glob("*.parquet"))
     (folder / "models.json").write_text(json.dumps(names))
-    (folder / "Snakefile").write_text(SNAKEFILE)
+    (folder / "Snakefile").write_text(f"PREDICTIONS = {PREDICTIONS!r}\n{SNAKEFILE}")
     (folder / "compare.py").write_text(SCRIPT)
     command = [sys.executable, "-m", "snakemake", "--cores", "2", "--scheduler", "greedy"]
     return measured(command, folder, dict(os.environ))
@@ -134,8 +128,7 @@ def measure(options: argparse.Namespace, folder: Path) -> str:
         )
     if own is not None:
         pairs = SCRIPTED * (SCRIPTED - 1) // 2
-        predictions = folder / str(SCRIPTED) / PREDICTIONS
-        other = 1000 * scripted(folder / "scripted", predictions).seconds / pairs
+        other = 1000 * scripted(folder / "scripted", folder / str(SCRIPTED)).seconds / pairs
         lines += ["", f"One `script:` job a pair, {SCRIPTED} models: {other:.0f} ms a pair, "]
         lines[-1] += f"{other / own:.1f} times as much as here."
     return "\n".join(lines) + f"\n\nTwo cores, 1,797 images, n = 1; {machine()}."

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from accuracy import images_of
+from accuracy import data_set, images_of
 from grid import measured
 from loops import MEAN, STD, dataloader
 from sandbox import Sandbox, machine, run
@@ -33,21 +33,18 @@ from skeletons.predictions import Predictions
 SEEDS, L1 = (1, 2), 1e-4
 EPOCHS, THRESHOLDS = (1, 2, 4, 8, 16), (0.02, 0.05, 0.1, 0.2, 0.5)
 NETWORK = {"name": "cnn", "width": 16}
-PAIRS = 52 * 51 // 2
+MODELS = len(SEEDS) * (1 + len(EPOCHS) * len(THRESHOLDS))
+PAIRS = MODELS * (MODELS - 1) // 2
 CIFAR10 = 50_000  # training images
 
 
 def config(options: argparse.Namespace, train: int) -> dict[str, Any]:
     """The experiment on so many training images as a configuration."""
-    data: dict[str, Any] = {"kind": "shapes", "train": train, "test": 2000}
-    if options.images:
-        folder = str(Path(options.images).resolve())
-        data = {"kind": "imagefolder", "path": folder, "train": train}
     augment = {"flip": True, "shift": 4}
     return {
         "experiment": "post_scale",
         "cache": None,
-        "dataset": data,
+        "dataset": data_set(options.images, train),
         "network": NETWORK,
         "base": {
             "seeds": list(SEEDS),
@@ -154,7 +151,7 @@ def measure(options: argparse.Namespace, folder: Path) -> str:
         what = f"{CIFAR10:,}, not run: on straight lines through these"
         lines.append(f"| {what} | {own:,.0f} | {other:,.0f} | {other / own:.1f} |")
     return "\n".join(lines) + (
-        f"\n\n52 models, {PAIRS:,} pairs; `cnn`, width {NETWORK['width']}, on images of "
+        f"\n\n{MODELS} models, {PAIRS:,} pairs; `cnn`, width {NETWORK['width']}, on images of "
         f"{options.images or 'shapes'}, {options.base_epochs} epochs a base, "
         f"{options.cores} cores, n = 1; {machine()}."
     )

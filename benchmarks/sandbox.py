@@ -133,7 +133,8 @@ def publish(page: Path, name: str, text: str) -> None:
     page.write_text(f"{head}{begin}\n{text.strip()}\n{end}{rest.split(end, 1)[1]}", "utf-8")
 
 
-def spread(values: Sequence[float]) -> str:
-    """The least and the most of some values, in words."""
-    digits = 0 if max(values) >= 100 else 1 if max(values) >= 10 else 2
+def spread(values: Sequence[float], digits: int | None = None) -> str:
+    """The least and the most of some values, in words; by default the larger, the fewer digits."""
+    if digits is None:
+        digits = 0 if max(values) >= 100 else 1 if max(values) >= 10 else 2
     return f"{min(values):,.{digits}f} to {max(values):,.{digits}f}"

@@ -49,10 +49,6 @@ class Clone(Workflow):
                 (folder / "data/cifar10-jpeg" / split / kind).mkdir(parents=True)
         (folder / "ready").touch()
 
-    def warmly_says(self, command: str) -> str:
-        """The same, by a Snakemake that has its packages imported; that of `make demo` has not."""
-        return self.says(f'snakemake() {{ {python()} -m snakemake "$@"; }}\n{command}')
-
     def says(self, command: str) -> str:
         """What a command prints; it must end well."""
         # The environment is made already, so `make` is told that it is; and that it is no other
@@ -60,6 +56,10 @@ class Clone(Workflow):
         made = {"MAKEFLAGS": f"READY={self.folder / 'ready'} CORES=2", "MAKELEVEL": "0"}
         call = ["bash", "-euo", "pipefail", "-c", command]
         return said(call, self.folder, {**self.environment(), **made})
+
+    def warmly_says(self, command: str) -> str:
+        """The same, by a Snakemake that has its packages imported; that of `make demo` has not."""
+        return self.says(f'snakemake() {{ {python()} -m snakemake "$@"; }}\n{command}')
 
 
 @pytest.fixture(scope="module")
