@@ -20,7 +20,14 @@ def test_what_holds_for_a_local_run_holds_on_a_cluster() -> None:
     local = settings((PROFILES / "default/config.yaml").read_text(encoding="utf-8"))
     # A job's log may be long; the sentence that is said of it names the log.
     del local["show-failed-logs"]
+    # Of the jobs that are ready a cluster looks at more, as it fills more places at once.
+    del local["scheduler-subsample"]
     assert {key: settings(SLURM).get(key) for key in local} == local
+
+
+def test_the_sample_of_ready_jobs_fills_every_place_on_the_cluster() -> None:
+    found = settings(SLURM)
+    assert found["scheduler-subsample"] > found["jobs"] + found["local-cores"]
 
 
 def test_no_account_partition_or_gpu_is_set_for_a_site() -> None:
