@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import statistics
 import subprocess
 import sys
@@ -76,20 +75,13 @@ def bare(folder: Path, text: str) -> Path:
     return folder
 
 
-def jobs_in(log: str) -> int:
-    """How many jobs a run had, by its own table."""
-    found = re.search(r"total +(\d+)", log)
-    assert found is not None, log
-    return int(found[1])
-
-
 def places(folder: Path, models: int) -> tuple[int, dict[str, tuple[Sandbox | None, Path]]]:
     """How many jobs a grid of so many models has, and folders in which all of them have run."""
     folder.mkdir()
     ours = Sandbox(folder / "ours")
     ours.write({**grid.config(models), "compare": {"ood_images": 40}})
     ours.finish()
-    jobs = jobs_in((ours.folder / "run.log").read_text(encoding="utf-8"))
+    jobs = grid.jobs_in((ours.folder / "run.log").read_text(encoding="utf-8"))
     more = jobs - 1 - models * (models - 1) // 2 - models
     return jobs, {
         "this workflow": (ours, ours.folder),
