@@ -23,12 +23,14 @@ include: "rules/inspect.smk"
 include: "rules/findings.smk"
 include: "rules/cluster.smk"
 include: "rules/progress.smk"
+include: "rules/schedule.smk"
 
 
 onstart:
     check_cluster()
     keep_others_out()
     tell_plan()
+    pace_scheduler()
 
 
 onsuccess:

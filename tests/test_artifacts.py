@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from skeletons import artifacts
+from skeletons.errors import ArtifactError
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
@@ -23,6 +24,33 @@ def test_equal_content_is_equal_bytes(tmp_path: Path) -> None:
     artifacts.write_tensors(tmp_path / "1" / "t", {"a": one, "b": two})
     artifacts.write_tensors(tmp_path / "2" / "t", {"b": two, "a": one})
     assert (tmp_path / "1" / "t").read_bytes() == (tmp_path / "2" / "t").read_bytes()
+
+
+@pytest.mark.parametrize("value", [0.5, np.nan])
+def test_rows_are_written_as_a_table_of_them_is(tmp_path: Path, value: float) -> None:
+    row = {"a": "seed=1", "images": 3, "valid": True, "reason": "", "cosine": value}
+    for count in (1, 2):
+        rows = [row, {**row, "cosine": 1.0}][:count]
+        path = tmp_path / f"{count}.parquet"
+        artifacts.write_table(path, pd.DataFrame(rows))
+        expected = path.read_bytes()
+        artifacts.write_rows(path, rows)
+        assert path.read_bytes() == expected
+
+
+def test_many_tables_are_read_as_the_concatenation_of_each(tmp_path: Path) -> None:
+    frames = [
+        pd.DataFrame({"a": ["x", "y"], "cosine": [0.5, np.nan]}),
+        pd.DataFrame({"a": ["z"], "cosine": [np.nan]}),
+    ]
+    paths = [tmp_path / f"{k}.parquet" for k in range(2)]
+    for path, frame in zip(paths, frames, strict=True):
+        artifacts.write_table(path, frame)
+    each = [artifacts.read_table(path) for path in paths]
+    found = artifacts.read_tables(paths, ["a", "cosine"])
+    pd.testing.assert_frame_equal(found, pd.concat(each, ignore_index=True))
+    with pytest.raises(ArtifactError, match=r"1\.parquet has no column 'b'"):
+        artifacts.read_tables(paths[1:], ["b"])
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:

@@ -232,6 +232,6 @@ def collect_stage(output: str, measure: str, *inputs: str) -> None:
 
     The measure's column is what `excess` is in a pair's own file.
     """
-    tables = [artifacts.read_table(path, ["a", "b", "layer", "excess"]) for path in inputs]
-    rows = pd.concat([table[table.layer == "all"] for table in tables], ignore_index=True)
-    artifacts.write_table(output, rows.drop(columns="layer").rename(columns={"excess": measure}))
+    layers = artifacts.read_tables(inputs, ["a", "b", "layer", "excess"])
+    rows = layers[layers.layer == "all"].drop(columns="layer")
+    artifacts.write_table(output, rows.rename(columns={"excess": measure}))

@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from skeletons import artifacts, prose
 from skeletons.errors import ArtifactError
@@ -205,11 +204,10 @@ def compare_stage(
         raise ArtifactError(
             f"{a} and {b} cannot be compared: {error}; delete both and run snakemake again."
         ) from None
-    row = {"a": model_a, "b": model_b, "ood": ood, measure: value, "reason": reason}
-    artifacts.write_table(output, pd.DataFrame([row]))
+    row: dict[str, artifacts.Scalar] = {"a": model_a, "b": model_b, "ood": ood}
+    artifacts.write_rows(output, [{**row, measure: value, "reason": reason}])
 
 
 def collect_stage(output: str, measure: str, *inputs: str) -> None:
     """Write all pairs' rows as one table, in the order given."""
-    rows = [artifacts.read_table(path, ["a", "b", measure]) for path in inputs]
-    artifacts.write_table(output, pd.concat(rows, ignore_index=True))
+    artifacts.write_table(output, artifacts.read_tables(inputs, ["a", "b", measure]))

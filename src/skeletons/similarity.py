@@ -374,8 +374,7 @@ def compare_stage(
         ArtifactError: a predictions file is missing or broken, or the two do not go together.
         ExtensionError: a measure of the user's cannot be used, or gave what it must not.
     """
-    table = _table([(model_a, a, model_b, b)], ood, measures)
-    artifacts.write_table(output, table)
+    artifacts.write_rows(output, _rows([(model_a, a, model_b, b)], ood, measures))
 
 
 def compare_block_stage(
@@ -396,12 +395,12 @@ def compare_block_stage(
     """
     pairs = itertools.product(one, two) if two else itertools.combinations(one, 2)
     named = [(Path(a).stem, a, Path(b).stem, b) for a, b in pairs]
-    artifacts.write_table(output, _table(named, ood, measures))
+    artifacts.write_rows(output, _rows(named, ood, measures))
 
 
-def _table(
+def _rows(
     pairs: Iterable[tuple[str, str, str, str]], ood: str, measures: Sequence[str]
-) -> pd.DataFrame:
+) -> list[dict[str, Any]]:
     """One row a pair, given as the two models' ids, each with its predictions file."""
     more = by_name(*map(own_both_ways, measures))
     read = functools.cache(predictions.read)
@@ -414,13 +413,12 @@ def _table(
                 f"{a} and {b} cannot be compared: {error}; delete both and run snakemake again."
             ) from None
         rows.append({"a": model_a, "b": model_b, "ood": ood, **row})
-    return pd.DataFrame(rows)
+    return rows
 
 
 def collect_stage(output: str, *inputs: str) -> None:
     """Write the rows of all pairs as one table, ordered by the two models of each."""
-    parts = [artifacts.read_table(path, ["a", "b"]) for path in inputs]
-    table = pd.concat(parts, ignore_index=True)
+    table = artifacts.read_tables(inputs, ["a", "b"])
     ids = pd.unique(pd.concat([table.a, table.b]))
     rank = {name: k for k, name in enumerate(sorted(ids, key=lambda x: Model.parse(x).sort_key))}
     order = np.lexsort((table.b.map(rank), table.a.map(rank)))
