@@ -71,7 +71,7 @@ results: env
 
 # The tables of docs/performance.md that half an hour on two quiet cores is enough for; the page names
 # the commands of the others.
-BENCHMARKS := throughput allocator start accuracy chain threads memory grid
+BENCHMARKS := throughput allocator start chain threads memory grid
 bench: env
 	@for name in $(BENCHMARKS); do \
 	    echo "== $$name"; \

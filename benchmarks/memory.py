@@ -22,7 +22,7 @@ from sandbox import machine, run
 from skeletons import networks
 
 NETWORKS = (("cnn", 32), ("resnet9", 16), ("speednet", 64))
-BATCH, IMAGES = 500, 5_000
+BATCH, IMAGES = 500, 10_000
 BARE = """
 import resource
 from skeletons import training

@@ -1,14 +1,16 @@
 """How many images a second training takes, against two other loops and the machine's own rate.
 
 python benchmarks/throughput.py --write docs/performance.md
+python benchmarks/throughput.py --compared speednet resnet9 resnet20 cnn
 
 The rate of the machine is that of a product of two 4096×4096 matrices, in bf16 where the machine
 has it; the share of it is of the floating-point operations counted for a forward and a backward
 pass (three forward passes). What keeps a network from the rate is what it does besides products,
 normalisation above all, which is as slow as memory is: so the share of a pass that convolutions and
-matrix products take is given too, by torch's profiler. Each pass is a process of its own, as a
-job's allocator is set when it begins. The page has a place for machines with bf16 and one for those
-without: what either can win differs, so one's figures say nothing of the other's.
+matrix products take is given too, by torch's profiler. Shares are of every network; the other loops
+run on those of `--compared`. Each pass is a process of its own, as a job's allocator is set when it
+begins. The page has a place for machines with bf16 and one for those without: what either can win
+differs, so one's figures say nothing of the other's.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from sandbox import in_a_process, machine, run, spread
 
 from skeletons import networks, training
 
+OWN = "this library"  # of the loops
 NETWORKS = (("speednet", 64), ("resnet9", 16), ("resnet20", 16), ("cnn", 32))
 BATCH = 500
 PRODUCTS = ("aten::mkldnn_convolution", "aten::convolution_backward", "aten::addmm", "aten::mm")
@@ -44,7 +47,7 @@ def matrix_rate(repeats: int) -> list[float]:
 def images_a_second(loop: str, name: str, width: int, count: int, threads: int) -> float:
     """Of one pass over `count` images by a loop, the optimiser's steps included."""
     torch.set_num_threads(threads)
-    if loop == "this library":
+    if loop == OWN:
         training.start(0, threads, "cpu")  # as every training job begins
     run_pass = warm(loop, name, width, BATCH, count)
     begun = time.perf_counter()
@@ -56,7 +59,7 @@ def share_of_products(name: str, width: int, count: int, threads: int) -> float:
     """Of the time of a pass by this library's loop, that of convolutions and matrix products."""
     torch.set_num_threads(threads)
     training.start(0, threads, "cpu")
-    run_pass = warm("this library", name, width, BATCH, count)
+    run_pass = warm(OWN, name, width, BATCH, count)
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
         run_pass()
     spent = {event.key: event.self_cpu_time_total for event in profile.key_averages()}
@@ -71,22 +74,23 @@ def measure(options: argparse.Namespace, folder: Path) -> str:
     shares = ["| network | GFLOP an image | share of the rate | time in products | rate in them |"]
     shares.append("|---|---|---|---|---|")
     for name, width in NETWORKS:
-        seen: dict[str, list[float]] = {loop: [] for loop in LOOPS}
+        loops = list(LOOPS) if name in options.compared else [OWN]
+        seen: dict[str, list[float]] = {loop: [] for loop in loops}
         shared = []
         for _ in range(options.repeats):  # in turn, so that a busy moment hits all alike
-            for loop in LOOPS:
+            for loop in loops:
                 passed = in_a_process(
                     images_a_second, loop, name, width, options.images, options.threads
                 )
                 seen[loop].append(passed)
-                if loop == "this library":
+                if loop == OWN:
                     rates.extend(matrix_rate(3))
                     shared.append(seen[loop][-1] / statistics.median(rates[-3:]))
-        flops = 3 * networks.describe(LOOPS["this library"].build(name, width, 0))["flops"]
-        own = statistics.median(seen["this library"])
+        flops = 3 * networks.describe(LOOPS[OWN].build(name, width, 0))["flops"]
+        own = statistics.median(seen[OWN])
         for loop, values in seen.items():
-            ratio = "" if loop == "this library" else f"{own / statistics.median(values):.2f} ×"
             middle = statistics.median(values)
+            ratio = "" if loop == OWN else f"{own / middle:.2f} ×"
             lines.append(
                 f"| `{name}`, width {width} | {loop} | {middle:,.0f} | {spread(values)} | {ratio} |"
             )
@@ -112,4 +116,12 @@ def measure(options: argparse.Namespace, folder: Path) -> str:
 
 
 if __name__ == "__main__":
-    run(__doc__, f"throughput_{PRECISION}", measure, repeats=2, images=1000, threads=2)
+    run(
+        __doc__,
+        f"throughput_{PRECISION}",
+        measure,
+        compared=("speednet", "resnet9"),
+        repeats=2,
+        images=1000,
+        threads=2,
+    )
