@@ -4,9 +4,10 @@ python benchmarks/grid.py --write docs/performance.md
 python benchmarks/grid.py --sizes 26 52 104 200
 
 Models are tiny, so that nothing but the grid is measured: all predictions are there, and one run of
-Snakemake makes the table of all pairs, its start and end included. From three sizes on, what grows
-with the pairs is put on straight lines, which say what the next size costs. Against it stands a
-Snakefile that compares as many of the same predictions by the same function, one `script:` a pair.
+Snakemake makes the table of all pairs, its start and end included; once with a file a pair, and
+once with one for all pairs of two bases, as beyond `compare.blocks_beyond` models. From three sizes
+on, a parabola is put through the times of a file a pair. Against these stands a Snakefile that
+compares as many of the same predictions by the same function, one `script:` a pair.
 """
 
 from __future__ import annotations
@@ -30,7 +31,18 @@ from sandbox import Sandbox, machine, run
 SIZES = (26, 52)
 SCRIPTED = 26  # models of the comparison with a process a pair
 TABLE = "results/grid/similarity/digits.parquet"
+WAYS = ("a file each", "blocks")  # how the pairs lie on disk
 PREDICTIONS = "results/grid/predictions/digits"  # a file says where it lies and is read only there
+# Starts a command and says its processor seconds and largest memory in bytes. The latter is never
+# less than that of whoever starts a process, so it is not this benchmark, which has torch.
+LAUNCH = """
+import json, os, sys
+process = os.spawnvp(os.P_NOWAIT, sys.argv[2], sys.argv[2:])
+_, status, usage = os.wait4(process, 0)
+figures = usage.ru_utime + usage.ru_stime, 1024 * usage.ru_maxrss
+print(json.dumps(figures), file=open(sys.argv[1], "w"))
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
 SNAKEFILE = """
 import json
 MODELS = json.load(open("models.json"))
@@ -49,7 +61,7 @@ compare_stage(*snakemake.input, *snakemake.output, "digits", wildcards.a, wildca
 """
 
 
-def config(models: int) -> dict[str, Any]:
+def config(models: int, blocks_beyond: int = 100) -> dict[str, Any]:
     """Two bases, one walk each, and as many thresholds as it takes."""
     count = models // 2 - 1
     return {
@@ -60,6 +72,7 @@ def config(models: int) -> dict[str, Any]:
         "base": {"seeds": [1, 2], "epochs": 1},
         "regularize": {"lambdas": [1e-4], "epochs": [1]},
         "prune": {"thresholds": [round(0.001 * (k + 1), 3) for k in range(count)]},
+        "compare": {"blocks_beyond": blocks_beyond},
     }
 
 
@@ -75,25 +88,30 @@ class Run:
 def measured(command: list[str], folder: Path, environment: dict[str, str]) -> Run:
     """Run a command, which must end well."""
     begun = time.perf_counter()
+    usage = folder / "usage.json"
     with (folder / "run.log").open("w", encoding="utf-8") as log:
-        process = subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT
+        done = subprocess.run(
+            [sys.executable, "-S", "-c", LAUNCH, usage, *command],
+            cwd=folder,
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            check=False,
         )
-        _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
+    if done.returncode:
         sys.exit((folder / "run.log").read_text()[-3000:])
     seconds = time.perf_counter() - begun
-    return Run(seconds, usage.ru_utime + usage.ru_stime, 1024 * usage.ru_maxrss)
+    return Run(seconds, *json.loads(usage.read_text()))
 
 
-def compared(folder: Path, models: int) -> tuple[Run, Run]:
-    """All predictions of a grid, and then the table of all of its pairs."""
+def compared(folder: Path, models: int, way: str) -> Run:
+    """The table of all pairs of a grid; its predictions are made before if they are not there."""
     workflow = Sandbox(folder)
-    workflow.write(config(models))
+    workflow.write(config(models, blocks_beyond=0 if way == "blocks" else models))
     command, environment = workflow.command(), workflow.environment()
-    before = measured([*command, "--until", "predict"], folder, environment)
-    return before, measured([*command, "--", TABLE], folder, environment)
+    measured([*command, "--until", "predict"], folder, environment)
+    shutil.rmtree(folder / "results/grid/similarity", ignore_errors=True)
+    return measured([*command, "--", TABLE], folder, environment)
 
 
 def scripted(folder: Path, grid: Path) -> Run:
@@ -125,6 +143,7 @@ class Grid:
     """What the pairs of so many models took; memory and size in bytes."""
 
     models: int
+    way: str
     jobs: int
     seconds: float
     memory: int
@@ -143,60 +162,47 @@ class Grid:
     def row(self) -> str:
         """Of the table."""
         return (
-            f"| {self.models} | {self.pairs:,} | {self.jobs:,} | {self.seconds:.1f} | "
+            f"| {self.models} | {self.pairs:,} | {self.way} | {self.jobs:,} | {self.seconds:.1f} | "
             f"{self.cost:.1f} | {self.memory / 1e6:,.0f} | {self.files:,} | "
             f"{self.size / 1e6:,.0f} |"
         )
 
 
-def grid_of(folder: Path, models: int) -> Grid:
+def grid_of(folder: Path, models: int, way: str) -> Grid:
     """Run a grid of so many models."""
-    _, taken = compared(folder, models)
+    taken = compared(folder, models, way)
     jobs = jobs_in((folder / "run.log").read_text(encoding="utf-8"))
-    return Grid(models, jobs, taken.seconds, taken.memory, *size_of(folder / "results/grid"))
+    return Grid(models, way, jobs, taken.seconds, taken.memory, *size_of(folder / "results/grid"))
 
 
-def line_through(pairs: Sequence[int], values: Sequence[float]) -> tuple[float, float, float]:
-    """The straight line with the least squares of relative errors.
-
-    Returns:
-        its value at no pair, its slope, and by how much of itself a value lies off it at most.
-    """
-    x, y = np.array(pairs, float), np.array(values, float)
-    slope, begin = np.polyfit(x, y, 1, w=1 / y)
-    return begin, slope, float(np.abs((begin + slope * x) / y - 1).max())
-
-
-def model_of_cost(grids: Sequence[Grid]) -> list[str]:
-    """What grows with the pairs, as lines of a list."""
-    found = ["On straight lines through these, P pairs take", ""]
-    for what, digits, values in (
-        ("time in ms", 1, [1000 * grid.seconds for grid in grids]),
-        ("memory of the driver in kB", 1, [grid.memory / 1e3 for grid in grids]),
-        ("space on disk in kB", 1, [grid.size / 1e3 for grid in grids]),
-        ("files", 2, [float(grid.files) for grid in grids]),
-    ):
-        begin, slope, off = line_through([grid.pairs for grid in grids], values)
-        found.append(f"- {what}: {begin:,.0f} + {slope:,.{digits}f} P, off by at most {off:.0%}")
-    return found
+def model_of_cost(grids: Sequence[Grid]) -> str:
+    """The parabola with the least squares of relative errors through seconds by pairs."""
+    pairs, seconds = (np.array(x) for x in zip(*((g.pairs, g.seconds) for g in grids), strict=True))
+    curve = np.polynomial.Polynomial.fit(pairs, seconds, 2, w=1 / seconds)
+    begin, each, growth = curve.convert().coef
+    off = np.abs(curve(pairs) / seconds - 1).max()
+    return (
+        f"P pairs of a file each take {begin:.1f} s + {1e3 * each:.1f} ms · P + "
+        f"{1e9 * growth:.0f} ns · P², off by at most {off:.0%}; by that 1,000 models would take "
+        f"{curve(499_500) / 3600:.0f} hours."
+    )
 
 
 def measure(options: argparse.Namespace, folder: Path) -> str:
-    """Each size, what follows from them, the comparison with jobs of a script, and their table."""
-    lines = ["| models | pairs | jobs | s | ms a pair | driver, MB | files | MB on disk |"]
-    lines.append("|---|---|---|---|---|---|---|---|")
-    grids = {models: grid_of(folder / str(models), models) for models in options.sizes}
-    lines += [grid.row() for grid in grids.values()]
-    if len(grids) > 2:
-        lines += ["", *model_of_cost(list(grids.values()))]
-    if SCRIPTED in grids:
-        own = grids[SCRIPTED]
-        other = scripted(folder / "scripted", folder / str(SCRIPTED)).seconds / own.pairs
-        lines += [
-            "",
-            f"One `script:` job a pair, {SCRIPTED} models: {1000 * other:.0f} ms a pair, ",
-        ]
-        lines[-1] += f"{1000 * other / own.cost:.1f} times as much as here."
+    """Each size both ways, what follows from them, the comparison with jobs of a script."""
+    lines = ["| models | pairs | in | jobs | s | ms a pair | driver, MB | files | MB on disk |"]
+    lines.append("|---|---|---|---|---|---|---|---|---|")
+    grids = [grid_of(folder / str(models), models, way) for models in options.sizes for way in WAYS]
+    lines += [grid.row() for grid in grids]
+    single = {grid.models: grid for grid in grids if grid.way == WAYS[0]}
+    if len(single) > 2:
+        lines += ["", model_of_cost(list(single.values()))]
+    if SCRIPTED in single:
+        own = single[SCRIPTED]
+        taken = scripted(folder / "scripted", folder / str(SCRIPTED))
+        other = 1000 * taken.seconds / own.pairs
+        lines += ["", f"One `script:` job a pair, {SCRIPTED} models: {other:.0f} ms a pair, "]
+        lines[-1] += f"{other / own.cost:.1f} times as much as a file each."
     return "\n".join(lines) + f"\n\nTwo cores, 1,797 images, n = 1; {machine()}."
 
 

@@ -23,10 +23,9 @@ from skeletons import networks
 
 NETWORKS = (("cnn", 32), ("resnet9", 16), ("speednet", 64))
 BATCH, IMAGES = 500, 10_000
-BARE = """
-import resource
+BARE = f"""
 from skeletons import training
-print(1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print({stages.PEAK})
 """
 
 

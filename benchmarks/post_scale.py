@@ -9,6 +9,7 @@ the pairs in a loop. Networks, epochs, batch sizes and images are the same. Noth
 
 What the workflow pays for files, scores, figures and a report is the same for any number of images,
 and what it saves in training is not: so there are two sizes, and what follows from them for more.
+Where the time of the larger one went is drawn into `--figure`.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from accuracy import data_set, images_of
 from grid import measured
 from loops import MEAN, STD, dataloader
 from sandbox import Sandbox, machine, run
+from timeline import draw, jobs_of, table_of
 
 from skeletons import datasets, inference, networks, similarity, training
 from skeletons.predictions import Predictions
@@ -140,6 +142,8 @@ def at(sizes: Sequence[int], seconds: Sequence[float], train: int) -> float:
 def measure(options: argparse.Namespace, folder: Path) -> str:
     """Both at each size, what that makes of all of CIFAR-10, and their table."""
     seconds = [both(options, folder / str(train), train) for train in options.train]
+    jobs = jobs_of(folder / str(max(options.train)), "post_scale")
+    draw(jobs, Path(options.figure))
     lines = ["| training images | this workflow, s | a straightforward script, s | ratio |"]
     lines.append("|---|---|---|---|")
     lines += [
@@ -153,9 +157,19 @@ def measure(options: argparse.Namespace, folder: Path) -> str:
     return "\n".join(lines) + (
         f"\n\n{MODELS} models, {PAIRS:,} pairs; `cnn`, width {NETWORK['width']}, on images of "
         f"{options.images or 'shapes'}, {options.base_epochs} epochs a base, "
-        f"{options.cores} cores, n = 1; {machine()}."
+        f"{options.cores} cores, n = 1; {machine()}.\n\n"
+        f"Of the workflow's {max(options.train):,} images:\n\n{table_of(jobs)}"
     )
 
 
 if __name__ == "__main__":
-    run(__doc__, "post_scale", measure, images=None, train=(1000, 8000), base_epochs=8, cores=2)
+    run(
+        __doc__,
+        "post_scale",
+        measure,
+        images=None,
+        train=(1000, 5000),
+        base_epochs=8,
+        cores=2,
+        figure="docs/figures/post_scale.svg",
+    )

@@ -11,13 +11,18 @@ from typing import Any
 
 from skeletons import config, datasets
 
-# What a job's process does: run one stage, and say its largest memory in bytes.
-CALL = """
-import json, resource, sys
+# The largest resident memory of the process that evaluates it, in bytes. What `resource` has for it
+# is not less than the memory of whoever started the process.
+PEAK = """next(
+    1024 * int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")
+)"""
+# What a job's process does: run one stage, and say its largest memory.
+CALL = f"""
+import json, sys
 from skeletons import training
 stage, positional, named = json.loads(sys.argv[1])
 getattr(training, stage)(*positional, **named)
-print("PEAK", 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print("PEAK", {PEAK})
 """
 
 

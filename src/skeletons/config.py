@@ -355,7 +355,7 @@ class Compare(_Section):
     )
     test_set: StrictBool = Field(False, description="compare on the task's own test set as well")
     blocks_beyond: Whole = Field(
-        300, description="beyond so many models a file holds all pairs of two bases, not one pair"
+        100, description="beyond so many models a file holds all pairs of two bases, not one pair"
     )
     representations: Annotated[tuple[RepresentationName, ...], AfterValidator(_distinct)] = Field(
         (), description="measures of penultimate features, on each OOD set; costly"
