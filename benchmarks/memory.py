@@ -17,12 +17,13 @@ from pathlib import Path
 
 import stages
 import torch
+from loops import PRECISION
 from sandbox import machine, run
 
 from skeletons import networks
 
 NETWORKS = (("cnn", 32), ("resnet9", 16), ("speednet", 64))
-BATCH, IMAGES = 500, 10_000
+BATCH, IMAGES = 500, 2_000
 BARE = f"""
 from skeletons import training
 print({stages.PEAK})
@@ -52,7 +53,7 @@ def kept(network: torch.nn.Module) -> int:
     images = images.contiguous(memory_format=torch.channels_last)
     with (
         torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor),
-        torch.autocast("cpu", torch.bfloat16),
+        torch.autocast("cpu", torch.bfloat16, enabled=PRECISION == "bf16"),
     ):
         network(images)
     return sum(seen.values())
