@@ -1,4 +1,5 @@
 # Which files an experiment consists of: with `inspect_targets.smk` the only place that knows paths.
+from collections import Counter
 from itertools import combinations_with_replacement
 
 from skeletons import catalogue
@@ -71,9 +72,13 @@ def compared_files(ood: str) -> list[str]:
     folder = f"{RESULTS}/similarity/{ood}"
     if not BLOCKS:
         return [f"{folder}/{a}--{b}.parquet" for a, b in PAIRS]
-    seeds = sorted({model.seed for model in COMPARED})
-    both = combinations_with_replacement(seeds, 2)
-    return [f"{folder}/bases/seed={a}--seed={b}.parquet" for a, b in both]
+    models = Counter(model.seed for model in COMPARED)
+    both = combinations_with_replacement(sorted(models), 2)
+    return [
+        f"{folder}/bases/seed={a}--seed={b}.parquet"
+        for a, b in both
+        if a != b or models[a] > 1  # one model alone makes no pair
+    ]
 
 
 def predictions_of_base(ood: str, seed: str) -> list[str]:

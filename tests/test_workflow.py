@@ -129,6 +129,13 @@ def test_blocks_of_pairs_give_the_same_table(finished: Workflow, tmp_path: Path)
     assert copied.jobs(changed(compare={"blocks_beyond": N - 1})) == {}
 
 
+def test_a_base_without_a_pair_of_its_own_has_no_block(finished: Workflow, tmp_path: Path) -> None:
+    copied = finished.copy(tmp_path / "copied")
+    jobs = copied.jobs(changed(compare={"states": ["base"], "blocks_beyond": 0}))
+    assert jobs["compare_bases"] == 2  # that between the two bases, on each OOD set
+    assert len(pd.read_parquet(copied / "results/tiny/similarity/digits.parquet")) == 1
+
+
 def test_order_and_spelling_of_the_lists_change_nothing(finished: Workflow) -> None:
     same = changed(
         base={"seeds": [2, 1]},

@@ -263,7 +263,7 @@ def surface(grid: pd.DataFrame, ax: Any, colormap: str = "mako") -> None:
 def paths_figure_stage(output: str, title: str, *tables: str) -> None:
     """Draw the paths between one pair of models, from the tables of `ridge`'s line and curve."""
     columns = ("path", "t", "loss", "accuracy")
-    table = pd.concat([artifacts.read_table(path, columns) for path in tables], ignore_index=True)
+    table = artifacts.read_tables(tables, columns)
     with mpl.rc_context(dict(STYLE)):  # type: ignore[arg-type]
         figure, axes = new_figure(9, 3.2, 1, 2)
         paths(table, axes)
