@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from loops import LOOPS
+from loops import LOOPS, OWN
 from sandbox import machine, run, spread
 
 from skeletons import config, datasets, training
 
-LOOPS_COMPARED = ("this library", "DataLoader, 0 workers, fp32")
+LOOPS_COMPARED = (OWN, "DataLoader, 0 workers, fp32")
 # Width, learning rate, and as many epochs as it takes until seeds differ by little.
 NETWORKS = (("speednet", 16, 0.2, 4), ("resnet9", 8, 0.1, 8))
 BATCH = 125
@@ -76,8 +76,8 @@ def trained(
     for epoch in range(epochs):
         LOOPS[loop].run(network, images["train"], BATCH, update, 1000 * seed + epoch)
     seconds = time.perf_counter() - begun
-    if loop != "this library":  # its network was given standardised images; measure takes raw ones
-        standard = LOOPS["this library"].build(name, width, seed)
+    if loop != OWN:  # its network was given standardised images; measure takes raw ones
+        standard = LOOPS[OWN].build(name, width, seed)
         network.standardize = standard.standardize
     return 100 * training.measure(network, images["test"])[1], seconds
 
@@ -97,7 +97,7 @@ def measure(options: argparse.Namespace, folder: Path) -> str:
         for loop, pairs in seen.items():
             accuracies = [accuracy for accuracy, _ in pairs]
             middle = statistics.mean(accuracies)
-            apart = f"{middle - base:+.2f} points" if loop == "this library" else ""
+            apart = f"{middle - base:+.2f} points" if loop == OWN else ""
             seconds = statistics.mean(seconds for _, seconds in pairs)
             lines.append(
                 f"| `{name}`, width {width}, {epochs} | {loop} | {middle:.2f} % | "

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 import torch
-from loops import warm
+from loops import OWN, warm
 from sandbox import in_a_process, machine, run, spread
 
 from skeletons.allocator import keep_freed
@@ -28,7 +28,7 @@ def passed(kept: bool, name: str, width: int, batch: int, count: int) -> tuple[f
     torch.set_num_threads(1)
     if kept and not keep_freed():
         raise SystemExit("This C library's allocator has no such settings.")
-    run_pass = warm("this library", name, width, batch, count)
+    run_pass = warm(OWN, name, width, batch, count)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     begun = time.perf_counter()
     run_pass()

@@ -61,7 +61,7 @@ compare_stage(*snakemake.input, *snakemake.output, "digits", wildcards.a, wildca
 """
 
 
-def config(models: int, blocks_beyond: int = 100) -> dict[str, Any]:
+def config(models: int, way: str) -> dict[str, Any]:
     """Two bases, one walk each, and as many thresholds as it takes."""
     count = models // 2 - 1
     return {
@@ -72,7 +72,7 @@ def config(models: int, blocks_beyond: int = 100) -> dict[str, Any]:
         "base": {"seeds": [1, 2], "epochs": 1},
         "regularize": {"lambdas": [1e-4], "epochs": [1]},
         "prune": {"thresholds": [round(0.001 * (k + 1), 3) for k in range(count)]},
-        "compare": {"blocks_beyond": blocks_beyond},
+        "compare": {"blocks_beyond": 0 if way == "blocks" else models},
     }
 
 
@@ -107,7 +107,7 @@ def measured(command: list[str], folder: Path, environment: dict[str, str]) -> R
 def compared(folder: Path, models: int, way: str) -> Run:
     """The table of all pairs of a grid; its predictions are made before if they are not there."""
     workflow = Sandbox(folder)
-    workflow.write(config(models, blocks_beyond=0 if way == "blocks" else models))
+    workflow.write(config(models, way))
     command, environment = workflow.command(), workflow.environment()
     measured([*command, "--until", "predict"], folder, environment)
     shutil.rmtree(folder / "results/grid/similarity", ignore_errors=True)

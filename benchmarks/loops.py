@@ -145,8 +145,9 @@ def _own_run(
     training.run_epoch(network, data, update, precision="auto", where="The benchmark")
 
 
+OWN = "this library"
 LOOPS = {
-    "this library": Loop(_network, _own_run),
+    OWN: Loop(_network, _own_run),
     "DataLoader, 0 workers, fp32": dataloader(0),
     "DataLoader, 2 workers, fp32": dataloader(2),
     f"airbench manner, {PRECISION}": Loop(_airbench_network, _over(_airbench_batches)),

@@ -79,7 +79,9 @@ def places(folder: Path, models: int) -> tuple[int, dict[str, tuple[Sandbox | No
     """How many jobs a grid of so many models has, and folders in which all of them have run."""
     folder.mkdir()
     ours = Sandbox(folder / "ours")
-    ours.write({**grid.config(models), "compare": {"ood_images": 40}})
+    config = grid.config(models, "a file each")  # as the bare ones have
+    config["compare"]["ood_images"] = 40
+    ours.write(config)
     ours.finish()
     jobs = grid.jobs_in((ours.folder / "run.log").read_text(encoding="utf-8"))
     more = jobs - 1 - models * (models - 1) // 2 - models

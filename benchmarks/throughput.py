@@ -21,12 +21,11 @@ import time
 from pathlib import Path
 
 import torch
-from loops import FAST, LOOPS, PRECISION, warm
+from loops import FAST, LOOPS, OWN, PRECISION, warm
 from sandbox import in_a_process, machine, run, spread
 
 from skeletons import networks, training
 
-OWN = "this library"  # of the loops
 NETWORKS = (("speednet", 64), ("resnet9", 16), ("resnet20", 16), ("cnn", 32))
 BATCH = 500
 PRODUCTS = ("aten::mkldnn_convolution", "aten::convolution_backward", "aten::addmm", "aten::mm")
