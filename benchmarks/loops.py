@@ -23,6 +23,7 @@ MEAN, STD = (0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616)
 Batches = Iterator[tuple[Tensor, Tensor]]
 Run = Callable[[nn.Sequential, training.Images, int, Callable[[], None], int], None]
 SHIFT = 4
+WARM = 3  # steps before a pass is timed
 # What loops that care for speed compute in here: bf16, unless it is emulated.
 PRECISION = inference.pick_precision("auto", torch.device("cpu"))
 FAST = torch.bfloat16 if PRECISION == "bf16" else torch.float32
@@ -155,9 +156,10 @@ LOOPS = {
 
 
 def warm(loop: str, name: str, width: int, batch: int, count: int) -> Callable[[], None]:
-    """A pass over `count` images of noise by a loop whose network has made its first step already.
+    """A pass over `count` images of noise by a loop whose network has made its first steps already.
 
-    What images show does not change how long a step takes.
+    These map in the memory that the later ones go on with. What images show does not change how
+    long a step takes.
     """
     random = torch.Generator().manual_seed(0)
     images = training.Images(
@@ -167,6 +169,7 @@ def warm(loop: str, name: str, width: int, batch: int, count: int) -> Callable[[
     network = LOOPS[loop].build(name, width, 0)
     trained = [p for p in network.parameters() if p.requires_grad]
     optimizer = torch.optim.SGD(trained, lr=1e-3, momentum=0.9, nesterov=True)
-    first = training.Images(images.pixels[:batch], images.labels[:batch])
+    begin = WARM * batch
+    first = training.Images(images.pixels[:begin], images.labels[:begin])
     LOOPS[loop].run(network, first, batch, optimizer.step, 0)
     return lambda: LOOPS[loop].run(network, images, batch, optimizer.step, 1)

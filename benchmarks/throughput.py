@@ -5,19 +5,25 @@ python benchmarks/throughput.py --compared speednet resnet9 resnet20 cnn
 
 The rate of the machine is that of a product of two 4096×4096 matrices, in bf16 where the machine
 has it; the share of it is of the floating-point operations counted for a forward and a backward
-pass (three forward passes). What keeps a network from the rate is what it does besides products,
-normalisation above all, which is as slow as memory is: so the share of a pass that convolutions and
-matrix products take is given too, by torch's profiler. Shares are of every network; the other loops
-run on those of `--compared`. Each pass is a process of its own, as a job's allocator is set when it
-begins. The page has a place for machines with bf16 and one for those without: what either can win
-differs, so one's figures say nothing of the other's.
+pass (three forward passes). It is taken of one job on all threads, as the other loops run, and of
+as many jobs of one thread at once, as the workflow runs them. What keeps a network from the rate is
+what it does besides products, normalisation above all, which is as slow as memory is: so the share
+of a pass that convolutions and matrix products take is given too, by torch's profiler. Shares are
+of every network; the other loops run on those of `--compared`.
+
+Each pass is a process of its own, as a job's allocator is set when it begins, and is timed once a
+few steps have mapped its memory in. The page has a place for machines with bf16 and one for those
+without: what either can win differs, so one's figures say nothing of the other's.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import statistics
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import torch
@@ -28,6 +34,7 @@ from skeletons import networks, training
 
 NETWORKS = (("speednet", 64), ("resnet9", 16), ("resnet20", 16), ("cnn", 32))
 BATCH = 500
+_ready: Barrier
 PRODUCTS = ("aten::mkldnn_convolution", "aten::convolution_backward", "aten::addmm", "aten::mm")
 
 
@@ -43,15 +50,41 @@ def matrix_rate(repeats: int) -> list[float]:
     return rates
 
 
-def images_a_second(loop: str, name: str, width: int, count: int, threads: int) -> float:
-    """Of one pass over `count` images by a loop, the optimiser's steps included."""
+def images_a_second(
+    loop: str, name: str, width: int, count: int, threads: int, alone: bool = True
+) -> float:
+    """Of one pass over `count` images by a loop, the optimiser's steps included.
+
+    Unless it is alone, the pass begins when all the processes of `jobs_at_once` are ready for it.
+    """
     torch.set_num_threads(threads)
     if loop == OWN:
         training.start(0, threads, "cpu")  # as every training job begins
     run_pass = warm(loop, name, width, BATCH, count)
+    if not alone:
+        _ready.wait()
     begun = time.perf_counter()
     run_pass()
     return count / (time.perf_counter() - begun)
+
+
+def _share(barrier: Barrier) -> None:
+    """Keep, in a process of `jobs_at_once`, what they wait for each other with."""
+    global _ready
+    _ready = barrier
+
+
+def jobs_at_once(name: str, width: int, count: int, jobs: int) -> float:
+    """Images a second of so many jobs of this library together, each in one thread."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(
+        jobs, mp_context=spawn, initializer=_share, initargs=(spawn.Barrier(jobs),)
+    ) as pool:
+        passes = [
+            pool.submit(images_a_second, OWN, name, width, count, 1, alone=False)
+            for _ in range(jobs)
+        ]
+        return sum(job.result() for job in passes)
 
 
 def share_of_products(name: str, width: int, count: int, threads: int) -> float:
@@ -70,21 +103,28 @@ def measure(options: argparse.Namespace, folder: Path) -> str:
     torch.set_num_threads(options.threads)
     rates, lines = [], ["| network | loop | images/s, median | least to most | ours is |"]
     lines.append("|---|---|---|---|---|")
-    shares = ["| network | GFLOP an image | share of the rate | time in products | rate in them |"]
-    shares.append("|---|---|---|---|---|")
+    shares = [
+        f"| network | GFLOP an image | share of the rate, a job of {options.threads} threads | "
+        f"{options.threads} jobs of one thread, images/s | share | time in products |"
+    ]
+    shares.append("|---|---|---|---|---|---|")
     for name, width in NETWORKS:
         loops = list(LOOPS) if name in options.compared else [OWN]
         seen: dict[str, list[float]] = {loop: [] for loop in loops}
-        shared = []
+        several, alone, together = [], [], []
         for _ in range(options.repeats):  # in turn, so that a busy moment hits all alike
             for loop in loops:
-                passed = in_a_process(
-                    images_a_second, loop, name, width, options.images, options.threads
+                seen[loop].append(
+                    in_a_process(
+                        images_a_second, loop, name, width, options.images, options.threads
+                    )
                 )
-                seen[loop].append(passed)
                 if loop == OWN:
-                    rates.extend(matrix_rate(3))
-                    shared.append(seen[loop][-1] / statistics.median(rates[-3:]))
+                    rate = matrix_rate(3)
+                    several.append(jobs_at_once(name, width, options.images, options.threads))
+                    rates.extend(rate)
+                    alone.append(seen[loop][-1] / statistics.median(rate))
+                    together.append(several[-1] / statistics.median(rate))
         flops = 3 * networks.describe(LOOPS[OWN].build(name, width, 0))["flops"]
         own = statistics.median(seen[OWN])
         for loop, values in seen.items():
@@ -93,11 +133,11 @@ def measure(options: argparse.Namespace, folder: Path) -> str:
             lines.append(
                 f"| `{name}`, width {width} | {loop} | {middle:,.0f} | {spread(values)} | {ratio} |"
             )
-        share = flops * statistics.median(shared)
+        one, many = (flops * statistics.median(found) for found in (alone, together))
         products = in_a_process(share_of_products, name, width, options.images, options.threads)
         shares.append(
-            f"| `{name}`, width {width} | {flops / 1e9:.3f} | {share:.0%} | {products:.0%} | "
-            f"{share / products:.0%} |"
+            f"| `{name}`, width {width} | {flops / 1e9:.3f} | {one:.0%} | "
+            f"{statistics.median(several):,.0f} ({spread(several)}) | {many:.0%} | {products:.0%} |"
         )
     return "\n".join(
         [
@@ -121,6 +161,6 @@ if __name__ == "__main__":
         measure,
         compared=("speednet", "resnet9"),
         repeats=2,
-        images=1000,
+        images=2000,
         threads=2,
     )

@@ -1,0 +1,104 @@
+"""What JPEG costs: the same training on images as they are, and on them after JPEG once more.
+
+python benchmarks/jpeg.py --write docs/performance.md
+
+It takes the data set that `experiments/speednet.yaml` has made and trains a narrower network by its
+settings. The second compression is of libjpeg's usual quality, 75, with colour at half the
+resolution, and its blocks lie half a block aside, so that it takes away what the first one left.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import statistics
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+from cost import accuracies
+from PIL import Image
+from sandbox import machine, run, spread
+
+from skeletons import config, datasets, networks, training
+
+QUALITY, ASIDE = 75, 4  # pixels; a block has 8, and 16 of colour
+Splits = dict[str, tuple[datasets.Pixels, datasets.Labels]]
+
+
+def compressed(image: datasets.Pixels) -> datasets.Pixels:
+    """An image uint8 3×H×W after JPEG."""
+    wide = np.pad(image.transpose(1, 2, 0), ((ASIDE, ASIDE), (ASIDE, ASIDE), (0, 0)), "reflect")
+    file = io.BytesIO()
+    Image.fromarray(wide).save(file, "JPEG", quality=QUALITY, subsampling="4:2:0")
+    again = np.asarray(Image.open(file))[ASIDE:-ASIDE, ASIDE:-ASIDE]
+    return again.transpose(2, 0, 1)
+
+
+def all_compressed(splits: Splits) -> Splits:
+    """A data set after JPEG."""
+    with ThreadPoolExecutor() as pool:
+        return {
+            split: (np.stack(list(pool.map(compressed, pixels))), labels)
+            for split, (pixels, labels) in splits.items()
+        }
+
+
+def trained(
+    splits: Splits, width: int, seed: int, settings: training.BaseSettings
+) -> tuple[float, float]:
+    """Accuracies of a base model in per cent, on the test images alone and on six views of each."""
+    training.start(seed, 1, "cpu")
+    train, test = (
+        training.Images(*map(torch.from_numpy, splits[name])) for name in datasets.SPLITS
+    )
+    scaled = splits["train"][0] / np.float32(255)
+    mean, deviation = (f((0, 2, 3), dtype=np.float64) for f in (scaled.mean, scaled.std))
+    network = networks.build("speednet", width, 10, mean.tolist(), deviation.tolist())
+    networks.prepare(network, train.sample(5000).pixels)
+    training.train_base(network, train, test.sample(1000), seed, settings, "auto")
+    return accuracies(network, test)
+
+
+def measure(options: argparse.Namespace, folder: Path) -> str:
+    """Both ways for each seed, as many at once as there are cores, and their table."""
+    chosen = config.load(yaml.safe_load(Path(options.configfile).read_text(encoding="utf-8")))
+    name = config.dataset_id(chosen.dataset)
+    file = Path(options.results) / "data" / name / "images.safetensors"
+    images = {split: datasets.read_split(file, split) for split in datasets.SPLITS}
+    ways = {"as they are": images, "after JPEG once more": all_compressed(images)}
+    settings = training.BaseSettings(**chosen.base.model_dump(exclude={"seeds", "target"}))
+    with ProcessPoolExecutor(options.cores) as pool:
+        running = [
+            (way, pool.submit(trained, splits, options.width, seed, settings))
+            for seed in range(1, options.seeds + 1)
+            for way, splits in ways.items()
+        ]
+        found = [(way, job.result()) for way, job in running]
+    lines = ["| images | test accuracy, mean | least to most | of six views, mean |"]
+    lines.append("|---|---|---|---|")
+    for way in ways:
+        alone, several = zip(*(pair for which, pair in found if which == way), strict=True)
+        lines.append(
+            f"| {way} | {statistics.mean(alone):.2f} % | {spread(alone, 2)} | "
+            f"{statistics.mean(several):.2f} % |"
+        )
+    return "\n".join(lines) + (
+        f"\n\n`speednet`, width {options.width}, {settings.epochs} epochs, n = {options.seeds} "
+        f"seeds; {machine()}."
+    )
+
+
+if __name__ == "__main__":
+    run(
+        __doc__,
+        "jpeg",
+        measure,
+        configfile="experiments/speednet.yaml",
+        results="results",
+        width=32,
+        seeds=2,
+        cores=2,
+    )
