@@ -1,9 +1,10 @@
 """What it costs to find that there is nothing to do: this workflow, and bare ones of as many jobs.
 
-python benchmarks/noop.py --models 52 200 --write docs/reliability.md
+python benchmarks/noop.py --write docs/reliability.md
 
-Two bare Snakefiles are compared with, both with rules that do nothing and as many jobs: in one no
-job depends on another; in the other each pair depends on two models' predictions, as here.
+Pairs lie as by default: in a file each, and beyond `compare.blocks_beyond` models in blocks.
+Compared with are bare Snakefiles of as many jobs, whose rules do nothing: in one no job depends on
+another; in one beside a file a pair, each pair depends on two models' predictions, as here.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from pathlib import Path
 
 import grid
 from sandbox import Sandbox, machine, run, spread
+
+from skeletons.config import Compare
 
 FLAT = """
 rule all:
@@ -79,20 +82,21 @@ def places(folder: Path, models: int) -> tuple[int, dict[str, tuple[Sandbox | No
     """How many jobs a grid of so many models has, and folders in which all of them have run."""
     folder.mkdir()
     ours = Sandbox(folder / "ours")
-    config = grid.config(models, "a file each")  # as the bare ones have
+    blocks = models > Compare().blocks_beyond
+    config = grid.config(models, "blocks" if blocks else "a file each")
     config["compare"]["ood_images"] = 40
     ours.write(config)
     ours.finish()
     jobs = grid.jobs_in((ours.folder / "run.log").read_text(encoding="utf-8"))
-    more = jobs - 1 - models * (models - 1) // 2 - models
-    return jobs, {
+    found: dict[str, tuple[Sandbox | None, Path]] = {
         "this workflow": (ours, ours.folder),
         "bare, each job by itself": (None, bare(folder / "flat", FLAT.format(jobs=jobs - 1))),
-        "bare, pairs of predictions": (
-            None,
-            bare(folder / "pairs", PAIRS.format(models=models, more=more)),
-        ),
     }
+    if not blocks:
+        more = jobs - 1 - models * (models - 1) // 2 - models
+        text = PAIRS.format(models=models, more=more)
+        found["bare, pairs of predictions"] = None, bare(folder / "pairs", text)
+    return jobs, found
 
 
 def rows(folder: Path, models: int, repeats: int) -> Iterator[str]:
@@ -123,4 +127,4 @@ def measure(options: argparse.Namespace, folder: Path) -> str:
 
 
 if __name__ == "__main__":
-    run(__doc__, "noop", measure, models=(52,), repeats=7)
+    run(__doc__, "noop", measure, models=(52, 200), repeats=7)
