@@ -50,15 +50,20 @@ def accuracies(network: nn.Module, images: training.Images) -> tuple[float, floa
     return first, second
 
 
+def experiment_of(options: argparse.Namespace) -> tuple[config.Config, Path]:
+    """The configuration, and the file of its data set in the results."""
+    chosen = config.load(yaml.safe_load(Path(options.configfile).read_text(encoding="utf-8")))
+    data = Path(options.results) / "data" / config.dataset_id(chosen.dataset)
+    return chosen, data / "images.safetensors"
+
+
 def measure(options: argparse.Namespace, folder: Path) -> str:
     """A row a base model, and their means."""
     torch.set_num_threads(options.threads)
-    chosen = config.load(yaml.safe_load(Path(options.configfile).read_text(encoding="utf-8")))
-    results = Path(options.results)
-    images = results / "data" / config.dataset_id(chosen.dataset) / "images.safetensors"
+    chosen, images = experiment_of(options)
     test = training.Images(*map(torch.from_numpy, datasets.read_split(images, "test")))
     count = len(datasets.read_split(images, "train")[1])
-    models = results / chosen.experiment
+    models = Path(options.results) / chosen.experiment
     rows = []
     for seed in chosen.base.seeds:
         place = models / "models" / f"seed={seed}"

@@ -17,12 +17,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import yaml
-from cost import accuracies
+from cost import accuracies, experiment_of
 from PIL import Image
 from sandbox import machine, run, spread
 
-from skeletons import config, datasets, networks, training
+from skeletons import datasets, networks, training
 
 QUALITY, ASIDE = 75, 4  # pixels; a block has 8, and 16 of colour
 Splits = dict[str, tuple[datasets.Pixels, datasets.Labels]]
@@ -64,9 +63,7 @@ def trained(
 
 def measure(options: argparse.Namespace, folder: Path) -> str:
     """Both ways for each seed, as many at once as there are cores, and their table."""
-    chosen = config.load(yaml.safe_load(Path(options.configfile).read_text(encoding="utf-8")))
-    name = config.dataset_id(chosen.dataset)
-    file = Path(options.results) / "data" / name / "images.safetensors"
+    chosen, file = experiment_of(options)
     images = {split: datasets.read_split(file, split) for split in datasets.SPLITS}
     ways = {"as they are": images, "after JPEG once more": all_compressed(images)}
     settings = training.BaseSettings(**chosen.base.model_dump(exclude={"seeds", "target"}))

@@ -23,8 +23,8 @@ import multiprocessing
 import statistics
 import time
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing.synchronize import Barrier
 from pathlib import Path
+from threading import Barrier
 
 import torch
 from loops import FAST, LOOPS, OWN, PRECISION, warm
@@ -34,7 +34,6 @@ from skeletons import networks, training
 
 NETWORKS = (("speednet", 64), ("resnet9", 16), ("resnet20", 16), ("cnn", 32))
 BATCH = 500
-_ready: Barrier
 PRODUCTS = ("aten::mkldnn_convolution", "aten::convolution_backward", "aten::addmm", "aten::mm")
 
 
@@ -51,38 +50,30 @@ def matrix_rate(repeats: int) -> list[float]:
 
 
 def images_a_second(
-    loop: str, name: str, width: int, count: int, threads: int, alone: bool = True
+    loop: str, name: str, width: int, count: int, threads: int, ready: Barrier | None = None
 ) -> float:
     """Of one pass over `count` images by a loop, the optimiser's steps included.
 
-    Unless it is alone, the pass begins when all the processes of `jobs_at_once` are ready for it.
+    With `ready`, the pass begins when all the processes that share it are there.
     """
     torch.set_num_threads(threads)
     if loop == OWN:
         training.start(0, threads, "cpu")  # as every training job begins
     run_pass = warm(loop, name, width, BATCH, count)
-    if not alone:
-        _ready.wait()
+    if ready is not None:
+        ready.wait()
     begun = time.perf_counter()
     run_pass()
     return count / (time.perf_counter() - begun)
 
 
-def _share(barrier: Barrier) -> None:
-    """Keep, in a process of `jobs_at_once`, what they wait for each other with."""
-    global _ready
-    _ready = barrier
-
-
 def jobs_at_once(name: str, width: int, count: int, jobs: int) -> float:
     """Images a second of so many jobs of this library together, each in one thread."""
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(
-        jobs, mp_context=spawn, initializer=_share, initargs=(spawn.Barrier(jobs),)
-    ) as pool:
+    with spawn.Manager() as manager, ProcessPoolExecutor(jobs, mp_context=spawn) as pool:
+        ready = manager.Barrier(jobs)
         passes = [
-            pool.submit(images_a_second, OWN, name, width, count, 1, alone=False)
-            for _ in range(jobs)
+            pool.submit(images_a_second, OWN, name, width, count, 1, ready) for _ in range(jobs)
         ]
         return sum(job.result() for job in passes)
 
