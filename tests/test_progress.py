@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pty
 import re
@@ -12,9 +13,12 @@ from typing import Any
 
 import pytest
 from conftest import CHAIN, Workflow
+from rich.console import Console
+from rich.progress import Progress
+from snakemake_logger_plugin_rich.events import JobInfo, RunInfo
 
 from skeletons import failures
-from snakemake_logger_plugin_skeletons import kind_of
+from snakemake_logger_plugin_skeletons import Narrator, kind_of
 from snakemake_logger_plugin_skeletons.book import (
     Book,
     Left,
@@ -24,7 +28,7 @@ from snakemake_logger_plugin_skeletons.book import (
     remember,
     words,
 )
-from snakemake_logger_plugin_skeletons.picture import left_words, running_lines
+from snakemake_logger_plugin_skeletons.picture import Picture, left_words, running_lines
 
 # --- the time that is left ----------------------------------------------------------------------
 
@@ -175,6 +179,17 @@ def test_what_runs_is_a_line_a_rule_and_few_of_them() -> None:
 )
 def test_controls_have_their_whole_name(rule: str, log: str, name: str) -> None:
     assert failures.job_name(rule, [log]) == name
+
+
+def test_a_stage_is_shown_however_soon_its_jobs_are_done() -> None:
+    terminal = io.StringIO()
+    console = Console(file=terminal, force_terminal=True, width=100)
+    narrator = Narrator(Picture(Book()), console=console, progress=Progress(console=console))
+    narrator.handle_run_info(RunInfo(per_rule_job_counts={"train_base": 2}, total_job_count=2))
+    assert "0 of 2 jobs done" in terminal.getvalue()
+    narrator.handle_job_info(JobInfo(1, "train_base", 1, log=["logs/e/train_base/seed=1.log"]))
+    assert "train_base seed=1" in terminal.getvalue()
+    narrator.close()
 
 
 # --- what failed --------------------------------------------------------------------------------

@@ -98,6 +98,7 @@ class Narrator(EventHandler):
     def handle_run_info(self, event_data: events.RunInfo, **options: Any) -> None:
         self.book.planned.update(event_data.per_rule_job_counts)
         super().handle_run_info(event_data, **options)
+        self._draw()
 
     def handle_job_info(self, event_data: events.JobInfo, **options: Any) -> None:
         super().handle_job_info(event_data, **options)
@@ -106,8 +107,20 @@ class Narrator(EventHandler):
         rule, logs = event_data.rule_name, tuple(event_data.log or ())
         running = Running(rule, failures.subject(rule, logs), time.time(), logs)
         first = self.book.begin(event_data.jobid, running)
-        if first and rule != "all" and not self.console.is_terminal:
+        if first and rule != "all":
+            self._say_begun(rule)
+
+    def _say_begun(self, rule: str) -> None:
+        if self.console.is_terminal:
+            self._draw()
+        else:
             self._say(f"◯ {rule} begins: {_jobs(self.book.planned[rule])}", "")
+
+    def _draw(self) -> None:
+        """Shows a new stage at once: jobs may be done before the picture would be drawn again."""
+        live = self.progress_display.live_display
+        if live.is_started:
+            live.refresh()
 
     def handle_job_finished(self, event_data: events.JobFinished, **options: Any) -> None:
         now = time.time()
