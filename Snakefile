@@ -24,6 +24,7 @@ include: "rules/findings.smk"
 include: "rules/cluster.smk"
 include: "rules/progress.smk"
 include: "rules/schedule.smk"
+include: "rules/start.smk"
 
 
 onstart:
