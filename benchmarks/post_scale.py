@@ -168,7 +168,7 @@ if __name__ == "__main__":
         "post_scale",
         measure,
         images=None,
-        train=(1000, 10_000),
+        train=(1000, 20_000),
         base_epochs=8,
         cores=2,
         figure="docs/figures/post_scale.svg",
