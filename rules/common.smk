@@ -157,41 +157,23 @@ def report_cache() -> None:
 
 
 @functools.cache
-def planned() -> dict:
-    """The job that makes a file, of those in this run's plan."""
-    return {str(path): job for job in workflow.dag.jobs for path in job.output}
-
-
-def maker(path: str):
-    """The rule that makes a file, with wildcards and inputs; None for a source, such as images."""
-    job = planned().get(path)
-    if job is not None:
-        return job.rule, job.wildcards, job.input
-    # A job in a process of its own has no plan but itself.
-    making = next((one for one in workflow.rules if one.is_producer(path)), None)
-    if making is None:
-        return None
-    wildcards = Wildcards(fromdict=making.get_wildcards(path))
-    return making, wildcards, making.expand_input(wildcards)[0]
-
-
-@functools.cache
 def lineage(path: str) -> str | None:
     """What a file is by the configuration, all the way down; None for a source, such as images.
 
     A file with another lineage was made from other settings, and its readers refuse it.
     """
-    made = maker(path)
-    if made is None:
+    makers = [rule for rule in workflow.rules if rule.is_producer(path)]
+    if not makers:
         return None
-    making, wildcards, inputs = made
+    wildcards = Wildcards(fromdict=makers[0].get_wildcards(path))
     params = {
         key: value(wildcards) if callable(value) else value
-        for key, value in making.params.items()
+        for key, value in makers[0].params.items()
         if key not in ("code", "parents")
     }
+    inputs = makers[0].expand_input(wildcards)[0]
     return lineage_of(
-        making.name, settings_of(params, wildcards), lineages(inputs).values()
+        makers[0].name, settings_of(params, wildcards), lineages(inputs).values()
     )
 
 
