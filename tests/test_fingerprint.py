@@ -1,9 +1,12 @@
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from skeletons import fingerprint as module
+from skeletons.errors import FingerprintError
 from skeletons.fingerprint import fingerprint
 
 SOURCE = '''"""Doc."""
@@ -17,28 +20,59 @@ def double(x: int) -> int:
 '''
 
 
+# A package with sub-packages: where each file is, and what it holds.
+FILES = {
+    "__init__.py": """
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from skeletons.store.tables import Table
+
+_HOME = {"Table": "store.tables"}
+
+
+def __getattr__(name):
+    from importlib import import_module
+
+    return getattr(import_module(_HOME[name]), name)
+""",
+    "upper.py": SOURCE,
+    "lower.py": "import skeletons.errors\n\nLIMIT = 3\n",
+    "errors.py": "class SkeletonsError(Exception):\n    pass\n",
+    "other.py": "A = 1\n",
+    "store/__init__.py": "from .files import read\n\nSIZE = 2\n",
+    "store/files.py": "def read():\n    return 1\n",
+    "store/tables.py": "from ..errors import SkeletonsError\n\n\nclass Table:\n    pass\n",
+    "store/deep/__init__.py": "DEEP = 1\n",
+    "store/deep/leaf.py": "LEAF = 1\n",
+}
+
+
+def forget() -> None:
+    module._read.cache_clear()
+    module._of_own.cache_clear()
+
+
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "skeletons"
-    folder.mkdir()
-    (folder / "upper.py").write_text(SOURCE)
-    (folder / "lower.py").write_text("import skeletons.errors\n\nLIMIT = 3\n")
-    (folder / "errors.py").write_text("class SkeletonsError(Exception):\n    pass\n")
-    (folder / "other.py").write_text("A = 1\n")
+    for name, text in FILES.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
     monkeypatch.setattr(module, "PACKAGE", folder)
-    module._read.cache_clear()
+    forget()
     module._known.cache_clear()
     yield folder
-    module._read.cache_clear()
+    forget()
 
 
-def after(package: Path, name: str, old: str, new: str) -> str:
+def after(package: Path, name: str, old: str, new: str, stage: str = "upper") -> str:
     path = package / name
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new))
-    module._read.cache_clear()
-    return fingerprint("upper")
+    forget()
+    return fingerprint(stage)
 
 
 @pytest.mark.parametrize(
@@ -56,14 +90,16 @@ def test_a_cosmetic_edit_changes_nothing(package: Path, old: str, new: str) -> N
     assert after(package, "upper.py", old, new) == before
 
 
-def test_a_template_is_part_of_its_module(package: Path) -> None:
-    before = fingerprint("upper"), fingerprint("other")
-    (package / "templates/upper").mkdir(parents=True)
-    template = package / "templates/upper/page.html"
+def test_a_template_is_part_of_its_package(package: Path) -> None:
+    before = fingerprint("store.files"), fingerprint("other")
+    (package / "store/templates").mkdir()
+    template = package / "store/templates/page.html"
     template.write_text("<p>")
-    once = fingerprint("upper")
+    forget()
+    once = fingerprint("store.files")
     template.write_text("<p> ")
-    assert len({before[0], once, fingerprint("upper")}) == 3
+    forget()
+    assert len({before[0], once, fingerprint("store.files")}) == 3
     assert fingerprint("other") == before[1]
 
 
@@ -87,23 +123,124 @@ def test_a_module_that_is_not_imported_does_not_count(package: Path) -> None:
     assert after(package, "other.py", "A = 1", "A = 2") == before
 
 
+# Each way to import something of a sub-package, and the files that it runs.
+WAYS = {
+    "from skeletons.store import files": {"store/__init__.py", "store/files.py"},
+    "from skeletons.store.files import read": {"store/__init__.py", "store/files.py"},
+    "import skeletons.store.tables": {"store/__init__.py", "store/tables.py", "errors.py"},
+    "import skeletons.store.deep.leaf as leaf": {"store/deep/__init__.py", "store/deep/leaf.py"},
+    "from skeletons.store import read": {"store/__init__.py", "store/files.py"},
+    "from skeletons.store import SIZE": {"store/__init__.py"},
+    "from skeletons.store import deep": {"store/deep/__init__.py"},
+    "from skeletons import Table": {"store/__init__.py", "store/tables.py"},
+    "import skeletons": {"store/__init__.py", "store/tables.py"},
+    "from . import other": {"other.py"},
+    "from .store import tables": {"store/tables.py"},
+    "from .store.deep.leaf import LEAF": {"store/deep/leaf.py"},
+    "def f():\n    from .store import tables": {"store/tables.py"},
+    "from importlib import import_module\nimport_module('skeletons.other')": {"other.py"},
+}
+CHANGES = [(way, name) for way, names in WAYS.items() for name in sorted(names)]
+
+
+@pytest.mark.parametrize(("way", "name"), CHANGES)
+def test_a_change_in_a_sub_package_is_seen(package: Path, way: str, name: str) -> None:
+    (package / "user.py").write_text(f"{way}\n")
+    before = fingerprint("user")
+    path = package / name
+    path.write_text(f"{path.read_text()}\nPLANTED = 1\n")
+    forget()
+    assert fingerprint("user") != before
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_an_import_does_not_run_is_not_seen(package: Path, way: str) -> None:
+    (package / "user.py").write_text(f"{way}\n")
+    before = fingerprint("user")
+    (package / "upper.py").write_text("A = 1\n")
+    (package / "__init__.py").write_text(f"{FILES['__init__.py']}\nPLANTED = 1\n")
+    forget()
+    assert fingerprint("user") == before
+
+
+def test_a_relative_import_is_followed_from_deep_inside(package: Path) -> None:
+    (package / "store/deep/leaf.py").write_text("from ... import other\nfrom ..files import read\n")
+    before = fingerprint("store.deep.leaf")
+    assert after(package, "other.py", "A = 1", "A = 2", "store.deep.leaf") != before
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        "from skeletons.store import missing",
+        "from skeletons.missing import name",
+        "import skeletons.store.missing",
+        "from skeletons import missing",
+        "from skeletons.store import *",
+        "from .missing import name",
+        "from ... import other",
+        "from importlib import import_module\nimport_module(f'skeletons.{1}')",
+        "__import__(NAME)",
+    ],
+)
+def test_an_import_that_cannot_be_followed_is_an_error(package: Path, way: str) -> None:
+    (package / "user.py").write_text(f"{way}\n")
+    with pytest.raises(
+        FingerprintError, match=r"user\.py, line \d: the import .* cannot be followed"
+    ):
+        fingerprint("user")
+
+
+def test_a_module_that_is_not_there_has_no_fingerprint(package: Path) -> None:
+    with pytest.raises(FingerprintError, match=r"has no module 'store\.missing'"):
+        fingerprint("store.missing")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("raise SkeletonsError('one')", "raise SkeletonsError('another', hint(2))"),
+        ("raise SkeletonsError('one')", "raise SkeletonsError(text='one')"),
+    ],
+)
+def test_the_words_of_an_error_do_not_count(package: Path, old: str, new: str) -> None:
+    (package / "upper.py").write_text(f"{SOURCE}\n\ndef fail():\n    {old}\n")
+    before = fingerprint("upper")
+    assert after(package, "upper.py", old, new) == before
+    assert after(package, "upper.py", "raise SkeletonsError", "raise ValueError") != before
+
+
+def test_a_user_s_file_is_followed_into_this_package(package: Path, tmp_path: Path) -> None:
+    own = tmp_path / "mine.py"
+    own.write_text("from .beside import x\nfrom skeletons.store import tables\n")
+    before = fingerprint("other", own=[str(own)])
+    path = package / "store/tables.py"
+    path.write_text(f"{path.read_text()}\nPLANTED = 1\n")
+    forget()
+    assert fingerprint("other", own=[str(own)]) != before
+    own.write_text("from skeletons import missing\n")
+    forget()
+    with pytest.raises(
+        FingerprintError, match=r"mine\.py, line 1: the import of 'skeletons\.missing'"
+    ):
+        fingerprint("other", own=[str(own)])
+
+
+def test_the_whole_package_runs_nothing_until_a_name_is_used() -> None:
+    program = "import sys, skeletons; print([m for m in sys.modules if m.startswith('skeletons')])"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "['skeletons']"
+
+
 def test_stages_depend_on_just_what_they_use() -> None:
-    module._read.cache_clear()
-
-    def closure(*names: str) -> set[str]:
-        seen: set[str] = set()
-        waiting = list(names)
-        while waiting:
-            name = waiting.pop()
-            if name not in seen:
-                seen.add(name)
-                waiting.extend(module._read(name)[1])
-        return seen
-
+    forget()
     for light in ("similarity", "pruning", "findings", "scores"):
-        assert not closure(light) & {"training", "networks", "inference", "figures", "config"}
-    assert not closure("training") & {"config", "figures", "findings", "similarity"}
-    assert "augmentation" in closure("training")
+        used = module.closure_of([light])
+        assert not used & {"training", "networks", "inference", "figures", "config"}
+    assert not module.closure_of(["training"]) & {"config", "figures", "findings", "similarity"}
+    assert "augmentation" in module.closure_of(["training"])
 
 
 def test_threads_may_ask_at_the_same_time() -> None:

@@ -43,3 +43,7 @@ class WiringError(SkeletonsError):
 
 class ExtensionError(SkeletonsError):
     """A function of the user's own is not there, cannot be called, or gave what it must not."""
+
+
+class FingerprintError(SkeletonsError):
+    """The code that a stage runs cannot be followed from import to import."""
