@@ -44,15 +44,15 @@ docs: env
 
 # What editors check workflow_config.yaml against.
 schema: env
-	$(BIN)/python -m skeletons.config workflow_config.schema.json
+	$(BIN)/python -m skeletons.config.schema workflow_config.schema.json
 
 # The page of all keys.
 configuration: env
-	$(BIN)/python -m skeletons.reference docs/configuration.md
+	$(BIN)/python -m skeletons.config.page docs/configuration.md
 
 # The tables in docs/measures.md, from what each measure says of itself.
 measures: env
-	$(BIN)/python -m skeletons.catalogue docs/measures.md
+	$(BIN)/python -m skeletons.measures.catalogue docs/measures.md
 
 # The page docs/errors.md, from the catalogue that the tests provoke.
 errors: env

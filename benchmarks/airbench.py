@@ -22,8 +22,10 @@ from cost import accuracies, experiment_of
 from sandbox import machine, run, spread
 from torch import Tensor, nn
 
-from skeletons import datasets, networks, training
-from skeletons.eager import PlainMuon, PlainSGD
+from skeletons.data import sources
+from skeletons.networks import architectures
+from skeletons.training import stages
+from skeletons.training.eager import PlainMuon, PlainSGD
 
 EPOCHS, BATCH, SMOOTHING = 8, 2000, 0.2
 FILTER_RATE, FILTER_MOMENTUM = 0.24, 0.6
@@ -97,33 +99,32 @@ class Recipe:
         self.steps += 1
 
 
-def epoch_of(images: training.Images, seed: int, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+def epoch_of(images: stages.Images, seed: int, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
     """An epoch's batches: each image mirrored in every other epoch, from a first one by chance."""
     first = torch.randint(
-        2, (len(images.labels),), generator=training.generator_for("mirrored", seed)
+        2, (len(images.labels),), generator=stages.generator_for("mirrored", seed)
     )
     mirrored = (first + epoch) % 2 == 1
     pixels = torch.where(mirrored.view(-1, 1, 1, 1), images.pixels.flip(3), images.pixels)
-    random = training.generator_for("airbench", seed, epoch)
+    random = stages.generator_for("airbench", seed, epoch)
     changes = {"flip": False, "shift": 2, "cutout": 0}
-    batches = training.batches(training.Images(pixels, images.labels), BATCH, random, changes)
+    batches = stages.batches(stages.Images(pixels, images.labels), BATCH, random, changes)
     return (batch for batch in batches if len(batch[1]) == BATCH)
 
 
 def trained(folder: Path, width: int, seed: int) -> tuple[float, float, float]:
     """PFLOPs, and accuracies in per cent on the test images alone and on six views of each."""
-    place = training.start(seed, 1, "cpu")
+    place = stages.start(seed, 1, "cpu")
     train, test = (
-        training.Images.read(folder / "images.safetensors", split, place)
-        for split in datasets.SPLITS
+        stages.Images.read(folder / "images.safetensors", split, place) for split in sources.SPLITS
     )
-    about = datasets.read_info(folder / "info.json")
+    about = sources.read_info(folder / "info.json")
     classes = len(about["classes"])
-    network = networks.build("speednet", width, classes, about["mean"], about["std"])
-    networks.prepare(network, train.sample(5000).pixels)
+    network = architectures.build("speednet", width, classes, about["mean"], about["std"])
+    architectures.prepare(network, train.sample(5000).pixels)
     recipe = Recipe(network, len(train.labels) // BATCH)
     for epoch in range(EPOCHS):
-        training.run_epoch(
+        stages.run_epoch(
             network,
             epoch_of(train, seed, epoch),
             recipe.step,
@@ -131,7 +132,7 @@ def trained(folder: Path, width: int, seed: int) -> tuple[float, float, float]:
             where="The benchmark",
             label_smoothing=SMOOTHING,
         )
-    spent = 3 * networks.describe(network)["flops"] * recipe.steps * BATCH / 1e15
+    spent = 3 * architectures.describe(network)["flops"] * recipe.steps * BATCH / 1e15
     return spent, *accuracies(network, test)
 
 

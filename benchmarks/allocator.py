@@ -3,7 +3,7 @@
 python benchmarks/allocator.py --write docs/performance.md
 
 One pass over images in a process of its own, as a job of one thread trains: with the allocator as
-`skeletons.allocator` sets it, and with glibc's defaults.
+`skeletons.training.memory` sets it, and with glibc's defaults.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch
 from loops import OWN, warm
 from sandbox import in_a_process, machine, run, spread
 
-from skeletons.allocator import keep_freed
+from skeletons.training.memory import keep_freed
 
 NETWORKS = (("cnn", 8, 50, 4000), ("cnn", 32, 100, 2000), ("resnet9", 16, 500, 2000))
 

@@ -23,7 +23,11 @@ import yaml
 from sandbox import machine, run
 from torch import Tensor, nn
 
-from skeletons import artifacts, config, datasets, inference, training
+from skeletons.config import schema
+from skeletons.data import sources
+from skeletons.prediction import inference
+from skeletons.store import artifacts
+from skeletons.training import stages
 
 VIEWS = ((0.5, 0, 0), (0.25, -1, -1), (0.25, 1, 1))  # weight, pixels down, pixels right
 
@@ -35,7 +39,7 @@ def moved(images: Tensor, down: int, right: int) -> Tensor:
 
 
 @torch.inference_mode()
-def accuracies(network: nn.Module, images: training.Images) -> tuple[float, float]:
+def accuracies(network: nn.Module, images: stages.Images) -> tuple[float, float]:
     """Accuracy in per cent of the answers to the images alone, and to six views of each."""
     alone = inference.predict(network, images.pixels)
     several = torch.zeros_like(alone)
@@ -50,10 +54,10 @@ def accuracies(network: nn.Module, images: training.Images) -> tuple[float, floa
     return first, second
 
 
-def experiment_of(options: argparse.Namespace) -> tuple[config.Config, Path]:
+def experiment_of(options: argparse.Namespace) -> tuple[schema.Config, Path]:
     """The configuration, and the file of its data set in the results."""
-    chosen = config.load(yaml.safe_load(Path(options.configfile).read_text(encoding="utf-8")))
-    data = Path(options.results) / "data" / config.dataset_id(chosen.dataset)
+    chosen = schema.load(yaml.safe_load(Path(options.configfile).read_text(encoding="utf-8")))
+    data = Path(options.results) / "data" / schema.dataset_id(chosen.dataset)
     return chosen, data / "images.safetensors"
 
 
@@ -61,8 +65,8 @@ def measure(options: argparse.Namespace, folder: Path) -> str:
     """A row a base model, and their means."""
     torch.set_num_threads(options.threads)
     chosen, images = experiment_of(options)
-    test = training.Images(*map(torch.from_numpy, datasets.read_split(images, "test")))
-    count = len(datasets.read_split(images, "train")[1])
+    test = stages.Images(*map(torch.from_numpy, sources.read_split(images, "test")))
+    count = len(sources.read_split(images, "train")[1])
     models = Path(options.results) / chosen.experiment
     rows = []
     for seed in chosen.base.seeds:

@@ -55,7 +55,7 @@ rule compare:
     script: "compare.py"
 """
 SCRIPT = """
-from skeletons.similarity import compare_stage
+from skeletons.measures.behaviour import compare_stage
 wildcards = snakemake.wildcards
 compare_stage(*snakemake.input, *snakemake.output, "digits", wildcards.a, wildcards.b)
 """

@@ -21,13 +21,15 @@ from cost import accuracies, experiment_of
 from PIL import Image
 from sandbox import machine, run, spread
 
-from skeletons import datasets, networks, training
+from skeletons.data import sources
+from skeletons.networks import architectures
+from skeletons.training import stages
 
 QUALITY, ASIDE = 75, 4  # pixels; a block has 8, and 16 of colour
-Splits = dict[str, tuple[datasets.Pixels, datasets.Labels]]
+Splits = dict[str, tuple[sources.Pixels, sources.Labels]]
 
 
-def compressed(image: datasets.Pixels) -> datasets.Pixels:
+def compressed(image: sources.Pixels) -> sources.Pixels:
     """An image uint8 3×H×W after JPEG."""
     wide = np.pad(image.transpose(1, 2, 0), ((ASIDE, ASIDE), (ASIDE, ASIDE), (0, 0)), "reflect")
     file = io.BytesIO()
@@ -46,27 +48,25 @@ def all_compressed(splits: Splits) -> Splits:
 
 
 def trained(
-    splits: Splits, width: int, seed: int, settings: training.BaseSettings
+    splits: Splits, width: int, seed: int, settings: stages.BaseSettings
 ) -> tuple[float, float]:
     """Accuracies of a base model in per cent, on the test images alone and on six views of each."""
-    training.start(seed, 1, "cpu")
-    train, test = (
-        training.Images(*map(torch.from_numpy, splits[name])) for name in datasets.SPLITS
-    )
+    stages.start(seed, 1, "cpu")
+    train, test = (stages.Images(*map(torch.from_numpy, splits[name])) for name in sources.SPLITS)
     scaled = splits["train"][0] / np.float32(255)
     mean, deviation = (f((0, 2, 3), dtype=np.float64) for f in (scaled.mean, scaled.std))
-    network = networks.build("speednet", width, 10, mean.tolist(), deviation.tolist())
-    networks.prepare(network, train.sample(5000).pixels)
-    training.train_base(network, train, test.sample(1000), seed, settings, "auto")
+    network = architectures.build("speednet", width, 10, mean.tolist(), deviation.tolist())
+    architectures.prepare(network, train.sample(5000).pixels)
+    stages.train_base(network, train, test.sample(1000), seed, settings, "auto")
     return accuracies(network, test)
 
 
 def measure(options: argparse.Namespace, folder: Path) -> str:
     """Both ways for each seed, as many at once as there are cores, and their table."""
     chosen, file = experiment_of(options)
-    images = {split: datasets.read_split(file, split) for split in datasets.SPLITS}
+    images = {split: sources.read_split(file, split) for split in sources.SPLITS}
     ways = {"as they are": images, "after JPEG once more": all_compressed(images)}
-    settings = training.BaseSettings(**chosen.base.model_dump(exclude={"seeds", "target"}))
+    settings = stages.BaseSettings(**chosen.base.model_dump(exclude={"seeds", "target"}))
     with ProcessPoolExecutor(options.cores) as pool:
         running = [
             (way, pool.submit(trained, splits, options.width, seed, settings))

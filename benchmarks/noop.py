@@ -21,7 +21,7 @@ from pathlib import Path
 import grid
 from sandbox import Sandbox, machine, run, spread
 
-from skeletons.config import Compare
+from skeletons.config.schema import Compare
 
 FLAT = """
 rule all:

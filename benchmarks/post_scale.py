@@ -29,8 +29,12 @@ from loops import MEAN, STD, dataloader
 from sandbox import Sandbox, machine, run
 from timeline import draw, jobs_of, table_of
 
-from skeletons import datasets, inference, networks, similarity, training
-from skeletons.predictions import Predictions
+from skeletons.data import sources
+from skeletons.measures import behaviour
+from skeletons.measures.predictions import Predictions
+from skeletons.networks import architectures
+from skeletons.prediction import inference
+from skeletons.training import stages
 
 SEEDS, L1 = (1, 2), 1e-4
 EPOCHS, THRESHOLDS = (1, 2, 4, 8, 16), (0.02, 0.05, 0.1, 0.2, 0.5)
@@ -68,17 +72,17 @@ def config(options: argparse.Namespace, train: int) -> dict[str, Any]:
 def passes(
     network: torch.nn.Sequential,
     optimizer: torch.optim.Optimizer,
-    images: training.Images,
+    images: stages.Images,
     epochs: int,
     l1: float,
 ) -> None:
     """Train for some epochs by the common loop, with a penalty on the prunable weights."""
-    weights = list(networks.prunable(network).values())
+    weights = list(architectures.prunable(network).values())
     loop = dataloader(0)
 
     def update() -> None:
         if l1:
-            training.add_subgradient(weights, l1)
+            stages.add_subgradient(weights, l1)
         optimizer.step()
 
     for epoch in range(epochs):
@@ -90,7 +94,7 @@ def straightforward(options: argparse.Namespace, train: int) -> float:
     begun = time.perf_counter()
     torch.set_num_threads(options.cores)
     _, images = images_of(options.images, train)
-    pixels = datasets.build({"kind": "digits"}, Path()).test_images
+    pixels = sources.build({"kind": "digits"}, Path()).test_images
     build = dataloader(0).build
     found: list[Predictions] = []
     for seed in SEEDS:
@@ -106,11 +110,11 @@ def straightforward(options: argparse.Namespace, train: int) -> float:
             trained = {key: value.clone() for key, value in model.state_dict().items()}
             for threshold in THRESHOLDS:
                 model.load_state_dict(trained)
-                for weight in networks.prunable(model).values():
+                for weight in architectures.prunable(model).values():
                     weight.data[weight.data.abs() < threshold] = 0
                 found.append(predicted(model, pixels))
     for a, b in itertools.combinations(found, 2):
-        similarity.compare(a, b)
+        behaviour.compare(a, b)
     return time.perf_counter() - begun
 
 

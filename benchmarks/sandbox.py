@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from conftest import Workflow  # noqa: E402
 
-from skeletons import inference  # noqa: E402
+from skeletons.prediction import inference  # noqa: E402
 
 Answer = TypeVar("Answer")
 SEALED = (".parquet", ".json", ".safetensors")

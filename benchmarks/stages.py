@@ -9,7 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from skeletons import config, datasets
+from skeletons.config import schema
+from skeletons.data import sources
 
 # The largest resident memory of the process that evaluates it, in bytes. What `resource` has for it
 # is not less than the memory of whoever started the process.
@@ -27,7 +28,7 @@ print("PEAK", {PEAK})
 
 
 def begin(stage: str, *positional: Any, **named: Any) -> subprocess.Popen[str]:
-    """Start a stage of `skeletons.training` in a process of its own."""
+    """Start a stage of `skeletons.training.stages` in a process of its own."""
     call = json.dumps([stage, positional, named])
     command = [sys.executable, "-c", CALL, call]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -47,9 +48,9 @@ def finish(process: subprocess.Popen[str]) -> int:
 
 def shapes(folder: Path, train: int, test: int = 200) -> tuple[str, str]:
     """The files of a drawn data set: images and what is known of them."""
-    spec = config.Shapes(kind="shapes", train=train, test=test).model_dump()
+    spec = schema.Shapes(kind="shapes", train=train, test=test).model_dump()
     files = str(folder / "images.safetensors"), str(folder / "info.json")
-    datasets.write(datasets.build(spec, folder), *files)
+    sources.write(sources.build(spec, folder), *files)
     return files
 
 
@@ -58,7 +59,7 @@ def base(
 ) -> subprocess.Popen[str]:
     """Begin to train a base model into a folder; `changed` goes over the defaults of `base`."""
     threads = changed.pop("threads", 1)
-    settings = config.Base.model_validate(changed).model_dump(exclude={"seeds", "target"})
+    settings = schema.Base.model_validate(changed).model_dump(exclude={"seeds", "target"})
     folder.mkdir(parents=True, exist_ok=True)
     names = ("weights.safetensors", "history.parquet", "model.json")
     return begin(
@@ -88,7 +89,7 @@ def regularized(
 ) -> subprocess.Popen[str]:
     """Begin to train a checkpoint on from its parent, with the defaults of `regularize`."""
     folder.mkdir(parents=True, exist_ok=True)
-    settings = config.Regularize().model_dump(exclude={"lambdas", "epochs"})
+    settings = schema.Regularize().model_dump(exclude={"lambdas", "epochs"})
     return begin(
         "regularize_stage",
         data[0],

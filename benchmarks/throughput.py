@@ -30,7 +30,8 @@ import torch
 from loops import FAST, LOOPS, OWN, PRECISION, warm
 from sandbox import in_a_process, machine, run, spread
 
-from skeletons import networks, training
+from skeletons.networks import architectures
+from skeletons.training import stages
 
 NETWORKS = (("speednet", 64), ("resnet9", 16), ("resnet20", 16), ("cnn", 32))
 BATCH = 500
@@ -58,7 +59,7 @@ def images_a_second(
     """
     torch.set_num_threads(threads)
     if loop == OWN:
-        training.start(0, threads, "cpu")  # as every training job begins
+        stages.start(0, threads, "cpu")  # as every training job begins
     run_pass = warm(loop, name, width, BATCH, count)
     if ready is not None:
         ready.wait()
@@ -81,7 +82,7 @@ def jobs_at_once(name: str, width: int, count: int, jobs: int) -> float:
 def share_of_products(name: str, width: int, count: int, threads: int) -> float:
     """Of the time of a pass by this library's loop, that of convolutions and matrix products."""
     torch.set_num_threads(threads)
-    training.start(0, threads, "cpu")
+    stages.start(0, threads, "cpu")
     run_pass = warm(OWN, name, width, BATCH, count)
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
         run_pass()
@@ -116,7 +117,7 @@ def measure(options: argparse.Namespace, folder: Path) -> str:
                     rates.extend(rate)
                     alone.append(seen[loop][-1] / statistics.median(rate))
                     together.append(several[-1] / statistics.median(rate))
-        flops = 3 * networks.describe(LOOPS[OWN].build(name, width, 0))["flops"]
+        flops = 3 * architectures.describe(LOOPS[OWN].build(name, width, 0))["flops"]
         own = statistics.median(seen[OWN])
         for loop, values in seen.items():
             middle = statistics.median(values)

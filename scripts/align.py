@@ -1,6 +1,6 @@
 """Find the order of one model's units that brings its weights nearest another's."""
 
-from skeletons.jobs import process
+from skeletons.workflow.jobs import process
 
 with process(snakemake) as job:
     job.run_once(

@@ -1,6 +1,6 @@
 """Compare all models of one base with all of another."""
 
-from skeletons.jobs import process
+from skeletons.workflow.jobs import process
 
 with process(snakemake) as job:
     job.run(

@@ -1,6 +1,6 @@
 """Train a curve of low loss between two models."""
 
-from skeletons.jobs import process
+from skeletons.workflow.jobs import process
 
 with process(snakemake) as job:
     job.run_once(

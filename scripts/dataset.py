@@ -1,6 +1,6 @@
 """Make a data set's file."""
 
-from skeletons.jobs import process
+from skeletons.workflow.jobs import process
 
 with process(snakemake) as job:
     job.run(

@@ -1,6 +1,6 @@
 """Take a pruned model's dead units out."""
 
-from skeletons.jobs import process
+from skeletons.workflow.jobs import process
 
 with process(snakemake) as job:
     job.run_once(

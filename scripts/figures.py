@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from skeletons.jobs import process
+from skeletons.workflow.jobs import process
 
 with process(snakemake) as job:
     job.run(

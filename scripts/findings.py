@@ -2,7 +2,7 @@
 
 from itertools import islice
 
-from skeletons.jobs import process
+from skeletons.workflow.jobs import process
 
 looks = iter(snakemake.input.looks)
 

@@ -1,6 +1,6 @@
 """Draw the heatmap of a costly measure."""
 
-from skeletons.jobs import process
+from skeletons.workflow.jobs import process
 
 with process(snakemake) as job:
     job.run(

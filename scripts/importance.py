@@ -1,6 +1,6 @@
 """Silence each unit of a model in turn."""
 
-from skeletons.jobs import process
+from skeletons.workflow.jobs import process
 
 with process(snakemake) as job:
     job.run_once(

@@ -1,6 +1,6 @@
 """Draw what looks inside found."""
 
-from skeletons.jobs import process
+from skeletons.workflow.jobs import process
 
 with process(snakemake) as job:
     job.run(

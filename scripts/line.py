@@ -1,6 +1,6 @@
 """Measure the loss on the line between two models."""
 
-from skeletons.jobs import process
+from skeletons.workflow.jobs import process
 
 with process(snakemake) as job:
     job.run_once(

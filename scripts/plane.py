@@ -1,6 +1,6 @@
 """Measure the loss on the plane through three models, and see where others lie."""
 
-from skeletons.jobs import process
+from skeletons.workflow.jobs import process
 
 with process(snakemake) as job:
     job.run_once(

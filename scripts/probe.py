@@ -1,6 +1,6 @@
 """Penalise a skeleton's own weights, and see whether others do its work."""
 
-from skeletons.jobs import process
+from skeletons.workflow.jobs import process
 
 with process(snakemake) as job:
     job.run_once(

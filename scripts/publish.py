@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from skeletons import costs
+from skeletons.workflow import costs
 
 WHOLE = ("findings.md", "findings.json", "config.yaml", "versions.json")
 

@@ -1,6 +1,6 @@
 """Push a model along the ridge: train its parent on, with an L1 penalty."""
 
-from skeletons.jobs import process
+from skeletons.workflow.jobs import process
 
 PARENT = "parent_"
 

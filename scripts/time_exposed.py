@@ -1,6 +1,6 @@
 """Time a pruned model and its exposed skeleton."""
 
-from skeletons.jobs import process
+from skeletons.workflow.jobs import process
 
 with process(snakemake) as job:
     # Never from the run cache: a time that another machine took says nothing of this one.

@@ -1,6 +1,6 @@
 """Train a base model to optimality, or once more with its images in another order."""
 
-from skeletons.jobs import process
+from skeletons.workflow.jobs import process
 
 with process(snakemake) as job:
     job.run_once(

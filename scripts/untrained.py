@@ -1,6 +1,6 @@
 """Draw the network that a base model was before training."""
 
-from skeletons.jobs import process
+from skeletons.workflow.jobs import process
 
 with process(snakemake) as job:
     job.run(

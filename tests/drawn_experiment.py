@@ -10,8 +10,11 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from skeletons import artifacts, findings, models, similarity
-from skeletons.models import BASE, MASKED, REGULARIZED, Model
+from skeletons import model_ids
+from skeletons.findings import stage
+from skeletons.measures import behaviour
+from skeletons.model_ids import BASE, MASKED, REGULARIZED, Model
+from skeletons.store import artifacts
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="300" height="200"><path d="M0 0h9v9"/></svg>'
 BENCHMARK = "s\th:m:s\tmax_rss\tcpu_time\n{wall}\t0:00:01\t{mb}\t{cpu}\n"
@@ -37,8 +40,8 @@ def write(
     are not optimal.
     """
     place = folder / "results/drawn"
-    grid = models.grid(range(1, seeds + 1), [1e-4], epochs, thresholds)
-    grid += models.controls(grid, False, [], random)
+    grid = model_ids.grid(range(1, seeds + 1), [1e-4], epochs, thresholds)
+    grid += model_ids.controls(grid, False, [], random)
     rng = np.random.default_rng(0)
     table = _scores(grid, rng)
     missing = (table.state == BASE) & table.seed.isin(missed)
@@ -55,9 +58,9 @@ def write(
         for model in grid
         if model.state == REGULARIZED and model.epochs == max(epochs)
     }
-    found = findings.summarize(name, table, pairs, measures, walked=walks)
-    artifacts.write_json(place / "findings.json", findings.plain(found))
-    artifacts.write_text(place / "findings.md", findings.to_markdown(found))
+    found = stage.summarize(name, table, pairs, measures, walked=walks)
+    artifacts.write_json(place / "findings.json", stage.plain(found))
+    artifacts.write_text(place / "findings.md", stage.to_markdown(found))
     config = {"experiment": name, "figures": {"measures": [*measures], "colormap": colormap}}
     artifacts.write_text(place / "config.yaml", yaml.safe_dump(config, allow_unicode=True))
     artifacts.write_json(place / "versions.json", {"python": "3.11.7"})
@@ -68,7 +71,7 @@ def write(
     figures = [place / f"figures/{kind}.svg" for kind in (*kinds, "ridge_walk")]
     for figure in figures:
         artifacts.write_text(figure, SVG)
-    for k, base in enumerate(models.grid(range(1, seeds + 1), [], [], [])):
+    for k, base in enumerate(model_ids.grid(range(1, seeds + 1), [], [], [])):
         text = BENCHMARK.format(wall=10 + k, mb=100 * (k + 1), cpu=5 + k)
         artifacts.write_text(place / f"benchmarks/train_base/{base}.tsv", text)
     tables = [place / f"similarity/{data}.parquet" for data in ood]
@@ -115,12 +118,12 @@ def _scores(grid: Sequence[Model], rng: np.random.Generator) -> pd.DataFrame:
 
 def _pairs(compared: Sequence[Model], ood: str, rng: np.random.Generator) -> pd.DataFrame:
     rows = []
-    for a, b in models.pairs(compared):
+    for a, b in model_ids.pairs(compared):
         silent = DEAD in (str(a), str(b))
         low = 0.7 if a.seed == b.seed else 0.3
         values = {
             measure: np.nan if silent else float(rng.uniform(low, low + 0.25))
-            for measure in similarity.MEASURES
+            for measure in behaviour.MEASURES
         }
         reason = "a model answers every image alike" if silent else None
         rows.append({"a": str(a), "b": str(b), "ood": ood, "reason": reason, **values})
@@ -130,7 +133,7 @@ def _pairs(compared: Sequence[Model], ood: str, rng: np.random.Generator) -> pd.
 def _overlap(masked: Sequence[Model], rng: np.random.Generator) -> pd.DataFrame:
     rows = [
         {"a": str(a), "b": str(b), "reason": None, "mask_overlap": float(rng.uniform(-0.1, 0.9))}
-        for a, b in models.pairs(masked)
+        for a, b in model_ids.pairs(masked)
     ]
     return pd.DataFrame(rows)
 

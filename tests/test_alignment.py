@@ -5,9 +5,12 @@ import numpy as np
 import pytest
 import torch
 
-from skeletons import alignment, artifacts, inference, networks, permutations
+from skeletons.alignment import matching, permutations
+from skeletons.alignment.permutations import Array, Specification
 from skeletons.errors import ArtifactError, ConfigError
-from skeletons.permutations import Array, Specification
+from skeletons.networks import architectures
+from skeletons.prediction import inference
+from skeletons.store import artifacts
 
 WIDTHS = {"cnn": 6, "resnet9": 4, "resnet20": 4, "speednet": 6}
 
@@ -18,7 +21,7 @@ def _one_thread() -> None:
 
 
 def network(name: str) -> torch.nn.Sequential:
-    return networks.build(name, WIDTHS[name], 5, (0.5, 0.4, 0.3), (0.2, 0.2, 0.2))
+    return architectures.build(name, WIDTHS[name], 5, (0.5, 0.4, 0.3), (0.2, 0.2, 0.2))
 
 
 def model(name: str, seed: int) -> dict[str, Array]:
@@ -51,10 +54,10 @@ def parts(name: str) -> tuple[dict[str, Array], Specification]:
 
 
 def test_every_network_has_a_specification() -> None:
-    assert set(permutations.PERMUTATIONS) == set(networks.REGISTRY)
+    assert set(permutations.PERMUTATIONS) == set(architectures.REGISTRY)
 
 
-@pytest.mark.parametrize("name", networks.REGISTRY)
+@pytest.mark.parametrize("name", architectures.REGISTRY)
 def test_permuting_units_does_not_change_the_function(name: str) -> None:
     tensors, spec = parts(name)
     before = logits(name, tensors)
@@ -62,12 +65,12 @@ def test_permuting_units_does_not_change_the_function(name: str) -> None:
     for seed in range(3):
         shuffled = permutations.random_permutations(spec, seed)
         moved = permutations.apply(tensors, spec, shuffled)
-        assert alignment.cosine(tensors, moved, spec.tensors) < 0.9, "they did change places"
+        assert matching.cosine(tensors, moved, spec.tensors) < 0.9, "they did change places"
         after = logits(name, moved)
         assert np.abs(after - before).max() < 1e-5 * np.abs(before).max()
 
 
-@pytest.mark.parametrize("name", networks.REGISTRY)
+@pytest.mark.parametrize("name", architectures.REGISTRY)
 def test_every_group_is_needed_and_moves_weights(name: str) -> None:
     """Half a permutation, at the outputs only, changes the function: groups are not idle."""
     tensors, spec = parts(name)
@@ -82,7 +85,7 @@ def test_every_group_is_needed_and_moves_weights(name: str) -> None:
         assert np.abs(logits(name, broken) - before).max() > 1e-4 * np.abs(before).max(), group
 
 
-@pytest.mark.parametrize("name", networks.REGISTRY)
+@pytest.mark.parametrize("name", architectures.REGISTRY)
 def test_only_fixed_axes_have_no_group(name: str) -> None:
     """Colours, whitened colours and classes keep their order; every other channel is in a group."""
     tensors, spec = parts(name)
@@ -116,32 +119,32 @@ def test_the_shortcut_of_resnet20_ties_its_stages() -> None:
     assert permutations.order(spec, ends, "body.6.norm2.bias").tolist() == [7, 1, 2, 3, 4, 5, 6, 0]
 
 
-@pytest.mark.parametrize("name", networks.REGISTRY)
+@pytest.mark.parametrize("name", architectures.REGISTRY)
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_permuted_copy_is_recovered_exactly(name: str, seed: int) -> None:
     tensors, spec = parts(name)
     copy = permutations.apply(tensors, spec, permutations.random_permutations(spec, seed))
-    names = alignment.compared(spec)
-    assert alignment.cosine(tensors, copy, names) < 0.9
-    found = alignment.match(tensors, copy, spec, seed=seed)
+    names = matching.compared(spec)
+    assert matching.cosine(tensors, copy, names) < 0.9
+    found = matching.match(tensors, copy, spec, seed=seed)
     aligned = permutations.apply(copy, spec, found)
-    assert alignment.cosine(tensors, aligned, names) == pytest.approx(1, abs=1e-12)
+    assert matching.cosine(tensors, aligned, names) == pytest.approx(1, abs=1e-12)
     assert all(np.array_equal(aligned[key], tensors[key]) for key in tensors)
 
 
-@pytest.mark.parametrize("name", networks.REGISTRY)
+@pytest.mark.parametrize("name", architectures.REGISTRY)
 def test_matching_strangers_never_loses_and_repeats_itself(name: str) -> None:
     tensors, spec = parts(name)
-    names = alignment.compared(spec)
+    names = matching.compared(spec)
     for seed in (2, 3):
         other = model(name, seed)
-        before = alignment.inner_product(tensors, other, names)
+        before = matching.inner_product(tensors, other, names)
         values = []
         for restarts in (1, 3):
-            found = alignment.match(tensors, other, spec, seed=7, restarts=restarts)
+            found = matching.match(tensors, other, spec, seed=7, restarts=restarts)
             moved = permutations.apply(other, spec, found)
-            values.append(alignment.inner_product(tensors, moved, names))
-            again = alignment.match(tensors, other, spec, seed=7, restarts=restarts)
+            values.append(matching.inner_product(tensors, moved, names))
+            again = matching.match(tensors, other, spec, seed=7, restarts=restarts)
             assert all(np.array_equal(found[group], again[group]) for group in found)
         assert before < values[0] <= values[1]
 
@@ -157,12 +160,12 @@ def test_no_permutation_of_two_groups_is_better_in_a_tiny_network() -> None:
         draw = np.random.default_rng(seed)
         a, b = ({n: draw.normal(size=s) for n, s in shapes.items()} for _ in range(2))
         best = max(
-            alignment.inner_product(a, permutations.apply(b, spec, {"one": p, "two": q}), shapes)
+            matching.inner_product(a, permutations.apply(b, spec, {"one": p, "two": q}), shapes)
             for p in orders
             for q in orders
         )
-        found = alignment.match(a, b, spec, restarts=20)
-        got = alignment.inner_product(a, permutations.apply(b, spec, found), shapes)
+        found = matching.match(a, b, spec, restarts=20)
+        got = matching.inner_product(a, permutations.apply(b, spec, found), shapes)
         assert got <= best + 1e-12
         assert got == pytest.approx(best, rel=0.05)
 
@@ -170,13 +173,13 @@ def test_no_permutation_of_two_groups_is_better_in_a_tiny_network() -> None:
 def test_only_the_named_tensors_count() -> None:
     tensors, spec = parts("cnn")
     other = model("cnn", 2)
-    found = alignment.match(tensors, other, spec, weights=["body.0.weight"])
+    found = matching.match(tensors, other, spec, weights=["body.0.weight"])
     assert np.array_equal(found["body.13"], np.arange(24)), "nothing says how to order these"
     aligned = permutations.apply(other, spec, found)
-    gained = alignment.inner_product(tensors, aligned, ["body.0.weight"])
-    everything = alignment.match(tensors, other, spec)
+    gained = matching.inner_product(tensors, aligned, ["body.0.weight"])
+    everything = matching.match(tensors, other, spec)
     less = permutations.apply(other, spec, everything)
-    assert gained >= alignment.inner_product(tensors, less, ["body.0.weight"])
+    assert gained >= matching.inner_product(tensors, less, ["body.0.weight"])
 
 
 def test_dead_units_are_matched_anywhere_and_the_rest_exactly() -> None:
@@ -187,7 +190,7 @@ def test_dead_units_are_matched_anywhere_and_the_rest_exactly() -> None:
     tensors["body.7.weight"] = tensors["body.7.weight"].copy()
     tensors["body.7.weight"][:, [1, 4, 5]] = 0
     copy = permutations.apply(tensors, spec, permutations.random_permutations(spec, 1))
-    aligned = permutations.apply(copy, spec, alignment.match(tensors, copy, spec))
+    aligned = permutations.apply(copy, spec, matching.match(tensors, copy, spec))
     assert all(np.array_equal(aligned[key], tensors[key]) for key in tensors)
 
 
@@ -206,7 +209,7 @@ def test_what_cannot_be_aligned_is_said() -> None:
     with pytest.raises(ValueError, match="not the tensors of resnet9"):
         permutations.specification("resnet9", tensors)
     with pytest.raises(ValueError, match=r"differ at 'body\.0\.bias'"):
-        alignment.match(tensors, {**tensors, "body.0.bias": np.zeros(2)}, spec)
+        matching.match(tensors, {**tensors, "body.0.bias": np.zeros(2)}, spec)
     for wrong in ({"body.1": np.arange(6)}, {"body.0": np.zeros(6, dtype=np.int64)}):
         with pytest.raises(ValueError, match="is no group of 6 units"):
             permutations.apply(tensors, spec, wrong)
@@ -219,7 +222,7 @@ def test_the_stage_writes_what_aligns(tmp_path: Path) -> None:
     artifacts.write_tensors(a, tensors)
     artifacts.write_tensors(b, copy)
     artifacts.write_json(about, {"network": {"name": "resnet9"}})
-    alignment.align_stage(a, b, about, out, report, seed=1, restarts=2)
+    matching.align_stage(a, b, about, out, report, seed=1, restarts=2)
     aligned = permutations.read_aligned(b, "resnet9", out)
     assert all(np.array_equal(aligned[key], tensors[key]) for key in tensors)
     said = artifacts.read_json(report)
@@ -227,6 +230,6 @@ def test_the_stage_writes_what_aligns(tmp_path: Path) -> None:
     assert set(said["moved"]) == set(spec.parts)
     artifacts.write_tensors(b, model("cnn", 1))
     with pytest.raises(ArtifactError, match=r"b cannot be aligned to .*a: the two models"):
-        alignment.align_stage(a, b, about, out, report, seed=1, restarts=2)
+        matching.align_stage(a, b, about, out, report, seed=1, restarts=2)
     with pytest.raises(ArtifactError, match=r"p does not align .*b"):
         permutations.read_aligned(b, "cnn", out)

@@ -12,7 +12,7 @@ import pytest
 # on the C library gives them back by its defaults.
 FAULTS = """
 import resource, sys, torch
-from skeletons.allocator import keep_freed
+from skeletons.training.memory import keep_freed
 kept = sys.argv[1] == "keep" and keep_freed()
 def steps(count):
     for _ in range(count):

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skeletons import artifacts
 from skeletons.errors import ArtifactError
+from skeletons.store import artifacts
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:

@@ -8,11 +8,12 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from skeletons import claims, models, trends
-from skeletons.models import Model
+from skeletons import model_ids
+from skeletons.findings import page_test, post_claims
+from skeletons.model_ids import Model
 
 SEEDS = [1, 2, 3, 4]
-GRID = models.grid(SEEDS, [1e-4], [1, 2, 4], [0.02, 0.1, 0.5])
+GRID = model_ids.grid(SEEDS, [1e-4], [1, 2, 4], [0.02, 0.1, 0.5])
 DEAD = Model(2, 1e-4, 4, 0.5)
 
 
@@ -56,24 +57,24 @@ def pairs(dead: Model | None = None, apart: Model | None = None) -> pd.DataFrame
             "b": str(b),
             "cosine_prob": math.nan if dead in (a, b) else alike(a, b) - 0.3 * (apart in (a, b)),
         }
-        for a, b in models.pairs(GRID)
+        for a, b in model_ids.pairs(GRID)
     ]
     return pd.DataFrame(rows)
 
 
 def test_claims_that_are_true_by_making_hold() -> None:
-    found = claims.claims(scores(), pairs(), "cosine_prob")
+    found = post_claims.claims(scores(), pairs(), "cosine_prob")
     assert [row["holds"] for row in found[:7]] == ["yes", "yes", "no", "yes", "yes", "yes", "yes"]
     assert found[0]["claim"].endswith("keeps the accuracy, to within 2 points")
     assert re.match(r"−?\d+\.\d points lost, 95% interval −?\d+\.\d to", found[0]["measured"])
     assert re.search(r"with −?\d+\.\d points lost at sparsity", found[0]["detail"])
-    page = claims.claims_markdown(found[:7])
+    page = post_claims.claims_markdown(found[:7])
     assert page.startswith("Of 7 claims, 6 hold here, 1 do not, and 0 cannot be decided")
     assert page.count("\n|") == 7 + 2
 
 
 def test_a_dead_model_is_left_out_of_likeness_and_counted_in_accuracy() -> None:
-    found = claims.claims(scores(), pairs(dead=DEAD), "cosine_prob")
+    found = post_claims.claims(scores(), pairs(dead=DEAD), "cosine_prob")
     assert [row["holds"] for row in found[:7]] == ["yes", "yes", "no", "yes", "yes", "yes", "yes"]
     assert f"; {len(GRID) - 1} undefined" in found[6]["detail"]
 
@@ -81,7 +82,7 @@ def test_a_dead_model_is_left_out_of_likeness_and_counted_in_accuracy() -> None:
 def test_claims_that_are_false_by_making_do_not_hold() -> None:
     table = pairs()
     table["cosine_prob"] = 0.9 - table.cosine_prob  # all likeness turned round
-    found = claims.claims(scores(sparsity=0.5), table, "cosine_prob")
+    found = post_claims.claims(scores(sparsity=0.5), table, "cosine_prob")
     by = {row["claim"].split(",")[0]: row["holds"] for row in found[3:7]}
     assert by == {
         "The higher the threshold": "no",
@@ -95,7 +96,7 @@ def test_more_epochs_that_lead_away_from_the_base() -> None:
     table = pairs()
     late = table.b.str.contains("ep=4")
     table.loc[late, "cosine_prob"] -= 0.2
-    found = claims.more_epochs_like_the_base(table, "cosine_prob")
+    found = post_claims.more_epochs_like_the_base(table, "cosine_prob")
     assert found["holds"] == "no"
     assert found["measured"].startswith("0.199 less like it after 4 epochs than after 1")
 
@@ -105,7 +106,7 @@ def test_one_or_two_seeds_decide_little() -> None:
     table = pairs()
     table = table[table.a.isin(chosen) & table.b.isin(chosen)]
     few = scores()
-    found = claims.claims(few[few.model.isin(chosen)], table, "cosine_prob")
+    found = post_claims.claims(few[few.model.isin(chosen)], table, "cosine_prob")
     assert [row["holds"] for row in found[:7]] == ["undecided"] * 7
     assert "no interval from so few seeds" in found[0]["measured"]
 
@@ -114,15 +115,15 @@ def test_tables_with_nothing_pruned_leave_nothing_to_say() -> None:
     bases = [str(Model(seed)) for seed in SEEDS]
     table, all_scores = pairs(), scores()
     table = table[table.a.isin(bases) & table.b.isin(bases)]
-    found = claims.claims(all_scores[all_scores.model.isin(bases)], table, "cosine_prob")
+    found = post_claims.claims(all_scores[all_scores.model.isin(bases)], table, "cosine_prob")
     assert [row["holds"] for row in found[:3]] == ["undecided"] * 3
-    assert "| claim |" in claims.claims_markdown(found)
-    assert claims.claims_markdown([]).startswith("There is nothing")
+    assert "| claim |" in post_claims.claims_markdown(found)
+    assert post_claims.claims_markdown([]).startswith("There is nothing")
 
 
 def test_claims_are_about_similarities() -> None:
     with pytest.raises(ValueError, match="is a dissimilarity"):
-        claims.claims(scores(), pairs(), "jensen_shannon")
+        post_claims.claims(scores(), pairs(), "jensen_shannon")
 
 
 # --- models that stand apart --------------------------------------------------------------------
@@ -138,15 +139,15 @@ def scattered(seed: int, apart: Model | None = None) -> pd.DataFrame:
 
 def test_a_planted_outlier_is_found_and_set_beside_its_loss() -> None:
     planted = Model(3, 1e-4, 4, 0.1)
-    table = claims.outliers(scores(), scattered(1, planted), "cosine_prob")
+    table = post_claims.outliers(scores(), scattered(1, planted), "cosine_prob")
     assert list(table[table.outlier].model) == [str(planted)]
-    assert abs(table.loss_score[0]) < trends.OUTLYING
-    row = claims.some_models_stand_apart(scores(), scattered(1, planted), "cosine_prob")
+    assert abs(table.loss_score[0]) < page_test.OUTLYING
+    row = post_claims.some_models_stand_apart(scores(), scattered(1, planted), "cosine_prob")
     assert row["holds"] == "yes"
     assert str(planted) in row["detail"]
     poor = scores()
     poor.loc[poor.model == str(planted), "loss"] = 3.0
-    row = claims.some_models_stand_apart(poor, scattered(1, planted), "cosine_prob")
+    row = post_claims.some_models_stand_apart(poor, scattered(1, planted), "cosine_prob")
     assert (row["holds"], row["measured"]) == (
         "no",
         f"1 of {len(GRID)} models, 0 of them with an ordinary loss",
@@ -154,25 +155,25 @@ def test_a_planted_outlier_is_found_and_set_beside_its_loss() -> None:
 
 
 def test_nothing_stands_apart_where_nothing_was_planted() -> None:
-    assert not claims.outliers(scores(), scattered(1), "cosine_prob").outlier.any()
-    row = claims.some_models_stand_apart(scores(), scattered(1), "cosine_prob")
+    assert not post_claims.outliers(scores(), scattered(1), "cosine_prob").outlier.any()
+    row = post_claims.some_models_stand_apart(scores(), scattered(1), "cosine_prob")
     assert (row["holds"], row["detail"]) == ("no", "none is 3.5 robust deviations below")
 
 
 def test_chance_makes_few_models_stand_apart() -> None:
     clean = np.random.default_rng(0).normal(size=(300, len(GRID)))
-    found = [(trends.robust_scores(values) < -trends.OUTLYING).any() for values in clean]
+    found = [(page_test.robust_scores(values) < -page_test.OUTLYING).any() for values in clean]
     assert np.sum(found) <= stats.binom.ppf(0.999, 300, 0.055)  # as the documentation says
 
 
 def test_robust_scores_by_hand() -> None:
     values = np.array([1.0, 2.0, 3.0, 4.0, 100.0, math.nan])
     expected = 0.6745 * (values - 3) / 1
-    np.testing.assert_allclose(trends.robust_scores(values), expected)
+    np.testing.assert_allclose(page_test.robust_scores(values), expected)
     most_equal = np.array([1.0, 1.0, 1.0, 1.0, 6.0])  # MAD 0, mean absolute deviation 1
-    np.testing.assert_allclose(trends.robust_scores(most_equal), [0, 0, 0, 0, 5 / 1.2533])
-    assert (trends.robust_scores(np.ones(3)) == 0).all()
-    assert np.isnan(trends.robust_scores(np.full(2, math.nan))).all()
+    np.testing.assert_allclose(page_test.robust_scores(most_equal), [0, 0, 0, 0, 5 / 1.2533])
+    assert (page_test.robust_scores(np.ones(3)) == 0).all()
+    assert np.isnan(page_test.robust_scores(np.full(2, math.nan))).all()
 
 
 # --- trends -------------------------------------------------------------------------------------
@@ -180,8 +181,8 @@ def test_robust_scores_by_hand() -> None:
 
 def test_a_rise_in_all_seeds_has_the_smallest_p() -> None:
     values = np.array([[1.0, 2, 3], [0, 5, 6], [-1, 0, 9]])
-    assert trends.page(values) == (pytest.approx(1), 1 / 216, 1 / 216)
-    correlation, p, _ = trends.page(-values)
+    assert page_test.page(values) == (pytest.approx(1), 1 / 216, 1 / 216)
+    correlation, p, _ = page_test.page(-values)
     assert (correlation, p) == (pytest.approx(-1), 1)
 
 
@@ -194,7 +195,7 @@ def test_page_s_p_is_that_of_enumeration_and_of_page_s_own_statistic() -> None:
 
     rows = [list(itertools.permutations(row)) for row in ranks]
     all_l = [page_l(np.array(table)) for table in itertools.product(*rows)]
-    correlation, p, _ = trends.page(values)
+    correlation, p, _ = page_test.page(values)
     assert p == pytest.approx(np.mean(np.array(all_l) >= page_l(ranks) - 1e-9))
     rho = [stats.spearmanr(row, [0, 1, 2]).statistic for row in values]
     assert correlation == pytest.approx(np.mean(rho))
@@ -202,21 +203,21 @@ def test_page_s_p_is_that_of_enumeration_and_of_page_s_own_statistic() -> None:
 
 def test_a_sample_of_orders_comes_close_to_all_of_them() -> None:
     values = np.random.default_rng(4).normal(size=(3, 3)) + np.arange(3) * 0.3
-    exact, sampled = trends.page(values)[1], trends.page(values, seed=1, resamples=215)[1]
+    exact, sampled = page_test.page(values)[1], page_test.page(values, seed=1, resamples=215)[1]
     assert sampled == pytest.approx(exact, abs=0.12)
-    assert trends.page(values, resamples=215)[2] == 1 / 216
+    assert page_test.page(values, resamples=215)[2] == 1 / 216
 
 
 def test_without_a_trend_few_p_are_small() -> None:
-    p = [trends.page(np.random.default_rng(k).normal(size=(3, 4)))[1] for k in range(200)]
+    p = [page_test.page(np.random.default_rng(k).normal(size=(3, 4)))[1] for k in range(200)]
     assert np.sum(np.array(p) <= 0.05) <= stats.binom.ppf(0.999, 200, 0.05)
 
 
 def test_a_seed_that_never_changes_neither_helps_nor_stops_the_test() -> None:
     rising = np.array([[1.0, 2, 3], [4, 5, 6]])
     still = np.vstack([rising, np.full(3, 0.5)])
-    assert trends.page(still)[0] == pytest.approx(2 / 3)
-    assert trends.page(still)[1] == pytest.approx(trends.page(rising)[1])
-    assert np.isnan(trends.page(np.full((2, 3), 0.5))).all()
-    assert np.isnan(trends.page(np.zeros((0, 3)))).all()
-    assert np.isnan(trends.page(np.ones((3, 1)))).all()
+    assert page_test.page(still)[0] == pytest.approx(2 / 3)
+    assert page_test.page(still)[1] == pytest.approx(page_test.page(rising)[1])
+    assert np.isnan(page_test.page(np.full((2, 3), 0.5))).all()
+    assert np.isnan(page_test.page(np.zeros((0, 3)))).all()
+    assert np.isnan(page_test.page(np.ones((3, 1)))).all()

@@ -9,7 +9,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skeletons import config, yamlfile
+from skeletons.config import schema as config
+from skeletons.config import yaml_file
 from skeletons.errors import ConfigError
 
 ROOT = Path(__file__).parents[1]
@@ -69,7 +70,7 @@ def test_a_data_set_is_named_by_what_makes_it(
     "path", sorted([ROOT / "workflow_config.yaml", *(ROOT / "experiments").glob("*.yaml")])
 )
 def test_the_configurations_shipped_are_valid(path: Path) -> None:
-    raw = yamlfile.read(path)
+    raw = yaml_file.read(path)
     if (raw.get("dataset") or {}).get("kind") == "imagefolder":
         raw["dataset"]["path"] = str(ROOT / "src")  # a folder of folders, as the images' would be
     config.load(raw)

@@ -9,18 +9,19 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.linear_model import RidgeClassifier
 
-from skeletons import config, datasets, shapes
+from skeletons.config import schema
+from skeletons.data import shapes, sources
 from skeletons.errors import ArtifactError, DataError
 
 NOWHERE = Path("no-data")
 
 
 def spec(**values: Any) -> dict[str, Any]:
-    return config.KINDS[values["kind"]].model_validate(values).model_dump()
+    return schema.KINDS[values["kind"]].model_validate(values).model_dump()
 
 
-def build(root: Path = NOWHERE, **values: Any) -> datasets.Dataset:
-    return datasets.build(spec(**values), root)
+def build(root: Path = NOWHERE, **values: Any) -> sources.Dataset:
+    return sources.build(spec(**values), root)
 
 
 def save(path: Path, colour: tuple[int, int, int] = (200, 10, 10), size: int = 32) -> None:
@@ -71,7 +72,7 @@ def test_noise_is_uniform() -> None:
 
 def test_grey_images_get_a_border_and_three_channels() -> None:
     grey = np.full((2, 28, 28), 9, dtype=np.uint8)
-    rgb = datasets.to_rgb(grey)
+    rgb = sources.to_rgb(grey)
     assert rgb.shape == (2, 3, 32, 32)
     assert (rgb[:, :, 2:30, 2:30] == 9).all()
     assert rgb.sum() == 2 * 3 * 28 * 28 * 9
@@ -159,7 +160,7 @@ def test_any_mode_and_size_becomes_rgb_of_32(
     else:
         image = Image.new("RGB", size, (255, 255, 255)).convert(mode)
     image.save(path)
-    pixels = datasets.read_image(path)
+    pixels = sources.read_image(path)
     assert pixels.shape == (3, 32, 32)
     assert pixels.dtype == np.uint8
     expected = 128 if mode.startswith("I") else 255
@@ -168,14 +169,14 @@ def test_any_mode_and_size_becomes_rgb_of_32(
 
 def test_transparency_is_laid_over_black(tmp_path: Path) -> None:
     Image.new("RGBA", (32, 32), (255, 255, 255, 0)).save(tmp_path / "x.png")
-    assert datasets.read_image(tmp_path / "x.png").max() == 0
+    assert sources.read_image(tmp_path / "x.png").max() == 0
 
 
 def test_the_middle_of_a_wide_image_is_kept(tmp_path: Path) -> None:
     wide = np.zeros((32, 96, 3), dtype=np.uint8)
     wide[:, 32:64] = 255
     Image.fromarray(wide).save(tmp_path / "x.png")
-    assert datasets.read_image(tmp_path / "x.png").min() == 255
+    assert sources.read_image(tmp_path / "x.png").min() == 255
 
 
 # --- through torchvision, without a network -----------------------------------------------------
@@ -242,11 +243,11 @@ def test_a_half_downloaded_cifar_archive_is_one_sentence(tmp_path: Path) -> None
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     made = build(kind="shapes", train=60, test=40)
-    datasets.write(made, tmp_path / "images.safetensors", tmp_path / "info.json")
-    images, labels = datasets.read_split(tmp_path / "images.safetensors", "test")
+    sources.write(made, tmp_path / "images.safetensors", tmp_path / "info.json")
+    images, labels = sources.read_split(tmp_path / "images.safetensors", "test")
     assert np.array_equal(images, made.test_images)
     assert np.array_equal(labels, made.test_labels)
-    info = datasets.read_info(tmp_path / "info.json")
+    info = sources.read_info(tmp_path / "info.json")
     assert info["classes"] == list(shapes.CLASSES)
     assert (info["train"], info["test"]) == (60, 40)
     scaled = made.train_images / 255
@@ -255,7 +256,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 
 
 def test_a_file_of_something_else_is_named(tmp_path: Path) -> None:
-    from skeletons import artifacts
+    from skeletons.store import artifacts
 
     path = tmp_path / "images.safetensors"
     artifacts.write_tensors(
@@ -263,4 +264,4 @@ def test_a_file_of_something_else_is_named(tmp_path: Path) -> None:
         {"test_images": np.zeros((4, 3, 8, 8), np.uint8), "test_labels": np.zeros(4, np.int64)},
     )
     with pytest.raises(ArtifactError, match=r"images\.safetensors does not hold images of 3×32×32"):
-        datasets.read_split(path, "test")
+        sources.read_split(path, "test")

@@ -13,7 +13,8 @@ import pytest
 import yaml
 from conftest import ROOT, python
 
-from skeletons import config, reference
+from skeletons.config import page as reference
+from skeletons.config import schema
 
 DOCS = ROOT / "docs"
 PAGES = sorted(
@@ -85,7 +86,7 @@ def test_every_key_and_its_default_is_on_the_page() -> None:
     assert {"data_root", "lambdas", "augment.flip", "variant.l1", "test_share"} <= set(found)
     assert dict(rows)["augment.flip"] == "`true`"  # a section's own default, not its kind's
     assert dict(rows)["path"] == "none: it must be given"
-    flat = config.Config().model_dump()
+    flat = schema.Config().model_dump()
     assert sum(len(v) if isinstance(v, dict) else 1 for v in flat.values()) <= len(found)
 
 
@@ -133,7 +134,7 @@ def test_the_reference_has_what_docstrings_say(site: Path) -> None:
     page = (site / "generated/skeletons.experiment.html").read_text(encoding="utf-8")
     assert 'id="skeletons.experiment.Experiment.measure"' in page
     assert "NaN where the two have none" in page
-    overlap = (site / "generated/skeletons.overlap.html").read_text(encoding="utf-8")
+    overlap = (site / "generated/skeletons.measures.masks.html").read_text(encoding="utf-8")
     assert "|a∩b| / |a∪b|" in overlap  # in reStructuredText that would be markup
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from skeletons.eager import PlainAdam, PlainAdamW, PlainMuon, PlainSGD
+from skeletons.training.eager import PlainAdam, PlainAdamW, PlainMuon, PlainSGD
 
 KINDS = {
     "sgd": (PlainSGD, torch.optim.SGD, {"momentum": 0.9, "nesterov": True}),

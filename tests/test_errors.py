@@ -26,23 +26,17 @@ import yaml
 from conftest import CHAIN, ROOT, Workflow, python
 from PIL import Image
 
-from skeletons import (
-    artifacts,
-    catalogue,
-    config,
-    datasets,
-    failures,
-    inference,
-    lock,
-    models,
-    networks,
-    seals,
-    slurm,
-    training,
-    yamlfile,
-)
+from skeletons import model_ids
+from skeletons.config import schema, yaml_file
+from skeletons.data import sources
 from skeletons.errors import SkeletonsError
-from skeletons.provenance import Recipe, making
+from skeletons.measures import catalogue
+from skeletons.networks import architectures
+from skeletons.prediction import inference
+from skeletons.store import artifacts, seals
+from skeletons.store.provenance import Recipe, making
+from skeletons.training import stages
+from skeletons.workflow import failures, lock, slurm
 from snakemake_logger_plugin_skeletons import explain
 from snakemake_logger_plugin_skeletons.sentences import sentence
 
@@ -202,29 +196,29 @@ CONFIG = {
 def test_a_configuration(text: str, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     with pytest.raises(SkeletonsError) as caught:
-        config.load(yaml.safe_load(text))
+        schema.load(yaml.safe_load(text))
     assert_says(str(caught.value), says)
 
 
 def folder_of_one_class(scene: Scene) -> None:
     scene.image("photos/cats/1.png")
-    config.load({"dataset": {"kind": "imagefolder", "path": "photos"}})
+    schema.load({"dataset": {"kind": "imagefolder", "path": "photos"}})
 
 
 def folder_without_classes(scene: Scene) -> None:
     scene.image("photos/1.png")
-    config.load({"dataset": {"kind": "imagefolder", "path": "photos"}})
+    schema.load({"dataset": {"kind": "imagefolder", "path": "photos"}})
 
 
 def trained_on_and_compared_on(scene: Scene) -> None:
     for name in ("cats", "dogs"):
         scene.image(f"photos/{name}/1.png")
     spec = {"kind": "imagefolder", "path": "photos"}
-    config.load({"dataset": spec, "ood": [{**spec, "name": "other"}]})
+    schema.load({"dataset": spec, "ood": [{**spec, "name": "other"}]})
 
 
 def read(content: bytes | str) -> Callable[[Scene], Any]:
-    return lambda scene: yamlfile.read(scene.file("mine.yaml", content).relative_to(scene.folder))
+    return lambda scene: yaml_file.read(scene.file("mine.yaml", content).relative_to(scene.folder))
 
 
 FOLDERS = [
@@ -251,12 +245,12 @@ FILES = [
     Mistake(
         "a configuration's file is not there",
         "mine.yaml: No such file or directory; allowed: a file of YAML, as experiments/*.yaml.",
-        lambda _: yamlfile.read("mine.yaml"),
+        lambda _: yaml_file.read("mine.yaml"),
     ),
     Mistake(
         "a configuration's file is a folder",
         "mine.yaml: Is a directory; allowed: a file of YAML",
-        lambda scene: (scene.folder / "mine.yaml").mkdir() or yamlfile.read("mine.yaml"),
+        lambda scene: (scene.folder / "mine.yaml").mkdir() or yaml_file.read("mine.yaml"),
     ),
     Mistake(
         "a bracket is not closed",
@@ -296,9 +290,9 @@ FILES = [
 # --- data ---------------------------------------------------------------------------------------
 
 
-def build(**values: Any) -> datasets.Dataset:
-    spec = config.KINDS[values["kind"]].model_validate(values).model_dump()
-    return datasets.build(spec, Path("data"))
+def build(**values: Any) -> sources.Dataset:
+    spec = schema.KINDS[values["kind"]].model_validate(values).model_dump()
+    return sources.build(spec, Path("data"))
 
 
 def photos(*images: str, empty: str = "", **values: Any) -> Callable[[Scene], Any]:
@@ -567,7 +561,7 @@ ARTIFACTS = [
     Mistake(
         "a model is named that cannot be",
         "'seed=1_ep=4' is not a model id; one looks like seed=1_l1=1e-05_ep=4_t=0.05.",
-        lambda _: models.Model.parse("seed=1_ep=4"),
+        lambda _: model_ids.Model.parse("seed=1_ep=4"),
     ),
 ]
 
@@ -604,10 +598,10 @@ def diverged(**changes: Any) -> Callable[[Scene], Any]:
         torch.manual_seed(0)
         random = torch.Generator().manual_seed(0)
         pixels = torch.randint(0, 256, (100, 3, 32, 32), dtype=torch.uint8, generator=random)
-        images = training.Images(pixels, torch.arange(100) % 10)
-        network = networks.build("cnn", 2, 10, [0.5] * 3, [0.2] * 3)
-        settings = config.Base(**changes).model_dump(exclude={"seeds", "target"})
-        training.train_base(network, images, images, 1, training.BaseSettings(**settings), "fp32")
+        images = stages.Images(pixels, torch.arange(100) % 10)
+        network = architectures.build("cnn", 2, 10, [0.5] * 3, [0.2] * 3)
+        settings = schema.Base(**changes).model_dump(exclude={"seeds", "target"})
+        stages.train_base(network, images, images, 1, stages.BaseSettings(**settings), "fp32")
 
     return provoke
 
@@ -810,7 +804,7 @@ def command(*words: str) -> Callable[[Scene], Any]:
 
     def provoke(scene: Scene) -> str:
         done = subprocess.run(
-            [python(), "-m", "skeletons.cli", *words],
+            [python(), "-m", "skeletons.workflow.cli", *words],
             capture_output=True,
             text=True,
             check=False,

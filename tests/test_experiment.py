@@ -14,8 +14,10 @@ import torch
 from conftest import Workflow
 from matplotlib.figure import Figure
 
-from skeletons import Experiment, SkeletonsError, artifacts, figures, plots
-from skeletons.catalogue import MEASURES
+from skeletons import Experiment, SkeletonsError, plots
+from skeletons.figures import drawn as figures
+from skeletons.measures.catalogue import MEASURES
+from skeletons.store import artifacts
 
 PRUNED = "seed=1_l1=0.0001_ep=1_t=0.2"
 OTHER = "seed=2_l1=0.0001_ep=1_t=0.2"

@@ -6,11 +6,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from skeletons import artifacts, exposure, inference, networks, wiring
 from skeletons.errors import ArtifactError, ExposureError, WiringError
-from skeletons.folded import Offset, OffsetConv, runs
+from skeletons.inspection import exposure
+from skeletons.networks import architectures, channels
+from skeletons.networks.offsets import Offset, OffsetConv, runs
+from skeletons.prediction import inference
+from skeletons.store import artifacts
 
-NAMES = list(networks.REGISTRY)
+NAMES = list(architectures.REGISTRY)
 
 
 @pytest.fixture(autouse=True)
@@ -28,9 +31,9 @@ def images(count: int = 12) -> Tensor:
 def network(name: str, width: int = 6, seed: int = 0) -> nn.Sequential:
     """A network that looks trained: no bias, shift, scale or statistic is at its initial value."""
     torch.manual_seed(seed)
-    made = networks.build(name, width, 7, (0.5, 0.4, 0.3), (0.2, 0.2, 0.2))
-    networks.prepare(made, images())
-    for weight in networks.prunable(made).values():
+    made = architectures.build(name, width, 7, (0.5, 0.4, 0.3), (0.2, 0.2, 0.2))
+    architectures.prepare(made, images())
+    for weight in architectures.prunable(made).values():
         weight += 0.05 * torch.randn(weight.shape)  # speednet starts as the identity
     for module in made.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -46,7 +49,7 @@ def network(name: str, width: int = 6, seed: int = 0) -> nn.Sequential:
 @torch.no_grad()
 def prune(made: nn.Sequential, sparsity: float, dead: float = 0.3) -> nn.Sequential:
     """Zero random weights, and all that enters or all that leaves a share of the units."""
-    for weight in networks.prunable(made).values():
+    for weight in architectures.prunable(made).values():
         weight *= torch.rand(weight.shape) >= sparsity
         rows, columns = (torch.rand(n) < dead for n in weight.shape[:2])
         if rows.all() or weight.shape[0] == 7:
@@ -190,7 +193,7 @@ def test_a_residual_channel_goes_only_when_all_on_the_stream_agree() -> None:
 @torch.no_grad()
 def test_a_padded_stream_stays_whole_and_its_inner_channels_go() -> None:
     pruned = network("resnet20")
-    for name, weight in networks.prunable(pruned).items():
+    for name, weight in architectures.prunable(pruned).items():
         if "conv" in name:
             weight[1] = 0
     exposed = exposure.expose(pruned)
@@ -253,7 +256,7 @@ def test_a_dead_layer_on_the_only_way_is_told_in_a_sentence(name: str, layer: st
     pruned = network(name)
     pruned.get_parameter(f"body.{layer}.weight")[:] = 0
     if name == "resnet20":
-        for key, weight in networks.prunable(pruned).items():
+        for key, weight in architectures.prunable(pruned).items():
             if key.endswith("conv2.weight"):
                 weight[:] = 0
     with pytest.raises(ExposureError, match=rf"no unit of body\.{layer} that an image reaches"):
@@ -378,19 +381,19 @@ def test_an_unknown_operation_is_told_in_a_sentence() -> None:
 
     body = nn.Sequential(nn.Conv2d(3, 4, 3), Shuffle(), nn.Conv2d(4, 4, 3))
     with pytest.raises(WiringError, match="found the operation roll at roll; allowed: one of"):
-        wiring.trace(body)
+        channels.trace(body)
     grouped = nn.Sequential(nn.Conv2d(3, 6, 3, groups=3))
     with pytest.raises(WiringError, match="groups=3"):
-        wiring.trace(grouped)
+        channels.trace(grouped)
 
 
 def test_streams_are_what_layers_share() -> None:
-    wires = wiring.trace(network("resnet9").get_submodule("body"))
+    wires = channels.trace(network("resnet9").get_submodule("body"))
     stream = wires.written("1.0")
     assert stream.writers == ["1.0", "2.body.1.0"]
     assert stream.readers == ["2.body.0.0", "3.0"]
     assert stream is wires.written("2.body.1.0") is wires.read("3.0")
-    sizes: Any = [s.size for s in wiring.trace(network("resnet20").get_submodule("body")).streams]
+    sizes: Any = [s.size for s in channels.trace(network("resnet20").get_submodule("body")).streams]
     assert sizes.count(6) == 4 and sizes.count(12) == 4 and sizes.count(24) == 4  # noqa: PT018
 
 
@@ -398,8 +401,8 @@ def test_streams_are_what_layers_share() -> None:
 def test_a_layer_s_unit_can_be_dead_on_a_stream_that_lives() -> None:
     pruned = network("resnet9")
     pruned.get_parameter("body.2.body.1.0.weight")[4] = 0
-    wires = wiring.trace(pruned.get_submodule("body"))
+    wires = channels.trace(pruned.get_submodule("body"))
     weights = {n: pruned.get_parameter(f"body.{n}.weight").numpy() for n in wires.layers()}
-    ties = wiring.nonzero(wires, weights)
-    assert np.flatnonzero(wiring.dead(wires, ties, "2.body.1.0")).tolist() == [4]
-    assert not wiring.dead(wires, ties, "1.0").any()
+    ties = channels.nonzero(wires, weights)
+    assert np.flatnonzero(channels.dead(wires, ties, "2.body.1.0")).tolist() == [4]
+    assert not channels.dead(wires, ties, "1.0").any()

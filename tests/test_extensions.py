@@ -21,14 +21,20 @@ import yaml
 from conftest import ROOT, SHOWN, Workflow
 from matplotlib.figure import Figure
 
-from skeletons import config, datasets, extensions, fingerprint, networks, pruning, similarity
+from skeletons import pruning
+from skeletons.config import schema
+from skeletons.data import sources
 from skeletons.errors import ConfigError, DataError, ExtensionError, SkeletonsError
 from skeletons.experiment import Experiment
-from skeletons.jobs import Job
-from skeletons.measures import Measure
-from skeletons.predictions import Predictions
-from skeletons.provenance import Recipe
-from skeletons.training import Images
+from skeletons.measures import behaviour
+from skeletons.measures.measure import Measure
+from skeletons.measures.predictions import Predictions
+from skeletons.networks import architectures
+from skeletons.store import fingerprint
+from skeletons.store.provenance import Recipe
+from skeletons.training.stages import Images
+from skeletons.user_code import references
+from skeletons.workflow.jobs import Job
 
 EXAMPLES = "examples/own"
 OWN: dict[str, Any] = {
@@ -185,10 +191,10 @@ def test_python_knows_the_user_s_measures_and_network(
         found = experiment.measure(name, row.a, row.b, OOD)
         assert found == pytest.approx(row.value, rel=1e-4)
     axes = Figure().add_subplot()
-    before = dict(similarity.OWN)
+    before = dict(behaviour.OWN)
     experiment.plot("heatmap", axes, measure="measure_jeffreys")
     assert axes.images
-    assert before == similarity.OWN  # a figure leaves no measure behind in the process
+    assert before == behaviour.OWN  # a figure leaves no measure behind in the process
     with pytest.raises(SkeletonsError, match="measure_jeffreys"):
         experiment.measure("measure_jeffrey", row.a, row.b, OOD)
 
@@ -234,7 +240,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def problem(text: str) -> str:
     with pytest.raises(ConfigError) as caught:
-        config.load(yaml.safe_load(text))
+        schema.load(yaml.safe_load(text))
     (sentence,) = str(caught.value).splitlines()
     assert sentence.endswith(".")
     return sentence
@@ -325,17 +331,17 @@ def test_one_reference_has_many_spellings_and_one_value(folder: Path) -> None:
     (folder / "my").mkdir()
     (folder / "my/net.py").write_text("def f(width, classes): ...\n")
     spellings = ("my/net.py:f", "my.net:f", "./my/net.py:f", "my/../my/net.py:f")
-    found = {config.load({"network": {"name": name}}).network.name for name in spellings}
+    found = {schema.load({"network": {"name": name}}).network.name for name in spellings}
     assert found == {"my/net.py:f"}
 
 
 def test_a_data_set_is_named_by_its_function_and_options(folder: Path) -> None:
     (folder / "my set.py").write_text("def f(**options): ...\n")
     section = {"kind": "my set.py:f", "options": {"b": "x/y", "a": 1e-3}, "test": 5}
-    spec = config.load({"ood": [section]}).ood[0]
-    assert config.dataset_id(spec) == "my-set_f_a=0.001_b=x-y_test=5"
-    named = config.load({"ood": [{**section, "name": "v2"}]}).ood[0]
-    assert config.dataset_id(named).startswith("my-set_v2_")
+    spec = schema.load({"ood": [section]}).ood[0]
+    assert schema.dataset_id(spec) == "my-set_f_a=0.001_b=x-y_test=5"
+    named = schema.load({"ood": [{**section, "name": "v2"}]}).ood[0]
+    assert schema.dataset_id(named).startswith("my-set_v2_")
 
 
 def test_the_configuration_is_read_without_running_the_files() -> None:
@@ -376,7 +382,7 @@ def test_the_fingerprint_covers_what_a_file_imports_of_the_user_s(folder: Path) 
 
 
 def test_the_fingerprint_covers_what_a_file_imports_of_ours(folder: Path) -> None:
-    (folder / "a.py").write_text("from skeletons.measures import measure\n")
+    (folder / "a.py").write_text("from skeletons.measures.measure import measure\n")
     (folder / "b.py").write_text("from skeletons import measures\n")
     one, other = (fingerprint._of_own(name) for name in ("a.py", "b.py"))
     assert one != other
@@ -435,13 +441,13 @@ def test_what_cannot_be_called_is_one_sentence(
     source: str, sentence: str, write: Callable[[str], str]
 ) -> None:
     reference = write(source)
-    assert sentence in refused(lambda: extensions.call(reference, 1, 2))
+    assert sentence in refused(lambda: references.call(reference, 1, 2))
 
 
 def test_a_file_runs_once_whatever_the_number_of_threads(write: Callable[[str], str]) -> None:
     reference = write("import time\ntime.sleep(0.1)\nRUN = object()\n\ndef f():\n    return RUN\n")
     with ThreadPoolExecutor(8) as pool:
-        found = set(pool.map(lambda _: extensions.call(reference), range(16)))
+        found = set(pool.map(lambda _: references.call(reference), range(16)))
     assert len(found) == 1
 
 
@@ -458,7 +464,7 @@ def test_what_makes_no_network_is_told_so(
     source: str, sentence: str, write: Callable[[str], str]
 ) -> None:
     reference = write(f"from torch import nn\n\nf = {source}\n")
-    assert sentence in refused(lambda: networks.build(reference, 2, 4, [0.5] * 3, [0.2] * 3))
+    assert sentence in refused(lambda: architectures.build(reference, 2, 4, [0.5] * 3, [0.2] * 3))
 
 
 def test_a_class_of_width_and_classes_makes_a_network(write: Callable[[str], str]) -> None:
@@ -466,7 +472,7 @@ def test_a_class_of_width_and_classes_makes_a_network(write: Callable[[str], str
         "from torch import nn\n\nclass f(nn.Sequential):\n    def __init__(self, width, classes):\n"
         "        super().__init__(nn.Flatten(), nn.Linear(3072, classes))\n"
     )
-    assert networks.build(reference, 2, 4, [0.5] * 3, [0.2] * 3)
+    assert architectures.build(reference, 2, 4, [0.5] * 3, [0.2] * 3)
 
 
 NETWORKS = {
@@ -485,7 +491,7 @@ NETWORKS = {
 def test_a_network_must_give_logits(body: str, sentence: str, write: Callable[[str], str]) -> None:
     reference = write(f"from torch import nn\n\ndef f(w, c):\n    {body}\n")
     given = ([0.5] * 3, [0.2] * 3)
-    assert sentence in refused(lambda: networks.build(reference, 2, 4, *given))
+    assert sentence in refused(lambda: architectures.build(reference, 2, 4, *given))
 
 
 def test_trying_a_network_changes_nothing(write: Callable[[str], str]) -> None:
@@ -494,10 +500,10 @@ def test_trying_a_network_changes_nothing(write: Callable[[str], str]) -> None:
     )
     reference = write(f"from torch import nn\n\ndef f(w, c):\n    return nn.Sequential({layers})\n")
     torch.manual_seed(0)
-    built = networks.build(reference, 2, 4, [0.5] * 3, [0.2] * 3)
+    built = architectures.build(reference, 2, 4, [0.5] * 3, [0.2] * 3)
     following = torch.rand(1)
     torch.manual_seed(0)
-    plain = extensions.load(reference)(2, 4)
+    plain = references.load(reference)(2, 4)
     assert torch.equal(torch.rand(1), following)
     body = built.get_submodule("body")
     assert body.training
@@ -529,21 +535,21 @@ def test_a_data_set_must_give_images_and_labels(
 ) -> None:
     reference = write(f"{ARRAYS}\ndef f():\n    return {given}\n")
     spec = {"kind": reference, "options": {}, "train": None, "test": None}
-    assert sentence in refused(lambda: datasets.build(spec, Path()))
+    assert sentence in refused(lambda: sources.build(spec, Path()))
 
 
 def test_an_option_may_have_any_name(write: Callable[[str], str]) -> None:
     reference = write(f"{ARRAYS}\ndef f(reference, found, function):\n    return images[:found]\n")
     options = {"reference": 1, "found": 2, "function": 3}
-    config.load({"ood": [{"kind": reference, "options": options}]})
-    assert len(datasets.build({"kind": reference, "options": options}, Path()).test_labels) == 2
+    schema.load({"ood": [{"kind": reference, "options": options}]})
+    assert len(sources.build({"kind": reference, "options": options}, Path()).test_labels) == 2
 
 
 def test_images_alone_are_nothing_to_train_on(write: Callable[[str], str], tmp_path: Path) -> None:
     reference = write(f"{ARRAYS}\ndef f():\n    return images\n")
-    made = datasets.build({"kind": reference, "options": {}}, Path())
+    made = sources.build({"kind": reference, "options": {}}, Path())
     path = tmp_path / "images.safetensors"
-    datasets.write(made, path, tmp_path / "info.json")
+    sources.write(made, path, tmp_path / "info.json")
     assert len(Images.read(path, "test", torch.device("cpu")).labels) == 6
     with pytest.raises(DataError, match="has no images to train on"):
         Images.read(path, "train", torch.device("cpu"))
@@ -554,7 +560,7 @@ def test_a_data_set_may_be_taken_in_part(write: Callable[[str], str]) -> None:
         f"{ARRAYS}\ndef f():\n    return images, labels, images, labels, ['a', 'b']\n"
     )
     spec = {"kind": reference, "options": {}, "train": 4, "test": None}
-    made = datasets.build(spec, Path())
+    made = sources.build(spec, Path())
     assert (len(made.train_labels), len(made.test_labels), made.classes) == (4, 6, ("a", "b"))
 
 
@@ -579,7 +585,7 @@ def test_a_measure_must_give_what_it_declares(
     given: str, sentence: str, write: Callable[[str], str]
 ) -> None:
     reference = write(f"import numpy as np\n\ndef f(p, q):\n    return {given}\n")
-    mine = similarity.own_both_ways(reference)
+    mine = behaviour.own_both_ways(reference)
     assert sentence in refused(lambda: mine.values(answers(0), answers(1)))
 
 
@@ -588,10 +594,10 @@ def test_a_verdict_computes_each_pair_once(
 ) -> None:
     counting = "CALLS = []\n\ndef f(p, q):\n    CALLS.append(1)\n    return 0 * p[:, 0]\n"
     reference = write(counting)
-    mine = similarity.own(reference)
-    monkeypatch.setattr(similarity, "KNOWN", {mine.name: mine})
-    similarity.over_images([answers(k) for k in range(3)], mine.name)
-    calls = extensions.load(f"{extensions.file_of(reference)}:CALLS")
+    mine = behaviour.own(reference)
+    monkeypatch.setattr(behaviour, "KNOWN", {mine.name: mine})
+    behaviour.over_images([answers(k) for k in range(3)], mine.name)
+    calls = references.load(f"{references.file_of(reference)}:CALLS")
     assert len(calls) == 3  # that a pair has no order was seen when the tables were made
 
 
@@ -599,20 +605,20 @@ def test_a_measure_may_be_an_entry_of_the_catalogue(
     write: Callable[[str, str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reference = write(
-        "from dataclasses import replace\nfrom skeletons.similarity import MEASURES\n\n"
+        "from dataclasses import replace\nfrom skeletons.measures.behaviour import MEASURES\n\n"
         "MINE = replace(MEASURES['cosine_prob_flat'], name='x', label='mine')\n",
         "MINE",
     )
-    mine = similarity.own(reference)
+    mine = behaviour.own(reference)
     assert isinstance(mine, Measure)
     assert (mine.name, mine.label, mine.per_image) == ("mine_MINE", "mine", False)
-    row = similarity.compare(answers(0), answers(1), {mine.name: mine})
+    row = behaviour.compare(answers(0), answers(1), {mine.name: mine})
     assert row["mine_MINE"] == row["cosine_prob_flat"]
     assert "mine_MINE_std" not in row
-    monkeypatch.setattr(similarity, "OWN", {})
-    monkeypatch.setattr(similarity, "KNOWN", similarity.KNOWN.new_child(similarity.OWN))
-    assert similarity.admit(["agreement", reference]) == ("agreement", "mine_MINE")
-    assert similarity.KNOWN["mine_MINE"] is mine
+    monkeypatch.setattr(behaviour, "OWN", {})
+    monkeypatch.setattr(behaviour, "KNOWN", behaviour.KNOWN.new_child(behaviour.OWN))
+    assert behaviour.admit(["agreement", reference]) == ("agreement", "mine_MINE")
+    assert behaviour.KNOWN["mine_MINE"] is mine
 
 
 MASKS = {

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from skeletons import failures, slurm
-from skeletons.failures import Watch, explain
-from skeletons.slurm import Cause
+from skeletons.workflow import failures, slurm
+from skeletons.workflow.failures import Watch, explain
+from skeletons.workflow.slurm import Cause
 
 # As `scontrol --oneliner show job` of SLURM 22.05 writes it, shortened.
 RECORD = (

@@ -8,7 +8,9 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from skeletons import catalogue, figures, models
+from skeletons import model_ids
+from skeletons.figures import drawn as figures
+from skeletons.measures import catalogue
 
 COSINE = catalogue.MEASURES["cosine_prob"]
 SVG = "{http://www.w3.org/2000/svg}"
@@ -17,7 +19,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 def tables(seeds: int, variants: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """All pairs of `seeds` bases with `variants` pruned models each, the last of them dead."""
     thresholds = np.arange(1, variants + 1) / 100
-    chosen = models.grid(range(1, seeds + 1), [1e-4], [2], thresholds, ["base", "pruned"])
+    chosen = model_ids.grid(range(1, seeds + 1), [1e-4], [2], thresholds, ["base", "pruned"])
     random = np.random.default_rng(0)
     dead = variants / 100
     rows = [
@@ -26,7 +28,7 @@ def tables(seeds: int, variants: int) -> tuple[pd.DataFrame, pd.DataFrame]:
             "b": str(b),
             "cosine_prob": np.nan if dead in (a.threshold, b.threshold) else random.uniform(0.3, 1),
         }
-        for a, b in models.pairs(chosen)
+        for a, b in model_ids.pairs(chosen)
     ]
     scores = pd.DataFrame(
         {

@@ -9,16 +9,19 @@ import pandas as pd
 import pytest
 from conftest import SCIENCE, Workflow
 
-from skeletons import answers, artifacts, findings, kinds, models, similarity, tables, walks
-from skeletons.models import Model
-from skeletons.predictions import Predictions
-from skeletons.scores import score
-from skeletons.verdicts import CONVERGES, NOT, UNDECIDED
+from skeletons import model_ids
+from skeletons.findings import experiment_answer, pair_kinds, pair_tables, stage, walk_certificates
+from skeletons.findings.recipe_verdicts import CONVERGES, NOT, UNDECIDED
+from skeletons.findings.scores import score
+from skeletons.measures import behaviour
+from skeletons.measures.predictions import Predictions
+from skeletons.model_ids import Model
+from skeletons.store import artifacts
 
 GRID = ([1, 2, 3], [1e-4], [1, 2], [0.02, 0.05])
 
 
-def scores(chosen: Sequence[Model] = tuple(models.grid(*GRID))) -> pd.DataFrame:
+def scores(chosen: Sequence[Model] = tuple(model_ids.grid(*GRID))) -> pd.DataFrame:
     rows = []
     for model in chosen:
         threshold = model.threshold or 0.0
@@ -47,14 +50,14 @@ def scores(chosen: Sequence[Model] = tuple(models.grid(*GRID))) -> pd.DataFrame:
 def pairs() -> pd.DataFrame:
     """Bases are alike by 0.5; pruned models of two bases by 0.5 plus their threshold."""
     rows = []
-    for a, b in models.pairs(models.grid(*GRID, states=["base", "pruned"])):
+    for a, b in model_ids.pairs(model_ids.grid(*GRID, states=["base", "pruned"])):
         value = 0.9 if a.seed == b.seed else 0.5 + (a.threshold or 0)
         rows.append({"a": str(a), "b": str(b), "cosine_prob": value})
     return pd.DataFrame(rows)
 
 
 def test_skeletons_are_sparse_and_as_good_as_their_base() -> None:
-    found = tables.skeletons(scores())
+    found = pair_tables.skeletons(scores())
     assert list(found.model) == [
         f"seed={s}_l1=0.0001_ep={e}_t=0.02" for s in (1, 2, 3) for e in (1, 2)
     ]
@@ -62,7 +65,7 @@ def test_skeletons_are_sparse_and_as_good_as_their_base() -> None:
 
 
 def test_models_of_different_bases_are_compared_when_made_the_same_way() -> None:
-    unpruned, low, high = tables.across_bases(pairs(), "cosine_prob")
+    unpruned, low, high = pair_tables.across_bases(pairs(), "cosine_prob")
     assert unpruned == {
         "threshold": None,
         "pairs": 3,
@@ -79,17 +82,17 @@ def test_models_of_different_bases_are_compared_when_made_the_same_way() -> None
 def test_undefined_pairs_are_counted_and_not_averaged() -> None:
     table = pairs()
     table.loc[table.a == "seed=1", "cosine_prob"] = np.nan
-    unpruned = tables.across_bases(table, "cosine_prob")[0]
+    unpruned = pair_tables.across_bases(table, "cosine_prob")[0]
     assert (unpruned["pairs"], unpruned["undefined"]) == (3, 2)
     assert unpruned["mean"] == 0.5
 
 
 def test_the_page_says_what_was_found() -> None:
-    found = findings.summarize("x", scores(), {"mnist": pairs()}, ["cosine_prob"])
+    found = stage.summarize("x", scores(), {"mnist": pairs()}, ["cosine_prob"])
     assert found["models"] == 21
     assert found["compared_models"] == 15
     assert found["pairs"] == 15 * 14 // 2
-    text = findings.to_markdown(found)
+    text = stage.to_markdown(found)
     assert "15 are compared in 105 pairs" in text
     titles = [line for line in text.splitlines() if line.startswith("## ")]
     assert titles[0] == "## Do models of different bases converge?"
@@ -101,9 +104,9 @@ def test_the_page_says_what_was_found() -> None:
 
 def test_bases_off_the_optimum_are_told_right_under_the_verdict() -> None:
     table = scores()
-    assert findings.off_optimum(table) == ""
+    assert stage.off_optimum(table) == ""
     table.loc[table.model == "seed=2", "optimal"] = False
-    text = findings.to_markdown(findings.summarize("x", table, {"m": pairs()}, ["cosine_prob"]))
+    text = stage.to_markdown(stage.summarize("x", table, {"m": pairs()}, ["cosine_prob"]))
     caveat = (
         "1 of 3 bases (`seed=2`) misses `base.target`, so the verdict is about models off the "
         "optimum."
@@ -127,7 +130,7 @@ def test_bases_off_the_optimum_are_told_right_under_the_verdict() -> None:
 def test_claims_say_why_they_are_not_told_by_the_first_measure(
     measures: list[str], main: list[str], says: str
 ) -> None:
-    told, note = findings.told_by(measures)
+    told, note = stage.told_by(measures)
     assert told == main
     assert note.endswith(says)
     assert bool(note) == bool(says)
@@ -135,8 +138,8 @@ def test_claims_say_why_they_are_not_told_by_the_first_measure(
 
 def test_the_note_on_the_claims_stands_above_them() -> None:
     table = pairs().assign(jensen_shannon=0.5)
-    found = findings.summarize("x", scores(), {"m": table}, ["jensen_shannon", "cosine_prob"])
-    parts = findings.to_markdown(found).split("\n\n")
+    found = stage.summarize("x", scores(), {"m": table}, ["jensen_shannon", "cosine_prob"])
+    parts = stage.to_markdown(found).split("\n\n")
     title = parts.index("## What the post saw, claim by claim")
     assert parts[title + 1].startswith("The claims are told by `cosine_prob`")
 
@@ -152,8 +155,8 @@ def experiment(seeds: int, pruned: str, thresholds: Sequence[float] = (0.1,)) ->
     Bases, regularised and randomly pruned models are random; pruned ones are `alike` (one and the
     same but for noise), `independent` or `dead`.
     """
-    grid = models.grid(range(1, seeds + 1), [1e-4], [1], thresholds)
-    chosen = [*grid, *models.controls(grid, True, [1], [1, 2])]
+    grid = model_ids.grid(range(1, seeds + 1), [1e-4], [1], thresholds)
+    chosen = [*grid, *model_ids.controls(grid, True, [1], [1, 2])]
     rng = np.random.default_rng(0)
     skeleton = rng.normal(size=(IMAGES, 10)) * 2
     known = {}
@@ -165,8 +168,8 @@ def experiment(seeds: int, pruned: str, thresholds: Sequence[float] = (0.1,)) ->
             logits = np.ones((IMAGES, 10))
         known[str(model)] = Predictions(logits, np.zeros(IMAGES, dtype=np.int64))
     rows = [
-        {"a": str(a), "b": str(b), **similarity.compare(known[str(a)], known[str(b)])}
-        for a, b in models.pairs(chosen)
+        {"a": str(a), "b": str(b), **behaviour.compare(known[str(a)], known[str(b)])}
+        for a, b in model_ids.pairs(chosen)
     ]
     return {
         "experiment": "x",
@@ -188,7 +191,7 @@ def experiment(seeds: int, pruned: str, thresholds: Sequence[float] = (0.1,)) ->
     ],
 )
 def test_the_verdict_is_the_truth_or_undecided(seeds: int, pruned: str, answer: str) -> None:
-    found = findings.summarize(**experiment(seeds, pruned))
+    found = stage.summarize(**experiment(seeds, pruned))
     assert found["verdict"]["answer"] == answer
     for measure in ("cosine_prob", "jensen_shannon"):
         [recipe] = found["verdict"]["by"]["digits"][measure]["recipes"]
@@ -198,11 +201,11 @@ def test_the_verdict_is_the_truth_or_undecided(seeds: int, pruned: str, answer: 
             "their unpruned models",
             "models pruned at random (mean of 2 drawings)",
         ]
-    assert json.loads(json.dumps(findings.plain(found), allow_nan=False))
+    assert json.loads(json.dumps(stage.plain(found), allow_nan=False))
 
 
 def test_two_seeds_say_plainly_what_is_missing() -> None:
-    text = findings.to_markdown(findings.summarize(**experiment(2, "alike", (0.1, 0.2))))
+    text = stage.to_markdown(stage.summarize(**experiment(2, "alike", (0.1, 0.2))))
     assert (
         "**cannot be decided with this many seeds**: there are 2, and intervals take 3 at least; "
         "with 2 recipes to ask about, a corrected p below 0.05 takes 6 or more." in text
@@ -212,28 +215,28 @@ def test_two_seeds_say_plainly_what_is_missing() -> None:
 def test_without_controls_the_verdict_says_so() -> None:
     made = experiment(6, "alike")
     pairs = made["similarity"]["digits"]
-    bare = findings.without_controls(pairs)
-    found = findings.summarize(**{**made, "similarity": {"digits": bare}, "known": None})
+    bare = stage.without_controls(pairs)
+    found = stage.summarize(**{**made, "similarity": {"digits": bare}, "known": None})
     answer = found["verdict"]["by"]["digits"]["cosine_prob"]["overall"]
     assert answer.answer == CONVERGES
     assert "Held against the bases alone" in answer.sentence
-    assert "intervals hold for these images" in findings.to_markdown(found)
+    assert "intervals hold for these images" in stage.to_markdown(found)
 
 
 def test_without_bases_there_is_nothing_to_hold_against() -> None:
     made = experiment(3, "alike")
     pairs = made["similarity"]["digits"]
     rest = pairs[~pairs.a.str.fullmatch(r"seed=\d+") & ~pairs.b.str.fullmatch(r"seed=\d+")]
-    found = findings.summarize(**{**made, "similarity": {"digits": rest}})
+    found = stage.summarize(**{**made, "similarity": {"digits": rest}})
     assert found["verdict"]["answer"] == UNDECIDED
-    assert "no pruned models of different bases were compared" in findings.to_markdown(found)
+    assert "no pruned models of different bases were compared" in stage.to_markdown(found)
 
 
 def test_a_recipe_that_dies_does_not_hide_that_the_others_do_not_converge() -> None:
     made = experiment(6, "independent", (0.1, 0.2))
     dead = made["similarity"]["digits"].filter(["a", "b"]).apply(lambda x: x.str.endswith("t=0.2"))
     made["similarity"]["digits"].loc[dead.any(axis=1), ["cosine_prob", "jensen_shannon"]] = np.nan
-    found = findings.summarize(**{**made, "known": None})
+    found = stage.summarize(**{**made, "known": None})
     answer = found["verdict"]["by"]["digits"]["cosine_prob"]["overall"]
     assert answer.answer == NOT
     assert answer.left_out == ("λ = 0.0001, 1 epoch, threshold 0.2",)
@@ -244,7 +247,7 @@ def test_one_recipe_that_converges_is_enough_and_is_named() -> None:
     alike, other = (experiment(7, kind, (0.1, 0.2)) for kind in ("alike", "independent"))
     low = {name: p for name, p in other["known"]["digits"].items() if name.endswith("t=0.1")}
     known = {"digits": {**alike["known"]["digits"], **low}}
-    found = findings.summarize(**{**alike, "known": known})
+    found = stage.summarize(**{**alike, "known": known})
     answer = found["verdict"]["by"]["digits"]["cosine_prob"]["overall"]
     assert answer.answer == CONVERGES
     assert answer.converging == ("λ = 0.0001, 1 epoch, threshold 0.2",)
@@ -256,12 +259,12 @@ def test_one_recipe_that_converges_is_enough_and_is_named() -> None:
     [
         (CONVERGES, CONVERGES, CONVERGES),
         (NOT, UNDECIDED, UNDECIDED),
-        (CONVERGES, NOT, answers.DIFFERS),
+        (CONVERGES, NOT, experiment_answer.DIFFERS),
     ],
 )
 def test_data_sets_must_agree(one: str, other: str, both: str) -> None:
-    made = {k: answers.Answer(a, "", 1, (), (), 6) for k, a in enumerate((one, other))}
-    assert answers.over_sets({str(k): answer for k, answer in made.items()}) == both
+    made = {k: experiment_answer.Answer(a, "", 1, (), (), 6) for k, a in enumerate((one, other))}
+    assert experiment_answer.over_sets({str(k): answer for k, answer in made.items()}) == both
 
 
 def test_a_planted_outlier_is_named_beside_its_loss() -> None:
@@ -273,21 +276,21 @@ def test_a_planted_outlier_is_named_beside_its_loss() -> None:
     # All others are about as alike as each other; controls are unlike all, but no models.
     spread = np.random.default_rng(1).uniform(0.7, 0.9, len(pairs))
     pairs.loc[~with_it, "cosine_prob"] = spread[~with_it]
-    found = findings.summarize(**{**made, "known": None})
+    found = stage.summarize(**{**made, "known": None})
     first, *rest = found["apart"]["digits"]
     assert (first["model"], first["outlier"]) == (odd, True)
     assert not any(row["outlier"] for row in rest)
-    assert f"| `{odd}` | 0.010 |" in findings.to_markdown(found)
+    assert f"| `{odd}` | 0.010 |" in stage.to_markdown(found)
 
 
 def test_pairs_of_a_kind_have_in_common_what_it_says() -> None:
     pairs = experiment(3, "alike", (0.1, 0.2))["similarity"]["digits"]
-    found = kinds.by_kind(pairs)
-    assert list(found) == list(kinds.KINDS)
+    found = pair_kinds.by_kind(pairs)
+    assert list(found) == list(pair_kinds.KINDS)
     counts = {name: len(group) for name, group in found.items()}
     # 3 pairs of seeds; pruned at two thresholds, at random in two drawings each
     assert list(counts.values()) == [3, 3, 3, 3, 6, 12]
-    orders = found[kinds.ORDERS]
+    orders = found[pair_kinds.ORDERS]
     assert next(zip(orders.a, orders.b, strict=True)) == ("seed=1", "seed=1_order=1")
 
 
@@ -309,9 +312,9 @@ def walk(losses: Sequence[float]) -> pd.DataFrame:
 
 def test_a_walk_that_leaves_the_ridge_is_named() -> None:
     walked = {"seed=1_l1=0.0001_ep=2": walk([1, 1, 1, 1, 1]), "m": walk([1, 1, 1.5, 1, 1])}
-    found = findings.summarize("x", scores(), {}, [], walked=walked)
+    found = stage.summarize("x", scores(), {}, [], walked=walked)
     assert [one.holds for one in found["walks"].values()] == [True, False]
-    text = findings.to_markdown(found)
+    text = stage.to_markdown(found)
     assert "`m` leaves the ridge: the loss rises by 0.500 at step 2" in text
     assert "| accuracy lost, points |" in text
 
@@ -320,7 +323,7 @@ def test_a_loss_known_once_an_epoch_is_taken_for_no_more() -> None:
     history = pd.DataFrame(
         {"epoch": [0, 1, 2], "train_loss": [1.0, 1.2, 1.0], "train_accuracy": [0.9, 0.8, 0.9]}
     )
-    one = walks.certify(walks.with_losses(walk([np.nan] * 5), history), 10)
+    one = walk_certificates.certify(walk_certificates.with_losses(walk([np.nan] * 5), history), 10)
     assert (one.rise, one.rise_at) == (pytest.approx(0.2), 2)
     assert (one.points, one.every) == (2, 2)
     assert one.longest == pytest.approx(0.01)
@@ -341,7 +344,7 @@ def test_findings_open_with_the_verdict_and_hold_all_else(science: Workflow) -> 
     ]
     assert found["verdict"]["answer"] == UNDECIDED
     assert len(found["claims"]["digits"]) == 6
-    assert {row["kind"] for row in found["kinds"]["digits"]["cosine_prob"]} == set(kinds.KINDS)
+    assert {row["kind"] for row in found["kinds"]["digits"]["cosine_prob"]} == set(pair_kinds.KINDS)
     assert set(found["walks"]) == {f"seed={k}_l1=0.0001_ep=1" for k in SCIENCE["base"]["seeds"]}
     assert all(one["every"] == 1 for one in found["walks"].values())
     text = (folder / "findings.md").read_text()
@@ -358,7 +361,7 @@ def test_walks_without_a_trace_are_certified_by_the_epoch(finished: Workflow) ->
 
 
 def test_findings_have_no_need_of_torch() -> None:
-    code = "import sys, skeletons.findings; print('torch' in sys.modules)"
+    code = "import sys, skeletons.findings.stage; print('torch' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )
@@ -379,10 +382,10 @@ DEAD = Predictions(np.ones((5, 2)), np.zeros(5, dtype=np.int64))
 
 
 def test_a_base_is_held_against_its_target() -> None:
-    reached = score(models.Model(1), GOOD, summary(0.05, 0.99), None, TARGET)
+    reached = score(model_ids.Model(1), GOOD, summary(0.05, 0.99), None, TARGET)
     assert reached["optimal"] is True
     assert reached["accuracy"] == 0.5
-    missed = score(models.Model(1), GOOD, summary(0.3, 0.9), None, TARGET)
+    missed = score(model_ids.Model(1), GOOD, summary(0.3, 0.9), None, TARGET)
     assert missed["optimal"] is False
     assert missed["optimal_reason"] == (
         "training loss 0.3000 is above 0.1 and training accuracy 0.9000 is below 0.97"
@@ -391,13 +394,13 @@ def test_a_base_is_held_against_its_target() -> None:
 
 def test_a_pruned_model_is_scored_by_what_is_left() -> None:
     sparsity = {"kept": 25, "flops": 400, "dead_reason": None}
-    found = score(models.Model(1, 0.1, 1, 0.5), GOOD, summary(0.3, 0.9), sparsity, TARGET)
+    found = score(model_ids.Model(1, 0.1, 1, 0.5), GOOD, summary(0.3, 0.9), sparsity, TARGET)
     assert (found["density"], found["sparsity"], found["flops"]) == (0.25, 0.75, 400)
     assert found["optimal"] is None
     assert not found["dead"]
 
 
 def test_constant_output_is_dead() -> None:
-    found = score(models.Model(1, 0.1, 1), DEAD, summary(0.3, 0.9), None, TARGET)
+    found = score(model_ids.Model(1, 0.1, 1), DEAD, summary(0.3, 0.9), None, TARGET)
     assert found["dead"]
     assert found["dead_reason"] == "it answers every image alike"

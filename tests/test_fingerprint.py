@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from skeletons import fingerprint as module
 from skeletons.errors import FingerprintError
-from skeletons.fingerprint import fingerprint
+from skeletons.store import fingerprint as module
+from skeletons.store.fingerprint import fingerprint
 
 SOURCE = '''"""Doc."""
 from skeletons import lower

@@ -11,8 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from skeletons import artifacts, importance, networks, training, unit_ranks
-from skeletons.training import Images
+from skeletons.inspection import importance, unit_ranks
+from skeletons.networks import architectures
+from skeletons.store import artifacts
+from skeletons.training import stages
+from skeletons.training.stages import Images
 
 
 @pytest.fixture(autouse=True)
@@ -30,8 +33,8 @@ def images(count: int = 24) -> Images:
 @torch.no_grad()
 def network(name: str) -> nn.Sequential:
     torch.manual_seed(0)
-    made = networks.build(name, 4, 5, (0.5, 0.4, 0.3), (0.2, 0.2, 0.2))
-    for weight in networks.prunable(made).values():
+    made = architectures.build(name, 4, 5, (0.5, 0.4, 0.3), (0.2, 0.2, 0.2))
+    for weight in architectures.prunable(made).values():
         weight += 0.05 * torch.randn(weight.shape)
     for module in made.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -51,7 +54,7 @@ def silenced(made: nn.Sequential, module: str, unit: int, value: Tensor | float 
 
     handle = made.get_submodule(module).register_forward_hook(hook)
     try:
-        return np.array(training.measure(made, images()))
+        return np.array(stages.measure(made, images()))
     finally:
         handle.remove()
 
@@ -65,13 +68,13 @@ PLACES = {
 }
 
 
-@pytest.mark.parametrize("name", networks.REGISTRY)
+@pytest.mark.parametrize("name", architectures.REGISTRY)
 def test_sharing_the_work_changes_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importance, "CHUNK", 10)  # the last chunk is smaller
     monkeypatch.setattr(importance, "BATCH", 30)
     made = network(name)
     table = importance.silence(made, images()).set_index(["layer", "unit"])
-    baseline = np.array(training.measure(made, images()))
+    baseline = np.array(stages.measure(made, images()))
     for layer, module in PLACES[name].items():
         for unit in (0, 3):
             expected = silenced(made, f"body.{module}", unit) - baseline
@@ -95,7 +98,7 @@ def test_the_mean_stands_in_for_a_unit_place_by_place() -> None:
     made = network("cnn")
     seen: list[Tensor] = []
     handle = made.get_submodule("body.9").register_forward_hook(lambda *a: seen.append(a[2]))
-    baseline = np.array(training.measure(made, images()))
+    baseline = np.array(stages.measure(made, images()))
     handle.remove()
     table = importance.silence(made, images(), "mean").set_index(["layer", "unit"])
     expected = silenced(made, "body.9", 5, torch.cat(seen)[:, 5].mean(dim=0)) - baseline

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn.functional import linear
 
-from skeletons import inference
+from skeletons.prediction import inference
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 

@@ -11,16 +11,14 @@ import pytest
 import torch
 from conftest import SCIENCE, TINY, Workflow
 
-from skeletons import (
-    artifacts,
-    captions,
-    datasets,
-    exposure,
-    inference,
-    inspections,
-    models,
-    predictions,
-)
+from skeletons import model_ids
+from skeletons.data import sources
+from skeletons.findings import inspections
+from skeletons.inspection import exposure
+from skeletons.measures import predictions
+from skeletons.prediction import inference
+from skeletons.report import captions
+from skeletons.store import artifacts
 
 BASES = ("seed=1", "seed=2")
 VARIANTS = tuple(f"{base}_l1=0.0001_ep=1_t=0.2" for base in BASES)
@@ -91,7 +89,7 @@ def test_the_ends_of_lines_and_of_the_curve_are_the_models(results: Path) -> Non
     for path in (*found["lines"], *found["curve"]):
         table = artifacts.read_table(path, ["path", "t", "loss", "accuracy"])
         a, b = Path(path).stem.split("--")
-        one_base = models.Model.parse(a).seed == models.Model.parse(b).seed
+        one_base = model_ids.Model.parse(a).seed == model_ids.Model.parse(b).seed
         line = ["naive"] if one_base else ["naive", "aligned"]
         names = ["curve"] if path in found["curve"] else line
         assert list(table.path.unique()) == names
@@ -119,7 +117,7 @@ def test_the_plane_goes_through_its_models_and_shows_the_walk(results: Path) -> 
 def test_an_exposed_skeleton_stands_alone_and_computes_the_same(results: Path, model: str) -> None:
     folder = results / "exposed" / model
     network = exposure.load(folder / "weights.safetensors", folder / "exposed.json")
-    pixels, _ = datasets.read_split(results.parent / f"data/{DATA}/images.safetensors", "test")
+    pixels, _ = sources.read_split(results.parent / f"data/{DATA}/images.safetensors", "test")
     logits = inference.predict(network, torch.from_numpy(pixels)).numpy()
     masked = predictions.read(results / f"predictions/{DATA}/{model}.parquet").logits
     assert np.abs(logits - masked).max() <= 1e-5 * np.abs(masked).max()

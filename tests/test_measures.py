@@ -4,9 +4,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from skeletons import catalogue, overlap, representations, similarity
 from skeletons.errors import ArtifactError
-from skeletons.measures import by_name
+from skeletons.measures import behaviour, catalogue, masks, representations
+from skeletons.measures.measure import by_name
 
 PAGE = Path(__file__).parents[1] / "docs" / "measures.md"
 
@@ -45,12 +45,12 @@ def test_every_measure_says_all_there_is_to_say() -> None:
         assert measure.itself in (measure.low, measure.high)
         assert all([measure.label, measure.invariant_to, measure.blind_to, measure.source])
     with pytest.raises(ValueError, match="same name"):
-        by_name(*similarity.MEASURES.values(), similarity.MEASURES["agreement"])
+        by_name(*behaviour.MEASURES.values(), behaviour.MEASURES["agreement"])
 
 
 def test_what_every_pair_has_is_cheap_and_the_rest_is_not() -> None:
-    assert all(measure.cheap for measure in similarity.MEASURES.values())
-    costly = (*representations.MEASURES.values(), *overlap.MEASURES.values())
+    assert all(measure.cheap for measure in behaviour.MEASURES.values())
+    costly = (*representations.MEASURES.values(), *masks.MEASURES.values())
     assert not any(measure.cheap for measure in costly)
 
 

@@ -12,8 +12,14 @@ import torch
 from conftest import SCIENCE, Workflow
 from torch import nn
 
-from skeletons import artifacts, config, features, models, networks, permutations, representations
+from skeletons import model_ids
+from skeletons.alignment import permutations
+from skeletons.config import schema
 from skeletons.errors import ArtifactError, ConfigError
+from skeletons.measures import representations
+from skeletons.networks import architectures
+from skeletons.prediction import features
+from skeletons.store import artifacts
 
 ID = "shapes_train=200_test=100"
 RECIPE = "l1=0.0001_ep=1"
@@ -95,8 +101,8 @@ def test_controls_are_compared_with_all_others(science: Workflow) -> None:
     for path in ("similarity/digits.parquet", "representations/linear_cka/digits.parquet"):
         table = artifacts.read_table(folder / path)
         assert {*table.a, *table.b} == set(MODELS)
-        states = {models.Model.parse(name).state for name in (*table.a, *table.b)}
-        assert states == {*models.STATES, *models.CONTROLS}
+        states = {model_ids.Model.parse(name).state for name in (*table.a, *table.b)}
+        assert states == {*model_ids.STATES, *model_ids.CONTROLS}
 
 
 def test_cka_of_a_pair_is_that_of_its_features(science: Workflow) -> None:
@@ -207,14 +213,14 @@ def test_a_new_measure_of_masks_trains_and_predicts_nothing(
 def test_without_two_masks_a_measure_of_masks_is_refused() -> None:
     raw = changed(compare={"states": ["base"]}, controls={"random": []})
     with pytest.raises(ConfigError, match=r"^compare\.weights: found mask_overlap, .*no two prun"):
-        config.load(raw)
-    config.load(changed(compare={"states": ["base"]}))  # random controls have masks
+        schema.load(raw)
+    schema.load(changed(compare={"states": ["base"]}))  # random controls have masks
 
 
 def test_features_are_what_the_last_linear_layer_gets() -> None:
     images = torch.randint(0, 256, (7, 3, 32, 32), dtype=torch.uint8)
     for name, width in (("cnn", 8), ("resnet9", 16), ("resnet20", 8), ("speednet", 8)):
-        network = networks.build(name, 2, 10, [0.5] * 3, [0.2] * 3).eval()
+        network = architectures.build(name, 2, 10, [0.5] * 3, [0.2] * 3).eval()
         found = features.penultimate(network, images, batch_size=4)
         assert found.shape == (7, width)
         # No hook is left behind, and the layer was given just these rows.

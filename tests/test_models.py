@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skeletons.errors import SkeletonsError
-from skeletons.models import Model, grid, pairs, spell
+from skeletons.model_ids import Model, grid, pairs, spell
 
 numbers = st.floats(min_value=0, max_value=1e6, allow_nan=False, allow_infinity=False)
 models = st.one_of(

@@ -7,8 +7,9 @@ import torch
 from colours import PLAIN, images
 from torch import Tensor, nn
 
-from skeletons import networks, training
-from skeletons.muon import Muon
+from skeletons.networks import architectures
+from skeletons.training import stages
+from skeletons.training.muon import Muon
 
 RATE = 0.01
 
@@ -87,12 +88,12 @@ def test_decay_shrinks_what_has_no_gradient_to_follow() -> None:
     torch.testing.assert_close(net[3].weight.detach(), before * (1 - RATE * 0.5))
 
 
-@pytest.mark.parametrize("name", networks.REGISTRY)
+@pytest.mark.parametrize("name", architectures.REGISTRY)
 def test_muon_trains_every_network(name: str) -> None:
     torch.manual_seed(0)
-    net = networks.build(name, 4, 3, (0.3, 0.3, 0.3), (0.2, 0.2, 0.2))
+    net = architectures.build(name, 4, 3, (0.3, 0.3, 0.3), (0.2, 0.2, 0.2))
     fixed = {key: p.detach().clone() for key, p in net.named_parameters() if not p.requires_grad}
-    settings = training.BaseSettings(4, 16, "muon", 0.05, 0.6, 0.01, 0.1, 0.2, PLAIN)
-    rows = training.train_base(net, images(), images(seed=1), 1, settings, "fp32")
+    settings = stages.BaseSettings(4, 16, "muon", 0.05, 0.6, 0.01, 0.1, 0.2, PLAIN)
+    rows = stages.train_base(net, images(), images(seed=1), 1, settings, "fp32")
     assert rows[-1]["test_accuracy"] > 0.9
     assert all(torch.equal(net.get_parameter(key), before) for key, before in fixed.items())

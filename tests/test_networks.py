@@ -1,17 +1,17 @@
 import pytest
 import torch
 
-from skeletons import networks
+from skeletons.networks import architectures
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.2, 0.2)
 
 
 def build(name: str, width: int, classes: int = 10) -> torch.nn.Sequential:
     torch.manual_seed(0)
-    return networks.build(name, width, classes, MEAN, STD)
+    return architectures.build(name, width, classes, MEAN, STD)
 
 
-@pytest.mark.parametrize("name", networks.REGISTRY)
+@pytest.mark.parametrize("name", architectures.REGISTRY)
 @pytest.mark.parametrize("width", [1, 3, 16])
 def test_every_network_works_at_every_width(name: str, width: int) -> None:
     images = torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8)
@@ -34,11 +34,11 @@ def test_every_network_works_at_every_width(name: str, width: int) -> None:
     ],
 )
 def test_sizes_are_the_published_ones(name: str, width: int, parameters: int) -> None:
-    assert networks.describe(build(name, width))["parameters"] == parameters
+    assert architectures.describe(build(name, width))["parameters"] == parameters
 
 
 def test_flops_count_two_for_each_multiply_add() -> None:
-    about = networks.describe(build("cnn", 2))
+    about = architectures.describe(build("cnn", 2))
     convolutions = [(3, 2, 32), (2, 2, 32), (2, 4, 16), (4, 4, 16)]
     by_hand = sum(2 * 9 * i * o * side**2 for i, o, side in convolutions)
     by_hand += 2 * (256 * 8 + 8 * 8 + 8 * 10)
@@ -47,9 +47,9 @@ def test_flops_count_two_for_each_multiply_add() -> None:
 
 
 def test_prunable_are_trained_weights_of_convolutions_and_linear_layers() -> None:
-    for name in networks.REGISTRY:
+    for name in architectures.REGISTRY:
         network = build(name, 4)
-        names = set(networks.prunable(network))
+        names = set(architectures.prunable(network))
         assert all(network.get_parameter(n).ndim in (2, 4) for n in names)
         assert not any("whiten" in n or "norm" in n or "bias" in n for n in names)
 
@@ -59,7 +59,7 @@ def test_whitening_filters_whiten() -> None:
     images = torch.randint(0, 256, (64, 3, 32, 32), dtype=torch.uint8)
     # correlated channels, as real images have
     images[:, 1] = images[:, 0] // 2 + images[:, 1] // 2
-    networks.prepare(network, images)
+    architectures.prepare(network, images)
     standardized = network.get_submodule("standardize")(images)
     patches = standardized.unfold(2, 2, 1).unfold(3, 2, 1).movedim(1, 3).reshape(-1, 12)
     whiten = network.get_parameter("body.whiten.weight")[:12].reshape(12, 12)
@@ -69,6 +69,6 @@ def test_whitening_filters_whiten() -> None:
 
 
 def test_the_same_seed_gives_the_same_weights() -> None:
-    for name in networks.REGISTRY:
+    for name in architectures.REGISTRY:
         one, two = build(name, 4).state_dict(), build(name, 4).state_dict()
         assert all(torch.equal(one[key], two[key]) for key in one)

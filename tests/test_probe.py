@@ -8,9 +8,11 @@ import torch
 from colours import PLAIN, images
 from torch import Tensor, nn
 
-from skeletons import artifacts, networks, probe
-from skeletons.probe import LEARNT, LOST, SHARED, STAYS, TAKES_OVER
-from skeletons.training import RegularizeSettings
+from skeletons.inspection import second_skeleton
+from skeletons.inspection.second_skeleton import LEARNT, LOST, SHARED, STAYS, TAKES_OVER
+from skeletons.networks import architectures
+from skeletons.store import artifacts
+from skeletons.training.stages import RegularizeSettings
 
 SGD = RegularizeSettings("sgd", "proximal", 0.1, 0.0, 12, 0, PLAIN)
 ADAM = RegularizeSettings("adam", "subgradient", 1e-2, 0.9, 12, 0, PLAIN)
@@ -42,7 +44,7 @@ def planted(second: bool) -> tuple[nn.Sequential, dict[str, Tensor]]:
     torch.manual_seed(0)
     body = Halves()
     made = nn.Sequential()
-    made.add_module("standardize", networks.Standardize([0.4] * 3, [0.25] * 3))
+    made.add_module("standardize", architectures.Standardize([0.4] * 3, [0.25] * 3))
     made.add_module("body", body)
     for half in (body.one, body.other):
         if half is body.other and not second:
@@ -53,13 +55,13 @@ def planted(second: bool) -> tuple[nn.Sequential, dict[str, Tensor]]:
         half[2].weight.copy_(half[0].weight.T)
         for layer in (half[0], half[2]):
             layer.bias.zero_()
-    weights = networks.prunable(made)
+    weights = architectures.prunable(made)
     return made, {name: torch.full(w.shape, ".one." in name) for name, w in weights.items()}
 
 
 def run(second: bool, l1: float, settings: RegularizeSettings = SGD, epochs: int = 8) -> Any:
     made, skeleton = planted(second)
-    rows = probe.probe(
+    rows = second_skeleton.probe(
         made,
         skeleton,
         images(),
@@ -75,7 +77,7 @@ def run(second: bool, l1: float, settings: RegularizeSettings = SGD, epochs: int
 
 def test_a_planted_second_skeleton_takes_over() -> None:
     _, _, rows = run(True, 1.0)
-    found = probe.probe_verdict(rows)
+    found = second_skeleton.probe_verdict(rows)
     assert found["verdict"] == TAKES_OVER
     assert found["took_over_at"] == 0  # it was there before
     last = rows.iloc[-1]
@@ -87,7 +89,7 @@ def test_a_planted_second_skeleton_takes_over() -> None:
 
 def test_where_there_is_but_one_skeleton_the_loss_cannot_be_held() -> None:
     _, _, rows = run(False, 1.0)
-    found = probe.probe_verdict(rows)
+    found = second_skeleton.probe_verdict(rows)
     assert found["verdict"] == LOST
     assert found["took_over_at"] is None
     assert found["end_loss"] > found["start_loss"] + 0.5
@@ -96,7 +98,7 @@ def test_where_there_is_but_one_skeleton_the_loss_cannot_be_held() -> None:
 
 def test_a_weak_penalty_does_not_move_a_needed_skeleton() -> None:
     _, _, rows = run(False, 1e-3)
-    found = probe.probe_verdict(rows)
+    found = second_skeleton.probe_verdict(rows)
     assert found["verdict"] == STAYS
     assert found["skeleton_left"] > 0.9
     assert found["others_end_accuracy"] < 0.5
@@ -106,17 +108,17 @@ def test_a_weak_penalty_does_not_move_a_needed_skeleton() -> None:
 def test_only_the_skeleton_is_penalised(settings: RegularizeSettings) -> None:
     """Without data loss, the others stay where they are."""
     made, skeleton = planted(True)
-    weights = networks.prunable(made)
+    weights = architectures.prunable(made)
     before = {name: w.detach().clone() for name, w in weights.items()}
     for w in weights.values():
         w.grad = torch.zeros_like(w)
     if settings.penalty == "subgradient":
-        probe.add_skeleton_subgradient(weights, skeleton, 0.5)
+        second_skeleton.add_skeleton_subgradient(weights, skeleton, 0.5)
         for name, w in weights.items():
             assert w.grad is not None
             assert torch.equal(w.grad, 0.5 * w.sign() * skeleton[name])
     else:
-        probe.shrink_skeleton(weights, skeleton, 0.05)
+        second_skeleton.shrink_skeleton(weights, skeleton, 0.05)
         for name, w in weights.items():
             less = torch.where(skeleton[name], 0.05, 0.0)
             expected = before[name].sign() * (before[name].abs() - less).clamp(min=0)
@@ -137,7 +139,7 @@ def test_the_same_probe_gives_the_same_rows() -> None:
 def test_restricting_a_network_leaves_it_as_it_was() -> None:
     made, skeleton = planted(True)
     before = {name: p.detach().clone() for name, p in made.named_parameters()}
-    with probe.only(made, skeleton):
+    with second_skeleton.only(made, skeleton):
         assert float(made.get_parameter("body.other.0.weight").detach().abs().sum()) == 0
         assert torch.equal(made.get_parameter("body.one.0.weight"), before["body.one.0.weight"])
     assert all(torch.equal(before[name], p) for name, p in made.named_parameters())
@@ -171,7 +173,7 @@ def rows_of(accuracy: list[float], others: list[float], end: float) -> pd.DataFr
 def test_the_verdict_goes_by_what_is_held(
     accuracy: list[float], others: list[float], end: float, verdict: str, since: int | None
 ) -> None:
-    found = probe.probe_verdict(rows_of(accuracy, others, end), 0.02 + 1e-9)
+    found = second_skeleton.probe_verdict(rows_of(accuracy, others, end), 0.02 + 1e-9)
     assert (found["verdict"], found["took_over_at"]) == (verdict, since)
     assert found["least_accuracy"] == min(accuracy)
     assert "10.0% of the skeleton's weight is left" in found["sentence"]
@@ -187,20 +189,20 @@ def test_the_largest_weights_of_each_layer_are_counted_in_the_skeleton() -> None
         "1.weight": torch.tensor([[False, True]]),
     }
     # of the two largest of the first layer one, of the largest of the second none
-    assert probe._largest(networks.prunable(made), skeleton) == pytest.approx(1 / 3)
+    assert second_skeleton._largest(architectures.prunable(made), skeleton) == pytest.approx(1 / 3)
 
 
 def test_an_empty_skeleton_has_no_share_left() -> None:
     made, skeleton = planted(True)
     none = {name: torch.zeros_like(mask) for name, mask in skeleton.items()}
-    row = probe.probe_row(made, none, images(), images(), 0.0, 0, "fp32")
+    row = second_skeleton.probe_row(made, none, images(), images(), 0.0, 0, "fp32")
     assert np.isnan(row["skeleton_left"])
     assert row["others_accuracy"] == row["test_accuracy"]
     assert row["outside"] == 1
 
 
 def test_the_stage_writes_the_same_bytes_each_time(tmp_path: Path) -> None:
-    made = networks.build("cnn", 4, 3, (0.3, 0.3, 0.3), (0.2, 0.2, 0.2))
+    made = architectures.build("cnn", 4, 3, (0.3, 0.3, 0.3), (0.2, 0.2, 0.2))
     tensors = {name: t.numpy() for name, t in made.state_dict().items()}
     pruned = {n: np.where(np.abs(t) < 1, 0, t) if t.ndim > 1 else t for n, t in tensors.items()}
     about = {"network": {"name": "cnn", "width": 4, "classes": 3}}
@@ -216,7 +218,7 @@ def test_the_stage_writes_the_same_bytes_each_time(tmp_path: Path) -> None:
     output = {key: str(tmp_path / name) for key, name in files.items()}
     written = []
     for _ in range(2):
-        probe.probe_stage(
+        second_skeleton.probe_stage(
             *(str(tmp_path / name) for name in names),
             output,
             seed=1,

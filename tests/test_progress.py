@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import Progress
 from snakemake_logger_plugin_rich.events import JobInfo, RunInfo
 
-from skeletons import failures
+from skeletons.workflow import failures
 from snakemake_logger_plugin_skeletons import Narrator, kind_of
 from snakemake_logger_plugin_skeletons.book import (
     Book,

@@ -10,16 +10,17 @@ import pytest
 import yaml
 from conftest import CHAIN, Workflow, python
 
-from skeletons import cli, lookup, provenance
 from skeletons.errors import ArtifactError
-from skeletons.runcache import RunCache
+from skeletons.store import provenance
+from skeletons.store.cache import RunCache
+from skeletons.workflow import cli, lookup
 
 WALKED = "results/grid/models/seed=1_l1=0.0001_ep=1"
 
 
 def skeletons(workflow: Workflow, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [python(), "-m", "skeletons.cli", *arguments],
+        [python(), "-m", "skeletons.workflow.cli", *arguments],
         cwd=workflow.folder,
         env=workflow.environment(),
         stdout=subprocess.PIPE,

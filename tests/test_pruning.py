@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from skeletons import pruning
-from skeletons.magnitudes import GRID, share_at, share_below
+from skeletons.training.magnitudes import GRID, share_at, share_below
 
 weights = hnp.arrays(
     np.float32, st.tuples(st.integers(1, 8), st.integers(1, 8)), elements=st.floats(-2, 2, width=32)

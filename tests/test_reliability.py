@@ -18,16 +18,14 @@ import pandas as pd
 import pytest
 from conftest import CHAIN, Workflow, artifacts_of, as_on_a_terminal, python, trained
 
-from skeletons import (
-    artifacts,
-    findings,
-    inference,
-    pruning,
-    scores,
-    similarity,
-    training,
-)
+from skeletons import pruning
 from skeletons.errors import ArtifactError
+from skeletons.findings import scores
+from skeletons.findings import stage as findings
+from skeletons.measures import behaviour
+from skeletons.prediction import inference
+from skeletons.store import artifacts
+from skeletons.training import stages
 
 BASE, WALKED, VARIANT = "seed=1", "seed=1_l1=0.0001_ep=1", "seed=1_l1=0.0001_ep=1_t=0.05"
 DATA = "data/shapes_train=300_test=120"
@@ -56,7 +54,7 @@ def pair(a: str, b: str) -> str:
 
 def walk_on(inputs: list[str], outputs: list[str]) -> None:
     dataset, base, weights, summary, history, walk, optimizer = inputs
-    training.regularize_stage(
+    stages.regularize_stage(
         dataset,
         base,
         {
@@ -138,12 +136,12 @@ STAGES: dict[str, Stage] = {
     "compare": (
         [predicted("digits", BASE), predicted("digits", VARIANT)],
         [PAIR],
-        lambda i, o: similarity.compare_stage(*i, *o, "digits", BASE, VARIANT),
+        lambda i, o: behaviour.compare_stage(*i, *o, "digits", BASE, VARIANT),
     ),
     "similarity": (
         [PAIR, pair(BASE, "seed=2")],
         ["tiny/similarity/digits.parquet"],
-        lambda i, o: similarity.collect_stage(*o, *i),
+        lambda i, o: behaviour.collect_stage(*o, *i),
     ),
     "findings": (
         [

@@ -20,10 +20,12 @@ import pandas as pd
 import pytest
 import seaborn as sns
 
-from skeletons import artifacts, captions, colours, costs, embedding, pair_numbers, record, report
-from skeletons.catalogue import MEASURES
-from skeletons.config import Figures
+from skeletons.config.schema import Figures
 from skeletons.errors import ArtifactError
+from skeletons.measures.catalogue import MEASURES
+from skeletons.report import captions, colours, html, pair_numbers, settings, stage
+from skeletons.store import artifacts
+from skeletons.workflow import costs
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>&amp;\u2028"
 
@@ -59,7 +61,7 @@ class Page(HTMLParser):
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """An experiment and its report; tests must leave both as they are."""
     made = drawn_experiment.write(tmp_path_factory.mktemp("report"), ood=("digits", "noise"))
-    report.report_stage(**made)
+    stage.report_stage(**made)
     return made
 
 
@@ -73,7 +75,7 @@ def page(files: dict[str, Any]) -> Page:
 
 def test_markdown_keeps_emphasis_and_tables_but_no_markup_of_others() -> None:
     text = f"**a** `{HOSTILE}` {HOSTILE} [x](javascript:alert(3)) ![x](http://x/y)\n\n{HOSTILE}"
-    parsed = Page(str(embedding.rendered(f"{text}\n\n| a |\n| --- |\n| b |")))
+    parsed = Page(str(html.rendered(f"{text}\n\n| a |\n| --- |\n| b |")))
     assert {tag for tag, _ in parsed.tags} == {
         *("p", "strong", "code", "table", "thead", "tbody", "tr", "th", "td"),
     }
@@ -82,14 +84,14 @@ def test_markdown_keeps_emphasis_and_tables_but_no_markup_of_others() -> None:
 
 def test_json_in_a_page_ends_no_script_and_is_read_back() -> None:
     value = {"name": HOSTILE, "numbers": [1.5, None, -2e-5]}
-    text = str(embedding.json_block(value))
+    text = str(html.json_block(value))
     assert not {"<", ">", "&", "\u2028", "\u2029"} & set(text)
     assert json.loads(text) == value
 
 
 def test_numbers_keep_five_digits() -> None:
     numbers = [0.1234567, 123456.7, -1e-9, 0.0, float("nan"), float("inf"), None]
-    assert embedding.rounded(numbers) == [0.12346, 123460.0, -1e-9, 0.0, None, None, None]
+    assert html.rounded(numbers) == [0.12346, 123460.0, -1e-9, 0.0, None, None, None]
 
 
 def test_the_browser_runs_only_the_scripts_that_are_the_reports_own(page: Page) -> None:
@@ -105,7 +107,7 @@ def test_the_browser_runs_only_the_scripts_that_are_the_reports_own(page: Page) 
 def test_a_hostile_experiment_stays_text(tmp_path: Path) -> None:
     data = "<img src=x onerror=alert(1)>"
     made = drawn_experiment.write(tmp_path, HOSTILE, ood=("<script>alert(1)", data))
-    report.report_stage(**made)
+    stage.report_stage(**made)
     parsed = Page(Path(made["output"]).read_text())
     assert [tag for tag, _ in parsed.tags].count("script") == 3
     assert not any("onerror" in attributes for _, attributes in parsed.tags)
@@ -157,7 +159,7 @@ def test_every_colour_map_that_may_be_named_has_its_colours() -> None:
 
 def test_the_heatmap_opens_on_the_first_measure_in_the_experiments_colours(tmp_path: Path) -> None:
     made = drawn_experiment.write(tmp_path, measures=["agreement"], colormap="mako")
-    report.report_stage(**made)
+    stage.report_stage(**made)
     data = json.loads(Page(Path(made["output"]).read_text()).scripts[0])
     assert data["first"] == "agreement"
     assert [tuple(step) for step in data["colours"]] == colours.scale("mako")
@@ -167,7 +169,7 @@ def test_colours_that_are_none_are_refused(files: dict[str, Any], tmp_path: Path
     odd = tmp_path / "config.yaml"
     odd.write_text("figures: {colormap: jet}\n")
     with pytest.raises(ArtifactError, match=r"figures.colormap: found 'jet'; allowed: viridis, "):
-        report.report_stage(**{**files, "output": str(tmp_path / "r.html"), "config": str(odd)})
+        stage.report_stage(**{**files, "output": str(tmp_path / "r.html"), "config": str(odd)})
 
 
 def test_what_has_no_value_says_why() -> None:
@@ -291,7 +293,7 @@ def test_a_figure_without_a_caption_is_refused(files: dict[str, Any], tmp_path: 
     odd = tmp_path / "pie.svg"
     odd.write_text(drawn_experiment.SVG)
     with pytest.raises(ArtifactError, match=r"pie\.svg is a figure of no kind"):
-        report.report_stage(**{**files, "output": str(tmp_path / "r.html"), "figures": [str(odd)]})
+        stage.report_stage(**{**files, "output": str(tmp_path / "r.html"), "figures": [str(odd)]})
 
 
 # --- the page -----------------------------------------------------------------------------------
@@ -375,18 +377,18 @@ def test_a_report_of_another_configuration_is_told_with_the_findings_that_it_sho
     values = {"experiment": "<drawn> & 'é'", "figures": {"colormap": "mako", "measures": []}}
     made = drawn_experiment.write(tmp_path)
     folder = Path(made["output"]).parent
-    record.record_stage(made["config"], made["versions"], values)
-    assert record.outdated(folder, {}) == ""  # there is none yet
-    report.report_stage(**made)
-    assert record.outdated(folder, values) == ""
+    settings.record_stage(made["config"], made["versions"], values)
+    assert settings.outdated(folder, {}) == ""  # there is none yet
+    stage.report_stage(**made)
+    assert settings.outdated(folder, values) == ""
     names = [folder / name for name in ("report.html", "findings.md", "findings.json")]
-    told = record.outdated(folder, {**values, "experiment": "other"})
+    told = settings.outdated(folder, {**values, "experiment": "other"})
     assert told == (
         f"{names[0]}, {names[1]} and {names[2]} are from before this run, of another configuration."
     )
     for path in names[1:]:  # made by the run, which did not come to the report
         os.utime(path, (2e9, 2e9))
-    told = record.outdated(folder, {})
+    told = settings.outdated(folder, {})
     assert told == f"{names[0]} is from before this run, of another configuration."
 
 
@@ -394,7 +396,7 @@ def test_the_same_files_give_the_same_page_wherever_they_lie(
     files: dict[str, Any], tmp_path: Path
 ) -> None:
     again = drawn_experiment.write(tmp_path, ood=("digits", "noise"))
-    report.report_stage(**again)
+    stage.report_stage(**again)
     page = Path(again["output"]).read_bytes()
     assert page == Path(files["output"]).read_bytes()
     assert str(tmp_path).encode() not in page
@@ -406,7 +408,7 @@ def test_an_experiment_without_measures_that_rise_has_a_report_too(tmp_path: Pat
     found = artifacts.read_json(path)
     found |= {"claims": {}, "verdict": {**found["verdict"], "measure": None, "by": {}}}
     artifacts.write_json(path, found)
-    report.report_stage(**{**made, "histories": [], "figures": []})
+    stage.report_stage(**{**made, "histories": [], "figures": []})
     assert "0 of 0" in Path(made["output"]).read_text()
 
 
@@ -420,7 +422,7 @@ def test_the_verdict_says_that_bases_are_off_the_optimum(
     files: dict[str, Any], tmp_path: Path
 ) -> None:
     made = drawn_experiment.write(tmp_path, missed=[2, 3])
-    report.report_stage(**made)
+    stage.report_stage(**made)
     page = Path(made["output"]).read_text()
     assert "2 of 3 bases (seed=2 and seed=3) miss base.target, so" in verdict_box(page)
     assert page.count("so the verdict is about models off the optimum") == 1
@@ -429,7 +431,7 @@ def test_the_verdict_says_that_bases_are_off_the_optimum(
 
 def test_claims_that_the_first_measure_cannot_tell_say_so(tmp_path: Path, page: Page) -> None:
     made = drawn_experiment.write(tmp_path, measures=["jensen_shannon", "agreement"])
-    report.report_stage(**made)
+    stage.report_stage(**made)
     text = "".join(Page(Path(made["output"]).read_text()).texts)
     assert "The claims are told by agreement" in text[: text.index("What stands behind it")]
     assert "The claims are told by" not in "".join(page.texts)
@@ -439,13 +441,13 @@ def test_claims_that_the_first_measure_cannot_tell_say_so(tmp_path: Path, page: 
 def test_a_file_that_is_missing_is_named(part: str, files: dict[str, Any], tmp_path: Path) -> None:
     absent = str(tmp_path / "results/drawn" / Path(files[part]).name)
     with pytest.raises(ArtifactError, match=Path(absent).name):
-        report.report_stage(**{**files, "output": str(tmp_path / "r.html"), part: absent})
+        stage.report_stage(**{**files, "output": str(tmp_path / "r.html"), part: absent})
     assert not (tmp_path / "r.html").exists()
 
 
 def test_a_figure_that_is_missing_is_named(files: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"Cannot read .*curve\.svg"):
-        report.report_stage(
+        stage.report_stage(
             **{
                 **files,
                 "output": str(tmp_path / "r.html"),

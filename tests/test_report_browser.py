@@ -15,8 +15,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skeletons import artifacts, colours, report
-from skeletons.models import Model
+from skeletons.model_ids import Model
+from skeletons.report import colours, stage
+from skeletons.store import artifacts
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
@@ -34,7 +35,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     made = drawn_experiment.write(
         tmp_path_factory.mktemp("browser"), ood=("digits", "noise"), random=(1,)
     )
-    report.report_stage(**made)
+    stage.report_stage(**made)
     return made
 
 
@@ -195,7 +196,7 @@ def test_the_map_opens_on_the_first_measure_in_the_experiments_colours(
     made = drawn_experiment.write(
         tmp_path, ood=("digits", "noise"), measures=["jensen_shannon", "agreement"], colormap="mako"
     )
-    report.report_stage(**made)
+    stage.report_stage(**made)
     reader = Reader(browser, made["output"])
     reader.turn_to("heatmap")
     chosen = reader.page.locator("#measure")
@@ -340,7 +341,7 @@ def test_every_control_has_a_name(reader: Reader) -> None:
 
 def test_a_hostile_name_stays_text(browser: Any, tmp_path: Path) -> None:
     made = drawn_experiment.write(tmp_path, HOSTILE, ood=("<img src=x onerror=alert(1)>",))
-    report.report_stage(**made)
+    stage.report_stage(**made)
     reader = Reader(browser, made["output"])
     for name in ("heatmap", "findings"):
         reader.turn_to(name)
@@ -370,7 +371,7 @@ def test_two_hundred_models_are_still_small_and_quick_to_point_at(
 ) -> None:
     thresholds = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 0.8, 0.9)
     made = drawn_experiment.write(tmp_path, seeds=8, epochs=(1, 2, 4), thresholds=thresholds)
-    report.report_stage(**made)
+    stage.report_stage(**made)
     assert len(compared(made)) == 200
     assert Path(made["output"]).stat().st_size < 15e6
     reader = Reader(browser, made["output"])

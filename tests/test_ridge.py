@@ -7,11 +7,15 @@ import pytest
 import torch
 from colours import PLAIN, images
 
-from skeletons import alignment, artifacts, barriers, networks, permutations, ridge, training
-from skeletons.artifacts import Array
+from skeletons.alignment import matching, permutations
 from skeletons.errors import ArtifactError
-from skeletons.ridge import Landscape
-from skeletons.training import BaseSettings, Images
+from skeletons.inspection import barriers, ridge
+from skeletons.inspection.ridge import Landscape
+from skeletons.networks import architectures
+from skeletons.store import artifacts
+from skeletons.store.artifacts import Array
+from skeletons.training import stages
+from skeletons.training.stages import BaseSettings, Images
 
 SETTINGS = BaseSettings(3, 16, "sgd", 0.05, 0.9, 5e-4, 0.0, 0.2, PLAIN)
 MEASURED: dict[str, Any] = {
@@ -31,7 +35,7 @@ def _one_thread() -> None:
 
 def network(name: str, seed: int = 0) -> torch.nn.Sequential:
     torch.manual_seed(seed)
-    return networks.build(name, 4, 3, (0.3, 0.3, 0.3), (0.2, 0.2, 0.2))
+    return architectures.build(name, 4, 3, (0.3, 0.3, 0.3), (0.2, 0.2, 0.2))
 
 
 Trained = dict[tuple[str, int], dict[str, Array]]
@@ -45,8 +49,8 @@ def trained() -> Trained:
     for name in ("cnn", "resnet9"):
         for seed in (1, 2):
             net = network(name, seed)
-            training.train_base(net, images(), images(48, 1), seed, SETTINGS, "fp32")
-            made[name, seed] = {k: v.copy() for k, v in training._state(net).items()}
+            stages.train_base(net, images(), images(48, 1), seed, SETTINGS, "fp32")
+            made[name, seed] = {k: v.copy() for k, v in stages._state(net).items()}
     return made
 
 
@@ -165,7 +169,7 @@ def test_the_barrier_to_a_permuted_copy_vanishes_when_aligned(trained: Trained, 
     copy = permutations.apply(a, spec, permutations.random_permutations(spec, 1))
     ground = landscape(name)
     naive = ridge.line(ground, a, copy, 5)
-    aligned = permutations.apply(copy, spec, alignment.match(a, copy, spec))
+    aligned = permutations.apply(copy, spec, matching.match(a, copy, spec))
     straight = ridge.line(ground, a, aligned, 5)
     assert naive.t.tolist() == [0, 0.25, 0.5, 0.75, 1]
     assert barriers.barrier(naive.loss)[0] > 0.05
@@ -270,7 +274,7 @@ def test_one_step_of_a_curve_is_the_chain_rule(trained: Trained) -> None:
     rate = 0.1
     settings = BaseSettings(1, 16, "sgd", rate, 0.0, 0.0, 0.0, 0.0, PLAIN)
     control = ridge.train_curve(network("cnn"), a, b, data, 1, settings, "fp32")
-    t = float(torch.rand((), generator=training.generator_for("place on the curve", 1, 1)))
+    t = float(torch.rand((), generator=stages.generator_for("place on the curve", 1, 1)))
     net = network("cnn")
     ends = [{k: torch.from_numpy(v) for k, v in model.items()} for model in (a, b)]
     theta = {k: ((ends[0][k] + ends[1][k]) / 2).requires_grad_() for k, _ in net.named_parameters()}

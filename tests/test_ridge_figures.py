@@ -8,7 +8,9 @@ import pytest
 from matplotlib.colors import same_color
 from matplotlib.figure import Figure
 
-from skeletons import artifacts, figures, ridge_figures
+from skeletons.figures import drawn as figures
+from skeletons.figures import ridge
+from skeletons.store import artifacts
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -42,7 +44,7 @@ def some_models() -> pd.DataFrame:
 
 def test_a_barrier_is_said_and_marked_where_there_is_one() -> None:
     figure, axes = figures.new_figure(8, 3, 1, 2)
-    ridge_figures.paths(some_paths("naive", "curve", "aligned"), axes)
+    ridge.paths(some_paths("naive", "curve", "aligned"), axes)
     legend = axes[1].get_legend()
     texts = [text.get_text() for text in legend.get_texts()]
     assert texts == [
@@ -63,7 +65,7 @@ def test_a_barrier_is_said_and_marked_where_there_is_one() -> None:
 
 def test_a_walk_is_drawn_from_model_to_model() -> None:
     figure, axes = figures.new_figure(6, 5)
-    ridge_figures.plane(some_grid(), some_models(), axes[0])
+    ridge.plane(some_grid(), some_models(), axes[0])
     segments = [
         (*zip(*line.get_data(), strict=True), line.get_linestyle())
         for line in axes[0].lines
@@ -86,10 +88,10 @@ def test_a_walk_is_drawn_from_model_to_model() -> None:
 def test_every_loss_can_be_drawn(tmp_path: Path, scale: float) -> None:
     with mpl.rc_context(dict(figures.STYLE)):
         figure, axes = figures.new_figure(6, 5)
-        ridge_figures.plane(some_grid(scale), some_models(), axes[0])
+        ridge.plane(some_grid(scale), some_models(), axes[0])
         figures.save_svg(figure, tmp_path / "plane.svg")
         figure = Figure(figsize=(5, 5))
-        ridge_figures.surface(some_grid(scale), figure.add_subplot(projection="3d"))
+        ridge.surface(some_grid(scale), figure.add_subplot(projection="3d"))
         figures.save_svg(figure, tmp_path / "surface.svg")
     for name in ("plane", "surface"):
         root = ElementTree.parse(tmp_path / f"{name}.svg").getroot()
@@ -109,8 +111,8 @@ def test_stages_draw_the_same_bytes_from_the_same_tables(tmp_path: Path) -> None
     seen = set()
     for number in range(2):
         drawn = [tmp_path / f"{name}{number}.svg" for name in ("paths", "plane", "surface")]
-        ridge_figures.paths_figure_stage(str(drawn[0]), "seed=1 and seed=2", line, curve)
-        ridge_figures.plane_figure_stage(grid, models, str(drawn[1]), str(drawn[2]), "mako")
+        ridge.paths_figure_stage(str(drawn[0]), "seed=1 and seed=2", line, curve)
+        ridge.plane_figure_stage(grid, models, str(drawn[1]), str(drawn[2]), "mako")
         seen.add(tuple(path.read_bytes() for path in drawn))
     assert len(seen) == 1
     assert b"seed=1 and seed=2" in next(iter(seen))[0]

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.spatial.distance import jensenshannon
 
-from skeletons import artifacts, config, predictions, similarity
+from skeletons.config import schema
 from skeletons.errors import ArtifactError
-from skeletons.predictions import Predictions
+from skeletons.measures import behaviour, predictions
+from skeletons.measures.predictions import Predictions
+from skeletons.store import artifacts
 
 
 def logits_of(images: int, classes: int = 5) -> st.SearchStrategy[Any]:
@@ -34,15 +36,15 @@ def random_model(seed: int, images: int = 40) -> Predictions:
 
 
 def values(row: dict[str, Any]) -> list[float]:
-    return [row[name] for name in similarity.MEASURES]
+    return [row[name] for name in behaviour.MEASURES]
 
 
 @given(logits_of(6))
 def test_a_model_is_exactly_like_itself(logits: Any) -> None:
     one = model(logits)
-    row = similarity.compare(one, one)
+    row = behaviour.compare(one, one)
     if row["valid"]:
-        itself = [measure.itself for measure in similarity.MEASURES.values()]
+        itself = [measure.itself for measure in behaviour.MEASURES.values()]
         assert values(row) == pytest.approx(itself, abs=1e-9)
     else:
         assert one.constant or one.silent.all()
@@ -51,11 +53,11 @@ def test_a_model_is_exactly_like_itself(logits: Any) -> None:
 @given(pairs_of_logits)
 def test_measures_are_symmetric_and_in_range(both: Any) -> None:
     a, b = map(model, both)
-    there, back = similarity.compare(a, b), similarity.compare(b, a)
+    there, back = behaviour.compare(a, b), behaviour.compare(b, a)
     assert there["valid"] == back["valid"]
     if there["valid"]:
         assert values(there) == pytest.approx(values(back), abs=1e-12)
-        for name, measure in similarity.MEASURES.items():
+        for name, measure in behaviour.MEASURES.items():
             assert measure.low <= there[name] <= measure.high + 1e-12
 
 
@@ -63,17 +65,17 @@ def test_measures_are_symmetric_and_in_range(both: Any) -> None:
 def test_the_order_of_the_images_changes_nothing(both: Any, random: Any) -> None:
     order = list(range(len(both[0])))
     random.shuffle(order)
-    straight = similarity.compare(*map(model, both))
-    shuffled = similarity.compare(*(model(logits[order]) for logits in both))
+    straight = behaviour.compare(*map(model, both))
+    shuffled = behaviour.compare(*(model(logits[order]) for logits in both))
     if straight["valid"]:
         assert values(straight) == pytest.approx(values(shuffled), abs=1e-9)
 
 
 def test_each_measure_is_invariant_to_what_it_says() -> None:
     a, b = random_model(0), random_model(1)
-    plain = similarity.compare(a, b)
-    shifted = similarity.compare(model(a.logits + 3), b)
-    scaled = similarity.compare(model(a.logits * 3), b)
+    plain = behaviour.compare(a, b)
+    shifted = behaviour.compare(model(a.logits + 3), b)
+    scaled = behaviour.compare(model(a.logits * 3), b)
     for name in ("cosine_prob", "cosine_prob_flat", "agreement", "disagreement", "jensen_shannon"):
         assert shifted[name] == pytest.approx(plain[name])
     for name in ("cosine_logit", "cosine_logit_flat", "agreement", "disagreement"):
@@ -86,7 +88,7 @@ def test_cosines_agree_with_the_formula() -> None:
     for x, y in zip(a.logits, b.logits, strict=True):
         p, q = np.exp(x) / np.exp(x).sum(), np.exp(y) / np.exp(y).sum()
         by_hand.append(float(p @ q / np.linalg.norm(p) / np.linalg.norm(q)))
-    row = similarity.compare(a, b)
+    row = behaviour.compare(a, b)
     assert row["cosine_prob"] == pytest.approx(np.mean(by_hand), abs=1e-12)
     assert row["cosine_prob_std"] == pytest.approx(np.std(by_hand), abs=1e-12)
 
@@ -95,20 +97,20 @@ def test_divergence_agrees_with_an_independent_implementation() -> None:
     a, b = random_model(2), model(random_model(3).logits * 300)  # with probabilities of exactly 0
     assert (b.probabilities == 0).any()
     theirs = jensenshannon(a.probabilities, b.probabilities, base=2, axis=1) ** 2
-    row = similarity.compare(a, b)
+    row = behaviour.compare(a, b)
     assert row["jensen_shannon"] == pytest.approx(theirs.mean(), abs=1e-9)
     assert row["jensen_shannon_std"] == pytest.approx(theirs.std(), abs=1e-9)
 
 
 def test_two_models_without_a_common_class_are_one_bit_apart() -> None:
     a = model(np.eye(4) * 1e4)
-    row = similarity.compare(a, model(np.roll(a.logits, 1, axis=1)))
+    row = behaviour.compare(a, model(np.roll(a.logits, 1, axis=1)))
     assert row["jensen_shannon"] == 1.0
     assert row["disagreement"] == 1.0
 
 
 def test_disagreement_is_what_agreement_leaves() -> None:
-    row = similarity.compare(random_model(7), random_model(8))
+    row = behaviour.compare(random_model(7), random_model(8))
     by_hand = np.mean([x.argmax() != y.argmax() for x, y in zip(*logits_of_two(7, 8), strict=True)])
     assert row["disagreement"] == pytest.approx(by_hand, abs=1e-12)
     assert row["disagreement"] == pytest.approx(1 - row["agreement"], abs=1e-12)
@@ -124,10 +126,10 @@ def test_image_by_image_a_pair_has_the_values_whose_mean_is_its_measure(name: st
     silenced[:2] = 0.0
     dead = model(np.tile(np.arange(10.0), (40, 1)))
     models = [random_model(10), model(silenced), random_model(12), dead]
-    table = similarity.over_images(models, name)
+    table = behaviour.over_images(models, name)
     assert table.shape == (6, 40)
     for row, (a, b) in zip(table, itertools.combinations(models, 2), strict=True):
-        expected = similarity.compare(a, b)
+        expected = behaviour.compare(a, b)
         assert np.isnan(row).sum() == (expected["undefined"] if expected["valid"] else 40)
         if expected["valid"]:
             assert np.nanmean(row) == pytest.approx(expected[name], abs=1e-12)
@@ -136,12 +138,12 @@ def test_image_by_image_a_pair_has_the_values_whose_mean_is_its_measure(name: st
 
 def test_a_measure_of_all_images_at_once_has_no_value_an_image() -> None:
     with pytest.raises(ValueError, match="not a mean over images"):
-        similarity.over_images([random_model(0), random_model(1)], "cosine_prob_flat")
+        behaviour.over_images([random_model(0), random_model(1)], "cosine_prob_flat")
 
 
 def test_opposite_logits_are_as_unlike_as_can_be() -> None:
     a = random_model(4)
-    row = similarity.compare(a, model(-a.logits))
+    row = behaviour.compare(a, model(-a.logits))
     assert row["cosine_logit"] == pytest.approx(-1)
     assert row["cosine_logit_flat"] == pytest.approx(-1)
 
@@ -153,7 +155,7 @@ def test_a_dead_model_is_like_nothing(dead: Any) -> None:
         (random_model(0), model(dead), "b answers every image alike"),
         (model(dead), model(dead), "a and b answer every image alike"),
     ]:
-        row = similarity.compare(a, b)
+        row = behaviour.compare(a, b)
         assert not row["valid"]
         assert row["reason"] == reason
         assert np.isnan(values(row)).all()
@@ -164,8 +166,8 @@ def test_images_with_nothing_to_compare_are_left_out_and_counted() -> None:
     silenced = a.logits.copy()
     silenced[:3] = 0.0
     silenced[3] = 7.0  # uniform as well: the logits do not differ
-    row = similarity.compare(model(silenced), b)
-    rest = similarity.compare(model(a.logits[4:]), model(b.logits[4:]))
+    row = behaviour.compare(model(silenced), b)
+    rest = behaviour.compare(model(a.logits[4:]), model(b.logits[4:]))
     assert row["undefined"] == 4
     assert row["valid"]
     assert values(row) == pytest.approx(values(rest))
@@ -173,11 +175,11 @@ def test_images_with_nothing_to_compare_are_left_out_and_counted() -> None:
 
 def test_models_on_different_images_are_not_compared() -> None:
     with pytest.raises(ValueError, match="not on the same images"):
-        similarity.compare(random_model(0, 10), random_model(1, 11))
+        behaviour.compare(random_model(0, 10), random_model(1, 11))
 
 
 def test_the_config_knows_every_measure() -> None:
-    assert tuple(config.MEASURES) == tuple(similarity.MEASURES)
+    assert tuple(schema.MEASURES) == tuple(behaviour.MEASURES)
 
 
 def write_predictions(path: Path, seed: int, images: int = 30) -> None:
@@ -190,7 +192,7 @@ def test_a_pair_file_holds_one_row_that_names_the_pair(tmp_path: Path) -> None:
     for k, name in enumerate("ab"):
         write_predictions(tmp_path / f"{name}.parquet", k)
     out = tmp_path / "pair.parquet"
-    similarity.compare_stage(
+    behaviour.compare_stage(
         str(tmp_path / "a.parquet"),
         str(tmp_path / "b.parquet"),
         str(out),
@@ -200,7 +202,7 @@ def test_a_pair_file_holds_one_row_that_names_the_pair(tmp_path: Path) -> None:
     )
     table = artifacts.read_table(out)
     assert table[["a", "b", "ood"]].to_numpy().tolist() == [["seed=1", "seed=2", "digits"]]
-    similarity.collect_stage(str(tmp_path / "all.parquet"), str(out), str(out))
+    behaviour.collect_stage(str(tmp_path / "all.parquet"), str(out), str(out))
     assert len(artifacts.read_table(tmp_path / "all.parquet")) == 2
 
 

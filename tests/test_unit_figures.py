@@ -7,7 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skeletons import artifacts, figures, probe, unit_figures
+from skeletons.figures import drawn as figures
+from skeletons.figures import units as unit_figures
+from skeletons.inspection import second_skeleton
+from skeletons.store import artifacts
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -43,7 +46,7 @@ def draw(folder: Path, layers: int, silent: bool = False) -> list[Path]:
     artifacts.write_table(folder / "importance.parquet", importance(layers, silent=silent))
     rows = probed()
     artifacts.write_table(folder / "probe.parquet", rows)
-    artifacts.write_json(folder / "probe.json", probe.probe_verdict(rows))
+    artifacts.write_json(folder / "probe.json", second_skeleton.probe_verdict(rows))
     reports = {"one": ALIVE, "two": {"dead_reason": "nothing is left"}}
     for name, report in reports.items():
         artifacts.write_json(folder / name / "exposed.json", report)
@@ -97,7 +100,7 @@ def test_each_layer_has_its_own_axes_and_units() -> None:
 def test_a_probe_of_nothing_goes_by_epochs_and_dead_skeletons_have_no_bars(tmp_path: Path) -> None:
     rows = probed().assign(skeleton_left=np.nan)
     artifacts.write_table(tmp_path / "probe.parquet", rows)
-    artifacts.write_json(tmp_path / "probe.json", probe.probe_verdict(rows))
+    artifacts.write_json(tmp_path / "probe.json", second_skeleton.probe_verdict(rows))
     drawn = [str(tmp_path / "probe.svg"), str(tmp_path / "exposure.svg")]
     unit_figures.probe_figure_stage(
         str(tmp_path / "probe.parquet"), str(tmp_path / "probe.json"), drawn[0], "probe"

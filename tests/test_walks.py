@@ -5,8 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skeletons import walks
 from skeletons.errors import SkeletonsError
+from skeletons.findings import walk_certificates
 
 
 def walk_of(points: Any, loss: Any, every: int = 1) -> pd.DataFrame:
@@ -30,46 +30,50 @@ LOSS = [0.1, 0.11, 0.12, 0.14, 0.13, 0.1, 0.09, 0.08]
 
 
 def test_what_a_walk_was_like() -> None:
-    found = walks.certify(walk_of(CORNER, LOSS), norm=100)
+    found = walk_certificates.certify(walk_of(CORNER, LOSS), norm=100)
     assert found.holds
     assert (found.rise, found.rise_at) == (pytest.approx(0.04), 3)
     assert (found.longest, found.path, found.distance) == pytest.approx((0.01, 7, 5))
     assert found.straightness == pytest.approx(5 / 7)
     assert found.fall == pytest.approx(0.004)
     assert (found.points, found.every, found.broken) == (7, 1, ())
-    assert "recorded step by step the loss rises by 0.040 at most" in walks.sentence("m", found)
+    assert "recorded step by step the loss rises by 0.040 at most" in walk_certificates.sentence(
+        "m", found
+    )
 
 
 def test_a_loss_that_rises_breaks_the_certificate() -> None:
     loss = [*LOSS[:4], 0.3, *LOSS[5:]]
-    found = walks.certify(walk_of(CORNER, loss, every=10), norm=100)
+    found = walk_certificates.certify(walk_of(CORNER, loss, every=10), norm=100)
     assert not found.holds
     assert found.broken == ("the loss rises by 0.200 at step 40, more than 0.05",)
-    assert walks.certify(walk_of(CORNER, loss), norm=100, rise=0.25).holds
+    assert walk_certificates.certify(walk_of(CORNER, loss), norm=100, rise=0.25).holds
 
 
 def test_a_loss_that_only_falls_has_not_risen() -> None:
-    found = walks.certify(walk_of(CORNER, np.linspace(1, 0, 8)), norm=100)
+    found = walk_certificates.certify(walk_of(CORNER, np.linspace(1, 0, 8)), norm=100)
     assert (found.rise, found.rise_at, found.holds) == (0, 0, True)
 
 
 def test_a_jump_breaks_the_certificate() -> None:
-    found = walks.certify(walk_of([*CORNER, [13, 4]], [*LOSS, 0.1]), norm=100)
+    found = walk_certificates.certify(walk_of([*CORNER, [13, 4]], [*LOSS, 0.1]), norm=100)
     assert found.broken == ("the step to 8 is 10.0% of the weights' length, more than 5.0%",)
-    assert walks.certify(walk_of([*CORNER, [13, 4]], [*LOSS, 0.1]), norm=100, step=0.1).holds
+    assert walk_certificates.certify(
+        walk_of([*CORNER, [13, 4]], [*LOSS, 0.1]), norm=100, step=0.1
+    ).holds
 
 
 def test_a_loss_that_is_not_a_number_breaks_it_and_both_reasons_are_named() -> None:
-    found = walks.certify(walk_of([*CORNER, [13, 4]], [*LOSS, math.nan]), norm=100)
+    found = walk_certificates.certify(walk_of([*CORNER, [13, 4]], [*LOSS, math.nan]), norm=100)
     assert found.rise == math.inf
-    assert walks.sentence("m", found) == (
+    assert walk_certificates.sentence("m", found) == (
         "`m` leaves the ridge: the loss is no longer a number at step 8 and the step to 8 is "
         "10.0% of the weights' length, more than 5.0%."
     )
 
 
 def test_a_walk_that_stands_still() -> None:
-    found = walks.certify(walk_of([[1, 1], [1, 1]], [0.1, 0.1]), norm=1)
+    found = walk_certificates.certify(walk_of([[1, 1], [1, 1]], [0.1, 0.1]), norm=1)
     assert found.holds
     assert math.isnan(found.straightness)
 
@@ -101,21 +105,21 @@ def test_a_table_that_is_no_walk_is_refused_in_a_sentence(
     table: pd.DataFrame, sentence: str
 ) -> None:
     with pytest.raises(SkeletonsError, match=sentence):
-        walks.certify(table, norm=100)
+        walk_certificates.certify(table, norm=100)
 
 
 @pytest.mark.parametrize("norm", [0, -1, math.nan, math.inf])
 def test_weights_without_a_length_have_no_relative_step(norm: float) -> None:
     with pytest.raises(SkeletonsError, match="must be above 0"):
-        walks.certify(walk_of(CORNER, LOSS), norm=norm)
+        walk_certificates.certify(walk_of(CORNER, LOSS), norm=norm)
 
 
 def test_the_page_names_the_walks_that_leave_the_ridge() -> None:
-    good = walks.certify(walk_of(CORNER, LOSS), norm=100)
-    bad = walks.certify(walk_of(CORNER, LOSS), norm=10)
-    page = walks.walks_markdown({"seed=1_l1=0.1_ep=1": good, "seed=2_l1=0.1_ep=1": bad})
+    good = walk_certificates.certify(walk_of(CORNER, LOSS), norm=100)
+    bad = walk_certificates.certify(walk_of(CORNER, LOSS), norm=10)
+    page = walk_certificates.walks_markdown({"seed=1_l1=0.1_ep=1": good, "seed=2_l1=0.1_ep=1": bad})
     assert page.startswith("Of 2 walks, 1 is a continuous deformation at constant loss")
     assert "- `seed=2_l1=0.1_ep=1` leaves the ridge: the step to 1 is 10.0%" in page
     assert "- `seed=1" not in page
     assert page.count("\n|") == 3 + 1
-    assert walks.walks_markdown({}) == "No walk was recorded."
+    assert walk_certificates.walks_markdown({}) == "No walk was recorded."

@@ -11,7 +11,7 @@ import pytest
 from conftest import CHAIN, TINY, Workflow
 from pandas.testing import assert_frame_equal
 
-from skeletons import artifacts
+from skeletons.store import artifacts
 
 BASES, VARIANTS = 2, 2 * 2 * 2  # seeds × epochs × thresholds
 N = BASES + VARIANTS

@@ -7,13 +7,13 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from skeletons.catalogue import MEASURES
     from skeletons.errors import SkeletonsError
     from skeletons.experiment import Experiment
+    from skeletons.measures.catalogue import MEASURES
 
 __all__ = ["MEASURES", "Experiment", "SkeletonsError"]
 
-_HOME = {"Experiment": "experiment", "MEASURES": "catalogue", "SkeletonsError": "errors"}
+_HOME = {"Experiment": "experiment", "MEASURES": "measures.catalogue", "SkeletonsError": "errors"}
 
 
 def __getattr__(name: str) -> Any:

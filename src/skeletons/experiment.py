@@ -24,24 +24,21 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from skeletons import (
-    alignment,
-    artifacts,
-    datasets,
-    extensions,
-    permutations,
-    plots,
-    record,
-    similarity,
-    tables,
-)
-from skeletons import predictions as saved
-from skeletons.artifacts import Array
-from skeletons.catalogue import BUILT_IN
+from skeletons import plots
+from skeletons.alignment import matching, permutations
+from skeletons.data import sources
 from skeletons.errors import ArtifactError, SkeletonsError
-from skeletons.measures import Floats, Measure
-from skeletons.models import MASKED, REGULARIZED, Model
-from skeletons.predictions import Predictions
+from skeletons.findings import pair_tables
+from skeletons.measures import behaviour
+from skeletons.measures import predictions as saved
+from skeletons.measures.catalogue import BUILT_IN
+from skeletons.measures.measure import Floats, Measure
+from skeletons.measures.predictions import Predictions
+from skeletons.model_ids import MASKED, REGULARIZED, Model
+from skeletons.report import settings
+from skeletons.store import artifacts
+from skeletons.store.artifacts import Array
+from skeletons.user_code import references
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -123,7 +120,7 @@ class Experiment:
     @functools.cached_property
     def colormap(self) -> str:
         """The colours of its heatmaps, `figures.colormap`."""
-        return record.colormap_in(self.path / "config.yaml")
+        return settings.colormap_in(self.path / "config.yaml")
 
     # --- tables -----------------------------------------------------------------------------------
 
@@ -162,7 +159,7 @@ class Experiment:
             for path in sorted((self.path / folder).glob(pattern)):
                 measure = path.parent.name if folder == "representations" else path.stem
                 parts.append(_long(artifacts.read_table(path, ["a", "b", measure]), measure))
-        return tables.annotate(pd.concat(parts, ignore_index=True))
+        return pair_tables.annotate(pd.concat(parts, ignore_index=True))
 
     def history(self, model: str) -> pd.DataFrame:
         """How a base or regularised model was trained: one row an epoch.
@@ -214,7 +211,7 @@ class Experiment:
             SkeletonsError: there is no such model.
             ArtifactError: a file of it is missing or broken.
         """
-        from skeletons import inference
+        from skeletons.prediction import inference
 
         network = inference.restore(self._weights(self._model(model)), self._summary(model))
         return network.eval()
@@ -237,7 +234,7 @@ class Experiment:
             return saved.read(self.path / "predictions" / name / f"{chosen}.parquet")
         import torch
 
-        from skeletons import inference
+        from skeletons.prediction import inference
 
         logits = inference.predict(self.load(model), torch.from_numpy(_checked(on)))
         labels = np.full(len(on), -1, dtype=np.int64)
@@ -252,7 +249,7 @@ class Experiment:
         """
         import torch
 
-        from skeletons import features
+        from skeletons.prediction import features
 
         images = self.images(on) if on is None or isinstance(on, str) else _checked(on)
         return features.penultimate(self.load(model), torch.from_numpy(images)).numpy()
@@ -270,7 +267,7 @@ class Experiment:
         name = dataset or self.dataset()
         count = len(self.predictions(str(self._scores.model.iloc[0]), name).labels)
         path = self.path.parent / "data" / name / "images.safetensors"
-        return datasets.read_split(path, "test")[0][:count]
+        return sources.read_split(path, "test")[0][:count]
 
     def measure(self, name: str, a: str, b: str, on: str | Images | None = None) -> float:
         """A measure of two models, computed now.
@@ -296,7 +293,7 @@ class Experiment:
             seen = [self.features(model, on) for model in (a, b)]
             return float(np.mean(measure.values(*seen)))
         told = [self.predictions(model, on) for model in (a, b)]
-        return float(similarity.compare(told[0], told[1], {measure.name: measure})[measure.name])
+        return float(behaviour.compare(told[0], told[1], {measure.name: measure})[measure.name])
 
     def declared(self, name: str) -> Measure:
         """A measure by its name, with what it declares: its range, its label, which end is alike.
@@ -307,17 +304,17 @@ class Experiment:
         Raises:
             SkeletonsError: there is no such measure.
         """
-        known = extensions.name_of(name)
+        known = references.name_of(name)
         _known(known, [*self._own_measures, *BUILT_IN], "measure")
         own = self._own_measures.get(known)
-        return similarity.own(own) if own else BUILT_IN[known]
+        return behaviour.own(own) if own else BUILT_IN[known]
 
     @functools.cached_property
     def _own_measures(self) -> dict[str, str]:
         """References to the user's measures that the experiment was run with, by their names."""
-        named = record.measures_in(self.path / "config.yaml")
-        own = filter(extensions.is_reference, named)
-        return {extensions.name_of(reference): reference for reference in own}
+        named = settings.measures_in(self.path / "config.yaml")
+        own = filter(references.is_reference, named)
+        return {references.name_of(reference): reference for reference in own}
 
     def _overlap(self, measure: Measure, a: str, b: str) -> float:
         """A measure of weights; where it is of aligned units, b's are put in the order of a's."""
@@ -338,7 +335,7 @@ class Experiment:
             return tensors
         one, two = (artifacts.read_tensors(self._weights(base)) for base in (a, b))
         spec = permutations.specification(self._summary(str(a))["network"]["name"], one)
-        return permutations.apply(tensors, spec, alignment.match(one, two, spec))
+        return permutations.apply(tensors, spec, matching.match(one, two, spec))
 
     # --- figures ----------------------------------------------------------------------------------
 

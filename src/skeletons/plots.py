@@ -15,10 +15,13 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from matplotlib.axes import Axes
 
-from skeletons import artifacts, extensions, figures, inspections, ridge_figures, unit_figures
 from skeletons.errors import SkeletonsError
-from skeletons.measures import Measure
-from skeletons.models import REGULARIZED
+from skeletons.figures import drawn, ridge, units
+from skeletons.findings import inspections
+from skeletons.measures.measure import Measure
+from skeletons.model_ids import REGULARIZED
+from skeletons.store import artifacts
+from skeletons.user_code import references
 
 if TYPE_CHECKING:
     from skeletons.experiment import Experiment
@@ -37,28 +40,28 @@ def heatmap(
     """Every pair of models, of any measure that was computed for all of them."""
     pairs, chosen = _with_value(experiment, dataset, measure)
     colours = colormap or experiment.colormap
-    figures.heatmap(pairs, experiment.models(), chosen, ax, colours)
+    drawn.heatmap(pairs, experiment.models(), chosen, ax, colours)
 
 
 def similarity_to_base(
     experiment: Experiment, ax: Axes, dataset: str | None = None, measure: str | None = None
 ) -> None:
     """How like its own base a pruned model is, against threshold and against epochs."""
-    figures.similarity_to_base(*_with_value(experiment, dataset, measure), figures.panels(ax, 1, 2))
+    drawn.similarity_to_base(*_with_value(experiment, dataset, measure), drawn.panels(ax, 1, 2))
 
 
 def cross_base(
     experiment: Experiment, ax: Axes, dataset: str | None = None, measure: str | None = None
 ) -> None:
     """How alike models of different bases are that were pruned the same way."""
-    figures.cross_base(*_with_value(experiment, dataset, measure), ax)
+    drawn.cross_base(*_with_value(experiment, dataset, measure), ax)
 
 
 def kinds_of_pairs(
     experiment: Experiment, ax: Axes, dataset: str | None = None, measure: str | None = None
 ) -> None:
     """Every pair by what its two models have in common."""
-    figures.kinds_of_pairs(*_with_value(experiment, dataset, measure), ax)
+    drawn.kinds_of_pairs(*_with_value(experiment, dataset, measure), ax)
 
 
 def rises(
@@ -67,20 +70,20 @@ def rises(
     """How much more alike pruned models of different bases are than those held against."""
     found, name = experiment.findings, experiment.dataset(dataset)
     judged = found["verdict"]["by"][name]
-    chosen = extensions.name_of(measure or experiment.first_measure)
+    chosen = references.name_of(measure or experiment.first_measure)
     if chosen not in judged:
         raise SkeletonsError(
             f"There is no verdict by {chosen!r} here; there is one by: {', '.join(judged)}."
         )
     settings = found["settings"]
-    figures.rises(judged[chosen]["recipes"], settings["margin"], settings["alpha"], ax)
+    drawn.rises(judged[chosen]["recipes"], settings["margin"], settings["alpha"], ax)
 
 
 def _with_value(
     experiment: Experiment, dataset: str | None, measure: str | None
 ) -> tuple[pd.DataFrame, Measure]:
     """A row a pair with a column of the measure, cheap or costly; and the measure."""
-    name = extensions.name_of(measure or experiment.first_measure)
+    name = references.name_of(measure or experiment.first_measure)
     table = experiment.similarity(dataset)
     found = table[table.measure == name]
     if found.empty:
@@ -94,7 +97,7 @@ def _with_value(
 
 def accuracy_vs_sparsity(experiment: Experiment, ax: Axes) -> None:
     """Test accuracy of every model against its sparsity."""
-    figures.accuracy_vs_sparsity(experiment.models(), ax)
+    drawn.accuracy_vs_sparsity(experiment.models(), ax)
 
 
 def ridge_walk(experiment: Experiment, ax: Axes) -> None:
@@ -104,7 +107,7 @@ def ridge_walk(experiment: Experiment, ax: Axes) -> None:
     walks = [
         experiment.history(row.model).assign(seed=row.seed, l1=row.l1) for row in last.itertuples()
     ]
-    figures.ridge_walk(pd.concat(walks, ignore_index=True), figures.panels(ax, 2, 2))
+    drawn.ridge_walk(pd.concat(walks, ignore_index=True), drawn.panels(ax, 2, 2))
 
 
 # --- looks inside -------------------------------------------------------------------------------
@@ -117,7 +120,7 @@ def lines(experiment: Experiment, ax: Axes) -> None:
         table = artifacts.read_table(path, ["path", "t", "loss"]).assign(pair=path.stem)
         by_kind[inspections.kind_of(*path.stem.split("--"))].append(table)
     groups = {kind: pd.concat(found) for kind, found in by_kind.items() if found}
-    ridge_figures.lines(groups, figures.panels(ax, 1, len(groups)))
+    ridge.lines(groups, drawn.panels(ax, 1, len(groups)))
 
 
 def curve(experiment: Experiment, ax: Axes) -> None:
@@ -125,7 +128,7 @@ def curve(experiment: Experiment, ax: Axes) -> None:
     path = _made(experiment, "curve/*.parquet", "curve")[0]
     parts = [experiment.path / "lines" / path.name, path]
     table = pd.concat([artifacts.read_table(part, ["path", "t", "loss"]) for part in parts])
-    ridge_figures.paths(table, figures.panels(ax, 1, 2))
+    ridge.paths(table, drawn.panels(ax, 1, 2))
 
 
 def plane(experiment: Experiment, ax: Axes, colormap: str | None = None) -> None:
@@ -134,36 +137,36 @@ def plane(experiment: Experiment, ax: Axes, colormap: str | None = None) -> None
         artifacts.read_table(_made(experiment, f"plane/{name}.parquet", "plane")[0])
         for name in ("plane", "located")
     )
-    ridge_figures.plane(grid, located, ax, colormap or experiment.colormap)
+    ridge.plane(grid, located, ax, colormap or experiment.colormap)
 
 
 def plane_surface(experiment: Experiment, ax: Axes, colormap: str | None = None) -> None:
     """The same loss as a surface."""
     grid = artifacts.read_table(_made(experiment, "plane/plane.parquet", "plane")[0])
-    (solid,) = figures.panels(ax, 1, 1, projection="3d")
-    ridge_figures.surface(grid, solid, colormap or experiment.colormap)
+    (solid,) = drawn.panels(ax, 1, 1, projection="3d")
+    ridge.surface(grid, solid, colormap or experiment.colormap)
 
 
 def exposure(experiment: Experiment, ax: Axes) -> None:
     """Parameters and FLOPs of the inspected variants, before and after exposing."""
     found = _made(experiment, "exposed/*/exposed.json", "expose")
     reports = {path.parent.name: artifacts.read_json(path, ["dead_reason"]) for path in found}
-    unit_figures.exposure_bars(reports, figures.panels(ax, 1, 2))
+    units.exposure_bars(reports, drawn.panels(ax, 1, 2))
 
 
 def importance(experiment: Experiment, ax: Axes, model: str | None = None) -> None:
     """What each unit of an inspected variant is worth, against its weights' size."""
     table = artifacts.read_table(_one(experiment, "importance/*.parquet", "importance", model))
     count = table.layer.nunique()
-    columns = min(count, unit_figures.COLUMNS)
-    unit_figures.importance_scatter(table, figures.panels(ax, -(-count // columns), columns))
+    columns = min(count, units.COLUMNS)
+    units.importance_scatter(table, drawn.panels(ax, -(-count // columns), columns))
 
 
 def probe(experiment: Experiment, ax: Axes, model: str | None = None) -> None:
     """Accuracy and loss while a skeleton is penalised; `model` as probed, `seed=1_l1=0.001`."""
     path = _one(experiment, "probe/*.parquet", "probe", model)
     found = artifacts.read_json(path.with_suffix(".json"), ["start_accuracy", "tolerance"])
-    unit_figures.probe_curve(artifacts.read_table(path), found, figures.panels(ax, 1, 2))
+    units.probe_curve(artifacts.read_table(path), found, drawn.panels(ax, 1, 2))
 
 
 def _made(experiment: Experiment, pattern: str, key: str) -> list[Path]:

@@ -23,7 +23,7 @@ from snakemake_logger_plugin_rich import LogHandler as RichLogHandler
 from snakemake_logger_plugin_rich import events
 from snakemake_logger_plugin_rich.event_handler import EventHandler
 
-from skeletons import failures
+from skeletons.workflow import failures
 from snakemake_logger_plugin_skeletons import book
 from snakemake_logger_plugin_skeletons.book import Book, Running, Work
 from snakemake_logger_plugin_skeletons.picture import Picture, left_words
@@ -61,7 +61,7 @@ class LogHandler(RichLogHandler):
 class Narrator(EventHandler):
     """Prints Snakemake's events; holds which jobs failed, and whether the run was interrupted.
 
-    What failed on a cluster is told when the run ends, by `skeletons.failures`: the cause is known
+    What failed on a cluster is told when the run ends, by `skeletons.workflow.failures`: the cause is known
     to the cluster alone, and another attempt may still do it.
     """
 

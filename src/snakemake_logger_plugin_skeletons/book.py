@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from skeletons.jobs import TAKEN
+from skeletons.workflow.jobs import TAKEN
 
 
 @dataclass(frozen=True)

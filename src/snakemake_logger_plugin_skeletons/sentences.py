@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from skeletons import failures, yamlfile
+from skeletons.config import yaml_file
 from skeletons.errors import ConfigError
+from skeletons.workflow import failures
 
 DEFAULT = "workflow_config.yaml"
 ENTRY = r"[A-Za-z_][\w-]*\w=.*"  # of --config, as Snakemake takes it
@@ -46,7 +47,7 @@ def broken_file(command: Sequence[str]) -> str:
     """What is wrong with the first configuration that cannot be read; empty if all can."""
     for path in [*_values(command, "--configfile", "--configfiles"), DEFAULT]:
         try:
-            yamlfile.read(path)
+            yaml_file.read(path)
         except ConfigError as error:
             return str(error)
     return ""

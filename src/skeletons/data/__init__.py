@@ -1,0 +1,1 @@
+"""Images from any source to one file, and back."""

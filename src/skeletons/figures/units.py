@@ -1,0 +1,239 @@
+"""Figures of units and skeletons: importance, the probe for a second skeleton, exposure.
+
+Each function draws into the Axes that it is given, in the style of `figures`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, PercentFormatter
+
+from skeletons import text as prose
+from skeletons.figures.drawn import MARKERS, PALETTE, STYLE, Floats, new_figure, save_svg
+from skeletons.inspection import unit_ranks
+from skeletons.store import artifacts
+
+DECADES = 4  # of losses below the largest; what is nearer to zero is drawn to scale
+COLUMNS = 4
+
+
+def short(layer: str) -> str:
+    """A layer's name without what all of them have in common."""
+    return layer.removeprefix("body.").removesuffix(".weight")
+
+
+# --- importance ---------------------------------------------------------------------------------
+
+
+def importance_scatter(table: pd.DataFrame, axes: Sequence[Axes]) -> None:
+    """Draw each layer's units: change of the loss when silenced, against their weights' size.
+
+    Args:
+        table: see `importance.importance_table`.
+        axes: at least one a layer, in rows of `COLUMNS` if there are more; the others are taken
+            away.
+    """
+    ranks = unit_ranks.by_layer(table).to_dict("records")
+    shown = list(axes[: len(ranks)])
+    for ax, row in zip(shown, ranks, strict=True):
+        group = table[table.layer == row["layer"]]
+        _units(ax, group[~group.dead], "alive", 0)
+        _units(ax, group[group.dead], "dead", 1)
+        ax.axhline(0, color="0.7", linewidth=0.8, zorder=0)
+        ax.set_title(_rank_text(row), fontsize=8, fontweight="normal")
+        ax.xaxis.set_major_locator(MaxNLocator(4))
+    _common_losses(shown, table.loss_change.to_numpy())
+    for ax in axes[len(ranks) :]:
+        ax.remove()
+    for index, ax in enumerate(shown):
+        if index % COLUMNS == 0:
+            ax.set_ylabel("rise of the loss in nats\nwhen silenced", fontsize=8)
+        if index >= len(shown) - COLUMNS:
+            ax.set_xlabel("Σ|w| into the unit, before pruning", fontsize=8)
+    shown[:COLUMNS][-1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
+
+
+def _rank_text(row: Mapping[Any, Any]) -> str:
+    rho = "ρ undefined" if pd.isna(row["spearman"]) else f"ρ = {row['spearman']:.2f}"
+    shared = f"{row['shared']} of the top {row['k']} shared"
+    return f"{short(row['layer'])}: {rho}\n{shared}, by chance {row['expected']:.1f}"
+
+
+def _units(ax: Axes, units: pd.DataFrame, name: str, index: int) -> None:
+    colour = PALETTE[index]
+    ax.scatter(
+        units[unit_ranks.MAGNITUDE],
+        units.loss_change,
+        marker=MARKERS[index],
+        s=18,
+        facecolor=(*colour, 0.5) if index == 0 else "none",
+        edgecolor=[colour],
+        linewidth=0.9,
+        label=name,
+    )
+
+
+def _common_losses(axes: Sequence[Axes], changes: Floats) -> None:
+    """One scale for the losses of all axes, logarithmic on both sides of zero.
+
+    Few units carry most of the loss; they must not press the others onto the axis.
+    """
+    largest = float(np.abs(changes).max()) or 1.0
+    top = int(np.ceil(np.log10(largest)))
+    decades = [10.0**k for k in range(top, top - DECADES, -1)]
+    ticks = [*(-d for d in decades), 0.0, *reversed(decades)]
+    low, high = float(changes.min()) * 3, float(changes.max()) * 3
+    for ax in axes:
+        ax.set_yscale("symlog", linthresh=decades[-1])
+        ax.set_ylim(min(low, -2 * decades[-1]), max(high, 2 * decades[-1]))
+        ax.set_yticks(ticks, [f"{t:g}" for t in ticks])
+        ax.minorticks_off()
+        ax.set_ylim(min(low, -2 * decades[-1]), max(high, 2 * decades[-1]))
+    for index, ax in enumerate(axes):
+        if index % COLUMNS:
+            ax.set_yticklabels([])
+
+
+# --- the probe ----------------------------------------------------------------------------------
+
+
+def probe_curve(rows: pd.DataFrame, verdict: Mapping[str, Any], axes: Sequence[Axes]) -> None:
+    """Draw a probe: accuracy (left) and loss (right) against the skeleton's weight that is left.
+
+    Time runs from left, where all is there, to right. Of a skeleton without a weight nothing can be
+    left, so it goes by epochs.
+
+    Args:
+        rows: see `probe.probe`.
+        verdict: see `probe.probe_verdict`.
+        axes: two.
+    """
+    parts = (
+        ("test_{}", "the whole network", "-"),
+        ("skeleton_{}", "the skeleton alone", "--"),
+        ("others_{}", "all but the skeleton", ":"),
+    )
+    empty = bool(rows.skeleton_left.isna().all())
+    for ax, quantity in zip(axes, ("accuracy", "loss"), strict=True):
+        for index, (column, name, line) in enumerate(parts):
+            ax.plot(
+                rows.epoch if empty else rows.skeleton_left,
+                rows[column.format(quantity)],
+                line,
+                marker=MARKERS[index],
+                markersize=4,
+                linewidth=1.3,
+                color=PALETTE[index],
+                label=name,
+            )
+        if empty:
+            ax.set_xlabel("epoch; the skeleton has no weight")
+            ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+            continue
+        ax.set_xlabel("Σ|w| of the skeleton, share left")
+        ax.set_xlim(max(1.0, float(rows.skeleton_left.max())) + 0.03, -0.03)
+        ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    held = verdict["start_accuracy"] - verdict["tolerance"]
+    axes[0].axhline(
+        held,
+        color="0.5",
+        linewidth=0.8,
+        linestyle="-.",
+        zorder=0,
+        label=f"{prose.points(verdict['tolerance'], 0)} points under the start",
+    )
+    axes[0].set_ylabel("test accuracy")
+    axes[0].set_ylim(-0.03, 1.03)
+    axes[1].set_ylabel("test loss in nats")
+    axes[1].set_yscale("log")
+    axes[1].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes[1].yaxis.set_major_formatter("{x:g}")
+    axes[1].minorticks_off()
+    axes[1].legend(*axes[0].get_legend_handles_labels(), loc="center left", bbox_to_anchor=(1, 0.5))
+
+
+# --- exposure -----------------------------------------------------------------------------------
+
+
+def exposure_bars(reports: Mapping[str, Mapping[str, Any]], axes: Sequence[Axes]) -> None:
+    """Draw parameters (left) and FLOPs (right) of pruned models, before and after exposing.
+
+    Args:
+        reports: by model, the content of its exposed.json; a dead one has no bars.
+        axes: two.
+    """
+    names = list(reports)
+    alive = [k for k, name in enumerate(names) if not reports[name]["dead_reason"]]
+    for ax, (key, text) in zip(
+        axes, (("parameters", "parameters"), ("flops", "FLOPs an image")), strict=True
+    ):
+        for index, when in enumerate(("before", "after")):
+            places = np.array(alive) + (index - 0.5) * 0.38
+            values = [reports[names[k]][when][key] for k in alive]
+            bars = ax.barh(
+                places,
+                values,
+                0.36,
+                color="0.85" if when == "before" else PALETTE[0],
+                edgecolor="0.4",
+                linewidth=0.6,
+                label=when,
+            )
+            if when == "after":
+                whole = [reports[names[k]]["before"][key] for k in alive]
+                shares = [f"{v / w:.1%}" for v, w in zip(values, whole, strict=True)]
+                ax.bar_label(bars, shares, padding=3, fontsize=7)
+        for k in set(range(len(names))) - set(alive):
+            ax.text(0, k, " dead", va="center", fontsize=8)
+        ax.set_xlabel(text)
+        ax.set_yticks(range(len(names)), names, fontsize=7)
+        ax.set_ylim(len(names) - 0.4, -0.6)
+        ax.xaxis.set_major_locator(MaxNLocator(4))
+        ax.xaxis.set_major_formatter(EngFormatter(sep=" "))
+    axes[1].set_yticklabels([])
+    axes[1].legend(loc="center left", bbox_to_anchor=(1.1, 0.5))  # beyond the shares
+
+
+# --- the stages ---------------------------------------------------------------------------------
+
+
+def importance_figure_stage(table: str, output: str, title: str) -> None:
+    """Draw a model's `importance_scatter`."""
+    found = artifacts.read_table(table, ["layer", "unit", "loss_change", "dead"])
+    count = found.layer.nunique()
+    columns = min(count, COLUMNS)
+    lines = -(-count // columns)
+    with mpl.rc_context(dict(STYLE)):  # type: ignore[arg-type]
+        figure, axes = new_figure(2.5 * columns + 0.8, 2.1 * lines + 0.7, lines, columns)
+        importance_scatter(found, axes)
+        figure.suptitle(title, fontsize=11, fontweight="bold")
+        save_svg(figure, output)
+
+
+def probe_figure_stage(rows: str, verdict: str, output: str, title: str) -> None:
+    """Draw a model's `probe_curve`."""
+    table = artifacts.read_table(rows, ["skeleton_left", "test_accuracy", "others_accuracy"])
+    found = artifacts.read_json(verdict, ["verdict", "start_accuracy", "tolerance"])
+    with mpl.rc_context(dict(STYLE)):  # type: ignore[arg-type]
+        figure, axes = new_figure(9, 3.3, 1, 2)
+        probe_curve(table, found, axes)
+        figure.suptitle(f"{title}: {found['verdict']}", fontsize=11, fontweight="bold")
+        save_svg(figure, output)
+
+
+def exposure_figure_stage(structures: Mapping[str, str], output: str) -> None:
+    """Draw `exposure_bars` of models; `structures` are their exposed.json by model."""
+    reports = {
+        name: artifacts.read_json(path, ["dead_reason"]) for name, path in structures.items()
+    }
+    with mpl.rc_context(dict(STYLE)):  # type: ignore[arg-type]
+        figure, axes = new_figure(9, 0.42 * len(reports) + 1.4, 1, 2)
+        exposure_bars(reports, axes)
+        figure.suptitle("The exposed skeletons", fontsize=11, fontweight="bold")
+        save_svg(figure, output)

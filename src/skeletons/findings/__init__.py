@@ -1,0 +1,1 @@
+"""From tables to statements: the verdict, the claims, and what stands behind them."""

@@ -1,0 +1,72 @@
+"""Pairs by what their two models have in common, so that a similarity can be held against others.
+
+0.6 means much where networks before training are alike by 0.1, and nothing where they are by 0.7.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from skeletons.findings import pair_tables
+from skeletons.findings.pair_tables import ALIKE
+from skeletons.measures.catalogue import MEASURES
+from skeletons.model_ids import BASE, PRUNED, RANDOM, REGULARIZED, REORDERED, UNTRAINED
+
+UNTRAINED_PAIRS = "before training, different seeds"
+ORDERS = "bases of one seed, images in another order"
+ACROSS = {
+    BASE: "bases of different seeds",
+    REGULARIZED: "regularised alike, different bases",
+    PRUNED: "pruned alike, different bases",
+    RANDOM: "pruned at random alike, different bases",
+}
+KINDS = (UNTRAINED_PAIRS, ORDERS, *ACROSS.values())
+
+
+def by_kind(pairs: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """A similarity table taken apart by kind of pair; pairs of no kind are left out.
+
+    Models of different bases make a pair of a kind only if they are of the same recipe: λ, epochs,
+    threshold and, if pruned at random, drawing.
+
+    Args:
+        pairs: the table of all pairs on one OOD set.
+
+    Returns:
+        By kind, in the order of `KINDS`, those that there are.
+    """
+    table = pair_tables.annotate(pairs)
+    kind = pd.Series(index=table.index, dtype=object)
+    across = _alike(table, "state", "l1", "epochs", "threshold", "draw") & ~_alike(table, "seed")
+    for state, name in {UNTRAINED: UNTRAINED_PAIRS, **ACROSS}.items():
+        kind[across & (table.state_a == state)] = name
+    orders = table.state_a.isin([BASE, REORDERED]) & (table.state_b == REORDERED)
+    kind[orders & _alike(table, "seed")] = ORDERS
+    return {name: pairs[kind == name] for name in KINDS if (kind == name).any()}
+
+
+def _alike(table: pd.DataFrame, *keys: str) -> pd.Series[bool]:
+    """Whether both models of a pair have the same of each key, or neither has it."""
+    same = pd.Series(True, index=table.index)
+    for key in keys:
+        a, b = table[f"{key}_a"], table[f"{key}_b"]
+        same &= (a == b) | (a.isna() & b.isna())
+    return same
+
+
+def summary(pairs: pd.DataFrame, measure: str) -> list[dict[str, Any]]:
+    """One row a kind: kind, pairs, undefined, mean, min, max and `above`, the share above 0.6.
+
+    Args:
+        pairs: the table of all pairs on one OOD set.
+        measure: one of its columns; of a dissimilarity `above` is None.
+    """
+    rows = []
+    for kind, group in by_kind(pairs).items():
+        values = group[measure].dropna()
+        counts = len(values) > 0 and MEASURES[measure].higher_is_alike
+        above = float((values > ALIKE).mean()) if counts else None
+        rows.append({"kind": kind, **pair_tables.spread(group, measure), "above": above})
+    return rows

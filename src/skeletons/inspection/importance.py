@@ -1,0 +1,287 @@
+"""What each unit is worth: how much the loss rises when the unit alone is silenced.
+
+A unit is a channel or neuron of a hidden layer with prunable weights. Silenced, its output as
+other layers read it, after the layer's normalisation, activation and pooling, is zero for every
+image (it is removed), or its mean over the images, place by place (it says nothing about the
+image, but still adds what it adds on average). Zero is the definition; the mean is the gentler
+one, as a unit that is never zero is also missed for its constant part.
+
+On a residual stream, what one layer adds is silenced, not the channel.
+
+The work is shared: a chunk of images runs through the network once, and for each unit only what
+comes after it runs again, several silenced units in one batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from torch import Tensor, fx, nn
+
+from skeletons.inspection import unit_ranks
+from skeletons.networks import architectures, channels
+from skeletons.networks.channels import Wiring
+from skeletons.prediction import inference
+from skeletons.store import artifacts
+from skeletons.training import memory
+from skeletons.training.stages import Images
+
+Array = artifacts.Array
+Losses = npt.NDArray[np.float64]
+
+MODES = ("zero", "mean")
+CHUNK = 100  # images that run together, whose activations are kept
+BATCH = 600  # images of silenced networks in one forward pass
+
+
+@dataclass(frozen=True)
+class _Site:
+    """A layer's units in the traced network: where they are silenced, and what runs after that."""
+
+    node: fx.Node
+    after: Sequence[fx.Node]
+    needs: Sequence[fx.Node]  # results from before or beside the site that `after` reads
+
+
+def hidden_layers(network: nn.Sequential, wires: Wiring) -> list[str]:
+    """The layers with prunable weights, without the one that gives the logits."""
+    prunable = architectures.prunable(network.get_submodule("body"))
+    last = wires.of[wires.logits()]
+    return [
+        name
+        for name in wires.layers()
+        if f"{name}.weight" in prunable and wires.written(name) is not last
+    ]
+
+
+def _site(wires: Wiring, layer: str) -> _Site:
+    node = wires.settled(layer)
+    reached: dict[fx.Node, None] = {node: None}
+    for other in wires.graph.nodes:
+        if any(source in reached for source in other.all_input_nodes):
+            reached[other] = None
+    after = [n for n in reached if n is not node and n.op != "output"]
+    needs = {m: None for n in after for m in n.all_input_nodes if m not in reached}
+    return _Site(node, after, list(needs))
+
+
+class _Runner:
+    """Runs parts of a traced network on given results of others."""
+
+    def __init__(self, network: nn.Sequential) -> None:
+        self.wires = channels.trace(network.get_submodule("body"))
+        self.standardize = network.get_submodule("standardize")
+        body = fx.GraphModule(dict(self.wires.modules), self.wires.graph)
+        self.nodes = [n for n in self.wires.graph.nodes if n.op not in ("placeholder", "output")]
+        self.input = next(n for n in self.wires.graph.nodes if n.op == "placeholder")
+        self.logits = self.wires.logits()
+        self._interpreter = fx.Interpreter(body, garbage_collect_values=False)
+
+    def run(
+        self, nodes: Sequence[fx.Node], given: Mapping[fx.Node, Any], keep: set[fx.Node]
+    ) -> dict[fx.Node, Any]:
+        """The results of `keep`, after running `nodes` in their order."""
+        found = self._interpreter.env = dict(given)
+        last_use = {source: node for node in nodes for source in node.all_input_nodes}
+        for node in nodes:
+            found[node] = self._interpreter.run_node(node)
+            for source in set(node.all_input_nodes):
+                if last_use[source] is node and source not in keep:
+                    del found[source]
+        return found
+
+    def chunks(self, images: Images, keep: set[fx.Node]) -> Iterator[tuple[dict[Any, Any], Tensor]]:
+        """By chunks of images: the results of `keep`, and labels."""
+        for start in range(0, len(images.labels), CHUNK):
+            pixels = images.pixels[start : start + CHUNK]
+            x = self.standardize(pixels.contiguous(memory_format=torch.channels_last))
+            yield (
+                self.run(self.nodes, {self.input: x}, keep),
+                images.labels[start : start + CHUNK],
+            )
+
+
+@torch.inference_mode()
+def silence(network: nn.Sequential, images: Images, mode: str = "zero") -> pd.DataFrame:
+    """The loss and accuracy with each unit silenced in turn.
+
+    Args:
+        network: as `networks.build` makes it; it is put into evaluation mode.
+        images: to measure the loss on.
+        mode: what stands for a silenced unit's output: `zero` or `mean`, see the module.
+
+    Returns:
+        One row a unit: layer (the name of its weight), unit (number), loss_change (nats, mean over
+        images; above 0 if the unit is of use) and accuracy_change (−1..1).
+    """
+    runner = _Runner(network.eval())
+    layers = hidden_layers(network, runner.wires)
+    sites = {name: _site(runner.wires, name) for name in layers}
+    keep = {node for site in sites.values() for node in (site.node, *site.needs)}
+    keep |= {runner.logits}
+    stand_ins = _means(runner, sites, images) if mode == "mean" else {}
+    sums = {name: np.zeros((2, runner.wires.written(name).size)) for name in layers}
+    for results, labels in runner.chunks(images, keep):
+        baseline = _scores(results[runner.logits], labels, 1)
+        for name, site in sites.items():
+            sums[name] += _changes(runner, site, results, labels, baseline, stand_ins.get(name))
+    count = len(images.labels)
+    return pd.concat(
+        [
+            pd.DataFrame(
+                {
+                    "layer": f"body.{name}.weight",
+                    "unit": np.arange(found.shape[1]),
+                    "loss_change": found[0] / count,
+                    "accuracy_change": found[1] / count,
+                }
+            )
+            for name, found in sums.items()
+        ],
+        ignore_index=True,
+    )
+
+
+def _means(runner: _Runner, sites: Mapping[str, _Site], images: Images) -> dict[str, Tensor]:
+    """By layer, its units' mean outputs over all images: 1×units, or 1×units×height×width."""
+    sums: dict[str, Tensor] = {}
+    keep = {site.node for site in sites.values()} | {runner.logits}
+    for results, _ in runner.chunks(images, keep):
+        for name, site in sites.items():
+            part = results[site.node].double().sum(dim=0, keepdim=True)
+            sums[name] = sums[name] + part if name in sums else part
+    return {name: (total / len(images.labels)).float() for name, total in sums.items()}
+
+
+def _scores(logits: Tensor, labels: Tensor, copies: int) -> Losses:
+    """Loss (nats) and right answers, summed over images: 2×copies."""
+    each = len(labels)  # `view` cannot tell it of no copies, as where no unit of a layer fires
+    labels = labels.repeat(copies)
+    losses = F.cross_entropy(logits.double(), labels, reduction="none")
+    right = (logits.argmax(1) == labels).double()
+    both = torch.stack([losses, right]).view(2, copies, each).sum(dim=2)
+    return np.asarray(both.cpu().numpy())
+
+
+def _changes(
+    runner: _Runner,
+    site: _Site,
+    results: Mapping[fx.Node, Any],
+    labels: Tensor,
+    baseline: Losses,
+    stand_in: Tensor | None,
+) -> Losses:
+    """What silencing each unit of a layer changes in the sums of `_scores`: 2×units."""
+    outputs = results[site.node]
+    silent = torch.zeros_like(outputs[:1]) if stand_in is None else stand_in
+    found = np.zeros((2, outputs.shape[1]))
+    # A unit that is as if silenced on all of these images needs no run.
+    differs = (outputs != silent).transpose(0, 1).flatten(1).any(dim=1)
+    for units in torch.split(differs.nonzero().flatten(), max(1, BATCH // len(labels))):
+        copies = len(units)
+        given = {node: _repeat(results[node], copies) for node in site.needs}
+        changed = _repeat(outputs, copies)
+        for k, unit in enumerate(units):
+            changed[k * len(labels) : (k + 1) * len(labels), unit] = silent[0, unit]
+        given[site.node] = changed
+        logits = runner.run(site.after, given, {runner.logits})[runner.logits]
+        found[:, units.cpu().numpy()] = _scores(logits, labels, copies) - baseline
+    return found
+
+
+def _repeat(value: Any, copies: int) -> Any:
+    """Results of a chunk of images, once for each silenced network."""
+    if not isinstance(value, Tensor):
+        return value
+    repeated = value.repeat(copies, *[1] * (value.ndim - 1))
+    return repeated.contiguous(memory_format=torch.channels_last) if value.ndim == 4 else repeated
+
+
+def unit_weights(
+    network: nn.Sequential, pruned: Mapping[str, Array], layers: Sequence[str]
+) -> pd.DataFrame:
+    """What magnitude says of the same units.
+
+    Args:
+        network: the regularised model.
+        pruned: the weights of the pruned model by name, all its layers'; zero where pruned.
+        layers: names of weights, `body.….weight`.
+
+    Returns:
+        One row a unit: layer, unit; magnitude_l1 and magnitude_l2, norms of its incoming weights
+        before pruning; kept_share (0..1) of them; dead, see `wiring.dead`.
+    """
+    wires = channels.trace(network.get_submodule("body"))
+    ties = channels.nonzero(wires, {name: pruned[f"body.{name}.weight"] for name in wires.layers()})
+    tables = []
+    for layer in layers:
+        weight = network.get_parameter(layer).detach().flatten(1).double().cpu()
+        kept = (pruned[layer] != 0).reshape(len(weight), -1)
+        tables.append(
+            pd.DataFrame(
+                {
+                    "layer": layer,
+                    "unit": np.arange(len(weight)),
+                    "magnitude_l1": weight.abs().sum(dim=1).numpy(),
+                    "magnitude_l2": weight.norm(dim=1).numpy(),
+                    "kept_share": kept.mean(axis=1),
+                    "dead": channels.dead(wires, ties, layer[len("body.") : -len(".weight")]),
+                }
+            )
+        )
+    return pd.concat(tables, ignore_index=True)
+
+
+def importance_table(
+    network: nn.Sequential, pruned: Mapping[str, Array], images: Images, mode: str = "zero"
+) -> pd.DataFrame:
+    """`silence` and `unit_weights` in one table; one row a unit, layers in the order they run."""
+    found = silence(network, images, mode)
+    weights = unit_weights(network, pruned, list(dict.fromkeys(found.layer)))
+    return found.merge(weights, on=["layer", "unit"], validate="one_to_one")
+
+
+def importance_stage(
+    weights: str,
+    summary: str,
+    pruned: str,
+    dataset: str,
+    table: str,
+    ranks: str,
+    *,
+    images: int,
+    mode: str,
+    device: str,
+    threads: int,
+) -> None:
+    """Write the importance of each unit of a regularised model, and how magnitude ranks them.
+
+    Args:
+        weights: the regularised model's weights.safetensors.
+        summary: its model.json.
+        pruned: weights.safetensors of a model pruned from it.
+        dataset: the data set's images.safetensors.
+        table: the parquet file to write, see `importance_table`.
+        ranks: the JSON file to write, see `unit_ranks.summarize`.
+        images: how many test images the loss is measured on, counted from the first.
+        mode: `zero` or `mean`.
+        device: `auto`, `cpu` or `cuda`.
+        threads: CPU threads.
+    """
+    torch.set_num_threads(threads)
+    memory.keep_freed()
+    place = inference.pick_device(device)
+    network = inference.restore(weights, artifacts.read_json(summary, ["network"])).to(place)
+    test = Images.read(dataset, "test", place)
+    some = Images(test.pixels[:images], test.labels[:images])
+    found = importance_table(network, artifacts.read_tensors(pruned), some, mode)
+    about = {"images": len(some.labels), "mode": mode}
+    artifacts.write_json(ranks, {**about, **unit_ranks.summarize(found)})
+    artifacts.write_table(table, found)

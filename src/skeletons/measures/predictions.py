@@ -1,0 +1,86 @@
+"""What a model says about images, as read back from its predictions file."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from skeletons.store import artifacts
+from skeletons.store.seals import unfit
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Logits float64 N×K of N images, their labels int64 N, and what follows from the logits."""
+
+    logits: Floats
+    labels: npt.NDArray[np.int64]
+
+    @functools.cached_property
+    def probabilities(self) -> Floats:
+        """Softmax of the logits, N×K."""
+        powers = np.exp(self.logits - self.logits.max(axis=1, keepdims=True))
+        return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+    @functools.cached_property
+    def top(self) -> npt.NDArray[np.int64]:
+        """The predicted class of each image, N."""
+        return self.logits.argmax(axis=1)
+
+    @functools.cached_property
+    def silent(self) -> npt.NDArray[np.bool_]:
+        """Per image, N: all logits are equal, so the prediction prefers no class."""
+        return np.asarray(np.ptp(self.logits, axis=1) == 0)
+
+    def only(self, chosen: npt.NDArray[np.bool_]) -> Predictions:
+        """The predictions on some of the images."""
+        return Predictions(self.logits[chosen], self.labels[chosen])
+
+    @functools.cached_property
+    def constant(self) -> bool:
+        """Whether every image gets the same logits: the network does not look at its input.
+
+        To one part in a million of the largest logit, the noise of single-precision sums.
+        """
+        if len(self.labels) < 2:
+            return False
+        spread = float((self.logits.max(axis=0) - self.logits.min(axis=0)).max())
+        return spread <= 1e-6 * max(1.0, float(np.abs(self.logits).max()))
+
+    @property
+    def loss(self) -> float:
+        """Mean cross-entropy in nats."""
+        shifted = self.logits - self.logits.max(axis=1, keepdims=True)
+        log_sum = np.log(np.exp(shifted).sum(axis=1))
+        return float((log_sum - shifted[np.arange(len(self.labels)), self.labels]).mean())
+
+    @property
+    def accuracy(self) -> float:
+        """Share (0..1) of images whose predicted class is their label."""
+        return float((self.top == self.labels).mean())
+
+
+@artifacts.remembered(512)
+def read(path: str) -> Predictions:
+    """Read a predictions file: columns `label` and `logit_0`, `logit_1`, …, one row an image.
+
+    The last few hundred files are remembered, as each takes part in many pairs.
+
+    Raises:
+        ArtifactError: the file is missing, broken, or holds a logit that is not finite.
+    """
+    table = artifacts.read_table(path, ["label", "logit_0", "logit_1"])
+    names = [f"logit_{k}" for k in range(table.shape[1] - 1)]
+    columns_fit = set(names) | {"label"} == set(table.columns)
+    kinds = "".join(table[name].dtype.kind for name in table.columns)
+    if not columns_fit or set(kinds) - set("fi") or table["label"].dtype.kind != "i":
+        raise unfit(path, "is not a table of predictions")
+    logits = table[names].to_numpy(np.float64)
+    if not np.isfinite(logits).all():
+        raise unfit(path, "holds a logit that is not finite")
+    return Predictions(logits, table["label"].to_numpy(np.int64))

@@ -1,0 +1,1 @@
+"""Architectures, and how channels flow through them."""

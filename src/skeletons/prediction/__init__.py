@@ -1,0 +1,1 @@
+"""From weights and images to logits and features."""

@@ -1,0 +1,121 @@
+"""All measures of all pairs, small enough to be put into a page: for its heatmap.
+
+A table of pairs becomes, for each of its measures, the upper triangle of a matrix row by row:
+values of (0, 1), (0, 2), …, (1, 2), …
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.cluster.hierarchy import leaves_list, linkage
+from scipy.spatial.distance import squareform
+
+from skeletons.measures.catalogue import MEASURES
+from skeletons.measures.measure import Floats, Measure
+from skeletons.model_ids import Model
+from skeletons.report.html import rounded
+
+
+def gather(tables: Sequence[pd.DataFrame], scores: pd.DataFrame) -> dict[str, Any]:
+    """What the heatmap needs to know, as JSON knows it.
+
+    Args:
+        tables: each with columns a, b, one or more measures, and, if its values depend on images,
+            `ood`, the one data set that they are of; `reason` says why a pair has no value.
+        scores: columns model and sparsity (0..1), with a row for each model in the tables.
+
+    Returns:
+        `models`, each with its id and seed, in the order seed, λ, epochs, threshold;
+        `sparsity`, their positions from the densest to the sparsest; and `measures`, one for each
+        data set and measure: its name and label, `set` (None if it needs no images), whether
+        higher is `alike`, the positions of its `models`, the `values` of their pairs, `reasons` by
+        the place of the value that is missing, and `clustered`, positions as a tree has them.
+    """
+    names = sorted(
+        {name for table in tables for side in "ab" for name in table[side].unique()},
+        key=lambda name: Model.parse(name).sort_key,
+    )
+    sparsity = dict(zip(scores.model, scores.sparsity, strict=True))
+    return {
+        "models": [{"id": name, "seed": Model.parse(name).seed} for name in names],
+        "sparsity": sorted(range(len(names)), key=lambda k: sparsity[names[k]]),
+        "measures": [one for table in tables for one in _measures(table, names)],
+    }
+
+
+def _measures(table: pd.DataFrame, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Each measure of one table; `names` are all models, of which the table may lack some."""
+    present = set(table.a.unique()) | set(table.b.unique())
+    models = [k for k, name in enumerate(names) if name in present]
+    chosen = [names[k] for k in models]
+    upper = np.triu_indices(len(chosen), 1)
+    found = []
+    for measure in (MEASURES[column] for column in table.columns if column in MEASURES):
+        values = matrix(table, measure, chosen)
+        found.append(
+            {
+                "name": measure.name,
+                "label": measure.label,
+                "set": str(table.ood.iloc[0]) if "ood" in table else None,
+                "alike": measure.higher_is_alike,
+                "models": models,
+                "values": rounded(values[upper].tolist()),
+                "reasons": _reasons(table, measure, chosen),
+                "clustered": [models[k] for k in clustered(values, measure)],
+            }
+        )
+    return found
+
+
+def matrix(table: pd.DataFrame, measure: Measure, names: Sequence[str]) -> Floats:
+    """A measure of all pairs as a symmetric N×N matrix; NaN where a pair has no value.
+
+    On the diagonal is the value of a model with itself.
+    """
+    rows, columns = _ends(table, names)
+    values = np.full((len(names), len(names)), np.nan)
+    values[rows, columns] = values[columns, rows] = table[measure.name].to_numpy(np.float64)
+    np.fill_diagonal(values, measure.itself)
+    return values
+
+
+def _ends(table: pd.DataFrame, names: Sequence[str]) -> npt.NDArray[np.intp]:
+    """The positions of each pair's two models among `names`, 2×pairs."""
+    index = pd.Index(names)
+    return np.array([index.get_indexer(pd.Index(table[side])) for side in "ab"])
+
+
+def clustered(values: Floats, measure: Measure) -> list[int]:
+    """The order of models in a tree of average linkage, in which neighbours are alike.
+
+    A pair without a value counts as the least alike of those that have one, so that dead models
+    end up beside each other.
+
+    Args:
+        values: N×N, as `matrix` gives it.
+        measure: which tells how far two models are apart by their value.
+    """
+    if len(values) < 3:
+        return list(range(len(values)))
+    distances = np.abs(measure.itself - values)
+    known = distances[np.isfinite(distances)]
+    distances[~np.isfinite(distances)] = known.max() or 1.0
+    tree = linkage(squareform(distances, checks=False), method="average", optimal_ordering=True)
+    return [int(k) for k in leaves_list(tree)]
+
+
+def _reasons(table: pd.DataFrame, measure: Measure, names: Sequence[str]) -> dict[str, str]:
+    """Why pairs have no value, by their place in the upper triangle."""
+    if "reason" not in table:
+        return {}
+    silent = table[table[measure.name].isna()]
+    first, second = np.sort(_ends(silent, names), axis=0)
+    at = first * len(names) - first * (first + 1) // 2 + second - first - 1
+    return {
+        str(int(k)): reason for k, reason in zip(at, silent.reason, strict=True) if pd.notna(reason)
+    }

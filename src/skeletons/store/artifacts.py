@@ -1,0 +1,289 @@
+"""Reading and writing the workflow's files: tensors, tables and JSON.
+
+Every artifact is written whole or not at all (to a temporary file beside its place, then
+renamed), holds no timestamp or absolute path, and so the same content always gives the same bytes.
+Every read checks what it finds, its seal first; an error names the file and how to remake it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save as tensors_to_bytes
+
+from skeletons.errors import ArtifactError
+from skeletons.store import seals
+from skeletons.store.seals import unfit
+
+Array = npt.NDArray[Any]
+Scalar = str | bool | int | float
+T = TypeVar("T")
+
+# What pandas makes of each type of a cell; told, as a column of nothing but NaN does not show its.
+_ARROW = {str: pa.large_string(), bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
+
+
+def _read_umask() -> int:
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask
+
+
+UMASK = _read_umask()  # once: setting it, the only way to read it, would disturb other threads
+
+
+@contextlib.contextmanager
+def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary path that becomes `path` if the block ends well, and vanishes if not.
+
+    Raises:
+        ArtifactError: the file cannot be written (no space, no permission, …).
+    """
+    target = Path(path)
+    temporary: Path | None = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
+        os.close(handle)
+        temporary = Path(name)
+        yield temporary
+        # mkstemp makes private files; results are meant to be shared like any other file.
+        temporary.chmod(0o666 & ~UMASK)
+        temporary.replace(target)
+    except OSError as error:
+        raise ArtifactError(f"Cannot write {target}: {error.strerror or error}.") from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def sweep(folder: str | os.PathLike[str]) -> None:
+    """Remove what a killed run left half-written; no other run may be at work in the folder."""
+    for path in Path(folder).rglob(".*.tmp"):
+        path.unlink(missing_ok=True)
+
+
+def _require_file(path: str | os.PathLike[str]) -> None:
+    if not Path(path).is_file():
+        raise _absent(path)
+
+
+def _absent(path: str | os.PathLike[str]) -> ArtifactError:
+    return ArtifactError(f"{path} does not exist; run snakemake to make it.")
+
+
+def remembered(count: int) -> Callable[[Callable[[str], T]], Callable[[str | Path], T]]:
+    """Have a reader remember the last `count` files, and read one again only if it has changed.
+
+    For artifacts that take part in many pairs. What is remembered must not be changed.
+
+    Raises:
+        ArtifactError: by the reader, the file does not exist.
+    """
+
+    def decorate(read: Callable[[str], T]) -> Callable[[str | Path], T]:
+        @functools.lru_cache(maxsize=count)
+        def read_version(path: str, *_version: int) -> T:
+            return read(path)
+
+        @functools.wraps(read)
+        def read_once(path: str | Path) -> T:
+            try:
+                status = Path(path).stat()
+            except OSError:
+                raise _absent(path) from None
+            return read_version(str(path), status.st_mtime_ns, status.st_size, status.st_ino)
+
+        return read_once
+
+    return decorate
+
+
+def write_tensors(path: str | os.PathLike[str], tensors: Mapping[str, Array]) -> None:
+    """Write named arrays as safetensors; names are sorted, so equal content is equal bytes."""
+    ordered = {name: np.asarray(tensors[name], order="C") for name in sorted(tensors)}
+    seal = seals.make(path, {name: _tensor_part(tensor) for name, tensor in ordered.items()})
+    with atomic(path) as temporary:
+        temporary.write_bytes(tensors_to_bytes(ordered, metadata={seals.KEY: seals.dump(seal)}))
+
+
+def _tensor_part(tensor: Array) -> seals.Part:
+    return f"{tensor.dtype.str}{tensor.shape}".encode(), tensor.reshape(-1).view(np.uint8).data
+
+
+def read_tensors(
+    path: str | os.PathLike[str], names: Iterable[str] | None = None
+) -> dict[str, Array]:
+    """Read named arrays from safetensors, all of them or just `names`.
+
+    Raises:
+        ArtifactError: the file is missing or broken, a name is not in it, or a floating-point
+            tensor holds a value that is not finite.
+    """
+    _require_file(path)
+    try:
+        with safe_open(path, framework="np") as file:
+            wanted = list(file.keys()) if names is None else list(names)
+            absent = sorted(set(wanted) - set(file.keys()))
+            if absent:
+                raise unfit(path, f"holds no tensor named {absent[0]!r}")
+            tensors = {name: file.get_tensor(name) for name in wanted}
+            seal = (file.metadata() or {}).get(seals.KEY)
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        raise unfit(path, f"is not a whole safetensors file ({_brief(error)})") from error
+    seals.check(path, seal, {name: _tensor_part(tensor) for name, tensor in tensors.items()})
+    for name, tensor in tensors.items():
+        if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
+            raise unfit(path, f"holds a value that is not finite in tensor {name!r}")
+    return tensors
+
+
+def write_table(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
+    """Write a table as parquet, without pandas' own index."""
+    _write_arrow(path, pa.Table.from_pandas(table, preserve_index=False))
+
+
+def write_rows(path: str | os.PathLike[str], rows: Sequence[Mapping[str, Scalar]]) -> None:
+    """Write rows as parquet: the bytes of `write_table` of a frame of them, in half the time.
+
+    Args:
+        path: the file.
+        rows: at least one; all have the first one's names, each of one type.
+    """
+    columns = {
+        name: pa.array((row[name] for row in rows), _ARROW[type(value)], from_pandas=True)
+        for name, value in rows[0].items()
+    }
+    _write_arrow(path, pa.table(columns))
+
+
+def _write_arrow(path: str | os.PathLike[str], arrow: pa.Table) -> None:
+    seal = seals.make(path, {name: _column_part(arrow[name]) for name in arrow.column_names})
+    with atomic(path) as temporary:
+        pq.write_table(
+            arrow.replace_schema_metadata({seals.KEY: seals.dump(seal)}),
+            temporary,
+            compression="zstd",
+        )
+
+
+def _column_part(column: pa.ChunkedArray) -> seals.Part:
+    plain = pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
+    if plain and not column.null_count:
+        values = column.to_numpy()
+        return str(values.dtype).encode(), values.tobytes()
+    return (json.dumps(column.to_pylist()).encode(),)
+
+
+def read_table(path: str | os.PathLike[str], columns: Iterable[str] = ()) -> pd.DataFrame:
+    """Read a parquet table and check that it is not empty and has `columns`.
+
+    Raises:
+        ArtifactError: the file is missing, broken, empty, or lacks a column.
+    """
+    return _read_arrow(path, columns).to_pandas()
+
+
+def read_tables(paths: Iterable[str | os.PathLike[str]], columns: Iterable[str]) -> pd.DataFrame:
+    """The rows of many tables as one, in their order; errors are those of `read_table`."""
+    parts = [_read_arrow(path, columns).replace_schema_metadata() for path in paths]
+    return pa.concat_tables(parts, promote_options="default").to_pandas()
+
+
+def _read_arrow(path: str | os.PathLike[str], columns: Iterable[str]) -> pa.Table:
+    _require_file(path)
+    try:
+        # ParquetFile opens one file; read_table would infer partitions from `seed=1` folders.
+        # One thread: these files are small, and other jobs want the cores.
+        table = pq.ParquetFile(path).read(use_threads=False)
+        parts = {name: _column_part(table[name]) for name in table.column_names}
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
+        raise unfit(path, f"is not a whole parquet file ({_brief(error)})") from error
+    seals.check(path, (table.schema.metadata or {}).get(seals.KEY.encode()), parts)
+    absent = sorted(set(columns) - set(table.column_names))
+    if absent:
+        raise unfit(path, f"has no column {absent[0]!r}")
+    if not table.num_rows:
+        raise unfit(path, "has no rows")
+    return table
+
+
+def _brief(error: Exception) -> str:
+    """The first line of a library's error, which may go on for many."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:120]
+
+
+def _json_part(value: Mapping[str, Any]) -> seals.Part:
+    return (json.dumps(value, sort_keys=True, allow_nan=False).encode(),)
+
+
+def write_json(path: str | os.PathLike[str], value: Mapping[str, Any]) -> None:
+    """Write an object as JSON: sorted keys, no NaN (None stands for what has no value).
+
+    Raises:
+        ValueError: the object has a key of the seal's name, which the seal would replace.
+    """
+    if seals.KEY in value:
+        raise ValueError(f"{seals.KEY!r} is the name of the seal and cannot be a key of its own")
+    sealed = {**value, seals.KEY: seals.make(path, {"": _json_part(value)})}
+    text = json.dumps(sealed, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + "\n")
+
+
+def read_json(path: str | os.PathLike[str], keys: Iterable[str] = ()) -> dict[str, Any]:
+    """Read a JSON object and check that it has `keys`.
+
+    Raises:
+        ArtifactError: the file is missing, broken, no object, or lacks a key.
+    """
+    _require_file(path)
+    try:
+        value = json.loads(Path(path).read_text(encoding="utf-8"))
+        if not isinstance(value, dict):
+            raise unfit(path, "is not a JSON object")
+        seal = value.pop(seals.KEY, None)
+        part = _json_part(value)
+    except (OSError, ValueError, RecursionError) as error:
+        raise unfit(path, f"is not whole JSON ({_brief(error)})") from error
+    seals.check(path, seal, {"": part})
+    absent = sorted(set(keys) - set(value))
+    if absent:
+        raise unfit(path, f"has no key {absent[0]!r}")
+    return value
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write text as UTF-8."""
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def read_seal(path: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """What an artifact says of itself, unchecked: its format, place, digests, and recipe as `made`.
+
+    None if it says nothing, or is too broken to.
+    """
+    try:
+        if Path(path).suffix == ".safetensors":
+            with safe_open(path, framework="np") as file:
+                found = json.loads((file.metadata() or {})[seals.KEY])
+        elif Path(path).suffix == ".parquet":
+            found = json.loads(pq.read_schema(path).metadata[seals.KEY.encode()])
+        else:
+            found = json.loads(Path(path).read_text(encoding="utf-8"))[seals.KEY]
+    except (SafetensorError, pa.ArrowException, OSError, ValueError, KeyError, TypeError):
+        return None
+    return found if isinstance(found, dict) else None

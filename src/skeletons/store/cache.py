@@ -1,0 +1,142 @@
+"""The run cache: the results of costly jobs by recipe, so that nothing is computed twice.
+
+A folder a recipe, with copies of the job's files and a manifest of their digests. It appears whole,
+by renaming, so two runs may write at once; it is checked when used, so a damaged one costs a
+computation and never a wrong result.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from skeletons.store import artifacts, provenance
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The kept files of one job: their folder, their bytes, and when they were last used."""
+
+    folder: Path
+    size: int
+    used: float
+
+
+class _DamagedError(Exception):
+    """A kept file is gone or not what it was."""
+
+
+def _copy_checked(source: Path, target: Path, about: Mapping[str, str]) -> None:
+    """Copy a kept file, and hold the copy against the manifest: another run may remove it now."""
+    try:
+        content = source.read_bytes()
+    except OSError as error:
+        raise _DamagedError from error
+    if hashlib.sha256(content).hexdigest() != about["sha256"]:
+        raise _DamagedError
+    target.write_bytes(content)
+
+
+class RunCache:
+    """The results kept in a folder, which is made when there is something to keep."""
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+
+    def _entry(self, key: str) -> Path:
+        return self.folder / key[:2] / key
+
+    def fetch(self, key: str, outputs: Mapping[str, str]) -> bool:
+        """Copy a job's files to where they belong.
+
+        Args:
+            key: of the job's recipe.
+            outputs: where each file goes, by its place in the experiment.
+
+        Returns:
+            Whether all files were there, and whole; if not, none is written.
+
+        Raises:
+            ArtifactError: a file cannot be written.
+        """
+        entry = self._entry(key)
+        try:
+            manifest = json.loads((entry / MANIFEST).read_text(encoding="utf-8"))
+            with contextlib.ExitStack() as stack:
+                for name, path in outputs.items():
+                    temporary = stack.enter_context(artifacts.atomic(path))
+                    _copy_checked(entry / manifest[name]["file"], temporary, manifest[name])
+        except FileNotFoundError:
+            return False
+        except (_DamagedError, OSError, ValueError, KeyError, TypeError):
+            shutil.rmtree(entry, ignore_errors=True)
+            return False
+        with contextlib.suppress(OSError):
+            os.utime(entry)
+        return True
+
+    def keep(self, key: str, outputs: Mapping[str, str]) -> None:
+        """Keep copies of a job's files; if another run keeps them at the same time, one wins.
+
+        Raises:
+            OSError: the copies cannot be written.
+        """
+        entry = self._entry(key)
+        if entry.is_dir():
+            return
+        entry.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".", dir=self.folder))
+        try:
+            manifest = {}
+            for number, (name, path) in enumerate(sorted(outputs.items())):
+                file = f"{number}{Path(path).suffix}"
+                shutil.copyfile(path, temporary / file)
+                manifest[name] = {"file": file, "sha256": provenance.file_digest(path)}
+            (temporary / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+            temporary.chmod(0o777 & ~artifacts.UMASK)
+            with contextlib.suppress(FileExistsError):
+                temporary.rename(entry)
+        except OSError:
+            if not entry.is_dir():
+                raise
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+    def entries(self) -> list[Entry]:
+        """What is kept, the least recently used first."""
+        found = []
+        for folder in self.folder.glob("??/*"):
+            with contextlib.suppress(OSError):
+                size = sum(path.stat().st_size for path in folder.iterdir())
+                found.append(Entry(folder, size, folder.stat().st_mtime))
+        return sorted(found, key=lambda entry: (entry.used, entry.folder))
+
+    def prune(self, limit: int) -> list[Entry]:
+        """Remove the least recently used entries until the rest has at most `limit` bytes.
+
+        What an interrupted run left half-written is removed as well.
+
+        Returns:
+            The removed entries.
+        """
+        for leftover in self.folder.glob(".*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        entries = self.entries()
+        total = sum(entry.size for entry in entries)
+        removed = []
+        for entry in entries:
+            if total <= limit:
+                break
+            shutil.rmtree(entry.folder, ignore_errors=True)
+            total -= entry.size
+            removed.append(entry)
+        return removed

@@ -1,0 +1,414 @@
+"""A fingerprint of the code that a stage runs, which changes when, and only when, that code does.
+
+Snakemake sees a changed rule, but not a changed function that the rule calls. So each rule carries
+the fingerprint of its stage as a parameter. The fingerprint covers the module of the stage and all
+modules of this package that it imports, directly or through others. It is computed from their
+syntax trees without docstrings, comments, formatting and the words of errors (the arguments of a
+`raise`): a cosmetic edit recomputes nothing, a change to what runs recomputes exactly the stages
+that import it. Importing a module runs the `__init__.py` of each package above it, so these are
+covered as well. The files in a package's folder `templates` are part of the package, to the letter.
+
+An import of this package that cannot be followed is an error: the code behind it could change
+without a rerun. The one `__init__.py` that is left out is that of the whole package, because it
+only names the public surface and imports nothing until a name is used. A name that is imported from
+it is followed to the module in which it is defined.
+
+A stage that calls user-defined functions also covers the user's file and the user's modules that it
+imports.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import functools
+import hashlib
+import json
+import os
+import re
+import sys
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from skeletons.errors import ExtensionError, FingerprintError
+
+PACKAGE = Path(__file__).parents[1]
+KEPT = 500  # digests at most, of as many versions of modules
+_parsing = threading.Lock()
+
+
+class Import(NamedTuple):
+    """One import statement's name: `from MODULE import NAME`, or `import MODULE` without a name.
+
+    Attributes:
+        module: dotted, with a leading dot for each level of a relative import; `?` for a name that
+            is computed when the program runs.
+        name: empty for `import MODULE`, `*` for all.
+        line: where it stands.
+    """
+
+    module: str
+    name: str
+    line: int
+
+
+class Source(NamedTuple):
+    """What a file of code holds.
+
+    Attributes:
+        digest: of its syntax tree.
+        imports: all that it imports, also inside functions.
+        homes: names bound at its top level, with the module that each is imported from; empty for a
+            name that is defined here.
+    """
+
+    digest: str
+    imports: tuple[Import, ...]
+    homes: Mapping[str, str]
+
+
+def fingerprint(*modules: str, own: Iterable[str] = ()) -> str:
+    """A digest of the code that the given modules of this package run.
+
+    Args:
+        modules: dotted names within the package, such as `training.base`; what they import of the
+            package, directly or through others, is covered.
+        own: user-defined files that the stage runs as well.
+
+    Returns:
+        Sixteen hexadecimal digits, and for each of the user's files ` FILE=` and as many again.
+
+    Raises:
+        FingerprintError: an import of this package cannot be followed.
+        ExtensionError: a file of the user's, or one that it imports, cannot be read.
+    """
+    return " ".join([_of_package(modules), *(f"{file}={_of_own(file)}" for file in sorted({*own}))])
+
+
+def own_files(code: str) -> tuple[str, ...]:
+    """The user's files that a fingerprint covers."""
+    return tuple(re.findall(r" (.+?)=[0-9a-f]{16}(?= |$)", code))
+
+
+def now(*modules: str, own: Iterable[str] = ()) -> str:
+    """The fingerprint of the code as it is on disk now, whatever was read of it before."""
+    # One thread at a time: CPython 3.11 counts the depth of syntax trees for all threads together.
+    with _parsing:
+        _read.cache_clear()
+        _of_own.cache_clear()
+        return fingerprint(*modules, own=own)
+
+
+# --- modules of this package ----------------------------------------------------------------------
+
+
+def _of_package(modules: Iterable[str]) -> str:
+    """The digest of modules of this package and of all that they import of it."""
+    digest = hashlib.sha256()
+    for name in sorted(closure_of(modules)):
+        digest.update(f"{name}={_read(name)[0]}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def closure_of(modules: Iterable[str]) -> set[str]:
+    """Modules of this package with all that they import of it, by their names within the package.
+
+    Raises:
+        FingerprintError: an import of this package cannot be followed.
+    """
+    seen: set[str] = set()
+    waiting = [name for module in modules for name in _with_packages(module)]
+    while waiting:
+        name = waiting.pop()
+        if name not in seen:
+            seen.add(name)
+            waiting.extend(_read(name)[1])
+    return seen
+
+
+@functools.cache
+def _read(name: str) -> tuple[str, frozenset[str]]:
+    """A module's own digest, and the modules of this package that it imports."""
+    path = _path(name)
+    if path is None:
+        raise FingerprintError(f"{PACKAGE} has no module {name!r}, whose fingerprint is needed")
+    source = _parsed(path)
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    digest = source.digest + "".join(_templates(path))
+    return digest, frozenset(_of_this_package(source.imports, path, package))
+
+
+def _templates(path: Path) -> Iterator[str]:
+    """The digests of the templates of a package, if the path is that of its `__init__.py`."""
+    if path.name == "__init__.py":
+        for file in sorted((path.parent / "templates").rglob("*")):
+            if file.is_file():
+                yield f" {file.name}={hashlib.sha256(file.read_bytes()).hexdigest()}"
+
+
+def _path(name: str) -> Path | None:
+    """The file of a module, or of a package's `__init__`; None if there is none."""
+    place = PACKAGE.joinpath(*name.split("."))
+    paths = (place / "__init__.py", place.parent / f"{place.name}.py")
+    return next((path for path in paths if path.is_file()), None)
+
+
+def _of_this_package(
+    imports: Iterable[Import], path: Path, package: str | None = None
+) -> Iterator[str]:
+    """The modules of this package that a file imports, with the packages that they are in.
+
+    Args:
+        imports: the file's.
+        path: the file, for errors.
+        package: its place within this package; None for a file elsewhere, whose relative imports
+            and computed names are not ours to follow.
+    """
+    for found in imports:
+        if found.module[0] in ".?" and package is None:
+            continue
+        module = _absolute(found, package or "")
+        if module is None:
+            raise _lost(found, path)
+        top, _, inside = module.partition(".")
+        if top == PACKAGE.name:
+            try:
+                yield from _imported(inside, found.name)
+            except LookupError:
+                raise _lost(found, path) from None
+
+
+def _lost(found: Import, path: Path) -> FingerprintError:
+    what = f"{found.module}.{found.name}" if found.name else found.module
+    name = "by a computed name" if found.module == "?" else f"of {what!r}"
+    return FingerprintError(
+        f"{path}, line {found.line}: the import {name} cannot be followed, so a change behind it "
+        "would rerun nothing; allowed: an import of a module, or of a name that it defines."
+    )
+
+
+def _absolute(found: Import, package: str) -> str | None:
+    """An import's module by its full name; None if it has none."""
+    level = len(found.module) - len(found.module.lstrip("."))
+    if level == 0:
+        return None if found.module == "?" else found.module
+    above = [PACKAGE.name, *filter(None, package.split("."))]
+    if level > len(above):
+        return None
+    return ".".join([*above[: len(above) - level + 1], *filter(None, [found.module[level:]])])
+
+
+def _imported(inside: str, name: str) -> Iterator[str]:
+    """What `from PACKAGE.inside import name` loads, by names within this package.
+
+    Raises:
+        LookupError: it is neither a module nor a name that the module binds.
+    """
+    if inside:
+        yield from _with_packages(inside)
+    if name and _path(f"{inside}.{name}" if inside else name):
+        yield from _with_packages(f"{inside}.{name}" if inside else name)
+        return
+    path = _path(inside) if inside else PACKAGE / "__init__.py"
+    if path is None or name == "*":
+        raise LookupError
+    homes = _parsed(path).homes
+    if inside:
+        if name and path.name == "__init__.py" and name not in homes:
+            raise LookupError
+        return
+    # The whole package loads a name's module when the name is used, and nothing before.
+    for home in [homes[name]] if name else homes.values():
+        if home.startswith(f"{PACKAGE.name}."):
+            yield from _with_packages(home.partition(".")[2])
+
+
+def _with_packages(name: str) -> list[str]:
+    """A module and the packages that it is in: importing it runs them all."""
+    steps = name.split(".")
+    return [".".join(steps[: count + 1]) for count in range(len(steps))]
+
+
+# --- the user's files -----------------------------------------------------------------------------
+
+
+@functools.cache
+def _of_own(file: str) -> str:
+    """The digest of a user's file, of theirs that it imports, and of what these import of ours."""
+    digest = hashlib.sha256()
+    ours: set[str] = set()
+    for path in closure(file):
+        source = _parsed_own(path)
+        ours |= set(_of_this_package(source.imports, path))
+        # By its place beside the file: the same in every folder.
+        place = os.path.relpath(path, Path(file).parent)
+        digest.update(f"{place}={source.digest}\n".encode())
+    digest.update(_of_package(ours).encode())
+    return digest.hexdigest()[:16]
+
+
+def closure(file: str) -> dict[Path, str]:
+    """A user's file and those that it imports, directly or through others.
+
+    Modules are sought where the file is loaded to find them: beside it, and in the working folder.
+
+    Returns:
+        By path, the name that each is imported by; of the file itself, none.
+
+    Raises:
+        ExtensionError: one of them cannot be read.
+    """
+    roots = (Path(file).parent, Path())
+    found = {Path(file): ""}
+    waiting = [Path(file)]
+    while waiting:
+        for name in _dotted(_parsed_own(waiting.pop()).imports):
+            new = {path: known for path, known in _local(name, roots) if path not in found}
+            found |= new
+            waiting.extend(new)
+    return dict(sorted(found.items()))
+
+
+def _dotted(imports: Iterable[Import]) -> list[str]:
+    """Dotted names: of `from a import b` both `a` and `a.b`, because b may be a module."""
+    absolute = [each for each in imports if each.module[0] not in ".?"]
+    names = {each.module for each in absolute}
+    return sorted(names | {f"{each.module}.{each.name}" for each in absolute if each.name})
+
+
+def _local(module: str, roots: Iterable[Path]) -> list[tuple[Path, str]]:
+    """What is run when a module is imported, packages first, of the first folder that has it."""
+    steps = module.split(".")
+    names = [".".join(steps[:n]) for n in range(1, len(steps) + 1)]
+    for root in roots:
+        places = [(root.joinpath(*name.split("."), "__init__.py"), name) for name in names]
+        places.append((root.joinpath(*steps).with_suffix(".py"), module))
+        found = [(path, name) for path, name in places if path.is_file()]
+        if found:
+            return found
+    return []
+
+
+def _parsed_own(path: Path) -> Source:
+    try:
+        return _parsed(path)
+    except (SyntaxError, ValueError) as error:  # a null byte is either, by Python's version
+        line = getattr(error, "lineno", None)
+        told = f"line {line}: {getattr(error, 'msg', error)}" if line else str(error)
+        raise ExtensionError(f"{path} is not Python ({told})") from None
+    except OSError as error:
+        reason = error.strerror or error
+        raise ExtensionError(f"{path} cannot be read ({reason})") from None
+
+
+# --- a file's syntax tree -------------------------------------------------------------------------
+
+
+def _parsed(path: Path) -> Source:
+    """What a file holds; a content that was read before is not parsed again."""
+    content = path.read_bytes()
+    key = hashlib.sha256(content + Path(__file__).read_bytes()).hexdigest()
+    known = _known()
+    if key not in known:
+        known[key] = _source(content)
+        _remember(known)
+    return known[key]
+
+
+def _source(content: bytes) -> Source:
+    tree = ast.parse(content)
+    imports, homes = tuple(_imports(tree)), dict(_homes(tree.body))
+    _drop_docstrings(tree)
+    _drop_words_of_errors(tree)
+    # Without attributes, the dump holds no line numbers: moving code changes nothing.
+    return Source(hashlib.sha256(ast.dump(tree).encode()).hexdigest(), imports, homes)
+
+
+@functools.cache
+def _known() -> dict[str, Source]:
+    """Sources by content, kept as Python keeps compiled modules, because parsing takes time."""
+    try:
+        found = json.loads(_place().read_text(encoding="utf-8"))
+        return {
+            str(key): Source(str(digest), tuple(Import(*each) for each in imports), dict(homes))
+            for key, (digest, imports, homes) in found.items()
+        }
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def _place() -> Path:
+    return PACKAGE / "__pycache__" / f"fingerprints-{sys.implementation.cache_tag}.json"
+
+
+def _remember(known: Mapping[str, Source]) -> None:
+    """Keep the digests; it is no failure if they cannot be kept."""
+    newest = dict(list(known.items())[-KEPT:])
+    temporary = _place().with_suffix(f".{os.getpid()}")
+    with contextlib.suppress(OSError):
+        temporary.parent.mkdir(exist_ok=True)
+        temporary.write_text(json.dumps(newest), encoding="utf-8")
+        temporary.replace(_place())
+
+
+def _drop_docstrings(tree: ast.Module) -> None:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0] if node.body else None
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
+                node.body = node.body[1:]
+
+
+def _drop_words_of_errors(tree: ast.Module) -> None:
+    """Leave of `raise Error(words)` that it raises: no result depends on how an error reads."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+            node.exc.args, node.exc.keywords = [], []
+
+
+def _imports(tree: ast.Module) -> Iterator[Import]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (node.module or "")
+            yield from (Import(module, alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (Import(alias.name, "", node.lineno) for alias in node.names)
+        elif isinstance(node, ast.Call) and _is_import(node.func):
+            yield Import(_literal(node) or "?", "", node.lineno)
+
+
+def _is_import(function: ast.expr) -> bool:
+    """Whether a call is one of the functions that import a module by name."""
+    name = getattr(function, "id", getattr(function, "attr", ""))
+    return name in ("import_module", "__import__")
+
+
+def _literal(call: ast.Call) -> str:
+    """A call's first argument if it is written out as text; else empty."""
+    match call.args:
+        case [ast.Constant(value=str(text)), *_]:
+            return text
+    return ""
+
+
+def _homes(body: Iterable[ast.stmt]) -> Iterator[tuple[str, str]]:
+    """Names bound by statements, also those under an `if` or `try`, with where they come from."""
+    for node in body:
+        if isinstance(node, ast.ImportFrom):
+            home = "." * node.level + (node.module or "")
+            yield from ((alias.asname or alias.name, home) for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from ((alias.asname or alias.name, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node.name, ""
+        elif isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
+            bound = [name for name in ast.walk(node) if isinstance(name, ast.Name)]
+            yield from ((name.id, "") for name in bound if isinstance(name.ctx, ast.Store))
+        elif isinstance(node, ast.If | ast.Try):
+            yield from _homes([*node.body, *node.orelse])

@@ -1,0 +1,1 @@
+"""User-defined functions: references to them, checks before a run, and loading."""

@@ -1,0 +1,97 @@
+"""What can be known of a user's own functions before any runs: from the syntax of their files.
+
+So a mistake in a name ends a run before it begins, and reading the rules imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import importlib.util
+import inspect
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from skeletons.errors import ExtensionError
+from skeletons.store.fingerprint import closure
+from skeletons.user_code import references as extensions
+
+
+def check(reference: str, /, *arguments: Any, **options: Any) -> None:
+    """See whether a file defines a function that can be called so, from its syntax alone.
+
+    Of decorated functions, classes and other objects only running the file can tell.
+
+    Raises:
+        ExtensionError: it does not; the text is a clause, to stand after what was found.
+    """
+    file, function = reference.rsplit(":", 1)
+    if not Path(file).is_file():
+        raise ExtensionError(f"there is no file {file} in {Path.cwd()}")
+    _demand_unambiguous(closure(file))
+    known = dict(_defined(ast.parse(Path(file).read_bytes()).body))
+    if function not in known:
+        near = difflib.get_close_matches(function, known, n=1, cutoff=0.6)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        raise ExtensionError(f"{file} defines no {function!r}{hint}")
+    node = known[function]
+    if isinstance(node, ast.FunctionDef) and not node.decorator_list:
+        extensions.bind(function, _signature(node.args), *arguments, **options)
+
+
+def _demand_unambiguous(modules: Mapping[Path, str]) -> None:
+    """See whether Python will import the user's modules, and not others of the same name.
+
+    Raises:
+        ExtensionError: an installed module has the name of one.
+    """
+    for path, name in modules.items():
+        top = name.partition(".")[0]
+        # A package of the user's is a folder, whose own place says nothing.
+        spec = importlib.util.find_spec(top) if top else None
+        origin = None if spec is None else spec.origin
+        if origin and Path(origin).resolve() not in {known.resolve() for known in modules}:
+            raise ExtensionError(
+                f"{path} cannot be imported, as {top!r} is an installed module ({origin})"
+            )
+
+
+def clashes(references: Iterable[str]) -> Iterator[str]:
+    """Modules of one name that the files of several references import from different places.
+
+    In one process, Python knows one module of a name.
+    """
+    known: dict[str, Path] = {}
+    for file in extensions.files_of(*references):
+        for path, name in closure(file).items():
+            other = known.setdefault(name, path) if name else path
+            if other.resolve() != path.resolve():
+                yield f"{other} and {path} are both imported as {name!r}"
+
+
+def _defined(body: Sequence[ast.stmt]) -> Iterator[tuple[str, ast.stmt]]:
+    """The names that statements define, each with the statement, the branches of `if` included."""
+    for node in body:
+        match node:
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                yield node.name, node
+            case ast.Import() | ast.ImportFrom():
+                yield from ((alias.asname or alias.name, node) for alias in node.names)
+            case ast.Assign(targets=targets):
+                yield from ((t.id, node) for t in targets if isinstance(t, ast.Name))
+            case ast.AnnAssign(target=ast.Name(id=name)):
+                yield name, node
+            case ast.If() | ast.Try():
+                yield from _defined([*node.body, *node.orelse])
+
+
+def _signature(arguments: ast.arguments) -> inspect.Signature:
+    """A signature without annotations, and with None for every default: none of these is run."""
+    for node in ast.walk(arguments):
+        if isinstance(node, ast.arg):
+            node.annotation = None
+    nothing = ast.Constant(None)
+    arguments.defaults = [nothing for _ in arguments.defaults]
+    arguments.kw_defaults = [default and nothing for default in arguments.kw_defaults]
+    return inspect.signature(eval(ast.unparse(ast.Lambda(arguments, nothing))))

@@ -1,0 +1,172 @@
+"""The command `skeletons`: what made an artifact and whether it is current; the run cache.
+
+skeletons show results/demo/models/seed=1
+skeletons cache --limit 1GB
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from skeletons.errors import ArtifactError, SkeletonsError
+from skeletons.store import artifacts, provenance
+from skeletons.store.cache import RunCache
+from skeletons.workflow import lookup
+
+SHOWN = 8  # inputs of an artifact at most; a table of all pairs has thousands
+UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+READERS = {
+    ".json": artifacts.read_json,
+    ".parquet": artifacts.read_table,
+    ".safetensors": artifacts.read_tensors,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; what is wrong is one sentence on stderr, and exit code 1."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except SkeletonsError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # whoever reads, as `head`, has read enough
+        sys.stderr.close()
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="skeletons", description=str(__doc__).splitlines()[0])
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    show = commands.add_parser("show", help="say what made an artifact and whether it is current")
+    show.add_argument(
+        "path", help="a file of results, a folder of them, or the id of a model, as seed=1"
+    )
+    show.add_argument(
+        "--configfile", type=Path, help="hold it against this, not against the last run's settings"
+    )
+    show.set_defaults(run=_show)
+    cache = commands.add_parser("cache", help="say what the run cache holds, and prune it")
+    cache.add_argument("--folder", default="results/.cache", help="default: %(default)s")
+    cache.add_argument(
+        "--limit", type=_size, metavar="SIZE", help="remove the oldest until SIZE is left, as 1GB"
+    )
+    cache.set_defaults(run=_cache)
+    return parser
+
+
+def _size(text: str) -> int:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", text.strip().upper())
+    if match is None:
+        raise argparse.ArgumentTypeError(
+            f"found {text!r}; allowed: a number and a unit, as 500MB or 1GB."
+        )
+    return int(float(match[1]) * UNITS[match[2]])
+
+
+def _cache(options: argparse.Namespace) -> None:
+    cache = RunCache(options.folder)
+    if options.limit is not None:
+        removed = cache.prune(options.limit)
+        print(f"Removed {_amount(sum(e.size for e in removed), len(removed))}.")
+    entries = cache.entries()
+    print(f"{options.folder} holds {_amount(sum(e.size for e in entries), len(entries))}.")
+
+
+def _amount(size: int, count: int) -> str:
+    return f"{count} result{'' if count == 1 else 's'} in {size / 1e6:,.1f} MB"
+
+
+def _show(options: argparse.Namespace) -> None:
+    files = lookup.files_at(options.path, READERS)
+    told: list[Any] = []
+    for path in files:
+        print(path)
+        seal = artifacts.read_seal(path) if path.suffix in READERS else None
+        _tell("content", _content(path))
+        made = (seal or {}).get("made")
+        if made and made not in told:  # the files of one job have one recipe
+            told.append(made)
+            for label, text in _recipe_lines(made):
+                _tell(label, text)
+    _tell("current", _current(files[0], options.configfile))
+
+
+def _tell(label: str, text: str) -> None:
+    print(f"  {label:<10}{text}")
+
+
+def _content(path: Path) -> str:
+    """Whether a file is as it was written, if it is one that can tell."""
+    if path.suffix not in READERS:
+        return "not sealed"
+    try:
+        READERS[path.suffix](path)
+    except ArtifactError as error:
+        return str(error).removeprefix(f"{path} ")
+    return "as it was written"
+
+
+def _recipe_lines(made: Mapping[str, Any]) -> list[tuple[str, str]]:
+    inputs = [f"{name}  {digest[:16]}" for name, digest in made["inputs"].items()]
+    if len(inputs) > SHOWN:
+        inputs[SHOWN:] = [f"… and {len(inputs) - SHOWN} more"]
+    return [
+        ("made by", made["stage"]),
+        ("settings", json.dumps(made["settings"], ensure_ascii=False)),
+        ("code", made["code"]),
+        ("versions", ", ".join(_version(*item) for item in made["versions"].items())),
+        ("device", f"{made['device']['type']}, {made['device']['name']}"),
+        ("threads", str(made["threads"])),
+        *(("made from", text) for text in inputs),
+    ]
+
+
+def _version(name: str, found: str) -> str:
+    """A package's version when the artifact was made, and now, if that is another."""
+    now = provenance.versions().get(name)
+    return f"{name} {found}" + ("" if now == found else f" (now {now})")
+
+
+def _current(path: Path, configfile: Path | None) -> str:
+    """Whether the workflow would leave an artifact as it is, and its reason if it would not.
+
+    Raises:
+        ArtifactError: it is no artifact of this folder's workflow, or the workflow cannot be read.
+    """
+    configfile = configfile or _experiment(path) / "config.yaml"
+    # A data set belongs to no experiment; it is held against the default one.
+    configured = ["--configfile", str(configfile)] if configfile.is_file() else []
+    command = ["--detailed-summary", "--nolock", *configured, "--", str(path)]
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", *command], capture_output=True, text=True, check=False
+    )
+    rows = csv.DictReader(done.stdout.splitlines(), delimiter="\t")
+    for row in rows:
+        if row["output_file"] == str(path):
+            same = row["plan"] == "no update"
+            return "yes" if same else f"no: {row['status']}, {row['plan']}"
+    if "No rule to produce" in done.stderr:
+        return "no: it is not part of this configuration"
+    reason = (done.stderr.strip().splitlines() or ["it is none of the workflow's targets"])[-1]
+    raise ArtifactError(f"Whether {path} is current cannot be said: {reason}")
+
+
+def _experiment(path: Path) -> Path:
+    """results/EXPERIMENT, of a path in it."""
+    parts = path.parts
+    if "results" not in parts or len(parts) < parts.index("results") + 2:
+        raise ArtifactError(f"{path} is not in results/EXPERIMENT, so it is no artifact.")
+    return Path(*parts[: parts.index("results") + 2])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,214 @@
+"""What failed on a cluster, one sentence a job: its rule, what it was for, the cause and its log.
+
+Snakemake tells of a failure as a log record when it happens. `Watch` listens to those, asks SLURM
+for the cause while it still remembers the job, and sums up when the run ends.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from skeletons.workflow import slurm
+from skeletons.workflow.jobs import FAILED
+from skeletons.workflow.slurm import Cause, Verdict
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A job that failed.
+
+    Attributes:
+        name: its rule and what it was for, as `train_base of seed=1`.
+        what: what happened to it, as the end of a sentence that begins with its name.
+        advice: what to set so that it goes better, as another part of that sentence, or empty.
+        logs: the files that say more.
+        hopeless: another attempt would end the same way.
+    """
+
+    name: str
+    what: str
+    advice: str
+    logs: tuple[str, ...]
+    hopeless: bool
+
+    def sentence(self, attempts: int = 1) -> str:
+        """All of it in one sentence, with how often it was tried if it was more than once."""
+        tried = f", in the last of {attempts} attempts" if attempts > 1 else ""
+        see = f"; see {' and '.join(self.logs)}" if self.logs else ""
+        return f"{self.name} {self.what}{tried}{self.advice}{see}."
+
+
+class Watch(logging.Handler):
+    """Listens to Snakemake's log and keeps what failed.
+
+    Attributes:
+        failures: of each job, by Snakemake's number, all its failures in order.
+    """
+
+    def __init__(self, give_up: Callable[[int], None]) -> None:
+        """Listen; `give_up` is told the number of a job that is not worth another attempt."""
+        super().__init__()
+        self.failures: dict[int, list[Failure]] = {}
+        self._give_up = give_up
+        self._finished: set[int] = set()
+        self._began = time.time()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take in a record; nearly all are none of ours."""
+        event = str(getattr(record, "event", None) or "")
+        told = vars(record)
+        if event == "job_error" and of_cluster(told):
+            failure = explain(told, self._began)
+            self.failures.setdefault(told["jobid"], []).append(failure)
+            if failure.hopeless:
+                self._give_up(told["jobid"])
+        elif event == "job_finished":
+            self._finished.add(told["job_id"])
+
+    def summary(self) -> list[str]:
+        """One sentence for each job that failed for good, then for each that did not."""
+        lost = [
+            failures[-1].sentence(len(failures))
+            for job, failures in self.failures.items()
+            if job not in self._finished
+        ]
+        saved = [
+            f"{failures[-1].name} {failures[-1].what}, and was done in another attempt."
+            for job, failures in self.failures.items()
+            if job in self._finished
+        ]
+        return [*sorted(lost), *sorted(saved)]
+
+
+def of_cluster(told: Mapping[str, Any]) -> bool:
+    """Whether Snakemake tells of a job that was a cluster's, or should have been."""
+    return "external_jobid" in told["aux"] or "cluster/cloud" in (told["rule_msg"] or "")
+
+
+def explain(told: Mapping[str, Any], since: float = 0.0) -> Failure:
+    """Say why a job failed.
+
+    Args:
+        told: what Snakemake tells of it: `rule_name`, `rule_msg`, `log`, and in `aux` its
+            `external_jobid` if it was a cluster's.
+        since: when the run began, in seconds of the epoch; an older log says nothing about it.
+    """
+    logs = list(told["log"])
+    own, others = logs[:1], logs[1:]
+    message = told["rule_msg"] or ""
+    job = told["aux"].get("external_jobid")
+    name = job_name(told["rule_name"], own)
+    if job is None and (refused := _refused(message)):
+        return Failure(name, f"could not be submitted: {refused}", "", (), hopeless=False)
+    verdict = Verdict(Cause.OTHER)
+    if job is not None:
+        state = re.search(r"SLURM status is: '(\w+)", message)
+        verdict = slurm.examine(str(job), others, state[1] if state else "")
+    sentence, crashed, _ = last_words(own[0], since) if own else ("", "", "")
+    by_itself = verdict.cause is Cause.OTHER and (sentence or crashed)
+    return Failure(
+        name,
+        _what(verdict, sentence or crashed or verdict.error),
+        _advice(verdict.cause, told["rule_name"]),
+        (*(own if by_itself else ()), *((verdict.log,) if verdict.log else ())),
+        hopeless=bool(by_itself and sentence) or not verdict.cause.helped_by_retry,
+    )
+
+
+def job_name(rule: str, logs: Sequence[str]) -> str:
+    """A rule and what it was for, as `train_base of seed=1`."""
+    about = subject(rule, logs)
+    return f"{rule} of {about}" if about else rule
+
+
+def subject(rule: str, logs: Sequence[str]) -> str:
+    """The model, pair or data set that a job is for, which its log is named by; else empty."""
+    if not logs:
+        return ""
+    parts = Path(logs[0]).parts
+    start = parts.index(rule) + 1 if rule in parts[:-1] else len(parts) - 1
+    about = "/".join(parts[start:]).removesuffix(".log")
+    return "" if about == rule else about
+
+
+def _refused(message: str) -> str:
+    """Why the cluster did not take a job; empty if it did."""
+    match = re.search(r"error message was '(.*?)'", message, re.S)
+    return " ".join(match[1].split()).rstrip(".") if match else ""
+
+
+def _what(verdict: Verdict, last: str) -> str:
+    where = f" on {verdict.node}" if verdict.node else ""
+    had = f" of {verdict.limit}" if verdict.limit else ""
+    return {
+        Cause.CANCELLED: f"was cancelled{where}",
+        Cause.TIME: f"ran out of its time{had}{where}",
+        Cause.MEMORY: f"was killed for going over its memory{had}{where}",
+        Cause.NODE: f"was lost because its node {verdict.node} went down".replace("  ", " "),
+        Cause.PREEMPTED: f"was pushed off its node{where} by a more urgent job",
+        Cause.OTHER: f"failed{where}" + (f": {last.rstrip('.')}" if last else ""),
+    }[verdict.cause]
+
+
+def _advice(cause: Cause, rule: str) -> str:
+    """Where a job is given more of what it had too little of; empty if that is not the cause."""
+    key = {Cause.TIME: "runtime", Cause.MEMORY: "mem_mb"}.get(cause)
+    return f"; more is set by `{key}` of {rule} in {slurm.PROFILE}" if key else ""
+
+
+def last_words(log: str | Path, since: float = 0.0) -> tuple[str, str, str]:
+    """Why a job failed by its own log: the sentence it meant to say, a bare error, its last line.
+
+    Each is empty if the log has no such thing, does not exist, or is older than `since` (seconds
+    of the epoch).
+    """
+    path = Path(log)
+    try:
+        if path.stat().st_mtime < since:
+            return "", "", ""
+        lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    except OSError:
+        return "", "", ""
+    for line in reversed(lines):
+        if line.startswith(FAILED):
+            return line.removeprefix(FAILED), "", line
+    crashed = any(line.startswith("Traceback") for line in lines)
+    last = lines[-1] if lines else ""
+    return "", plainly(last) if crashed else "", last
+
+
+def plainly(crash: str) -> str:
+    """The last line of a traceback, in words that say what to do if it is one that users meet."""
+    if match := re.match(r"ModuleNotFoundError: No module named '(\w+)", crash):
+        return missing_package(match[1])
+    if re.match(r"(torch\.)?OutOfMemoryError: CUDA", crash):
+        return (
+            "The GPU's memory is full; fewer jobs at once (--cores) or a smaller batch_size help."
+        )
+    if re.match(r"(\S*\.)?_?(Array)?MemoryError|RuntimeError: .*can't allocate memory", crash):
+        return "The memory of this machine is full; fewer jobs at once (--cores) help."
+    return crash
+
+
+def ended_by(signal: str) -> str:
+    """What to say of a process that a signal ended before it could say anything."""
+    if signal == "SIGKILL":
+        return (
+            "its process was killed (SIGKILL), as the system does when memory is full; if it was, "
+            "fewer jobs at once (--cores) help."
+        )
+    return f"its process was ended from outside ({signal}); run snakemake again to go on."
+
+
+def missing_package(name: str) -> str:
+    """What to say and do where a package is not there."""
+    return (
+        f"The package {name} is not installed here; `make env` installs all that is needed into "
+        ".venv, which is then activated with `source .venv/bin/activate`."
+    )
