@@ -1,1 +1,1 @@
-"""Files of results: how they are written and checked, what they were made from, and the run cache."""
+"""Files of results: writing and checking them, what they were made from, and the run cache."""
