@@ -33,7 +33,8 @@ from skeletons.networks import architectures
 from skeletons.store import fingerprint
 from skeletons.store.provenance import Recipe
 from skeletons.training.stages import Images
-from skeletons.user_code import references
+from skeletons.user_code.load import call, load
+from skeletons.user_code.references import file_of
 from skeletons.workflow.jobs import Job
 
 EXAMPLES = "examples/own"
@@ -204,7 +205,7 @@ def test_python_in_another_folder_says_where_to_begin(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     experiment = Experiment(own / "results/own")
-    with pytest.raises(ExtensionError, match=r"no .*network\.py in .*; begin in the folder where"):
+    with pytest.raises(ExtensionError, match=r"no .*network\.py in .*; start in the folder where"):
         experiment.load("seed=1")
 
 
@@ -214,7 +215,7 @@ def test_what_fails_in_many_jobs_is_one_sentence(own: Workflow, tmp_path: Path) 
     path.write_text(path.read_text().replace("return np.minimum(", "return 2 + np.minimum("))
     done = workflow.run(changed(compare={"states": ["base", "regularized", "pruned"]}))
     assert done.returncode != 0
-    assert done.stdout.count(f"{EXAMPLES}/measure.py:common_mass gave values from 2") == 1
+    assert done.stdout.count(f"{EXAMPLES}/measure.py:common_mass returned values from 2") == 1
     assert "3 jobs failed, for 1 reason, and what depends on them" in done.stdout
     assert "Traceback" not in done.stdout
     logs = [path.read_text() for path in (workflow / "logs/own/compare").rglob("*.log")]
@@ -225,7 +226,7 @@ def test_what_fails_in_many_jobs_is_one_sentence(own: Workflow, tmp_path: Path) 
 def test_what_is_not_there_is_refused_before_anything_runs(own: Workflow) -> None:
     done = own.run(changed(network={"name": f"{EXAMPLES}/network.py:stride"}), "--dry-run")
     assert done.returncode != 0
-    assert "defines no 'stride' (did you mean 'strided'?)" in done.stdout
+    assert "does not define 'stride' (did you mean 'strided'?)" in done.stdout
     assert "Traceback" not in done.stdout
 
 
@@ -271,15 +272,16 @@ REFUSED = {
     "network: {name: 'mine.py'}": "network.name: found 'mine.py'; allowed: cnn, resnet9, resnet20, "
     "speednet, or FILE.py:FUNCTION of your own.",
     "network: {name: 'mine.py:a b'}": "network.name: found 'mine.py:a b'; allowed: FILE.py:F",
-    "network: {name: 'mine:nett'}": "network.name: found 'mine.py:nett', but mine.py defines no "
-    "'nett' (did you mean 'net'?); allowed: FILE.py:FUNCTION, a function of width and classes.",
+    "network: {name: 'mine:nett'}": "network.name: found 'mine.py:nett', but mine.py does not "
+    "define 'nett' (did you mean 'net'?); allowed: FILE.py:FUNCTION, a function of width and "
+    "classes.",
     "network: {name: 'mine:net'}": "but net(width, classes, depth) cannot be called with 2 "
     "arguments: missing a required argument: 'depth'; allowed:",
     "network: {name: 'broken.py:f'}": "but broken.py is not Python (line 1: invalid syntax)",
     "network: {name: 'null.py:f'}": "but null.py is not Python (source code",
     "network: {name: 'lost.py:f'}": "but other.py is not Python (line 1: invalid syntax)",
-    "network: {name: 'sub/shadow.py:f'}": "but sub/random.py cannot be imported, as 'random' is an "
-    "installed module",
+    "network: {name: 'sub/shadow.py:f'}": "but sub/random.py cannot be imported, because "
+    "'random' is an installed module",
     "dataset: {kind: 'mine:data'}": "dataset.kind: found 'mine.py:data', but data(size, *, "
     "seed=None) cannot be called with (): missing a required argument: 'size'",
     "ood: [{kind: 'mine:data', options: {size: 1, sed: 2}}]": "ood[0].kind: found 'mine.py:data', "
@@ -386,7 +388,9 @@ def test_the_fingerprint_covers_what_a_file_imports_of_ours(folder: Path) -> Non
     (folder / "b.py").write_text("from skeletons import measures\n")
     one, other = (fingerprint._of_own(name) for name in ("a.py", "b.py"))
     assert one != other
-    assert "measures" in set(fingerprint._of_this_package(fingerprint._parsed(Path("a.py"))[1]))
+    path = Path("a.py")
+    imports = fingerprint._parsed(path).imports
+    assert "measures" in set(fingerprint._of_this_package(imports, path))
 
 
 def test_code_that_changed_since_the_plan_does_not_run(folder: Path) -> None:
@@ -426,7 +430,7 @@ def refused(action: Callable[[], object]) -> str:
 
 FAILURES = {
     "f = 3\n": "mine.py:f cannot be used: found a value of type int; allowed: a function.",
-    "g = 3\n": "mine.py defines no 'f'.",
+    "g = 3\n": "mine.py does not define 'f'.",
     "A = 1\nimport no_such_module\n": "mine.py could not be imported: it failed at line 2 "
     "(ModuleNotFoundError: No module named 'no_such_module'); correct it and run snakemake again.",
     "raise ValueError('no')\n": "could not be imported: it failed at line 1 (ValueError: no);",
@@ -441,13 +445,13 @@ def test_what_cannot_be_called_is_one_sentence(
     source: str, sentence: str, write: Callable[[str], str]
 ) -> None:
     reference = write(source)
-    assert sentence in refused(lambda: references.call(reference, 1, 2))
+    assert sentence in refused(lambda: call(reference, 1, 2))
 
 
 def test_a_file_runs_once_whatever_the_number_of_threads(write: Callable[[str], str]) -> None:
     reference = write("import time\ntime.sleep(0.1)\nRUN = object()\n\ndef f():\n    return RUN\n")
     with ThreadPoolExecutor(8) as pool:
-        found = set(pool.map(lambda _: references.call(reference), range(16)))
+        found = set(pool.map(lambda _: call(reference), range(16)))
     assert len(found) == 1
 
 
@@ -476,10 +480,10 @@ def test_a_class_of_width_and_classes_makes_a_network(write: Callable[[str], str
 
 
 NETWORKS = {
-    "return 3": "gave a value of type int; it must give a torch.nn.Module.",
+    "return 3": "returned a value of type int; it must return a torch.nn.Module.",
     "return nn.Linear(5, c)": "mine.py:f failed (RuntimeError: ",
     "return nn.Sequential(nn.Flatten(), nn.Linear(3072, c + 1))": "whose output for two images is "
-    "2×5; it must give logits, 2×4.",
+    "2×5; it must return logits, 2×4.",
     "return nn.Sequential(nn.AdaptiveAvgPool3d((1, 1, c)), nn.Flatten())": "in which nothing can",
     "l = nn.Linear(3072, 3072); return nn.Sequential(nn.Flatten(), l, l, nn.Linear(3072, c))": (
         "runs its layer 1 2 times for an image"
@@ -503,7 +507,7 @@ def test_trying_a_network_changes_nothing(write: Callable[[str], str]) -> None:
     built = architectures.build(reference, 2, 4, [0.5] * 3, [0.2] * 3)
     following = torch.rand(1)
     torch.manual_seed(0)
-    plain = references.load(reference)(2, 4)
+    plain = load(reference)(2, 4)
     assert torch.equal(torch.rand(1), following)
     body = built.get_submodule("body")
     assert body.training
@@ -515,17 +519,21 @@ ARRAYS = (
     "import numpy as np\n\nimages = np.zeros((6, 3, 32, 32), np.uint8)\nlabels = np.arange(6) % 2\n"
 )
 DATA = {
-    "images / 255": "gave images of float64 in shape (6, 3, 32, 32); it must give uint8 in shape",
-    "images.transpose(0, 2, 3, 1)": "gave images of uint8 in shape (6, 32, 32, 3);",
-    "images[:0]": "gave images of uint8 in shape (0, 3, 32, 32); it must give uint8 in shape (N, 3",
-    "(images, labels)": "gave a tuple of 2; it must give images alone, or (train_images,",
-    "(images, labels, images, labels, 2)": "gave classes of type int; it must give a list of",
-    "(images, labels, images, labels, ['a'])": "gave 1 classes; it must give two or more.",
-    "(images, labels, images, labels + 1, ['a', 'b'])": "gave test_labels from 1 to 2; it must "
-    "give numbers of its 2 classes, from 0.",
-    "(images, labels[:5], images, labels, ['a', 'b'])": "gave train_labels of int64 in shape (5,);",
-    "(images, labels / 1, images, labels, ['a', 'b'])": "gave train_labels of float64 in shape",
-    "(images, labels, images[:, 0], labels, ['a', 'b'])": "gave test_images of uint8 in shape (6,",
+    "images / 255": "returned images of float64 in shape (6, 3, 32, 32); it must return "
+    "uint8 in shape",
+    "images.transpose(0, 2, 3, 1)": "returned images of uint8 in shape (6, 32, 32, 3);",
+    "images[:0]": "returned images of uint8 in shape (0, 3, 32, 32); it must return "
+    "uint8 in shape (N, 3",
+    "(images, labels)": "returned a tuple of 2; it must return images alone, or (train_images,",
+    "(images, labels, images, labels, 2)": "returned classes of type int; it must return a list of",
+    "(images, labels, images, labels, ['a'])": "returned 1 classes; it must return two or more.",
+    "(images, labels, images, labels + 1, ['a', 'b'])": "returned test_labels from 1 to 2; it "
+    "must return numbers of its 2 classes, from 0.",
+    "(images, labels[:5], images, labels, ['a', 'b'])": "returned train_labels of int64 in "
+    "shape (5,);",
+    "(images, labels / 1, images, labels, ['a', 'b'])": "returned train_labels of float64 in shape",
+    "(images, labels, images[:, 0], labels, ['a', 'b'])": "returned test_images of uint8 in "
+    "shape (6,",
 }
 
 
@@ -565,13 +573,14 @@ def test_a_data_set_may_be_taken_in_part(write: Callable[[str], str]) -> None:
 
 
 MEASURED = {
-    "p": "gave 5×3 of float64; it must give one number for each of 5 images.",
-    "p.sum()": "gave one value of float64; it must give one number for each of 5 images.",
-    "p[:, 0] * np.nan": "gave 5 of NaN or infinity; it must give one number for each of 5 images",
-    "p[:, 0] * 0 + 1.5": "gave values from 1.5 to 1.5; it must give values from 0 to 1, or declare "
-    "another range with @measure(low=…, high=…).",
+    "p": "returned 5×3 of float64; it must return one number for each of 5 images.",
+    "p.sum()": "returned one value of float64; it must return one number for each of 5 images.",
+    "p[:, 0] * np.nan": "returned 5 of NaN or infinity; it must return one number for each "
+    "of 5 images",
+    "p[:, 0] * 0 + 1.5": "returned values from 1.5 to 1.5; it must return values from 0 to 1, "
+    "or declare another range with @measure(low=…, high=…).",
     "(p[:, 0] > q[:, 1]) / 2": "for two models on an image, and ",
-    "np.array(['a'] * 5)": "gave 5 of text;",
+    "np.array(['a'] * 5)": "returned 5 of text;",
 }
 
 
@@ -597,7 +606,7 @@ def test_a_verdict_computes_each_pair_once(
     mine = behaviour.own(reference)
     monkeypatch.setattr(behaviour, "KNOWN", {mine.name: mine})
     behaviour.over_images([answers(k) for k in range(3)], mine.name)
-    calls = references.load(f"{references.file_of(reference)}:CALLS")
+    calls = load(f"{file_of(reference)}:CALLS")
     assert len(calls) == 3  # that a pair has no order was seen when the tables were made
 
 
@@ -622,11 +631,13 @@ def test_a_measure_may_be_an_entry_of_the_catalogue(
 
 
 MASKS = {
-    "3": "gave a value of type int; it must give a dict with a mask of booleans for each layer",
-    "{}": "gave no mask for a.weight;",
-    "{**weights, 'b': weights['a.weight']}": "gave a mask for the unknown layer b;",
-    "weights": "gave float32 of shape (2, 2) for a.weight, of shape (2, 2);",
-    "{'a.weight': weights['a.weight'][0] > 0}": "gave bool of shape (2,) for a.weight, of shape",
+    "3": "returned a value of type int; it must return a dict with a mask of "
+    "booleans for each layer",
+    "{}": "returned no mask for a.weight;",
+    "{**weights, 'b': weights['a.weight']}": "returned a mask for the unknown layer b;",
+    "weights": "returned float32 of shape (2, 2) for a.weight, of shape (2, 2);",
+    "{'a.weight': weights['a.weight'][0] > 0}": "returned bool of shape (2,) for a.weight, of "
+    "shape",
 }
 WEIGHTS = {"a.weight": np.array([[0.0, 1.0], [-2.0, 3.0]], np.float32)}
 

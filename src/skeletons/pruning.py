@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from skeletons.store import artifacts
 from skeletons.store.seals import unfit
-from skeletons.user_code import references
+from skeletons.user_code.load import call, refusal
 
 Array = artifacts.Array
 Mask = npt.NDArray[np.bool_]
@@ -100,20 +100,20 @@ def own_masks(criterion: str, weights: Mapping[str, Array], threshold: float) ->
         ExtensionError: it cannot be used, or gives something else.
     """
     copies = {name: values.copy() for name, values in weights.items()}
-    given = references.call(criterion, copies, threshold)
+    given = call(criterion, copies, threshold)
     wanted = "a dict with a mask of booleans for each layer, of its weights' shape"
     if not isinstance(given, Mapping):
-        raise references.refusal(criterion, f"a value of type {type(given).__name__}", wanted)
+        raise refusal(criterion, f"a value of type {type(given).__name__}", wanted)
     odd = sorted(map(str, set(given) ^ set(weights)))
     if odd:
         less = "no mask for" if odd[0] in weights else "a mask for the unknown layer"
-        raise references.refusal(criterion, f"{less} {odd[0]}", wanted)
+        raise refusal(criterion, f"{less} {odd[0]}", wanted)
     masks = {}
     for name, values in weights.items():
         kept = np.asarray(given[name])
         if kept.dtype != np.bool_ or kept.shape != values.shape:
             found = f"{kept.dtype} of shape {kept.shape} for {name}, of shape {values.shape}"
-            raise references.refusal(criterion, found, wanted)
+            raise refusal(criterion, found, wanted)
         masks[name] = kept & (values != 0)
     return masks
 

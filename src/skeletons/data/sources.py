@@ -24,7 +24,8 @@ from skeletons.data import shapes
 from skeletons.errors import DataError
 from skeletons.store import artifacts
 from skeletons.store.seals import unfit
-from skeletons.user_code import references
+from skeletons.user_code.load import call, refusal
+from skeletons.user_code.references import is_reference
 
 Pixels = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
@@ -60,7 +61,7 @@ def build(spec: Mapping[str, Any], data_root: Path) -> Dataset:
         ExtensionError: the user's function cannot be used, or gives something else.
     """
     kind = spec["kind"]
-    made = _own(spec) if references.is_reference(kind) else LOADERS[kind](spec, data_root)
+    made = _own(spec) if is_reference(kind) else LOADERS[kind](spec, data_root)
     train, test = (made.train_images, made.train_labels), (made.test_images, made.test_labels)
     return Dataset(
         *_drawn(*train, 0, spec.get("train"), f"{kind} (train)"),
@@ -345,7 +346,7 @@ PARTS = ("train_images", "train_labels", "test_images", "test_labels", "classes"
 def _own(spec: Mapping[str, Any]) -> Dataset:
     """What the user's function gives: all five parts, or just images to compare on."""
     reference = spec["kind"]
-    given = references.call(reference, **spec["options"])
+    given = call(reference, **spec["options"])
     if isinstance(given, Dataset):
         given = tuple(getattr(given, part) for part in PARTS)
     if not isinstance(given, tuple):
@@ -353,7 +354,7 @@ def _own(spec: Mapping[str, Any]) -> Dataset:
         return _test_only(images, np.zeros(len(images), dtype=np.int64), ("images",))
     if len(given) != len(PARTS):
         wanted = f"images alone, or ({', '.join(PARTS)})"
-        raise references.refusal(reference, f"a tuple of {len(given)}", wanted)
+        raise refusal(reference, f"a tuple of {len(given)}", wanted)
     *arrays, names = given
     classes = _own_classes(reference, names)
     splits: list[npt.NDArray[Any]] = []
@@ -369,7 +370,7 @@ def _own_images(reference: str, part: str, given: Any) -> Pixels:
     form = images.dtype == np.uint8 and images.shape[1:] == (3, SIDE, SIDE)
     if not form or (len(images) == 0 and part != "train_images"):
         found = f"{part} of {images.dtype} in shape {images.shape}"
-        raise references.refusal(reference, found, f"uint8 in shape (N, 3, {SIDE}, {SIDE}), N ≥ 1")
+        raise refusal(reference, found, f"uint8 in shape (N, 3, {SIDE}, {SIDE}), N ≥ 1")
     return np.ascontiguousarray(images)
 
 
@@ -380,19 +381,19 @@ def _own_labels(
     if labels.dtype.kind not in "iu" or labels.shape != images.shape[:1]:
         found = f"{part} of {labels.dtype} in shape {labels.shape}"
         wanted = f"whole numbers in shape {images.shape[:1]}, one an image"
-        raise references.refusal(reference, found, wanted)
+        raise refusal(reference, found, wanted)
     if len(labels) and not 0 <= labels.min() <= labels.max() < len(classes):
         found = f"{part} from {labels.min()} to {labels.max()}"
-        raise references.refusal(reference, found, f"numbers of its {len(classes)} classes, from 0")
+        raise refusal(reference, found, f"numbers of its {len(classes)} classes, from 0")
     return labels.astype(np.int64)
 
 
 def _own_classes(reference: str, given: Any) -> tuple[str, ...]:
     if not isinstance(given, Sequence) or not all(isinstance(name, str) for name in given):
         found = f"classes of type {type(given).__name__}"
-        raise references.refusal(reference, found, "a list of the classes' names")
+        raise refusal(reference, found, "a list of the classes' names")
     if len(given) < 2:
-        raise references.refusal(reference, f"{len(given)} classes", "two or more")
+        raise refusal(reference, f"{len(given)} classes", "two or more")
     return tuple(given)
 
 

@@ -19,7 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from skeletons.errors import ExtensionError
-from skeletons.user_code import references
+from skeletons.user_code.load import call, guarded, load, refusal
+from skeletons.user_code.references import is_reference
 
 IMAGE_SHAPE = (3, 32, 32)
 
@@ -246,7 +247,7 @@ def build(
     Raises:
         ExtensionError: the user's function cannot be used, or gives no network for images.
     """
-    own = references.is_reference(name)
+    own = is_reference(name)
     body = _own(name, width, classes) if own else REGISTRY[name](width, classes)
     network = nn.Sequential()
     network.add_module("standardize", Standardize(mean, std))
@@ -257,23 +258,23 @@ def build(
 def _own(reference: str, width: int, classes: int) -> nn.Module:
     """The network that the user's function makes, once it has run on two blank images."""
     _demand_maker(reference)
-    body = references.call(reference, width, classes)
+    body = call(reference, width, classes)
     if not isinstance(body, nn.Module):
         found = f"a value of type {type(body).__name__}"
-        raise references.refusal(reference, found, "a torch.nn.Module")
-    with references.guarded(reference):
+        raise refusal(reference, found, "a torch.nn.Module")
+    with guarded(reference):
         logits, runs = _tried(body)
     found = f"a network whose output for two images is {_shape(logits)}"
     if _shape(logits) != f"2×{classes}":
-        raise references.refusal(reference, found, f"logits, 2×{classes}")
+        raise refusal(reference, found, f"logits, 2×{classes}")
     if not runs:
         wanted = "one with a convolution or a linear layer that is trained"
-        raise references.refusal(reference, "a network in which nothing can be pruned", wanted)
+        raise refusal(reference, "a network in which nothing can be pruned", wanted)
     odd = next((name for name, times in runs.items() if times != 1), None)
     if odd is not None:
         found = f"a network that runs its layer {odd} {runs[odd]} times for an image"
         wanted = "one that runs each convolution and linear layer once, as layer(x)"
-        raise references.refusal(reference, found, wanted)
+        raise refusal(reference, found, wanted)
     return body
 
 
@@ -282,7 +283,7 @@ def _demand_maker(reference: str) -> None:
 
     To call these is an error as well, but one that speaks of what the user did not write.
     """
-    named = references.load(reference)
+    named = load(reference)
     found = ""
     if isinstance(named, nn.Module):
         found = f"a network that is made already, a {type(named).__name__}"
