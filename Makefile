@@ -79,5 +79,7 @@ bench: env
 	done
 	PATH="$(CURDIR)/$(BIN):$$PATH" python benchmarks/noop.py --repeats 3 --write docs/reliability.md
 
+# Everything that runs have made; results/README.md belongs to the repository.
 clean:
-	rm -rf results logs .snakemake
+	rm -rf logs .snakemake
+	if [ -d results ]; then find results -mindepth 1 ! -path results/README.md -delete; fi

@@ -2,6 +2,7 @@
 
 import datetime
 import re
+import shutil
 import subprocess
 import tomllib
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from skeletons.config import schema
 DOCS = ROOT / "docs"
 PAGES = sorted(
     path
-    for path in (*ROOT.glob("*.md"), *DOCS.rglob("*.md"))
+    for path in (*ROOT.glob("*.md"), *DOCS.rglob("*.md"), ROOT / "results/README.md")
     if "_build" not in path.parts and "generated" not in path.parts
 )
 FENCES = re.compile(r"^ *```.*?^ *```$", re.M | re.S)
@@ -152,10 +153,27 @@ def test_versions_and_licences_agree() -> None:
 
 def test_the_changelog_is_dated_newest_first() -> None:
     text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    dates = re.findall(r"^## \[(?:Unreleased|\d+\.\d+\.\d+)\] – (\d{4}-\d{2}-\d{2})$", text, re.M)
-    assert len(dates) == text.count("\n## ") >= 1
+    headings = re.findall(r"^## (.*)$", text, re.M)
+    assert headings[0] == "[Unreleased]"
+    versions = [re.fullmatch(r"\[(\d+\.\d+\.\d+)\] — (\d{4}-\d{2}-\d{2})", h) for h in headings[1:]]
+    dates = [version[2] for version in versions if version]
+    assert len(dates) == len(versions) >= 1
     assert dates == sorted(dates, reverse=True)
     assert all(datetime.date.fromisoformat(date) for date in dates)
+
+
+def test_make_clean_keeps_the_page_on_results(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    page, nested = tmp_path / "results/README.md", tmp_path / "results/demo/README.md"
+    made = [nested, tmp_path / "results/.cache/ab/manifest.json", tmp_path / "logs/demo/a.log"]
+    for path in (page, *made, tmp_path / ".snakemake/log/a"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    for _ in range(2):
+        subprocess.run(["make", "clean"], cwd=tmp_path, check=True, capture_output=True)
+        assert sorted(tmp_path.rglob("*")) == [tmp_path / "Makefile", page.parent, page]
+    shutil.rmtree(page.parent)
+    subprocess.run(["make", "clean"], cwd=tmp_path, check=True, capture_output=True)
 
 
 def test_hooks_run_what_make_lint_runs() -> None:

@@ -57,32 +57,32 @@ TASK = "data_stripes_directions=3_test=60_train=200"
 BELOW_PRUNING = {"predict": 2, "score": 1, "compare": 1, "similarity": 1, **SHOWN}
 TRAINED = {"train_base": 1, "regularize": 1, "prune": 1, **BELOW_PRUNING, "predict": 5, "score": 3}
 ROWS: dict[str, tuple[str, str, str, dict[str, int]]] = {
-    "a network of your own changes": (
+    "a user-defined network changes": (
         "network.py",
         "64 * w, classes",
         "64 * w, 1 * classes",
         TRAINED,
     ),
-    "a data set of your own changes": ("data.py", "(3, 8,", "(3, 9,", {"dataset": 1, **TRAINED}),
-    "an OOD set of your own changes": (
+    "a user-defined data set changes": ("data.py", "(3, 8,", "(3, 9,", {"dataset": 1, **TRAINED}),
+    "a user-defined OOD set changes": (
         "ood.py",
         "(2, 9,",
         "(2, 8,",
         {"dataset": 1, "predict": 2, "compare": 1, "similarity": 1, **SHOWN},
     ),
-    "a measure of your own changes": (
+    "a user-defined measure changes": (
         "measure.py",
         "1e-300",
         "1e-200",
         {"compare": 1, "similarity": 1, **SHOWN},
     ),
-    "a criterion of your own changes": (
+    "a user-defined criterion changes": (
         "criterion.py",
         "min(threshold, 1.0)",
         "min(threshold, 0.9)",
         {"prune": 1, **BELOW_PRUNING},
     ),
-    "a comment in a file of your own changes": ("measure.py", "import", "# A comment.\nimport", {}),
+    "a comment in a user's file changes": ("measure.py", "import", "# A comment.\nimport", {}),
 }
 
 
