@@ -27,7 +27,7 @@ import yaml
 from sandbox import ROOT, Sandbox, machine, run
 
 KINDS = ("driver", "training job", "process group")
-GAP = 16.0  # seconds; the time before a kill is uniformly random up to this
+GAP = 16.0  # seconds; the longest wait before a kill, which comes after a random time
 
 
 @dataclass

@@ -80,7 +80,7 @@ def bare(folder: Path, text: str) -> Path:
 
 
 def places(folder: Path, models: int) -> tuple[int, dict[str, tuple[Sandbox | None, Path]]]:
-    """How many jobs a grid of so many models has, and folders in which all of them have run."""
+    """The number of jobs of a grid of so many models, and folders in which all have run."""
     folder.mkdir()
     ours = Sandbox(folder / "ours")
     blocks = models > Compare().blocks_beyond

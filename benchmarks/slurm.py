@@ -41,7 +41,7 @@ Round = tuple[float, float, list[tuple[float, float]], list[str]]
 
 
 def one_round(folder: Path) -> Round:
-    """Run the experiment from nothing, without a cluster and on a new one."""
+    """Run the experiment from nothing, first without a cluster and then on a new one."""
     here, there = (prepared(folder / name) for name in ("local", "clustered"))
     with tempfile.TemporaryDirectory(prefix="slurm") as short:  # paths of sockets must be short
         cluster = Cluster(Path(short) / "cluster")
