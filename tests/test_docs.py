@@ -195,3 +195,14 @@ def test_the_catalogue_is_told_how_the_workflow_is_used() -> None:
     assert {"snakemake", "workflow"} <= set(
         re.findall(r"[a-z]+", (ROOT / "README.md").read_text(encoding="utf-8").lower())
     )
+
+
+def test_the_newest_release_is_that_of_the_project_and_the_citation() -> None:
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    # A section without a version and a date, such as `## Unreleased`, does not match.
+    releases = re.findall(r"^## \[?(\d+\.\d+\.\d+)\]? — (\d{4}-\d{2}-\d{2})$", changes, re.M)
+    assert releases, "CHANGELOG.md has no heading such as `## 0.1.0 — 2026-11-27`"
+    version, date = max(releases, key=lambda release: release[1])
+    assert PROJECT["version"] == cited["version"] == version
+    assert str(cited["date-released"]) == date
