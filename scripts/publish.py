@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from skeletons.workflow import costs
+from skeletons.report import costs
 
 WHOLE = ("findings.md", "findings.json", "config.yaml", "versions.json")
 

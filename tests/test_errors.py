@@ -655,7 +655,7 @@ RUN = [
     ),
     Mistake(
         "two runs of one experiment at once",
-        "Another run is at work in results/demo (process 7 on node1); wait for its end, or stop "
+        "Another run is using results/demo (process 7 on node1); wait until it ends, or stop "
         "it, and run snakemake again.",
         two_runs,
     ),
@@ -739,21 +739,21 @@ def lost(state: str = "", message: str = "", job: str | None = "7") -> Callable[
 CLUSTER = [
     Mistake(
         "the SLURM profile where there is no SLURM",
-        "SLURM does not answer here (there is no command scontrol): run this on a machine where "
+        "SLURM does not respond here (there is no command scontrol): run this on a machine where "
         "`sbatch` works, or without `--workflow-profile profiles/slurm`.",
         checked(scontrol=("", "there is no command scontrol")),
     ),
     Mistake(
         "SLURM has no database, and its profile asks for one",
-        "sacct cannot tell how jobs end (Connection refused), so the run would wait for ever: set "
+        "sacct cannot report how jobs end (Connection refused), so the run would never finish: set "
         "`slurm-status-command: squeue` in profiles/slurm/config.yaml.",
         checked(command="sacct", sacct=("", "Connection refused")),
     ),
     Mistake(
         "SLURM forgets jobs too early",
-        "SLURM forgets a job 60 s after its end, before squeue is sure to be asked again: set "
-        "`slurm-status-command: sacct` in profiles/slurm/config.yaml, or have MinJobAge of "
-        "slurm.conf raised to 200.",
+        "SLURM forgets a job 60 s after its end, possibly before squeue is asked for its status: set "
+        "`slurm-status-command: sacct` in profiles/slurm/config.yaml, or ask your administrator to "
+        "raise MinJobAge in slurm.conf to 200.",
         checked(age=60),
     ),
     Mistake(
@@ -835,12 +835,12 @@ def show_ambiguous(scene: Scene) -> str:
 COMMAND = [
     Mistake(
         "`skeletons show` of a file that is not there",
-        "results/demo/nothing is no artifact and no folder of artifacts.",
+        "results/demo/nothing is neither an artifact nor a folder of artifacts.",
         command("show", "results/demo/nothing"),
     ),
     Mistake(
         "`skeletons show` of a path with a slip in it",
-        "results/frist/models/seed=1 is no artifact and no folder of artifacts; the nearest is "
+        "results/frist/models/seed=1 is neither an artifact nor a folder of artifacts; the nearest is "
         "results/first/models/seed=1.",
         show_typo,
     ),
@@ -852,12 +852,12 @@ COMMAND = [
     ),
     Mistake(
         "`skeletons show` of a file outside of `results`",
-        "notes.json is not in results/EXPERIMENT, so it is no artifact.",
+        "notes.json is not in results/EXPERIMENT, so it is not an artifact.",
         show_elsewhere,
     ),
     Mistake(
         "`skeletons cache --limit abc`",
-        "argument --limit: found 'abc'; allowed: a number and a unit, as 500MB or 1GB.",
+        "argument --limit: found 'abc'; allowed: a number and a unit, for example 500MB or 1GB.",
         command("cache", "--limit", "abc"),
     ),
     Mistake(

@@ -486,8 +486,8 @@ def test_ctrl_c_and_two_runs_at_once(workflow: Workflow) -> None:
     running = start(workflow, LONG)
     second = workflow.run(LONG)
     assert second.returncode != 0
-    assert "Another run is at work in results/grid (process " in second.stdout
-    assert "wait for its end, or stop it" in second.stdout
+    assert "Another run is using results/grid (process " in second.stdout
+    assert "wait until it ends, or stop it" in second.stdout
     assert "Traceback" not in second.stdout
     os.killpg(running.pid, signal.SIGINT)
     said, _ = running.communicate(timeout=60)

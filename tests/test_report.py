@@ -25,7 +25,7 @@ from skeletons.errors import ArtifactError
 from skeletons.measures.catalogue import MEASURES
 from skeletons.report import captions, colours, html, pair_numbers, settings, stage
 from skeletons.store import artifacts
-from skeletons.workflow import costs
+from skeletons.report import costs
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>&amp;\u2028"
 
