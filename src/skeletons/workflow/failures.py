@@ -16,7 +16,7 @@ from typing import Any
 
 from skeletons.workflow import slurm
 from skeletons.workflow.jobs import FAILED
-from skeletons.workflow.slurm import Cause, Verdict
+from skeletons.workflow.slurm import Cause, Diagnosis
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def explain(told: Mapping[str, Any], since: float = 0.0) -> Failure:
     name = job_name(told["rule_name"], own)
     if job is None and (refused := _refused(message)):
         return Failure(name, f"could not be submitted: {refused}", "", (), hopeless=False)
-    verdict = Verdict(Cause.OTHER)
+    verdict = Diagnosis(Cause.OTHER)
     if job is not None:
         state = re.search(r"SLURM status is: '(\w+)", message)
         verdict = slurm.examine(str(job), others, state[1] if state else "")
@@ -143,7 +143,7 @@ def _refused(message: str) -> str:
     return " ".join(match[1].split()).rstrip(".") if match else ""
 
 
-def _what(verdict: Verdict, last: str) -> str:
+def _what(verdict: Diagnosis, last: str) -> str:
     where = f" on {verdict.node}" if verdict.node else ""
     had = f" of {verdict.limit}" if verdict.limit else ""
     return {
