@@ -20,8 +20,6 @@ rule align:
         "../envs/skeletons.yaml"
     threads: CONFIG.compute.threads
     params:
-        settings=settings("align"),
-        parents=parents,
-        code=code("align"),
+        **process("align"),
     script:
         "../scripts/stage.py"

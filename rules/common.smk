@@ -55,31 +55,34 @@ wildcard_constraints:
     b=r"seed=[^/]+?",
 
 
-def settings(stage):
-    """The slice of the configuration that a stage depends on, as a param."""
-    return lambda wildcards: STAGES[stage].settings(PLAN, dict(wildcards.items()))
+def stage(name):
+    """What a rule runs, as params: the stage, its slice of the configuration, and its code."""
+    known = STAGES[name]
+    return {
+        "stage": name,
+        "settings": lambda wildcards: known.settings(PLAN, dict(wildcards.items())),
+        "code": lambda wildcards: in_a_sentence(
+            known.code, PLAN, dict(wildcards.items())
+        ),
+    }
 
 
-def code(stage):
-    """The fingerprint of the code that a stage runs, as a param."""
-    return lambda wildcards: in_a_sentence(
-        STAGES[stage].code, PLAN, dict(wildcards.items())
-    )
-
-
-def parents(wildcards, input):
-    """The lineages of a job's inputs, as a param for jobs in a process of their own.
+def process(name):
+    """The same for a stage in a process of its own, which is given the lineages of its inputs.
 
     Not for those that read tables of all pairs: it would follow each of thousands of pairs to its
     beginnings at every start, and each was checked when it became part of the table.
     """
-    return LINEAGES.among(input)
+    return {
+        **stage(name),
+        "parents": lambda wildcards, input: LINEAGES.among(input),
+    }
 
 
-def run_stage(name, reads, makes, chosen, wildcards, logs):
+def run_stage(reads, makes, chosen, wildcards, logs):
     """Run a rule's stage inside Snakemake's own process."""
     lineages = LINEAGES.among(reads)
-    jobs.run_inside(name, reads, makes, chosen, wildcards, logs, lineages, CONFIG.cache)
+    jobs.run_inside(reads, makes, chosen, wildcards, logs, lineages, CONFIG.cache)
 
 
 def named(**files):

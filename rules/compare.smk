@@ -10,10 +10,9 @@ rule compare:
     log:
         f"{LOGS}/compare/{{ood}}/{{a}}--{{b}}.log",
     params:
-        settings=settings("compare"),
-        code=code("compare"),
+        **stage("compare"),
     run:
-        run_stage(rule, input, output, params, wildcards, log)
+        run_stage(input, output, params, wildcards, log)
 
 
 def predictions_of_bases(wildcards):
@@ -36,9 +35,7 @@ rule compare_bases:
     conda:
         "../envs/skeletons.yaml"
     params:
-        settings=settings("compare_bases"),
-        parents=parents,
-        code=code("compare_bases"),
+        **process("compare_bases"),
     script:
         "../scripts/stage.py"
 
@@ -51,10 +48,9 @@ rule similarity:
     log:
         f"{LOGS}/similarity/{{ood}}.log",
     params:
-        settings=settings("similarity"),
-        code=code("similarity"),
+        **stage("similarity"),
     run:
-        run_stage(rule, input, output, params, wildcards, log)
+        run_stage(input, output, params, wildcards, log)
 
 
 localrules:

@@ -14,8 +14,7 @@ rule dataset:
     conda:
         "../envs/skeletons.yaml"
     params:
-        settings=settings("dataset"),
-        code=code("dataset"),
+        **stage("dataset"),
     script:
         "../scripts/stage.py"
 

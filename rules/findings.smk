@@ -18,9 +18,8 @@ rule findings:
     conda:
         "../envs/skeletons.yaml"
     params:
-        settings=settings("findings"),
+        **stage("findings"),
         parents=lambda wildcards, input: LINEAGES.among(input.scored),
-        code=code("findings"),
     script:
         "../scripts/stage.py"
 
@@ -44,8 +43,7 @@ rule figures:
     conda:
         "../envs/skeletons.yaml"
     params:
-        settings=settings("figures"),
-        code=code("figures"),
+        **stage("figures"),
     script:
         "../scripts/stage.py"
 
@@ -62,10 +60,9 @@ rule record:
     log:
         f"{LOGS}/record.log",
     params:
-        settings=settings("record"),
-        code=code("record"),
+        **stage("record"),
     run:
-        run_stage(rule, input, output, params, wildcards, log)
+        run_stage(input, output, params, wildcards, log)
 
 
 # Made again when what it shows has changed. Benchmarks differ between any two runs, so they are not
@@ -89,10 +86,9 @@ rule report:
     log:
         f"{LOGS}/report.log",
     params:
-        settings=settings("report"),
-        code=code("report"),
+        **stage("report"),
     run:
-        run_stage(rule, input, output, params, wildcards, log)
+        run_stage(input, output, params, wildcards, log)
 
 
 localrules:

@@ -22,9 +22,7 @@ rule line:
         "../envs/skeletons.yaml"
     threads: CONFIG.compute.threads
     params:
-        settings=settings("line"),
-        parents=parents,
-        code=code("line"),
+        **process("line"),
     script:
         "../scripts/stage.py"
 
@@ -48,9 +46,7 @@ rule plane:
         "../envs/skeletons.yaml"
     threads: CONFIG.compute.threads
     params:
-        settings=settings("plane"),
-        parents=parents,
-        code=code("plane"),
+        **process("plane"),
     script:
         "../scripts/stage.py"
 
@@ -72,9 +68,7 @@ rule curve:
         "../envs/skeletons.yaml"
     threads: CONFIG.compute.threads
     params:
-        settings=settings("curve"),
-        parents=parents,
-        code=code("curve"),
+        **process("curve"),
     script:
         "../scripts/stage.py"
 
@@ -93,9 +87,7 @@ rule expose:
         "../envs/skeletons.yaml"
     threads: CONFIG.compute.threads
     params:
-        settings=settings("expose"),
-        parents=parents,
-        code=code("expose"),
+        **process("expose"),
     script:
         "../scripts/stage.py"
 
@@ -117,9 +109,7 @@ rule time_exposed:
         "../envs/skeletons.yaml"
     threads: CONFIG.compute.threads
     params:
-        settings=settings("time_exposed"),
-        parents=parents,
-        code=code("time_exposed"),
+        **process("time_exposed"),
     script:
         "../scripts/stage.py"
 
@@ -141,9 +131,7 @@ rule importance:
         "../envs/skeletons.yaml"
     threads: CONFIG.compute.threads
     params:
-        settings=settings("importance"),
-        parents=parents,
-        code=code("importance"),
+        **process("importance"),
     script:
         "../scripts/stage.py"
 
@@ -162,10 +150,9 @@ rule match_importance:
     log:
         f"{LOGS}/match_importance/{{a}}--{{b}}.log",
     params:
-        settings=settings("match_importance"),
-        code=code("match_importance"),
+        **stage("match_importance"),
     run:
-        run_stage(rule, input, output, params, wildcards, log)
+        run_stage(input, output, params, wildcards, log)
 
 
 rule probe:
@@ -186,9 +173,7 @@ rule probe:
         "../envs/skeletons.yaml"
     threads: CONFIG.compute.threads
     params:
-        settings=settings("probe"),
-        parents=parents,
-        code=code("probe"),
+        **process("probe"),
     script:
         "../scripts/stage.py"
 
@@ -203,9 +188,7 @@ rule inspection_figures:
     conda:
         "../envs/skeletons.yaml"
     params:
-        settings=settings("inspection_figures"),
-        parents=parents,
-        code=code("inspection_figures"),
+        **process("inspection_figures"),
     script:
         "../scripts/stage.py"
 

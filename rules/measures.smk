@@ -17,10 +17,9 @@ rule features:
     log:
         f"{LOGS}/features/{{dataset}}/{{model}}.log",
     params:
-        settings=settings("features"),
-        code=code("features"),
+        **stage("features"),
     run:
-        run_stage(rule, input, output, params, wildcards, log)
+        run_stage(input, output, params, wildcards, log)
 
 
 rule compare_features:
@@ -32,10 +31,9 @@ rule compare_features:
     log:
         f"{LOGS}/compare_features/{{representation}}/{{ood}}/{{a}}--{{b}}.log",
     params:
-        settings=settings("compare_features"),
-        code=code("compare_features"),
+        **stage("compare_features"),
     run:
-        run_stage(rule, input, output, params, wildcards, log)
+        run_stage(input, output, params, wildcards, log)
 
 
 rule representations:
@@ -48,10 +46,9 @@ rule representations:
     log:
         f"{LOGS}/representations/{{representation}}/{{ood}}.log",
     params:
-        settings=settings("representations"),
-        code=code("representations"),
+        **stage("representations"),
     run:
-        run_stage(rule, input, output, params, wildcards, log)
+        run_stage(input, output, params, wildcards, log)
 
 
 rule compare_masks:
@@ -65,10 +62,9 @@ rule compare_masks:
     log:
         f"{LOGS}/compare_masks/{{overlap}}/{{a}}--{{b}}.log",
     params:
-        settings=settings("compare_masks"),
-        code=code("compare_masks"),
+        **stage("compare_masks"),
     run:
-        run_stage(rule, input, output, params, wildcards, log)
+        run_stage(input, output, params, wildcards, log)
 
 
 rule weights:
@@ -79,10 +75,9 @@ rule weights:
     log:
         f"{LOGS}/weights/{{overlap}}.log",
     params:
-        settings=settings("weights"),
-        code=code("weights"),
+        **stage("weights"),
     run:
-        run_stage(rule, input, output, params, wildcards, log)
+        run_stage(input, output, params, wildcards, log)
 
 
 rule heatmap_of_features:
@@ -96,8 +91,7 @@ rule heatmap_of_features:
     conda:
         "../envs/skeletons.yaml"
     params:
-        settings=settings("heatmap_of_features"),
-        code=code("heatmap_of_features"),
+        **stage("heatmap_of_features"),
     script:
         "../scripts/stage.py"
 
@@ -111,8 +105,7 @@ use rule heatmap_of_features as heatmap_of_masks with:
     log:
         f"{LOGS}/heatmap_of_masks/{{overlap}}.log",
     params:
-        settings=settings("heatmap_of_masks"),
-        code=code("heatmap_of_masks"),
+        **stage("heatmap_of_masks"),
 
 
 localrules:

@@ -16,10 +16,9 @@ rule predict:
     log:
         f"{LOGS}/predict/{{dataset}}/{{model}}.log",
     params:
-        settings=settings("predict"),
-        code=code("predict"),
+        **stage("predict"),
     run:
-        run_stage(rule, input, output, params, wildcards, log)
+        run_stage(input, output, params, wildcards, log)
 
 
 rule score:
@@ -32,10 +31,9 @@ rule score:
     log:
         f"{LOGS}/score/{{model}}.log",
     params:
-        settings=settings("score"),
-        code=code("score"),
+        **stage("score"),
     run:
-        run_stage(rule, input, output, params, wildcards, log)
+        run_stage(input, output, params, wildcards, log)
 
 
 localrules:

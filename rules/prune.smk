@@ -11,10 +11,9 @@ rule prune:
     log:
         f"{LOGS}/prune/seed={{seed}}_l1={{l1}}_ep={{epochs}}_t={{threshold}}.log",
     params:
-        settings=settings("prune"),
-        code=code("prune"),
+        **stage("prune"),
     run:
-        run_stage(rule, input, output, params, wildcards, log)
+        run_stage(input, output, params, wildcards, log)
 
 
 # The control of a pruned model: as sparse in each layer, but of weights drawn at random.
@@ -29,10 +28,9 @@ rule prune_at_random:
     log:
         f"{LOGS}/prune_at_random/seed={{seed}}_l1={{l1}}_ep={{epochs}}_t={{threshold}}_random={{draw}}.log",
     params:
-        settings=settings("prune_at_random"),
-        code=code("prune_at_random"),
+        **stage("prune_at_random"),
     run:
-        run_stage(rule, input, output, params, wildcards, log)
+        run_stage(input, output, params, wildcards, log)
 
 
 localrules:

@@ -23,9 +23,7 @@ rule train_base:
         "../envs/skeletons.yaml"
     threads: CONFIG.compute.threads
     params:
-        settings=settings("train_base"),
-        parents=parents,
-        code=code("train_base"),
+        **process("train_base"),
     script:
         "../scripts/stage.py"
 
@@ -49,9 +47,7 @@ rule regularize:
         "../envs/skeletons.yaml"
     threads: CONFIG.compute.threads
     params:
-        settings=settings("regularize"),
-        parents=parents,
-        code=code("regularize"),
+        **process("regularize"),
     script:
         "../scripts/stage.py"
 
@@ -70,9 +66,7 @@ rule untrained:
         "../envs/skeletons.yaml"
     threads: CONFIG.compute.threads
     params:
-        settings=settings("untrained"),
-        parents=parents,
-        code=code("untrained"),
+        **process("untrained"),
     script:
         "../scripts/stage.py"
 
@@ -87,9 +81,7 @@ use rule train_base as reorder with:
     benchmark:
         f"{RESULTS}/benchmarks/reorder/seed={{seed}}_order={{order}}.tsv"
     params:
-        settings=settings("reorder"),
-        parents=parents,
-        code=code("reorder"),
+        **process("reorder"),
 
 
 # In a process of its own, because drawing weights needs torch's random numbers; not on a cluster.

@@ -1,7 +1,7 @@
 """How a stage runs as a job: what it is made from, where its output goes, and how it fails.
 
-A job is described by the variables that Snakemake gives to a rule: its name, input, output, params,
-wildcards and log. Every rule has the params `settings` and `code` (see `stages`), and a job in a
+A job is described by the variables that Snakemake gives to a rule: input, output, params, wildcards
+and log. Every rule has the params `stage`, `settings` and `code` (see `stages`), and a job in a
 process of its own has `parents` as well.
 """
 
@@ -98,7 +98,6 @@ def _load(function: str, own: tuple[str, ...]) -> tuple[Callable[..., None], str
 
 
 def describe(
-    rule: str,
     inputs: Any,
     outputs: Any,
     params: Any,
@@ -111,19 +110,19 @@ def describe(
     """The job that Snakemake describes in the variables of the same names.
 
     Args:
-        rule: its name, which is its stage's.
-        inputs: its input files; they must be there.
+        inputs: its input files; they must exist.
         outputs: its output files.
-        params: `settings`, the slice of the configuration it uses, and `code`, its fingerprint.
+        params: `stage`, its name; `settings`, the slice of the configuration it depends on; `code`,
+            the fingerprint of its code.
         wildcards: which model, pair or data set it is for.
         parents: lineage of each input that the workflow makes, by its path.
         threads: how many it computes with.
         cache: folder of the run cache; None for no cache.
         say: where the job's output goes.
     """
-    stage = STAGES[rule]
+    stage = STAGES[params.stage]
     recipe = Recipe(
-        stage=rule,
+        stage=params.stage,
         settings=_plain({**params.settings, **dict(wildcards.items())}),
         code=params.code,
         inputs=provenance.digests(inputs),
@@ -159,7 +158,6 @@ def _plain(value: Any) -> Any:
 
 
 def run_inside(
-    rule: str,
     inputs: Any,
     outputs: Any,
     params: Any,
@@ -196,7 +194,6 @@ def run_script(snakemake: Any) -> None:
     """
     with _logged(Path(next(iter(snakemake.log)))):
         describe(
-            snakemake.rule,
             snakemake.input,
             snakemake.output,
             snakemake.params,
