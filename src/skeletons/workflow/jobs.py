@@ -177,7 +177,7 @@ def run_inside(
         path.write_text(f"{text}\n", encoding="utf-8")
 
     try:
-        describe(rule, inputs, outputs, params, wildcards, parents, cache=cache, say=say).run()
+        describe(inputs, outputs, params, wildcards, parents, cache=cache, say=say).run()
     except SkeletonsError as error:
         say(f"{FAILED}{error}")
         raise
