@@ -3,7 +3,7 @@
 # way from images to the report.
 from snakemake.utils import min_version
 
-min_version("9.27")
+min_version("9.27.1")
 
 
 configfile: "workflow_config.yaml"
