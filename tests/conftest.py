@@ -220,8 +220,8 @@ class Workflow:
         if "Nothing to be done" in done.stdout:
             return Counter()
         table = done.stdout.split("Job stats")[1].split("total")[0]
-        rows = re.findall(r"^ *(\w+(?: \w+)*) +(\d+) *$", table, re.M)  # train_base is train base
-        jobs = Counter({rule.replace(" ", "_"): int(n) for rule, n in rows})
+        rows = re.findall(r"^ *(\w+) +(\d+) *$", table, re.M)
+        jobs = Counter({rule: int(n) for rule, n in rows})
         assert jobs, f"No table of jobs in:\n{done.stdout}"
         del jobs["all"]
         return jobs

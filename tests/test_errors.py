@@ -37,7 +37,7 @@ from skeletons.store import artifacts, seals
 from skeletons.store.provenance import Recipe, making
 from skeletons.training import stages
 from skeletons.workflow import failures, lock, slurm
-from snakemake_logger_plugin_skeletons import explain
+from snakemake_logger_plugin_skeletons.reasons import explain
 from snakemake_logger_plugin_skeletons.sentences import sentence
 
 PAGE = ROOT / "docs" / "errors.md"
@@ -908,11 +908,11 @@ SNAKEMAKE: dict[str, str] = {
     "--config base": "--config: found 'base'; allowed: KEY=VALUE",
     "--config base=3": "base: found 3; allowed: a mapping of keys to values.",
     "--config seeds=3": "seeds: unknown key; allowed here: experiment, dataset,",
-    "results/grid/models/seed=9/model.txt": "results/grid/models/seed=9/model.txt is no file that "
-    "this configuration makes, and no rule; `snakemake --summary` lists those that are, with the "
-    "--configfile that they belong to.",
-    "train_base": "A rule that makes one file for each model is no target; name a file, as "
-    "results/demo/models/seed=1/weights.safetensors, or make all with `--until RULE`.",
+    "results/grid/models/seed=9/model.txt": "results/grid/models/seed=9/model.txt is neither a rule "
+    "nor a file of this configuration; `snakemake --summary` with the same --configfile lists its "
+    "files.",
+    "train_base": "A rule that makes one file per model cannot be a target; name a file, such as "
+    "results/demo/models/seed=1/weights.safetensors, or run it with `--until RULE`.",
 }
 
 
@@ -944,31 +944,54 @@ def test_another_folder(workflow: Workflow, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("message", "says"),
+    ("exception", "message", "says"),
     [
         (
+            "WorkflowError",
             'WorkflowError in file "Snakefile", line 5:\nExpecting Snakemake version 9.0 or higher '
             "(you are currently using 8.1).\n",
             "Expecting Snakemake version 9.0 or higher (you are currently using 8.1); `make env` "
             "installs it.",
         ),
         (
+            "ModuleNotFoundError",
             "ModuleNotFoundError in file \"rules/common.smk\", line 3:\nNo module named 'yaml'",
             "The package yaml is not installed here; `make env`",
         ),
         (
+            "PermissionError",
             "Traceback (most recent call last):\n  File …\n"
             "PermissionError: [Errno 13] Permission denied: '/x/.snakemake'\n",
             "Cannot use /x/.snakemake: Permission denied.",
         ),
     ],
 )
-def test_what_snakemake_says_before_it_begins(message: str, says: str) -> None:
-    assert_says(sentence(message, []), says)
+@pytest.mark.parametrize("started", [False, True])
+def test_what_snakemake_says_before_it_begins(
+    exception: str, message: str, says: str, started: bool
+) -> None:
+    assert_says(sentence(message, exception, [], started), says)
+
+
+UNKNOWN = "WorkflowError:\nSomething new.\n  File x, line 3"
 
 
 def test_what_nobody_has_thought_of_is_left_as_it_is() -> None:
-    assert sentence("WorkflowError:\nSomething new.", []) == "WorkflowError:\nSomething new."
+    assert sentence(UNKNOWN, "WorkflowError", [], started=False) == UNKNOWN
+    entries = ["--config", "base={seeds: [1]}"]
+    assert sentence(UNKNOWN, "ValueError", entries, started=False) == UNKNOWN
+
+
+def test_a_broken_configuration_is_blamed_only_before_the_start(scene: Scene) -> None:
+    command = ["--configfile", str(scene.file("open.yaml", "base: {seeds: [1\n")), "--config", "x"]
+    said = sentence(UNKNOWN, "WorkflowError", command, started=False)
+    assert_says(said, "open.yaml, line 2: not YAML (")
+    assert sentence(UNKNOWN, "WorkflowError", command, started=True) == UNKNOWN
+    entry = sentence(UNKNOWN, "ValueError", command[2:], started=False)
+    assert_says(entry, "--config: found 'x'; allowed: KEY=VALUE")
+    assert sentence(UNKNOWN, "WorkflowError", command[2:], started=False) == UNKNOWN
+    absent = ["--configfile", "absent.yaml"]  # of another folder, as with --directory
+    assert sentence(UNKNOWN, "WorkflowError", absent, started=False) == UNKNOWN
 
 
 # --- the page -----------------------------------------------------------------------------------

@@ -216,7 +216,7 @@ def test_what_fails_in_many_jobs_is_one_sentence(own: Workflow, tmp_path: Path) 
     done = workflow.run(changed(compare={"states": ["base", "regularized", "pruned"]}))
     assert done.returncode != 0
     assert done.stdout.count(f"{EXAMPLES}/measure.py:common_mass returned values from 2") == 1
-    assert "3 jobs failed, for 1 reason, and what depends on them" in done.stdout
+    assert "3 jobs failed, for 1 reason; the jobs that depend on them" in done.stdout
     assert "Traceback" not in done.stdout
     logs = [path.read_text() for path in (workflow / "logs/own/compare").rglob("*.log")]
     assert len(set(logs)) == 3  # as each pair has other values

@@ -111,9 +111,7 @@ def paced(limit: MaxJobsPerTimespan | None, **known: Any) -> SimpleNamespace:
     """The scheduler of a run that begins, under a limit of jobs a second."""
     limiter = JobRateLimiter(limit) if limit else None
     scheduler = SimpleNamespace(job_rate_limiter=limiter, subsample=known.pop("subsample", 20))
-    Run(
-        SimpleNamespace(scheduler=scheduler, **{"local_exec": True, "cores": 2, **known})
-    ).pace()
+    Run(SimpleNamespace(scheduler=scheduler, **{"local_exec": True, "cores": 2, **known})).pace()
     return scheduler
 
 

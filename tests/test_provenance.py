@@ -141,4 +141,7 @@ def test_a_damaged_entry_is_a_miss_and_goes(tmp_path: Path) -> None:
 def test_a_limit_needs_a_unit_that_exists(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         cli.main(["cache", "--limit", "many"])
-    assert "found 'many'; allowed: a number and a unit, for example 500MB or 1GB" in capsys.readouterr().err
+    assert (
+        "found 'many'; allowed: a number and a unit, for example 500MB or 1GB"
+        in capsys.readouterr().err
+    )

@@ -23,9 +23,8 @@ import seaborn as sns
 from skeletons.config.schema import Figures
 from skeletons.errors import ArtifactError
 from skeletons.measures.catalogue import MEASURES
-from skeletons.report import captions, colours, html, pair_numbers, settings, stage
+from skeletons.report import captions, colours, costs, html, pair_numbers, settings, stage
 from skeletons.store import artifacts
-from skeletons.report import costs
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>&amp;\u2028"
 
