@@ -2,7 +2,6 @@
 import re
 from typing import get_args
 
-from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 from skeletons.config import schema
@@ -14,6 +13,7 @@ from skeletons.workflow.hooks import Hooks
 from skeletons.workflow.internals import Run
 from skeletons.workflow.lineage import Lineages
 from skeletons.workflow.plan import Plan
+from skeletons.workflow.refusal import Refusal
 from skeletons.workflow.stages import STAGES
 from skeletons.workflow.targets import Targets
 
@@ -23,7 +23,7 @@ def in_a_sentence(function, *arguments):
     try:
         return function(*arguments)
     except SkeletonsError as error:
-        raise WorkflowError(str(error)) from None
+        raise Refusal(str(error)) from None
 
 
 RUN = Run(workflow)

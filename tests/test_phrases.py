@@ -8,6 +8,7 @@ import importlib.util
 import os
 import signal
 import traceback
+from collections import defaultdict
 from pathlib import Path
 from subprocess import CalledProcessError
 
@@ -17,6 +18,7 @@ from snakemake.exceptions import WorkflowError, format_exception_to_string
 
 from skeletons.workflow import phrases
 from skeletons.workflow.phrases import Phrase
+from skeletons.workflow.refusal import Refusal, text_of
 
 PHRASES = {name: value for name, value in vars(phrases).items() if isinstance(value, Phrase)}
 
@@ -69,8 +71,19 @@ def test_a_phrase_is_still_said(name: str) -> None:
     phrase = PHRASES[name]
     assert any(phrase.find(text) for text in said(phrase.source)), (
         f"{phrase.source} no longer says what {name} finds ({phrase.pattern}); see what it says "
-        "now and change src/skeletons/phrases.py."
+        "now and change src/skeletons/workflow/phrases.py."
     )
+
+
+def test_the_text_of_a_refusal_is_found_again() -> None:
+    lines: dict[str, dict[int, int]] = {__file__: defaultdict(int)}
+    text = "base.epochs: found -1; allowed: a number ≥ 1.\nbase.seedz: unknown key."
+    try:
+        raise Refusal(text)
+    except Refusal as error:
+        message = format_exception_to_string(error, linemaps=lines)
+    assert message.startswith("Refusal")
+    assert text_of(message) == text
 
 
 def test_a_phrase_that_is_gone_is_noticed() -> None:
