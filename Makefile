@@ -44,7 +44,7 @@ docs: env
 
 # What editors check workflow_config.yaml against.
 schema: env
-	$(BIN)/python -m skeletons.config.schema workflow_config.schema.json
+	$(BIN)/python -m skeletons.config.json_schema workflow_config.schema.json
 
 # The page of all keys.
 configuration: env

@@ -19,7 +19,7 @@ import torch
 from loops import LOOPS, OWN
 from sandbox import machine, run, spread
 
-from skeletons.config import schema
+from skeletons.config.datasets import SECTIONS
 from skeletons.data import sources
 from skeletons.training import stages
 
@@ -39,7 +39,7 @@ def data_set(folder: str | None, train: int) -> dict[str, Any]:
 def images_of(folder: str | None, train: int) -> tuple[str, dict[str, stages.Images]]:
     """Return a description of the same data set, and both splits."""
     raw = data_set(folder, train)
-    spec = schema.KINDS[raw["kind"]].model_validate(raw)
+    spec = SECTIONS[raw["kind"]].model_validate(raw)
     made = sources.build(spec.model_dump(), Path())
     splits = {
         "train": (made.train_images, made.train_labels),

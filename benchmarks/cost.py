@@ -24,7 +24,9 @@ import yaml
 from sandbox import machine, run
 from torch import Tensor, nn
 
-from skeletons.config import schema
+from skeletons.config.datasets import dataset_id
+from skeletons.config.load import load
+from skeletons.config.sections import Config
 from skeletons.data import sources
 from skeletons.prediction import inference
 from skeletons.store import artifacts
@@ -55,10 +57,10 @@ def accuracies(network: nn.Module, images: stages.Images) -> tuple[float, float]
     return first, second
 
 
-def experiment_of(options: argparse.Namespace) -> tuple[schema.Config, Path]:
+def experiment_of(options: argparse.Namespace) -> tuple[Config, Path]:
     """Return the configuration, and the file of its data set in the results."""
-    chosen = schema.load(yaml.safe_load(Path(options.configfile).read_text(encoding="utf-8")))
-    data = Path(options.results) / "data" / schema.dataset_id(chosen.dataset)
+    chosen = load(yaml.safe_load(Path(options.configfile).read_text(encoding="utf-8")))
+    data = Path(options.results) / "data" / dataset_id(chosen.dataset)
     return chosen, data / "images.safetensors"
 
 

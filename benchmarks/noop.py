@@ -22,7 +22,7 @@ from pathlib import Path
 import grid
 from sandbox import Sandbox, machine, run, spread
 
-from skeletons.config.schema import Compare
+from skeletons.config.sections import Compare
 
 FLAT = """
 rule all:

@@ -9,7 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from skeletons.config import schema
+from skeletons.config.datasets import Shapes
+from skeletons.config.sections import Base, Regularize
 from skeletons.data import sources
 
 # The peak resident memory in bytes of the process that evaluates this. The value from `resource`
@@ -48,7 +49,7 @@ def finish(process: subprocess.Popen[str]) -> int:
 
 def shapes(folder: Path, train: int, test: int = 200) -> tuple[str, str]:
     """Make a data set of shapes; return its two files, the images and the information on them."""
-    spec = schema.Shapes(kind="shapes", train=train, test=test).model_dump()
+    spec = Shapes(kind="shapes", train=train, test=test).model_dump()
     files = str(folder / "images.safetensors"), str(folder / "info.json")
     sources.write(sources.build(spec, folder), *files)
     return files
@@ -59,7 +60,7 @@ def base(
 ) -> subprocess.Popen[str]:
     """Start to train a base model into a folder; `changed` overrides the defaults of `base`."""
     threads = changed.pop("threads", 1)
-    settings = schema.Base.model_validate(changed).model_dump(exclude={"seeds", "target"})
+    settings = Base.model_validate(changed).model_dump(exclude={"seeds", "target"})
     folder.mkdir(parents=True, exist_ok=True)
     names = ("weights.safetensors", "history.parquet", "model.json")
     return begin(
@@ -89,7 +90,7 @@ def regularized(
 ) -> subprocess.Popen[str]:
     """Start to train a checkpoint from its parent, with the defaults of `regularize`."""
     folder.mkdir(parents=True, exist_ok=True)
-    settings = schema.Regularize().model_dump(exclude={"lambdas", "epochs"})
+    settings = Regularize().model_dump(exclude={"lambdas", "epochs"})
     return begin(
         "regularize_stage",
         data[0],

@@ -1,10 +1,9 @@
 # The experiment: its configuration, its plan, and what every rule uses.
 import re
-from typing import get_args
 
 from snakemake.logging import logger
 
-from skeletons.config import schema
+from skeletons.config.sections import MASK_MEASURES, REPRESENTATIONS
 from skeletons import model_ids
 from skeletons.errors import SkeletonsError
 from skeletons.model_ids import Model
@@ -40,8 +39,8 @@ RESULTS, LOGS, FIGURES, ID = PLAN.results, PLAN.logs, PLAN.figures, PLAN.task
 wildcard_constraints:
     dataset="|".join(map(re.escape, PLAN.datasets)),
     ood="|".join(map(re.escape, PLAN.sets)),
-    representation="|".join(get_args(schema.RepresentationName)),
-    overlap="|".join(get_args(schema.WeightsName)),
+    representation="|".join(REPRESENTATIONS),
+    overlap="|".join(MASK_MEASURES),
     seed=r"\d+",
     l1=r"[0-9][0-9.e+-]*",
     epochs=r"[1-9]\d*",

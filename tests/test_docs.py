@@ -14,8 +14,8 @@ import pytest
 import yaml
 from conftest import ROOT, python
 
-from skeletons.config import page as reference
-from skeletons.config import schema
+from skeletons.config import page as configuration
+from skeletons.config.sections import Config
 
 DOCS = ROOT / "docs"
 PAGES = sorted(
@@ -77,17 +77,17 @@ def test_links_are_found_where_they_are() -> None:
 
 def test_the_page_of_the_configuration_is_the_schema_s() -> None:
     made = (DOCS / "configuration.md").read_text(encoding="utf-8")
-    assert made == reference.page(), "run `make configuration`"
+    assert made == configuration.page(), "run `make configuration`"
 
 
 def test_every_key_and_its_default_is_on_the_page() -> None:
-    rows = re.findall(r"^\| `([^`]+)` \| .* \| ([^|]+) \|$", reference.page(), re.M)
+    rows = re.findall(r"^\| `([^`]+)` \| .* \| ([^|]+) \|$", configuration.page(), re.M)
     found = [key for key, _ in rows]
     assert {"inspect", "base"}.isdisjoint(found)
     assert {"data_root", "lambdas", "augment.flip", "variant.l1", "test_share"} <= set(found)
     assert dict(rows)["augment.flip"] == "`true`"  # a section's own default, not its kind's
     assert dict(rows)["path"] == "none: it must be given"
-    flat = schema.Config().model_dump()
+    flat = Config().model_dump()
     assert sum(len(v) if isinstance(v, dict) else 1 for v in flat.values()) <= len(found)
 
 

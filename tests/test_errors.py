@@ -27,7 +27,10 @@ from conftest import CHAIN, ROOT, Workflow, python
 from PIL import Image
 
 from skeletons import model_ids
-from skeletons.config import schema, yaml_file
+from skeletons.config import yaml_file
+from skeletons.config.datasets import SECTIONS
+from skeletons.config.load import load
+from skeletons.config.sections import Base
 from skeletons.data import sources
 from skeletons.errors import SkeletonsError
 from skeletons.measures import catalogue
@@ -117,13 +120,18 @@ CONFIG = {
     "seed (did you mean 'test'?).",
     "ood: [{kind: noise, image: 3}]": "ood[0].image: unknown key",
     "dataset: {kind: cifar10, seed: 5}": "dataset.seed: unknown key; allowed here: train, test, kind.",
+    "inspect: {variant: {l1: 2.0e-4, epochs: 2, threshold: 0.5, lambda: 1}}": "inspect.variant.lambda: "
+    "unknown key; allowed here: l1, epochs, threshold.",
     "dataset: {kind: cifar10, train: 0}": "dataset.train: found 0; allowed: a number ≥ 1.",
     # names out of a list
+    "network: {name: 3}": "network.name: found 3; allowed: cnn, resnet9, resnet20, speednet, or your own "
+    "FILE.py:FUNCTION.",
     "network: {name: resnet18}": "network.name: found 'resnet18'; allowed: cnn, resnet9, resnet20, "
     "speednet (did you mean 'resnet",
     "dataset: {kind: cifar}": "dataset.kind: found 'cifar'; allowed: shapes, cifar10, mnist, "
-    "fashionmnist, svhn, imagefolder (did you mean 'cifar10'?), or FILE.py:FUNCTION of your own.",
+    "fashionmnist, svhn, imagefolder (did you mean 'cifar10'?), or your own FILE.py:FUNCTION.",
     "dataset: {kind: digits}": "dataset.kind: found 'digits'; allowed: shapes, cifar10,",
+    "dataset: {kind: 7}": "dataset.kind: found 7; allowed: shapes, cifar10,",
     "dataset: {path: x}": "dataset.kind: found nothing; allowed: shapes,",
     "ood: [{kind: nmist}]": "(did you mean 'mnist'?)",
     "figures: {measures: [cosine]}": "figures.measures[0]: found 'cosine'; allowed: cosine_prob,",
@@ -142,6 +150,8 @@ CONFIG = {
     "regularize: {lambdas: [true]}": "regularize.lambdas[0]: found true; allowed: a number.",
     "regularize: {epochs: [0]}": "regularize.epochs[0]: found 0; allowed: a number ≥ 1.",
     "base: {epochs: 0}": "base.epochs: found 0; allowed: a number ≥ 1.",
+    "inspect: {variant: {l1: 2.0e-4, epochs: 8, threshold: 0.5}}": "inspect.variant.epochs: found 8; "
+    "allowed: 1, 2 (the values of regularize.epochs).",
     "base: {epochs: 2.5}": "base.epochs: found 2.5; allowed: a whole number.",
     "base: {epochs: 12.0}": "base.epochs: found 12.0; allowed: a whole number.",
     "base: {epochs: twelve}": "base.epochs: found 'twelve'; allowed: a whole number.",
@@ -167,28 +177,33 @@ CONFIG = {
     "allowed: each data set once.",
     "ood: [{kind: shapes}]": "ood[0]: found the data set 'shapes' again, after dataset;",
     "{base: {seeds: [1]}, inspect: {variant: {l1: 2.0e-4, epochs: 2, threshold: 0.5}, curve: true}}": "inspect.curve: found true, but "
-    "base.seeds has one seed; allowed: two or more seeds, as it takes two bases, or false.",
+    "base.seeds has one seed; allowed: false, or two or more seeds, because it needs two base models.",
     # shapes of things, paths and names
     "base: 3": "base: found 3; allowed: a mapping of keys to values.",
     "base:": "base: found nothing; allowed: a mapping of keys to values.",
-    "dataset: cifar10": "dataset: found 'cifar10'; allowed: a mapping, as {kind: cifar10}.",
-    "dataset: my_images": "dataset: found 'my_images'; allowed: a mapping, as {kind: imagefolder, "
+    "dataset: cifar10": "dataset: found 'cifar10'; allowed: a mapping, such as {kind: cifar10}.",
+    "dataset: my_images": "dataset: found 'my_images'; allowed: a mapping, such as {kind: imagefolder, "
     "path: my_images}.",
-    "ood: [digits]": "ood[0]: found 'digits'; allowed: a mapping, as {kind: digits}.",
+    "ood: [digits]": "ood[0]: found 'digits'; allowed: a mapping, such as {kind: digits}.",
     "dataset: 3": "dataset: found 3; allowed: a mapping of keys to values.",
-    "dataset: {kind: imagefolder}": "dataset.path: found nothing; allowed: a value, as this key has no default.",
-    "dataset: {kind: imagefolder, path: no/such}": "dataset.path: found 'no/such', which is no folder; "
+    "dataset: {kind: imagefolder}": "dataset.path: found nothing; allowed: a value, because this key has no default.",
+    "dataset: {kind: imagefolder, path: no/such}": "dataset.path: found 'no/such', which is not a folder; "
     "allowed: an existing folder.",
-    "ood: [{kind: imagefolder, path: no/such}]": "ood[0].path: found 'no/such', which is no folder;",
-    "dataset: {kind: imagefolder, path: ., name: a/b}": "dataset.name: found 'a/b'; allowed: letters,",
+    "ood: [{kind: imagefolder, path: no/such}]": "ood[0].path: found 'no/such', which is not a folder;",
+    "dataset: {kind: imagefolder, path: ., name: a/b}": "dataset.name: found 'a/b'; allowed: letters, "
+    "digits, '-' and '.', starting with a letter or digit.",
     "dataset: {kind: imagefolder, path: ., test_share: 1}": "dataset.test_share: found 1.0, which leaves",
-    "experiment: a/b": "experiment: found 'a/b'; allowed: letters,",
+    "experiment: a/b": "experiment: found 'a/b'; allowed: letters, digits, '_', '-' and '.', not starting "
+    "with '.'.",
     "experiment: data": "experiment: found 'data'; allowed:",
     "experiment: 7": "experiment: found 7; allowed: text.",
     "data_root: [a]": "data_root: found a list; allowed: text.",
     "- a": "The configuration: found a list; allowed: a mapping of keys to values.",
     "": "The configuration: found nothing; allowed: a mapping of keys to values.",
     "1: 2": "1: unknown key;",
+    "base: {1: 2}": "base.1: unknown key;",
+    "ood: [{kind: 'a.py:f', options: {1: 2}}]": "ood[0].options: found the key 1; allowed: keys that are "
+    "text.",
 }
 
 
@@ -196,25 +211,25 @@ CONFIG = {
 def test_a_configuration(text: str, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     with pytest.raises(SkeletonsError) as caught:
-        schema.load(yaml.safe_load(text))
+        load(yaml.safe_load(text))
     assert_says(str(caught.value), says)
 
 
 def folder_of_one_class(scene: Scene) -> None:
     scene.image("photos/cats/1.png")
-    schema.load({"dataset": {"kind": "imagefolder", "path": "photos"}})
+    load({"dataset": {"kind": "imagefolder", "path": "photos"}})
 
 
 def folder_without_classes(scene: Scene) -> None:
     scene.image("photos/1.png")
-    schema.load({"dataset": {"kind": "imagefolder", "path": "photos"}})
+    load({"dataset": {"kind": "imagefolder", "path": "photos"}})
 
 
 def trained_on_and_compared_on(scene: Scene) -> None:
     for name in ("cats", "dogs"):
         scene.image(f"photos/{name}/1.png")
     spec = {"kind": "imagefolder", "path": "photos"}
-    schema.load({"dataset": spec, "ood": [{**spec, "name": "other"}]})
+    load({"dataset": spec, "ood": [{**spec, "name": "other"}]})
 
 
 def read(content: bytes | str) -> Callable[[Scene], Any]:
@@ -291,7 +306,7 @@ FILES = [
 
 
 def build(**values: Any) -> sources.Dataset:
-    spec = schema.KINDS[values["kind"]].model_validate(values).model_dump()
+    spec = SECTIONS[values["kind"]].model_validate(values).model_dump()
     return sources.build(spec, Path("data"))
 
 
@@ -600,7 +615,7 @@ def diverged(**changes: Any) -> Callable[[Scene], Any]:
         pixels = torch.randint(0, 256, (100, 3, 32, 32), dtype=torch.uint8, generator=random)
         images = stages.Images(pixels, torch.arange(100) % 10)
         network = architectures.build("cnn", 2, 10, [0.5] * 3, [0.2] * 3)
-        settings = schema.Base(**changes).model_dump(exclude={"seeds", "target"})
+        settings = Base(**changes).model_dump(exclude={"seeds", "target"})
         stages.train_base(network, images, images, 1, stages.BaseSettings(**settings), "fp32")
 
     return provoke

@@ -22,7 +22,8 @@ from conftest import ROOT, SHOWN, Workflow
 from matplotlib.figure import Figure
 
 from skeletons import pruning
-from skeletons.config import schema
+from skeletons.config import load as configuration
+from skeletons.config.datasets import dataset_id
 from skeletons.data import sources
 from skeletons.errors import ConfigError, DataError, ExtensionError, SkeletonsError
 from skeletons.experiment import Experiment
@@ -241,7 +242,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def problem(text: str) -> str:
     with pytest.raises(ConfigError) as caught:
-        schema.load(yaml.safe_load(text))
+        configuration.load(yaml.safe_load(text))
     (sentence,) = str(caught.value).splitlines()
     assert sentence.endswith(".")
     return sentence
@@ -270,7 +271,7 @@ REFUSED = {
     "network: {name: 'no.py:f'}": "network.name: found 'no.py:f', but there is no file no.py in ",
     "network: {name: 'no.such:f'}": "but there is no file no/such.py in ",
     "network: {name: 'mine.py'}": "network.name: found 'mine.py'; allowed: cnn, resnet9, resnet20, "
-    "speednet, or FILE.py:FUNCTION of your own.",
+    "speednet, or your own FILE.py:FUNCTION.",
     "network: {name: 'mine.py:a b'}": "network.name: found 'mine.py:a b'; allowed: FILE.py:F",
     "network: {name: 'mine:nett'}": "network.name: found 'mine.py:nett', but mine.py does not "
     "define 'nett' (did you mean 'net'?); allowed: FILE.py:FUNCTION, a function of width and "
@@ -295,23 +296,24 @@ REFUSED = {
         "ood[1]: found the data set 'mine_data_size=1' again, after ood[0]"
     ),
     "compare: {measures: [cosine_prob]}": "compare.measures[0]: found 'cosine_prob'; allowed: "
-    "FILE.py:FUNCTION of your own, as the built-in measures are always there; name in "
-    "figures.measures those to be drawn.",
+    "FILE.py:FUNCTION, because the built-in measures are always computed; list those to draw in "
+    "figures.measures.",
     "compare: {measures: [cosine]}": "found 'cosine'; allowed: FILE.py:FUNCTION.",
-    "dataset: 'mine:data'": "dataset: found 'mine:data'; allowed: a mapping, as {kind: mine:data}.",
+    "dataset: 'mine:data'": "dataset: found 'mine:data'; allowed: a mapping, such as {kind: mine:data}.",
     "compare: {measures: ['mine:compare']}": "compare.measures[0]: found 'mine.py:compare', but "
     "compare(p) cannot be called with 2 arguments: too many positional arguments;",
     "figures: {measures: ['mine:nothing']}": "figures.measures[0]: found 'mine.py:nothing', but",
-    "figures: {measures: ['cosine:prob']}": "found 'cosine.py:prob', which results would call "
-    "'cosine_prob', as they do 'cosine_prob' or its spread;",
-    "compare: {measures: ['one/mod.py:f', 'two/mod.py:g']}": "Functions of your own: one/tool.py "
+    "figures: {measures: ['cosine:prob']}": "found 'cosine.py:prob', whose name in results, "
+    "'cosine_prob', is also that of 'cosine_prob' or of its spread;",
+    "compare: {measures: ['one/mod.py:f', 'two/mod.py:g']}": "User-defined functions: one/tool.py "
     "and two/tool.py are both imported as 'tool'; allowed:",
     "prune: {criterion: magnitudes}": "prune.criterion: found 'magnitudes'; allowed: magnitude "
-    "(did you mean 'magnitude'?), or FILE.py:FUNCTION of your own.",
+    "(did you mean 'magnitude'?), or your own FILE.py:FUNCTION.",
     "prune: {criterion: 'mine:cut', scale: layer_rms}": "prune.scale: found 'layer_rms', but a "
-    "criterion of your own gets the thresholds as they are; allowed: absolute.",
+    "user-defined criterion takes the thresholds unscaled; allowed: absolute.",
     f"{{network: {{name: 'mine:body'}}, inspect: {{{VARIANT}, lines: true}}}}": "inspect.lines: "
-    "found true, which aligns the units of different bases, but for 'mine.py:body' it is not known",
+    "found true, which aligns the units of different base models, but the interchangeable units of "
+    "'mine.py:body' are unknown; allowed: false, or one of cnn,",
     f"{{network: {{name: 'mine:body'}}, inspect: {{{VARIANT}, importance: true}}}}": (
         "inspect.importance: found true, which aligns"
     ),
@@ -333,23 +335,23 @@ def test_one_reference_has_many_spellings_and_one_value(folder: Path) -> None:
     (folder / "my").mkdir()
     (folder / "my/net.py").write_text("def f(width, classes): ...\n")
     spellings = ("my/net.py:f", "my.net:f", "./my/net.py:f", "my/../my/net.py:f")
-    found = {schema.load({"network": {"name": name}}).network.name for name in spellings}
+    found = {configuration.load({"network": {"name": name}}).network.name for name in spellings}
     assert found == {"my/net.py:f"}
 
 
 def test_a_data_set_is_named_by_its_function_and_options(folder: Path) -> None:
     (folder / "my set.py").write_text("def f(**options): ...\n")
     section = {"kind": "my set.py:f", "options": {"b": "x/y", "a": 1e-3}, "test": 5}
-    spec = schema.load({"ood": [section]}).ood[0]
-    assert schema.dataset_id(spec) == "my-set_f_a=0.001_b=x-y_test=5"
-    named = schema.load({"ood": [{**section, "name": "v2"}]}).ood[0]
-    assert schema.dataset_id(named).startswith("my-set_v2_")
+    spec = configuration.load({"ood": [section]}).ood[0]
+    assert dataset_id(spec) == "my-set_f_a=0.001_b=x-y_test=5"
+    named = configuration.load({"ood": [{**section, "name": "v2"}]}).ood[0]
+    assert dataset_id(named).startswith("my-set_v2_")
 
 
 def test_the_configuration_is_read_without_running_the_files() -> None:
     code = (
-        "import sys, yaml\nfrom skeletons import config\n"
-        f"config.load(yaml.safe_load(open('{EXAMPLES}/experiment.yaml')))\n"
+        "import sys, yaml\nfrom skeletons.config import load\n"
+        f"load.load(yaml.safe_load(open('{EXAMPLES}/experiment.yaml')))\n"
         "print({'torch', 'own:examples/own/network.py'} & set(sys.modules))"
     )
     command = [sys.executable, "-c", code]
@@ -549,7 +551,7 @@ def test_a_data_set_must_give_images_and_labels(
 def test_an_option_may_have_any_name(write: Callable[[str], str]) -> None:
     reference = write(f"{ARRAYS}\ndef f(reference, found, function):\n    return images[:found]\n")
     options = {"reference": 1, "found": 2, "function": 3}
-    schema.load({"ood": [{"kind": reference, "options": options}]})
+    configuration.load({"ood": [{"kind": reference, "options": options}]})
     assert len(sources.build({"kind": reference, "options": options}, Path()).test_labels) == 2
 
 

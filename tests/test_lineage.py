@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from conftest import SCIENCE, Workflow
 
-from skeletons.config.schema import load
+from skeletons.config.load import load
 from skeletons.store import artifacts
 from skeletons.workflow.lineage import Lineages
 from skeletons.workflow.plan import Plan

@@ -18,7 +18,8 @@ from snakemake.exceptions import WorkflowError, format_exception_to_string
 
 from skeletons.workflow import phrases
 from skeletons.workflow.phrases import Phrase
-from skeletons.workflow.refusal import Refusal, text_of
+from skeletons.workflow.refusal import Refusal
+from skeletons.workflow.refusal import text_of as refused
 
 PHRASES = {name: value for name, value in vars(phrases).items() if isinstance(value, Phrase)}
 
@@ -83,7 +84,7 @@ def test_the_text_of_a_refusal_is_found_again() -> None:
     except Refusal as error:
         message = format_exception_to_string(error, linemaps=lines)
     assert message.startswith("Refusal")
-    assert text_of(message) == text
+    assert refused(message) == text
 
 
 def test_a_phrase_that_is_gone_is_noticed() -> None:

@@ -20,7 +20,7 @@ import pandas as pd
 import pytest
 import seaborn as sns
 
-from skeletons.config.schema import Figures
+from skeletons.config.sections import Figures
 from skeletons.errors import ArtifactError
 from skeletons.measures.catalogue import MEASURES
 from skeletons.report import captions, colours, costs, html, pair_numbers, settings, stage

@@ -9,7 +9,8 @@ from typing import Any
 from snakemake.utils import update_config
 
 from skeletons.config import yaml_file
-from skeletons.config.schema import Config, load
+from skeletons.config.load import load
+from skeletons.config.sections import Config
 from skeletons.workflow.internals import Run
 
 DEFAULTS = Path("workflow_config.yaml")

@@ -7,7 +7,7 @@ import logging
 import sys
 from pathlib import Path
 
-from skeletons.config.schema import canonical
+from skeletons.config.load import canonical
 from skeletons.errors import SkeletonsError
 from skeletons.model_ids import Model
 from skeletons.report import settings

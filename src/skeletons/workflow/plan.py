@@ -6,12 +6,13 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from skeletons import model_ids
-from skeletons.config.schema import DOWNLOADED, dataset_id, own_measures
+from skeletons.config.datasets import DOWNLOADED, dataset_id
+from skeletons.config.sections import user_measures
 from skeletons.model_ids import Model
 from skeletons.user_code import references
 
 if TYPE_CHECKING:
-    from skeletons.config.schema import Config
+    from skeletons.config.sections import Config
 
 DATA = "results/data"  # shared by all experiments
 
@@ -33,7 +34,7 @@ class Plan:
         blocks: whether one file holds all pairs of two bases, because there are too many models for
             one file per pair.
         measures: names in results of the measures that are drawn.
-        own_measures: references to the user-defined measures that all pairs are compared by.
+        user_measures: references to the user-defined measures that all pairs are compared by.
     """
 
     def __init__(self, config: Config) -> None:
@@ -52,7 +53,7 @@ class Plan:
         self.pairs = list(model_ids.pairs(self.compared))
         self.blocks = len(self.compared) > config.compare.blocks_beyond
         self.measures = [references.name_of(measure) for measure in config.figures.measures]
-        self.own_measures = own_measures(config)
+        self.user_measures = user_measures(config)
 
     def _models(self) -> list[Model]:
         config = self.config

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from skeletons import model_ids
-from skeletons.config.schema import canonical
+from skeletons.config.load import canonical
 from skeletons.model_ids import Model
 from skeletons.store.fingerprint import fingerprint
 from skeletons.user_code import references
@@ -32,14 +32,14 @@ class Stage:
     Attributes:
         function: `module:function` within this package.
         settings: the slice of the configuration that the stage depends on, for a rule's wildcards.
-        own: names in the configuration that may be references to user-defined code it runs.
+        user_code: names in the configuration that may be references to user-defined code it runs.
         computes: whether it takes the number of threads, for work that depends on it.
         cached: whether its results are kept in the run cache.
     """
 
     function: str
     settings: Settings
-    own: Callable[[Plan, Wildcards], list[str]] = lambda plan, wildcards: []
+    user_code: Callable[[Plan, Wildcards], list[str]] = lambda plan, wildcards: []
     computes: bool = False
     cached: bool = False
 
@@ -55,7 +55,7 @@ class Stage:
             FingerprintError: an import cannot be followed.
             ExtensionError: a user's file cannot be read.
         """
-        return _code(self.module, tuple(references.files_of(*self.own(plan, wildcards))))
+        return _code(self.module, tuple(references.files_of(*self.user_code(plan, wildcards))))
 
 
 @functools.cache
@@ -145,11 +145,11 @@ def _score(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
 
 
 def _compare(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
-    return {"ood": wildcards["ood"], "models": _pair(wildcards), "measures": plan.own_measures}
+    return {"ood": wildcards["ood"], "models": _pair(wildcards), "measures": plan.user_measures}
 
 
 def _compare_bases(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
-    return {"ood": wildcards["ood"], "measures": plan.own_measures}
+    return {"ood": wildcards["ood"], "measures": plan.user_measures}
 
 
 def _compare_features(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
@@ -295,12 +295,12 @@ STAGES: Mapping[str, Stage] = {
     "predict": Stage("prediction.inference:predict_stage", _predict, _network, cached=True),
     "score": Stage("findings.scores:score_stage", _score),
     "compare": Stage(
-        "measures.behaviour:compare_stage", _compare, lambda plan, wildcards: plan.own_measures
+        "measures.behaviour:compare_stage", _compare, lambda plan, wildcards: plan.user_measures
     ),
     "compare_bases": Stage(
         "measures.behaviour:compare_block_stage",
         _compare_bases,
-        lambda plan, wildcards: plan.own_measures,
+        lambda plan, wildcards: plan.user_measures,
     ),
     "similarity": Stage("measures.behaviour:collect_pairs_stage", _named()),
     "features": Stage("prediction.features:features_stage", _predict, _network, cached=True),
@@ -354,6 +354,6 @@ STAGES: Mapping[str, Stage] = {
     ),
     "record": Stage("report.settings:record_stage", _record),
     "report": Stage(
-        "report.stage:report_stage", _named(), lambda plan, wildcards: plan.own_measures
+        "report.stage:report_stage", _named(), lambda plan, wildcards: plan.user_measures
     ),
 }
