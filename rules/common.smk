@@ -12,7 +12,7 @@ from skeletons.workflow.hooks import Hooks
 from skeletons.workflow.internals import Run
 from skeletons.workflow.lineage import Lineages
 from skeletons.workflow.plan import Plan
-from skeletons.workflow.refusal import Refusal
+from skeletons.workflow.refusal import RefusalError
 from skeletons.workflow.stages import STAGES
 from skeletons.workflow.targets import Targets
 
@@ -22,7 +22,7 @@ def in_a_sentence(function, *arguments):
     try:
         return function(*arguments)
     except SkeletonsError as error:
-        raise Refusal(str(error)) from None
+        raise RefusalError(str(error)) from None
 
 
 RUN = Run(workflow)

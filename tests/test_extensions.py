@@ -299,7 +299,8 @@ REFUSED = {
     "FILE.py:FUNCTION, because the built-in measures are always computed; list those to draw in "
     "figures.measures.",
     "compare: {measures: [cosine]}": "found 'cosine'; allowed: FILE.py:FUNCTION.",
-    "dataset: 'mine:data'": "dataset: found 'mine:data'; allowed: a mapping, such as {kind: mine:data}.",
+    "dataset: 'mine:data'": "dataset: found 'mine:data'; allowed: a mapping, such as {kind: "
+    "mine:data}.",
     "compare: {measures: ['mine:compare']}": "compare.measures[0]: found 'mine.py:compare', but "
     "compare(p) cannot be called with 2 arguments: too many positional arguments;",
     "figures: {measures: ['mine:nothing']}": "figures.measures[0]: found 'mine.py:nothing', but",

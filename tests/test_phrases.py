@@ -18,7 +18,7 @@ from snakemake.exceptions import WorkflowError, format_exception_to_string
 
 from skeletons.workflow import phrases
 from skeletons.workflow.phrases import Phrase
-from skeletons.workflow.refusal import Refusal
+from skeletons.workflow.refusal import RefusalError
 from skeletons.workflow.refusal import text_of as refused
 
 PHRASES = {name: value for name, value in vars(phrases).items() if isinstance(value, Phrase)}
@@ -80,10 +80,10 @@ def test_the_text_of_a_refusal_is_found_again() -> None:
     lines: dict[str, dict[int, int]] = {__file__: defaultdict(int)}
     text = "base.epochs: found -1; allowed: a number ≥ 1.\nbase.seedz: unknown key."
     try:
-        raise Refusal(text)
-    except Refusal as error:
+        raise RefusalError(text)
+    except RefusalError as error:
         message = format_exception_to_string(error, linemaps=lines)
-    assert message.startswith("Refusal")
+    assert message.startswith("RefusalError")
     assert refused(message) == text
 
 

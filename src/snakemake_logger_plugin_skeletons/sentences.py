@@ -10,7 +10,7 @@ from skeletons.config import yaml_file
 from skeletons.errors import ConfigError
 from skeletons.workflow import failures, phrases
 from skeletons.workflow.phrases import Phrase
-from skeletons.workflow.refusal import Refusal, text_of
+from skeletons.workflow.refusal import RefusalError, text_of
 
 DEFAULT = "workflow_config.yaml"
 ENTRY = r"[A-Za-z_][\w-]*\w=.*"  # of --config, as Snakemake accepts it
@@ -25,7 +25,7 @@ def sentence(message: str, exception: str | None, command: Sequence[str], starte
         command: the arguments of Snakemake, which hold what the message leaves out.
         started: whether the workflow had started; if not, its configuration may be broken.
     """
-    if exception == Refusal.__name__:
+    if exception == RefusalError.__name__:
         return text_of(message)
     if not started and (wrong := broken_file(command, missing=exception == "FileNotFoundError")):
         return wrong

@@ -5,7 +5,7 @@ from __future__ import annotations
 from snakemake.exceptions import WorkflowError
 
 
-class Refusal(WorkflowError):
+class RefusalError(WorkflowError):
     """Ends a run because of something that the user can correct.
 
     Snakemake prints the place in the rules with it. The logger plugin shows the text alone.
@@ -13,7 +13,7 @@ class Refusal(WorkflowError):
 
 
 def text_of(message: str) -> str:
-    """The text of a `Refusal` in Snakemake's message about it.
+    """The text of a `RefusalError` in Snakemake's message about it.
 
     The message is a line with the exception and its place, the text, and the lines of a traceback.
     """
