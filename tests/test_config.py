@@ -27,7 +27,7 @@ def problems(text: str) -> list[str]:
     return str(caught.value).splitlines()
 
 
-def test_all_mistakes_are_told_at_once() -> None:
+def test_all_mistakes_are_reported_together() -> None:
     found = problems("base: {epoch: 1, seeds: []}\nprune: {thresholds: [-1]}\nnetwork: {name: x}")
     assert [line.split(":")[0] for line in found] == [
         "network.name",
@@ -112,7 +112,7 @@ def test_every_key_is_described() -> None:
         assert section["additionalProperties"] is False
 
 
-def test_the_committed_schema_is_the_code_s() -> None:
+def test_the_committed_schema_is_current() -> None:
     committed = (ROOT / "workflow_config.schema.json").read_text(encoding="utf-8")
     made = json_schema.text()
     difference = "".join(

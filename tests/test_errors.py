@@ -259,38 +259,38 @@ FOLDERS = [
 FILES = [
     Mistake(
         "a configuration's file is not there",
-        "mine.yaml: No such file or directory; allowed: a file of YAML, as experiments/*.yaml.",
+        "mine.yaml: No such file or directory; allowed: a YAML file, such as experiments/*.yaml.",
         lambda _: yaml_file.read("mine.yaml"),
     ),
     Mistake(
         "a configuration's file is a folder",
-        "mine.yaml: Is a directory; allowed: a file of YAML",
+        "mine.yaml: Is a directory; allowed: a YAML file",
         lambda scene: (scene.folder / "mine.yaml").mkdir() or yaml_file.read("mine.yaml"),
     ),
     Mistake(
         "a bracket is not closed",
         "mine.yaml, line 2: not YAML (while parsing a flow sequence, expected ',' or ']', but got "
-        "…); mend it there or a line above.",
+        "…); correct it there or in the line above.",
         read("base: {seeds: [1, 2\nprune: 3\n"),
     ),
     Mistake(
         "a configuration is indented with a tab",
-        "mine.yaml, line 2: a tab; YAML is indented with spaces.",
+        "mine.yaml, line 2: found a tab; allowed: spaces as indentation.",
         read("base:\n\tseeds: [1]\n"),
     ),
     Mistake(
         "a key is there twice",
-        "mine.yaml, line 3: the key 'base' is there twice; allowed: once.",
+        "mine.yaml, line 3: found the key 'base' twice; allowed: once.",
         read("base: {seeds: [1]}\nnetwork: {width: 4}\nbase: {epochs: 3}\n"),
     ),
     Mistake(
         "a key is there twice in a section",
-        "mine.yaml, line 3: the key 'seeds' is there twice; allowed: once.",
+        "mine.yaml, line 3: found the key 'seeds' twice; allowed: once.",
         read("base:\n  seeds: [1]\n  seeds: [2]\n"),
     ),
     Mistake(
         "a configuration's file is empty",
-        "mine.yaml: found nothing; allowed: keys and values, as `experiment: demo`.",
+        "mine.yaml: found nothing; allowed: keys and values, such as `experiment: demo`.",
         read("# nothing yet\n"),
     ),
     Mistake("a configuration is a list", "mine.yaml: found a list; allowed:", read("- a\n")),
@@ -429,7 +429,7 @@ DATA = [
 
 # --- artifacts ----------------------------------------------------------------------------------
 
-REMAKE = "; delete it and run snakemake again, which makes it anew."
+REMAKE = "; delete it and run snakemake again to remake it."
 MODEL = "results/demo/models/seed=1"
 WEIGHTS, HISTORY, SUMMARY = (
     f"{MODEL}/{name}" for name in ("weights.safetensors", "history.parquet", "model.json")
@@ -534,7 +534,7 @@ ARTIFACTS = [
     ),
     Mistake(
         "a file's seal was taken away",
-        f"{SUMMARY} was not written by this workflow, or changed since (it has no seal){REMAKE}",
+        f"{SUMMARY} was not written by this workflow, or was changed since (it has no seal){REMAKE}",
         damaged(SUMMARY, lambda content: b'{"x": 1}'),
     ),
     Mistake(
@@ -913,10 +913,10 @@ def workflow(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
 
 # By the arguments that are added to a dry run.
 SNAKEMAKE: dict[str, str] = {
-    "--configfile absent.yaml": "absent.yaml: No such file or directory; allowed: a file of YAML",
+    "--configfile absent.yaml": "absent.yaml: No such file or directory; allowed: a YAML file",
     "--configfile open.yaml": "open.yaml, line 2: not YAML (",
     "--configfile latin.yaml": "latin.yaml: byte 15 is not UTF-8; save the file in that encoding.",
-    "--configfile twice.yaml": "twice.yaml, line 2: the key 'experiment' is there twice; allowed: "
+    "--configfile twice.yaml": "twice.yaml, line 2: found the key 'experiment' twice; allowed: "
     "once.",
     "--config base.seeds=3": "--config: found 'base.seeds=3'; allowed: KEY=VALUE with a key of the "
     "configuration's first level, as --config 'base={seeds: [3]}'.",

@@ -1,4 +1,4 @@
-"""A network, a data set, a measure and a criterion of the user's own, each in a file of theirs."""
+"""User-defined networks, data sets, measures and criteria, each in a file of its own."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ OWN["prune"] = {**OWN["prune"], "thresholds": [0.5]}
 OOD = "ood_checkers_images=40"
 TASK = "data_stripes_directions=3_test=60_train=200"
 
-# What a change in a file of the user's reruns: rows of the table in docs/caching.md.
+# The jobs that a change in a user-defined file reruns: rows of the table in docs/caching.md.
 BELOW_PRUNING = {"predict": 2, "score": 1, "compare": 1, "similarity": 1, **SHOWN}
 TRAINED = {"train_base": 1, "regularize": 1, "prune": 1, **BELOW_PRUNING, "predict": 5, "score": 3}
 ROWS: dict[str, tuple[str, str, str, dict[str, int]]] = {
@@ -136,13 +136,13 @@ def test_every_name_in_results_is_safe(own: Workflow) -> None:
         assert re.fullmatch(r"\.?[A-Za-z0-9][A-Za-z0-9_.=+-]*", path.name), path
 
 
-def test_the_user_s_folder_gets_no_files(own: Workflow) -> None:
+def test_the_folder_of_user_code_gets_no_files(own: Workflow) -> None:
     assert {p.name for p in (own / EXAMPLES).rglob("*")} == {
         p.name for p in (ROOT / EXAMPLES).rglob("*") if p.name != "__pycache__"
     }
 
 
-def test_a_network_of_one_s_own_can_be_looked_into(own: Workflow, tmp_path: Path) -> None:
+def test_a_user_defined_network_can_be_inspected(own: Workflow, tmp_path: Path) -> None:
     workflow = own.copy(tmp_path / "w")
     looks = {"expose": True, "importance": True, "probe": [1e-3], "epochs": 1, "images": 30}
     variant = {"l1": 1e-3, "epochs": 1, "threshold": 0.5}
@@ -181,7 +181,7 @@ def test_a_changed_measure_is_the_one_that_is_taken(own: Workflow, tmp_path: Pat
     assert workflow.planned(OWN) == {}
 
 
-def test_python_knows_the_user_s_measures_and_network(
+def test_python_knows_user_defined_measures_and_networks(
     own: Workflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(own.folder)
@@ -363,7 +363,7 @@ def test_the_configuration_is_read_without_running_the_files() -> None:
 # --- the fingerprint ------------------------------------------------------------------------------
 
 
-def test_the_fingerprint_covers_what_a_file_imports_of_the_user_s(folder: Path) -> None:
+def test_the_fingerprint_covers_the_user_s_imported_files(folder: Path) -> None:
     (folder / "mine.py").write_text("import numpy\nfrom pack import tool\n\ndef f(): ...\n")
     (folder / "pack").mkdir()
     (folder / "pack/__init__.py").write_text("A = 1\n")
@@ -386,7 +386,7 @@ def test_the_fingerprint_covers_what_a_file_imports_of_the_user_s(folder: Path) 
     assert fingerprint.now("errors", own=["mine.py"]) in seen
 
 
-def test_the_fingerprint_covers_what_a_file_imports_of_ours(folder: Path) -> None:
+def test_the_fingerprint_covers_imports_of_this_package(folder: Path) -> None:
     (folder / "a.py").write_text("from skeletons.measures.measure import measure\n")
     (folder / "b.py").write_text("from skeletons import measures\n")
     one, other = (fingerprint._of_own(name) for name in ("a.py", "b.py"))
@@ -467,7 +467,7 @@ MAKERS = {
 
 
 @pytest.mark.parametrize(("source", "sentence"), MAKERS.items(), ids=list(MAKERS))
-def test_what_makes_no_network_is_told_so(
+def test_what_does_not_make_a_network_is_refused(
     source: str, sentence: str, write: Callable[[str], str]
 ) -> None:
     reference = write(f"from torch import nn\n\nf = {source}\n")

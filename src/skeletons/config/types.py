@@ -1,7 +1,7 @@
 """The types of the configuration's values, and the base of its sections.
 
-Annotated types say what is allowed, so that validation, error sentences, the JSON Schema and the
-page of all keys agree.
+Each annotated type defines the allowed values, so that validation, error sentences, the JSON Schema
+and the page of all keys agree.
 """
 
 from __future__ import annotations
