@@ -207,7 +207,7 @@ class Lineages:
         """What the rule that makes a model reads."""
         targets = self._targets
         if model.state in model_ids.MASKED:
-            like = model_ids.Model(model.seed, model.l1, model.epochs, model.threshold)
+            like = Model(model.seed, model.l1, model.epochs, model.threshold)
             drawn = targets.sparsity(str(like)) if model.state == model_ids.RANDOM else []
             return [targets.weights(model.parent), targets.network(model.parent), *drawn]
         if model.state == model_ids.REGULARIZED:
@@ -229,6 +229,9 @@ def parts(model: Model) -> dict[str, str]:
         found |= {"l1": model_ids.spell(model.l1), "epochs": str(model.epochs)}
     if model.threshold is not None:
         found["threshold"] = model_ids.spell(model.threshold)
-    if model.draw is not None:
-        found["order" if model.state == model_ids.REORDERED else "draw"] = str(model.draw)
+    found |= {
+        name: str(number)
+        for name, number in (("order", model.order), ("draw", model.draw))
+        if number is not None
+    }
     return found
