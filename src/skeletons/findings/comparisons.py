@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 
 from skeletons import text
+from skeletons.arrays import Floats
 from skeletons.errors import SkeletonsError
 from skeletons.findings import recipe_verdicts, seed_pairs
 from skeletons.findings.recipe_verdicts import ALPHA, MARGIN, Verdict
 from skeletons.measures import behaviour
-from skeletons.measures.measure import Floats
 from skeletons.measures.predictions import Predictions
 from skeletons.model_ids import PRUNED, RANDOM, REGULARIZED, Model, spell
 

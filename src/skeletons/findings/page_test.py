@@ -6,10 +6,9 @@ import itertools
 import math
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
 
-Floats = npt.NDArray[np.float64]
+from skeletons.arrays import Floats
 
 RESAMPLES = 9999
 OUTLYING = 3.5  # Iglewicz and Hoaglin 1993, p. 12

@@ -29,7 +29,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-Floats = npt.NDArray[np.float64]
+from skeletons.arrays import Floats
 
 EXACT_UP_TO = 14  # seeds: 16,384 patterns of signs are tried one by one, of more a sample
 RESAMPLES = 9999

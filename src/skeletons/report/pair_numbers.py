@@ -15,8 +15,9 @@ import pandas as pd
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
+from skeletons.arrays import Floats
 from skeletons.measures.catalogue import MEASURES
-from skeletons.measures.measure import Floats, Measure
+from skeletons.measures.measure import Measure
 from skeletons.model_ids import Model
 from skeletons.report.html import rounded
 
