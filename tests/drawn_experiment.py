@@ -76,11 +76,10 @@ def write(
         artifacts.write_text(place / f"benchmarks/train_base/{base}.tsv", text)
     tables = [place / f"similarity/{data}.parquet" for data in ood]
     return {
-        "output": str(place / "report.html"),
+        "html": str(place / "report.html"),
         "config": str(place / "config.yaml"),
         "versions": str(place / "versions.json"),
         "findings": str(place / "findings.json"),
-        "text": str(place / "findings.md"),
         "scores": str(place / "scores.parquet"),
         "pairs": [str(path) for path in (*tables, place / "weights/mask_overlap.parquet")],
         "histories": [str(place / f"models/{model}/history.parquet") for model in walks],
