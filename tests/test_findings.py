@@ -3,6 +3,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -365,6 +366,41 @@ def test_a_loss_known_once_an_epoch_is_taken_for_no_more() -> None:
     assert (one.rise, one.rise_at) == (pytest.approx(0.2), 2)
     assert (one.points, one.every) == (2, 2)
     assert one.longest == pytest.approx(0.01)
+
+
+def test_the_stage_reads_what_it_is_given_and_writes_json_text_and_scores(tmp_path: Path) -> None:
+    table, end = scores(), "seed=1_l1=0.0001_ep=2"
+    inputs = {
+        "scored": [str(tmp_path / f"x/scores/{name}.json") for name in table.model],
+        "similarity": [str(tmp_path / "x/similarity/a.parquet")],
+        "walks": [str(tmp_path / f"x/models/{end}/walk.parquet")],
+        "histories": [str(tmp_path / f"x/models/{end}/history.parquet")],
+    }
+    for path, row in zip(inputs["scored"], table.to_dict("records"), strict=True):
+        artifacts.write_json(path, {key: None if pd.isna(v) else v for key, v in row.items()})
+    artifacts.write_table(inputs["similarity"][0], pairs())
+    artifacts.write_table(inputs["walks"][0], walk([np.nan] * 5))
+    history = {"epoch": [0, 1, 2], "train_loss": [1.0, 1.2, 1.0], "train_accuracy": 0.9}
+    artifacts.write_table(inputs["histories"][0], pd.DataFrame(history))
+    outputs = {
+        "json": str(tmp_path / "x/findings.json"),
+        "text": str(tmp_path / "x/findings.md"),
+        "scores": str(tmp_path / "x/scores.parquet"),
+    }
+    stage.findings_stage(
+        **inputs,
+        **outputs,
+        experiment="x",
+        measures=["cosine_prob"],
+        ood=["a"],
+        settings={"alpha": 0.05, "margin": 0.05, "loss_rise": 0.3, "largest_step": 0.05},
+    )
+    found = artifacts.read_json(outputs["json"])
+    assert found["walks"][end]["holds"]  # a rise of 0.2, with 0.3 allowed
+    assert found["claims"].keys() == {"a"}
+    assert list(artifacts.read_table(outputs["scores"]).model) == list(table.model)
+    text = Path(outputs["text"]).read_text()
+    assert all(section["text"] in text for section in found["sections"])
 
 
 # --- in the workflow ----------------------------------------------------------------------------
