@@ -11,7 +11,7 @@ import pandas as pd
 import yaml
 
 from skeletons import model_ids
-from skeletons.findings import stage
+from skeletons.findings import gather, stage
 from skeletons.measures import behaviour
 from skeletons.model_ids import BASE, MASKED, REGULARIZED, Model
 from skeletons.store import artifacts
@@ -58,9 +58,9 @@ def write(
         for model in grid
         if model.state == REGULARIZED and model.epochs == max(epochs)
     }
-    found = stage.summarize(name, table, pairs, measures, walked=walks)
-    artifacts.write_json(place / "findings.json", stage.plain(found))
-    artifacts.write_text(place / "findings.md", stage.to_markdown(found))
+    found = gather.summarize(name, table, pairs, measures, walked=walks)
+    artifacts.write_json(place / "findings.json", stage.as_json(found))
+    artifacts.write_text(place / "findings.md", stage.as_markdown(found))
     config = {"experiment": name, "figures": {"measures": [*measures], "colormap": colormap}}
     artifacts.write_text(place / "config.yaml", yaml.safe_dump(config, allow_unicode=True))
     artifacts.write_json(place / "versions.json", {"python": "3.11.7"})
@@ -76,11 +76,10 @@ def write(
         artifacts.write_text(place / f"benchmarks/train_base/{base}.tsv", text)
     tables = [place / f"similarity/{data}.parquet" for data in ood]
     return {
-        "output": str(place / "report.html"),
+        "html": str(place / "report.html"),
         "config": str(place / "config.yaml"),
         "versions": str(place / "versions.json"),
         "findings": str(place / "findings.json"),
-        "text": str(place / "findings.md"),
         "scores": str(place / "scores.parquet"),
         "pairs": [str(path) for path in (*tables, place / "weights/mask_overlap.parquet")],
         "histories": [str(place / f"models/{model}/history.parquet") for model in walks],

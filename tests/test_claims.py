@@ -98,7 +98,7 @@ def test_more_epochs_that_lead_away_from_the_base() -> None:
     table.loc[late, "cosine_prob"] -= 0.2
     found = post_claims.more_epochs_like_the_base(table, "cosine_prob")
     assert found["holds"] == "no"
-    assert found["measured"].startswith("0.199 less like it after 4 epochs than after 1")
+    assert found["measured"].startswith("0.199 less similar after 4 epochs than after 1")
 
 
 def test_one_or_two_seeds_decide_little() -> None:
@@ -157,7 +157,7 @@ def test_a_planted_outlier_is_found_and_set_beside_its_loss() -> None:
 def test_nothing_stands_apart_where_nothing_was_planted() -> None:
     assert not post_claims.outliers(scores(), scattered(1), "cosine_prob").outlier.any()
     row = post_claims.some_models_stand_apart(scores(), scattered(1), "cosine_prob")
-    assert (row["holds"], row["detail"]) == ("no", "none is 3.5 robust deviations below")
+    assert (row["holds"], row["detail"]) == ("no", "none is 3.5 robust deviations below the median")
 
 
 def test_chance_makes_few_models_stand_apart() -> None:

@@ -1,16 +1,27 @@
+import dataclasses
 import json
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import SCIENCE, Workflow
+from skeletons.config.schema import Findings
 
 from skeletons import model_ids
-from skeletons.findings import experiment_answer, pair_kinds, pair_tables, stage, walk_certificates
+from skeletons.findings import (
+    experiment_answer,
+    gather,
+    pair_kinds,
+    pair_tables,
+    stage,
+    walk_certificates,
+)
+from skeletons.findings.plain import plain
 from skeletons.findings.recipe_verdicts import CONVERGES, NOT, UNDECIDED
 from skeletons.findings.scores import score
 from skeletons.measures import behaviour
@@ -88,11 +99,11 @@ def test_undefined_pairs_are_counted_and_not_averaged() -> None:
 
 
 def test_the_page_says_what_was_found() -> None:
-    found = stage.summarize("x", scores(), {"mnist": pairs()}, ["cosine_prob"])
+    found = gather.summarize("x", scores(), {"mnist": pairs()}, ["cosine_prob"])
     assert found["models"] == 21
     assert found["compared_models"] == 15
     assert found["pairs"] == 15 * 14 // 2
-    text = stage.to_markdown(found)
+    text = stage.as_markdown(found)
     assert "15 are compared in 105 pairs" in text
     titles = [line for line in text.splitlines() if line.startswith("## ")]
     assert titles[0] == "## Do models of different bases converge?"
@@ -102,14 +113,42 @@ def test_the_page_says_what_was_found() -> None:
     assert "| 90.00% | 69.50% | −0.50 |" in text  # a difference of shares is no share
 
 
-def test_bases_off_the_optimum_are_told_right_under_the_verdict() -> None:
+def test_the_page_is_its_sections_and_json_has_them_in_this_order() -> None:
+    noise = pairs().assign(cosine_prob=lambda table: table.cosine_prob - 0.1)
+    by_set = {"mnist": pairs(), "noise": noise}
+    found = gather.summarize("x", scores(), by_set, ["cosine_prob"])
+    sections = stage.as_json(found)["sections"]
+    names = [section["name"] for section in sections]
+    assert names == ["verdict", "claims", "kinds", "bases", "walks", "skeletons", "details"]
+    text = stage.as_markdown(found)
+    parts = [
+        "# Findings of `x`",
+        *(
+            part
+            for section in sections
+            for part in (f"## {section['title']}", section["lead"], section["text"])
+            if part
+        ),
+    ]
+    assert text == "\n\n".join(parts) + "\n"
+    leads = {section["name"]: section["lead"] for section in sections if section["lead"]}
+    assert set(leads) == {"verdict", "claims"}  # the rest is shown nowhere else
+    assert "On all data sets together" in leads["verdict"]
+    assert leads["claims"].count("| claim |") == text.count("| claim |") == 2
+
+
+def test_the_settings_are_those_of_the_configuration() -> None:
+    assert dataclasses.asdict(gather.Settings()) == Findings().model_dump()
+
+
+def test_bases_off_the_optimum_are_named_right_under_the_verdict() -> None:
     table = scores()
-    assert stage.off_optimum(table) == ""
+    assert gather.off_optimum(table) == ""
     table.loc[table.model == "seed=2", "optimal"] = False
-    text = stage.to_markdown(stage.summarize("x", table, {"m": pairs()}, ["cosine_prob"]))
+    text = stage.as_markdown(gather.summarize("x", table, {"m": pairs()}, ["cosine_prob"]))
     caveat = (
-        "1 of 3 bases (`seed=2`) misses `base.target`, so the verdict is about models off the "
-        "optimum."
+        "1 of 3 bases (`seed=2`) misses `base.target`, so the verdict is about models that are not "
+        "optimal."
     )
     assert text.split("\n\n")[3] == caveat
 
@@ -117,31 +156,31 @@ def test_bases_off_the_optimum_are_told_right_under_the_verdict() -> None:
 @pytest.mark.parametrize(
     ("measures", "main", "says"),
     [
-        (["cosine_prob", "jensen_shannon"], ["cosine_prob"], ""),
+        (["cosine_prob", "jensen_shannon"], "cosine_prob", ""),
         (
             ["jensen_shannon", "disagreement", "agreement", "cosine_prob"],
-            ["agreement"],
-            "by `agreement`, the first of `figures.measures` in which higher is more alike; in "
-            "`jensen_shannon` and `disagreement`, named before it, lower is.",
+            "agreement",
+            "use `agreement`, the first of `figures.measures` for which higher means more alike. "
+            "For `jensen_shannon` and `disagreement`, listed before it, lower does.",
         ),
-        (["jensen_shannon"], [], "`figures.measures` names none in which higher is more alike."),
+        (["jensen_shannon"], "", "but `figures.measures` contains only dissimilarities."),
     ],
 )
-def test_claims_say_why_they_are_not_told_by_the_first_measure(
-    measures: list[str], main: list[str], says: str
+def test_claims_say_why_they_do_not_use_the_first_measure(
+    measures: list[str], main: str, says: str
 ) -> None:
-    told, note = stage.told_by(measures)
-    assert told == main
+    used, note = gather.claims_measure(measures)
+    assert used == main
     assert note.endswith(says)
     assert bool(note) == bool(says)
 
 
 def test_the_note_on_the_claims_stands_above_them() -> None:
     table = pairs().assign(jensen_shannon=0.5)
-    found = stage.summarize("x", scores(), {"m": table}, ["jensen_shannon", "cosine_prob"])
-    parts = stage.to_markdown(found).split("\n\n")
-    title = parts.index("## What the post saw, claim by claim")
-    assert parts[title + 1].startswith("The claims are told by `cosine_prob`")
+    found = gather.summarize("x", scores(), {"m": table}, ["jensen_shannon", "cosine_prob"])
+    parts = stage.as_markdown(found).split("\n\n")
+    title = parts.index("## The post's observations, claim by claim")
+    assert parts[title + 1].startswith("The claims use `cosine_prob`")
 
 
 # --- synthetic experiments with a known truth ---------------------------------------------------
@@ -191,7 +230,7 @@ def experiment(seeds: int, pruned: str, thresholds: Sequence[float] = (0.1,)) ->
     ],
 )
 def test_the_verdict_is_the_truth_or_undecided(seeds: int, pruned: str, answer: str) -> None:
-    found = stage.summarize(**experiment(seeds, pruned))
+    found = gather.summarize(**experiment(seeds, pruned))
     assert found["verdict"]["answer"] == answer
     for measure in ("cosine_prob", "jensen_shannon"):
         [recipe] = found["verdict"]["by"]["digits"][measure]["recipes"]
@@ -201,53 +240,53 @@ def test_the_verdict_is_the_truth_or_undecided(seeds: int, pruned: str, answer: 
             "their unpruned models",
             "models pruned at random (mean of 2 drawings)",
         ]
-    assert json.loads(json.dumps(stage.plain(found), allow_nan=False))
+    assert json.loads(json.dumps(plain(found), allow_nan=False))
 
 
 def test_two_seeds_say_plainly_what_is_missing() -> None:
-    text = stage.to_markdown(stage.summarize(**experiment(2, "alike", (0.1, 0.2))))
+    text = stage.as_markdown(gather.summarize(**experiment(2, "alike", (0.1, 0.2))))
     assert (
-        "**cannot be decided with this many seeds**: there are 2, and intervals take 3 at least; "
-        "with 2 recipes to ask about, a corrected p below 0.05 takes 6 or more." in text
+        "**cannot be decided with this many seeds**: there are 2 seeds, and intervals need at "
+        "least 3; with 2 recipes to test, a corrected p below 0.05 needs 6 or more." in text
     )
 
 
 def test_without_controls_the_verdict_says_so() -> None:
     made = experiment(6, "alike")
     pairs = made["similarity"]["digits"]
-    bare = stage.without_controls(pairs)
-    found = stage.summarize(**{**made, "similarity": {"digits": bare}, "known": None})
+    bare = pair_tables.without_controls(pairs)
+    found = gather.summarize(**{**made, "similarity": {"digits": bare}, "known": None})
     answer = found["verdict"]["by"]["digits"]["cosine_prob"]["overall"]
     assert answer.answer == CONVERGES
-    assert "Held against the bases alone" in answer.sentence
-    assert "intervals hold for these images" in stage.to_markdown(found)
+    assert "Compared with the bases alone" in answer.sentence
+    assert "intervals hold for these images only" in stage.as_markdown(found)
 
 
-def test_without_bases_there_is_nothing_to_hold_against() -> None:
+def test_without_bases_there_is_nothing_to_compare_with() -> None:
     made = experiment(3, "alike")
     pairs = made["similarity"]["digits"]
     rest = pairs[~pairs.a.str.fullmatch(r"seed=\d+") & ~pairs.b.str.fullmatch(r"seed=\d+")]
-    found = stage.summarize(**{**made, "similarity": {"digits": rest}})
+    found = gather.summarize(**{**made, "similarity": {"digits": rest}})
     assert found["verdict"]["answer"] == UNDECIDED
-    assert "no pruned models of different bases were compared" in stage.to_markdown(found)
+    assert "no pruned models of different bases were compared" in stage.as_markdown(found)
 
 
 def test_a_recipe_that_dies_does_not_hide_that_the_others_do_not_converge() -> None:
     made = experiment(6, "independent", (0.1, 0.2))
     dead = made["similarity"]["digits"].filter(["a", "b"]).apply(lambda x: x.str.endswith("t=0.2"))
     made["similarity"]["digits"].loc[dead.any(axis=1), ["cosine_prob", "jensen_shannon"]] = np.nan
-    found = stage.summarize(**{**made, "known": None})
+    found = gather.summarize(**{**made, "known": None})
     answer = found["verdict"]["by"]["digits"]["cosine_prob"]["overall"]
     assert answer.answer == NOT
     assert answer.left_out == ("λ = 0.0001, 1 epoch, threshold 0.2",)
-    assert "Left out, as it leaves no two seeds alive" in answer.sentence
+    assert "Left out, because it leaves fewer than two seeds alive" in answer.sentence
 
 
 def test_one_recipe_that_converges_is_enough_and_is_named() -> None:
     alike, other = (experiment(7, kind, (0.1, 0.2)) for kind in ("alike", "independent"))
     low = {name: p for name, p in other["known"]["digits"].items() if name.endswith("t=0.1")}
     known = {"digits": {**alike["known"]["digits"], **low}}
-    found = stage.summarize(**{**alike, "known": known})
+    found = gather.summarize(**{**alike, "known": known})
     answer = found["verdict"]["by"]["digits"]["cosine_prob"]["overall"]
     assert answer.answer == CONVERGES
     assert answer.converging == ("λ = 0.0001, 1 epoch, threshold 0.2",)
@@ -276,17 +315,17 @@ def test_a_planted_outlier_is_named_beside_its_loss() -> None:
     # All others are about as alike as each other; controls are unlike all, but no models.
     spread = np.random.default_rng(1).uniform(0.7, 0.9, len(pairs))
     pairs.loc[~with_it, "cosine_prob"] = spread[~with_it]
-    found = stage.summarize(**{**made, "known": None})
+    found = gather.summarize(**{**made, "known": None})
     first, *rest = found["apart"]["digits"]
     assert (first["model"], first["outlier"]) == (odd, True)
     assert not any(row["outlier"] for row in rest)
-    assert f"| `{odd}` | 0.010 |" in stage.to_markdown(found)
+    assert f"| `{odd}` | 0.010 |" in stage.as_markdown(found)
 
 
 def test_pairs_of_a_kind_have_in_common_what_it_says() -> None:
     pairs = experiment(3, "alike", (0.1, 0.2))["similarity"]["digits"]
     found = pair_kinds.by_kind(pairs)
-    assert list(found) == list(pair_kinds.KINDS)
+    assert list(found) == list(pair_kinds.NAMES)
     counts = {name: len(group) for name, group in found.items()}
     # 3 pairs of seeds; pruned at two thresholds, at random in two drawings each
     assert list(counts.values()) == [3, 3, 3, 3, 6, 12]
@@ -312,9 +351,9 @@ def walk(losses: Sequence[float]) -> pd.DataFrame:
 
 def test_a_walk_that_leaves_the_ridge_is_named() -> None:
     walked = {"seed=1_l1=0.0001_ep=2": walk([1, 1, 1, 1, 1]), "m": walk([1, 1, 1.5, 1, 1])}
-    found = stage.summarize("x", scores(), {}, [], walked=walked)
+    found = gather.summarize("x", scores(), {}, [], walked=walked)
     assert [one.holds for one in found["walks"].values()] == [True, False]
-    text = stage.to_markdown(found)
+    text = stage.as_markdown(found)
     assert "`m` leaves the ridge: the loss rises by 0.500 at step 2" in text
     assert "| accuracy lost, points |" in text
 
@@ -327,6 +366,41 @@ def test_a_loss_known_once_an_epoch_is_taken_for_no_more() -> None:
     assert (one.rise, one.rise_at) == (pytest.approx(0.2), 2)
     assert (one.points, one.every) == (2, 2)
     assert one.longest == pytest.approx(0.01)
+
+
+def test_the_stage_reads_what_it_is_given_and_writes_json_text_and_scores(tmp_path: Path) -> None:
+    table, end = scores(), "seed=1_l1=0.0001_ep=2"
+    inputs = {
+        "scored": [str(tmp_path / f"x/scores/{name}.json") for name in table.model],
+        "similarity": [str(tmp_path / "x/similarity/a.parquet")],
+        "walks": [str(tmp_path / f"x/models/{end}/walk.parquet")],
+        "histories": [str(tmp_path / f"x/models/{end}/history.parquet")],
+    }
+    for path, row in zip(inputs["scored"], table.to_dict("records"), strict=True):
+        artifacts.write_json(path, {key: None if pd.isna(v) else v for key, v in row.items()})
+    artifacts.write_table(inputs["similarity"][0], pairs())
+    artifacts.write_table(inputs["walks"][0], walk([np.nan] * 5))
+    history = {"epoch": [0, 1, 2], "train_loss": [1.0, 1.2, 1.0], "train_accuracy": 0.9}
+    artifacts.write_table(inputs["histories"][0], pd.DataFrame(history))
+    outputs = {
+        "json": str(tmp_path / "x/findings.json"),
+        "text": str(tmp_path / "x/findings.md"),
+        "scores": str(tmp_path / "x/scores.parquet"),
+    }
+    stage.findings_stage(
+        **inputs,
+        **outputs,
+        experiment="x",
+        measures=["cosine_prob"],
+        ood=["a"],
+        settings={"alpha": 0.05, "margin": 0.05, "loss_rise": 0.3, "largest_step": 0.05},
+    )
+    found = artifacts.read_json(outputs["json"])
+    assert found["walks"][end]["holds"]  # a rise of 0.2, with 0.3 allowed
+    assert found["claims"].keys() == {"a"}
+    assert list(artifacts.read_table(outputs["scores"]).model) == list(table.model)
+    text = Path(outputs["text"]).read_text()
+    assert all(section["text"] in text for section in found["sections"])
 
 
 # --- in the workflow ----------------------------------------------------------------------------
@@ -344,7 +418,7 @@ def test_findings_open_with_the_verdict_and_hold_all_else(science: Workflow) -> 
     ]
     assert found["verdict"]["answer"] == UNDECIDED
     assert len(found["claims"]["digits"]) == 6
-    assert {row["kind"] for row in found["kinds"]["digits"]["cosine_prob"]} == set(pair_kinds.KINDS)
+    assert {row["kind"] for row in found["kinds"]["digits"]["cosine_prob"]} == set(pair_kinds.NAMES)
     assert set(found["walks"]) == {f"seed={k}_l1=0.0001_ep=1" for k in SCIENCE["base"]["seeds"]}
     assert all(one["every"] == 1 for one in found["walks"].values())
     text = (folder / "findings.md").read_text()
@@ -381,7 +455,7 @@ GOOD = Predictions(np.array([[2.0, 0.0], [0.0, 1.0]]), np.array([0, 0]))
 DEAD = Predictions(np.ones((5, 2)), np.zeros(5, dtype=np.int64))
 
 
-def test_a_base_is_held_against_its_target() -> None:
+def test_a_base_is_compared_with_its_target() -> None:
     reached = score(model_ids.Model(1), GOOD, summary(0.05, 0.99), None, TARGET)
     assert reached["optimal"] is True
     assert reached["accuracy"] == 0.5

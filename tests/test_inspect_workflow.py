@@ -127,7 +127,7 @@ def test_an_exposed_skeleton_stands_alone_and_computes_the_same(results: Path, m
     assert set(artifacts.read_json(folder / "timing.json")) == {"before", "after"}
 
 
-def test_what_was_found_is_told_in_numbers_and_in_words(results: Path) -> None:
+def test_results_are_given_in_numbers_and_in_words(results: Path) -> None:
     found = inspections.inspections(paths(results))
     json.dumps(found, allow_nan=False)
     assert {kind: len(rows) for kind, rows in found.items()} == {
@@ -145,26 +145,28 @@ def test_what_was_found_is_told_in_numbers_and_in_words(results: Path) -> None:
     assert curve["line"]["highest_loss"] == straight.loss[straight.path == "naive"].max()
     units = artifacts.read_table(results / f"importance/{VARIANTS[0]}.parquet")
     assert found["importance"][0]["units"] == len(units) == found["matched"][0]["units"]
-    text = inspections.inspections_markdown(found)
-    assert text.count("## ") == 5
+    sections = inspections.inspection_sections(found)
+    names = ["ridge", "exposed", "importance", "matched", "probe"]
+    assert [section.name for section in sections] == names
+    text = "\n\n".join(section.text for section in sections)
     for words in ("barrier", VARIANTS[0], f"λ = {PROBE}", found["probe"][0]["sentence"]):
         assert words in text
 
 
-def test_nothing_looked_at_is_nothing_to_tell() -> None:
+def test_without_inspections_there_is_no_section() -> None:
     found = inspections.inspections({})
     assert set(found) == set(inspections.READ)
-    assert inspections.inspections_markdown(found) == ""
+    assert inspections.inspection_sections(found) == []
 
 
-def test_a_dead_skeleton_is_told_as_dead_and_one_without_numbers_as_without(tmp_path: Path) -> None:
+def test_a_dead_skeleton_is_called_dead_and_missing_numbers_are_dashes(tmp_path: Path) -> None:
     place = tmp_path / "seed=1_l1=0.1_ep=1_t=9" / "exposed.json"
     artifacts.write_json(place, {"dead_reason": "found no unit that an image reaches"})
     ranks = tmp_path / "seed=1_l1=0.1_ep=1_t=9.json"
     totals = {"spearman": None, "k": 0, "shared": 0, "expected": 0.0, "layers": []}
     artifacts.write_json(ranks, totals)
     found = inspections.inspections({"exposed": [str(place)], "importance": [str(ranks)]})
-    text = inspections.inspections_markdown(found)
+    text = "\n\n".join(section.text for section in inspections.inspection_sections(found))
     assert "| `seed=1_l1=0.1_ep=1_t=9` | dead |" in text
     assert "`seed=1_l1=0.1_ep=1_t=9`: found no unit that an image reaches" in text
     assert "| `seed=1_l1=0.1_ep=1_t=9` | – | 0 of 0 | 0.0 |" in text

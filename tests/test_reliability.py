@@ -130,7 +130,12 @@ STAGES: dict[str, Stage] = {
         ],
         [f"tiny/scores/{VARIANT}.json"],
         lambda i, o: scores.score_stage(
-            *o, VARIANT, {"train_loss": 0.1, "train_accuracy": 0.9}, *i
+            predictions=i[0],
+            summary=i[1],
+            sparsity=i[2],
+            scores=o[0],
+            model=VARIANT,
+            target={"train_loss": 0.1, "train_accuracy": 0.9},
         ),
     ),
     "compare": (
@@ -149,7 +154,16 @@ STAGES: dict[str, Stage] = {
             "tiny/similarity/digits.parquet",
         ],
         ["tiny/findings.json", "tiny/findings.md", "tiny/scores.parquet"],
-        lambda i, o: findings.findings_stage(*o, "tiny", ["cosine_prob"], i[:3], {"digits": i[3]}),
+        lambda i, o: findings.findings_stage(
+            scored=i[:3],
+            similarity=i[3:],
+            json=o[0],
+            text=o[1],
+            scores=o[2],
+            experiment="tiny",
+            measures=["cosine_prob"],
+            ood=["digits"],
+        ),
     ),
 }
 

@@ -66,19 +66,23 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def page(files: dict[str, Any]) -> Page:
-    return Page(Path(files["output"]).read_text())
+    return Page(Path(files["html"]).read_text())
 
 
 # --- what others wrote stays what it is -----------------------------------------------------------
 
 
 def test_markdown_keeps_emphasis_and_tables_but_no_markup_of_others() -> None:
-    text = f"**a** `{HOSTILE}` {HOSTILE} [x](javascript:alert(3)) ![x](http://x/y)\n\n{HOSTILE}"
+    others = f"{HOSTILE} [x](javascript:alert(3)) ![x](http://x/y) <http://x> [x][y] http://x.org"
+    text = f"**a** `{HOSTILE}` {others}\n\n{HOSTILE}\n\n[y]: http://x"
     parsed = Page(str(html.rendered(f"{text}\n\n| a |\n| --- |\n| b |")))
     assert {tag for tag, _ in parsed.tags} == {
         *("p", "strong", "code", "table", "thead", "tbody", "tr", "th", "td"),
     }
-    assert "".join(parsed.texts).count("<script>alert(1)</script>") == 3
+    texts = "".join(parsed.texts)
+    assert texts.count("<script>alert(1)</script>") == 3
+    assert others.rstrip() in texts
+    assert "[y]: http://x" in texts
 
 
 def test_json_in_a_page_ends_no_script_and_is_read_back() -> None:
@@ -107,7 +111,7 @@ def test_a_hostile_experiment_stays_text(tmp_path: Path) -> None:
     data = "<img src=x onerror=alert(1)>"
     made = drawn_experiment.write(tmp_path, HOSTILE, ood=("<script>alert(1)", data))
     stage.report_stage(**made)
-    parsed = Page(Path(made["output"]).read_text())
+    parsed = Page(Path(made["html"]).read_text())
     assert [tag for tag, _ in parsed.tags].count("script") == 3
     assert not any("onerror" in attributes for _, attributes in parsed.tags)
     text = "".join(parsed.texts)
@@ -159,7 +163,7 @@ def test_every_colour_map_that_may_be_named_has_its_colours() -> None:
 def test_the_heatmap_opens_on_the_first_measure_in_the_experiments_colours(tmp_path: Path) -> None:
     made = drawn_experiment.write(tmp_path, measures=["agreement"], colormap="mako")
     stage.report_stage(**made)
-    data = json.loads(Page(Path(made["output"]).read_text()).scripts[0])
+    data = json.loads(Page(Path(made["html"]).read_text()).scripts[0])
     assert data["first"] == "agreement"
     assert [tuple(step) for step in data["colours"]] == colours.scale("mako")
 
@@ -168,7 +172,7 @@ def test_colours_that_are_none_are_refused(files: dict[str, Any], tmp_path: Path
     odd = tmp_path / "config.yaml"
     odd.write_text("figures: {colormap: jet}\n")
     with pytest.raises(ArtifactError, match=r"figures.colormap: found 'jet'; allowed: viridis, "):
-        stage.report_stage(**{**files, "output": str(tmp_path / "r.html"), "config": str(odd)})
+        stage.report_stage(**{**files, "html": str(tmp_path / "r.html"), "config": str(odd)})
 
 
 def test_what_has_no_value_says_why() -> None:
@@ -292,7 +296,7 @@ def test_a_figure_without_a_caption_is_refused(files: dict[str, Any], tmp_path: 
     odd = tmp_path / "pie.svg"
     odd.write_text(drawn_experiment.SVG)
     with pytest.raises(ArtifactError, match=r"pie\.svg is a figure of no kind"):
-        stage.report_stage(**{**files, "output": str(tmp_path / "r.html"), "figures": [str(odd)]})
+        stage.report_stage(**{**files, "html": str(tmp_path / "r.html"), "figures": [str(odd)]})
 
 
 # --- the page -----------------------------------------------------------------------------------
@@ -329,7 +333,7 @@ def test_every_model_has_a_row_that_leads_to_its_files(files: dict[str, Any], pa
     assert "dead: it answers every image alike" in page.texts
 
 
-def test_what_accuracy_lost_is_told_in_points(files: dict[str, Any], page: Page) -> None:
+def test_lost_accuracy_is_shown_in_points(files: dict[str, Any], page: Page) -> None:
     table = artifacts.read_table(files["scores"]).set_index("model").accuracy
     pruned = "seed=2_l1=0.0001_ep=1_t=0.5"
     lost = 100 * (table["seed=2"] - table[pruned])
@@ -346,7 +350,7 @@ def test_the_findings_open_the_page(files: dict[str, Any], page: Page) -> None:
         for part in (
             found["verdict"]["answer"].capitalize(),
             found["claims"]["digits"][0]["claim"],
-            "What stands behind it",
+            "The evidence",
         )
     )
     assert answer < claim < rest
@@ -356,6 +360,18 @@ def test_the_findings_open_the_page(files: dict[str, Any], page: Page) -> None:
     assert len(sources) == 1 + len(files["figures"])  # the first heatmap stands here as well
     content = base64.b64decode(sources[0].partition(",")[2])
     assert content.decode() == drawn_experiment.SVG
+
+
+def test_the_evidence_is_the_text_of_each_section_and_no_lead(
+    files: dict[str, Any], page: Page
+) -> None:
+    sections = artifacts.read_json(files["findings"])["sections"]
+    prose = Path(files["html"]).read_text().split('<div class="prose">')[1].split("</div>")[0]
+    titles = re.findall("<h2>(.*?)</h2>", prose)
+    assert titles == [str(html.rendered_inline(s["title"])) for s in sections if s["text"]]
+    for section in sections:
+        assert str(html.rendered(section["text"])).strip() in prose
+        assert not section["lead"] or str(html.rendered(section["lead"])).strip() not in prose
 
 
 def test_walks_and_costs_are_shown(files: dict[str, Any], page: Page) -> None:
@@ -370,25 +386,40 @@ def test_walks_and_costs_are_shown(files: dict[str, Any], page: Page) -> None:
     assert "3 jobs took 18 s of processor time" in text  # 5 + 6 + 7
 
 
-def test_a_report_of_another_configuration_is_told_with_the_findings_that_it_shows(
+def test_a_report_of_another_configuration_is_named_with_the_findings_that_it_shows(
     tmp_path: Path,
 ) -> None:
     values = {"experiment": "<drawn> & 'é'", "figures": {"colormap": "mako", "measures": []}}
     made = drawn_experiment.write(tmp_path)
-    folder = Path(made["output"]).parent
-    settings.record_stage(made["config"], made["versions"], values)
+    folder = Path(made["html"]).parent
+    settings.record_stage(config=made["config"], versions=made["versions"], values=values)
     assert settings.outdated(folder, {}) == ""  # there is none yet
     stage.report_stage(**made)
     assert settings.outdated(folder, values) == ""
     names = [folder / name for name in ("report.html", "findings.md", "findings.json")]
-    told = settings.outdated(folder, {**values, "experiment": "other"})
-    assert told == (
-        f"{names[0]}, {names[1]} and {names[2]} are from before this run, of another configuration."
+    found = settings.outdated(folder, {**values, "experiment": "other"})
+    assert found == (
+        f"{names[0]}, {names[1]} and {names[2]} were made by an earlier run with another "
+        "configuration."
     )
     for path in names[1:]:  # made by the run, which did not come to the report
         os.utime(path, (2e9, 2e9))
-    told = settings.outdated(folder, {})
-    assert told == f"{names[0]} is from before this run, of another configuration."
+    found = settings.outdated(folder, {})
+    assert found == f"{names[0]} was made by an earlier run with another configuration."
+
+
+def test_a_report_without_a_digest_is_of_another_configuration(tmp_path: Path) -> None:
+    (tmp_path / "report.html").write_text("<title>x</title>")
+    found = settings.outdated(tmp_path, {})
+    assert found.endswith("report.html was made by an earlier run with another configuration.")
+
+
+def test_the_digest_is_that_of_the_recorded_configuration(
+    files: dict[str, Any], page: Page
+) -> None:
+    recorded = Path(files["config"]).read_bytes()
+    digests = [a["content"] for tag, a in page.tags if a.get("name") == "skeletons-config"]
+    assert digests == [f"sha256:{hashlib.sha256(recorded).hexdigest()}"]
 
 
 def test_the_same_files_give_the_same_page_wherever_they_lie(
@@ -396,8 +427,8 @@ def test_the_same_files_give_the_same_page_wherever_they_lie(
 ) -> None:
     again = drawn_experiment.write(tmp_path, ood=("digits", "noise"))
     stage.report_stage(**again)
-    page = Path(again["output"]).read_bytes()
-    assert page == Path(files["output"]).read_bytes()
+    page = Path(again["html"]).read_bytes()
+    assert page == Path(files["html"]).read_bytes()
     assert str(tmp_path).encode() not in page
 
 
@@ -408,7 +439,7 @@ def test_an_experiment_without_measures_that_rise_has_a_report_too(tmp_path: Pat
     found |= {"claims": {}, "verdict": {**found["verdict"], "measure": None, "by": {}}}
     artifacts.write_json(path, found)
     stage.report_stage(**{**made, "histories": [], "figures": []})
-    assert "0 of 0" in Path(made["output"]).read_text()
+    assert "0 of 0" in Path(made["html"]).read_text()
 
 
 def verdict_box(page: str) -> str:
@@ -422,25 +453,25 @@ def test_the_verdict_says_that_bases_are_off_the_optimum(
 ) -> None:
     made = drawn_experiment.write(tmp_path, missed=[2, 3])
     stage.report_stage(**made)
-    page = Path(made["output"]).read_text()
+    page = Path(made["html"]).read_text()
     assert "2 of 3 bases (seed=2 and seed=3) miss base.target, so" in verdict_box(page)
-    assert page.count("so the verdict is about models off the optimum") == 1
-    assert "miss base.target" not in verdict_box(Path(files["output"]).read_text())
+    assert page.count("so the verdict is about models that are not optimal") == 1
+    assert "miss base.target" not in verdict_box(Path(files["html"]).read_text())
 
 
-def test_claims_that_the_first_measure_cannot_tell_say_so(tmp_path: Path, page: Page) -> None:
+def test_claims_that_do_not_use_the_first_measure_say_so(tmp_path: Path, page: Page) -> None:
     made = drawn_experiment.write(tmp_path, measures=["jensen_shannon", "agreement"])
     stage.report_stage(**made)
-    text = "".join(Page(Path(made["output"]).read_text()).texts)
-    assert "The claims are told by agreement" in text[: text.index("What stands behind it")]
-    assert "The claims are told by" not in "".join(page.texts)
+    text = "".join(Page(Path(made["html"]).read_text()).texts)
+    assert "The claims use agreement" in text[: text.index("The evidence")]
+    assert "The claims use" not in "".join(page.texts)
 
 
 @pytest.mark.parametrize("part", ["config", "findings", "scores", "versions"])
 def test_a_file_that_is_missing_is_named(part: str, files: dict[str, Any], tmp_path: Path) -> None:
     absent = str(tmp_path / "results/drawn" / Path(files[part]).name)
     with pytest.raises(ArtifactError, match=Path(absent).name):
-        stage.report_stage(**{**files, "output": str(tmp_path / "r.html"), part: absent})
+        stage.report_stage(**{**files, "html": str(tmp_path / "r.html"), part: absent})
     assert not (tmp_path / "r.html").exists()
 
 
@@ -449,7 +480,7 @@ def test_a_figure_that_is_missing_is_named(files: dict[str, Any], tmp_path: Path
         stage.report_stage(
             **{
                 **files,
-                "output": str(tmp_path / "r.html"),
+                "html": str(tmp_path / "r.html"),
                 "figures": [str(tmp_path / "curve.svg")],
             }
         )

@@ -86,7 +86,7 @@ class Reader:
 
 @pytest.fixture
 def reader(browser: Any, files: dict[str, Any]) -> Iterator[Reader]:
-    opened = Reader(browser, files["output"])
+    opened = Reader(browser, files["html"])
     yield opened
     opened.page.close()
     assert opened.said == []
@@ -197,7 +197,7 @@ def test_the_map_opens_on_the_first_measure_in_the_experiments_colours(
         tmp_path, ood=("digits", "noise"), measures=["jensen_shannon", "agreement"], colormap="mako"
     )
     stage.report_stage(**made)
-    reader = Reader(browser, made["output"])
+    reader = Reader(browser, made["html"])
     reader.turn_to("heatmap")
     chosen = reader.page.locator("#measure")
     assert chosen.input_value() == "jensen_shannon"
@@ -342,7 +342,7 @@ def test_every_control_has_a_name(reader: Reader) -> None:
 def test_a_hostile_name_stays_text(browser: Any, tmp_path: Path) -> None:
     made = drawn_experiment.write(tmp_path, HOSTILE, ood=("<img src=x onerror=alert(1)>",))
     stage.report_stage(**made)
-    reader = Reader(browser, made["output"])
+    reader = Reader(browser, made["html"])
     for name in ("heatmap", "findings"):
         reader.turn_to(name)
     assert reader.page.title().startswith(HOSTILE)
@@ -356,7 +356,7 @@ def test_an_injected_script_would_not_run(
     browser: Any, files: dict[str, Any], tmp_path: Path
 ) -> None:
     """Even if a name did become markup, the page's policy would stop it, and any request."""
-    text = Path(files["output"]).read_text()
+    text = Path(files["html"]).read_text()
     evil = f"{HOSTILE}<img src='https://example.org/x.png'>"
     spoilt = tmp_path / "report.html"
     spoilt.write_text(re.sub(r"<body>", f"<body>{evil}", text, count=1))
@@ -373,8 +373,8 @@ def test_two_hundred_models_are_still_small_and_quick_to_point_at(
     made = drawn_experiment.write(tmp_path, seeds=8, epochs=(1, 2, 4), thresholds=thresholds)
     stage.report_stage(**made)
     assert len(compared(made)) == 200
-    assert Path(made["output"]).stat().st_size < 15e6
-    reader = Reader(browser, made["output"])
+    assert Path(made["html"]).stat().st_size < 15e6
+    reader = Reader(browser, made["html"])
     reader.turn_to("heatmap")
     names = compared(made)
     reader.point_at(30, 170, 200)

@@ -65,20 +65,6 @@ def test_intervals_cover_the_truth_as_often_as_they_say(count: int) -> None:
     assert covered(count, runs, 1.0, 1.0) >= least
 
 
-def test_few_seeds_make_the_vertex_bootstrap_too_narrow() -> None:
-    ends = [seed_pairs.vertex_bootstrap(noisy(k, 4), seed=k, resamples=300) for k in range(300)]
-    assert sum(low < 0 < high for low, high in ends) < 0.85 * 300
-    assert seed_pairs.vertex_bootstrap(noisy(0, 6), seed=1) == seed_pairs.vertex_bootstrap(
-        noisy(0, 6), seed=1
-    )
-
-
-def test_many_seeds_bring_bootstrap_and_interval_together() -> None:
-    values = noisy(0, 60)
-    ours, theirs = seed_pairs.interval(values), seed_pairs.vertex_bootstrap(values, seed=0)
-    assert theirs == pytest.approx(ours, abs=0.2 * (ours[1] - ours[0]))
-
-
 def test_images_are_a_second_sample() -> None:
     rng = np.random.default_rng(0)
     few, many = (noisy(1, 6)[:, None] + rng.normal(size=(1, k)) for k in (5, 5000))
@@ -86,8 +72,6 @@ def test_images_are_a_second_sample() -> None:
         seeds = seed_pairs.pseudo_values(values.mean(axis=1)).var(ddof=1) / 6
         images = values.mean(axis=0).var(ddof=1) / values.shape[1]
         assert seed_pairs.standard_error(values) ** 2 == pytest.approx(seeds + images)
-        low, high = seed_pairs.vertex_bootstrap(values, seed=0, resamples=400)
-        assert low < values.mean() < high
     assert seed_pairs.standard_error(many) == pytest.approx(
         seed_pairs.standard_error(noisy(1, 6)), rel=0.01
     )
@@ -157,46 +141,3 @@ def test_holm_by_hand() -> None:
     found = seed_pairs.holm([0.02, math.nan, 0.5])
     assert (found[0], found[2]) == (0.06, 1.0)  # the one that could not be tested was asked too
     assert math.isnan(found[1])
-
-
-# --- one base against several ------------------------------------------------------------------
-
-
-def blocks(of_base: float, recipes: int, count: int, seed: int) -> Any:
-    """Similarities of recipes × seeds, higher by `of_base` within a base, recipes differing."""
-    rng = np.random.default_rng(seed)
-    total = recipes * count
-    noise = rng.normal(size=(total, total))
-    square = (noise + noise.T).reshape(recipes, count, recipes, count).transpose(0, 2, 1, 3)
-    square = square + 5 * rng.normal(size=(recipes, recipes))[:, :, None, None]
-    return square + of_base * np.eye(count)
-
-
-def test_models_of_a_base_are_found_to_be_more_alike() -> None:
-    effect, p, attainable = seed_pairs.same_base(blocks(10.0, 2, 4, 0))
-    assert effect == pytest.approx(10, abs=2)
-    assert p == attainable == 1 / math.factorial(4)
-    sampled = seed_pairs.same_base(blocks(10.0, 4, 5, 0))
-    assert sampled[1] == sampled[2] == 1 / 10000
-
-
-def test_the_p_of_one_base_is_that_of_enumeration() -> None:
-    values = blocks(1.0, 3, 3, 5)
-    orders = list(itertools.permutations(range(3)))
-    totals = [
-        sum(
-            values[r, s][chosen[r][i], chosen[s][i]]
-            for r, s in itertools.combinations(range(3), 2)
-            for i in range(3)
-        )
-        for chosen in itertools.product([(0, 1, 2)], orders, orders)
-    ]
-    expected = np.mean(np.array(totals) >= totals[0] - 1e-9)
-    assert seed_pairs.same_base(values)[1] == pytest.approx(expected)
-
-
-def test_without_an_effect_of_the_base_few_p_are_small() -> None:
-    p = [seed_pairs.same_base(blocks(0.0, 2, 4, k))[1] for k in range(200)]
-    assert np.sum(np.array(p) <= 0.05) <= stats.binom.ppf(0.999, 200, 0.05)
-    assert stats.kstest(p, "uniform").statistic < 0.15
-    assert np.isnan(seed_pairs.same_base(blocks(0.0, 1, 4, 0))).all()

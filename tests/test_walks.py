@@ -37,7 +37,7 @@ def test_what_a_walk_was_like() -> None:
     assert found.straightness == pytest.approx(5 / 7)
     assert found.fall == pytest.approx(0.004)
     assert (found.points, found.every, found.broken) == (7, 1, ())
-    assert "recorded step by step the loss rises by 0.040 at most" in walk_certificates.sentence(
+    assert "recorded step by step, the loss rises by at most 0.040" in walk_certificates.sentence(
         "m", found
     )
 
@@ -57,7 +57,7 @@ def test_a_loss_that_only_falls_has_not_risen() -> None:
 
 def test_a_jump_breaks_the_certificate() -> None:
     found = walk_certificates.certify(walk_of([*CORNER, [13, 4]], [*LOSS, 0.1]), norm=100)
-    assert found.broken == ("the step to 8 is 10.0% of the weights' length, more than 5.0%",)
+    assert found.broken == ("the step to 8 is 10.0% of the weights' norm, more than 5.0%",)
     assert walk_certificates.certify(
         walk_of([*CORNER, [13, 4]], [*LOSS, 0.1]), norm=100, step=0.1
     ).holds
@@ -68,7 +68,7 @@ def test_a_loss_that_is_not_a_number_breaks_it_and_both_reasons_are_named() -> N
     assert found.rise == math.inf
     assert walk_certificates.sentence("m", found) == (
         "`m` leaves the ridge: the loss is no longer a number at step 8 and the step to 8 is "
-        "10.0% of the weights' length, more than 5.0%."
+        "10.0% of the weights' norm, more than 5.0%."
     )
 
 
@@ -94,7 +94,7 @@ def changed(column: str, row: int, value: float) -> pd.DataFrame:
         (without("loss"), "lacks loss"),
         (without("loss").drop(columns="step"), "lacks step and loss"),
         (walk_of(CORNER, LOSS)[:1], "at least one step"),
-        (changed("loss", 0, math.nan), "not a number at its start"),
+        (changed("loss", 0, math.nan), "at the start of a walk is not a number"),
         (changed("step", 3, 1), "do not ascend"),
         (changed("step_length", 3, math.nan), "a step length that is not a number"),
         (changed("step_length", 3, -1), "a step length that is not a number"),
@@ -109,7 +109,7 @@ def test_a_table_that_is_no_walk_is_refused_in_a_sentence(
 
 
 @pytest.mark.parametrize("norm", [0, -1, math.nan, math.inf])
-def test_weights_without_a_length_have_no_relative_step(norm: float) -> None:
+def test_weights_without_a_norm_have_no_relative_step(norm: float) -> None:
     with pytest.raises(SkeletonsError, match="must be above 0"):
         walk_certificates.certify(walk_of(CORNER, LOSS), norm=norm)
 

@@ -228,7 +228,7 @@ def test_divergence_fails_its_job_in_a_sentence_and_leaves_nothing(workflow: Wor
     assert "Base model seed=1, epoch 1, diverged: the loss was" in done.stdout
     assert "Traceback" not in done.stdout
     assert list((workflow / "results/tiny").rglob("*.safetensors")) == []
-    assert "from before this run" not in done.stdout  # there is no report
+    assert "made by an earlier run" not in done.stdout  # there is no report
 
 
 def test_a_run_that_made_no_report_says_that_the_old_one_is_of_another(
@@ -236,11 +236,11 @@ def test_a_run_that_made_no_report_says_that_the_old_one_is_of_another(
 ) -> None:
     workflow = chain.copy(tmp_path / "w")
     folder = "results/grid"
-    old = f"{folder}/report.html, {folder}/findings.md and {folder}/findings.json are from before "
+    old = f"{folder}/report.html, {folder}/findings.md and {folder}/findings.json were made by an "
     diverging = {**CHAIN, "base": {**CHAIN["base"], "learning_rate": 1e9}}
     failed = workflow.run(diverging)
     assert failed.returncode != 0
-    assert f"{old}this run, of another configuration." in failed.stdout
+    assert f"{old}earlier run with another configuration." in failed.stdout
     stopped = workflow.run(diverging, "--until", "record")
     assert stopped.returncode == 0
     assert old in stopped.stdout

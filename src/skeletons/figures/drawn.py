@@ -468,12 +468,12 @@ def accuracy_vs_sparsity(scores: pd.DataFrame, ax: Axes) -> None:
     )
     ax.axhline(bases.accuracy.mean(), color="0.5", linewidth=0.8, linestyle="--", zorder=0)
     ax.axhline(
-        bases.accuracy.mean() - pair_tables.SLACK,
+        bases.accuracy.mean() - pair_tables.MAX_DROP,
         color="0.5",
         linewidth=0.8,
         linestyle=":",
         zorder=0,
-        label=f"{prose.points(pair_tables.SLACK, 0)} points under the bases' mean",
+        label=f"{prose.points(pair_tables.MAX_DROP, 0)} points under the bases' mean",
     )
     ax.set_xlabel("sparsity (share of prunable weights that are zero)")
     ax.set_ylabel("test accuracy")

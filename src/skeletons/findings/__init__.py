@@ -1,1 +1,1 @@
-"""From tables to statements: the verdict, the claims, and what stands behind them."""
+"""From tables to statements: the verdict, the claims, and the evidence for them."""

@@ -1,22 +1,23 @@
-"""What looks inside found, in numbers and in words, from the artifacts of `inspect`.
+"""The results of the inspections, in numbers and in words, from the artifacts of `inspect`.
 
-Like the rest of the findings it needs no network. How long inference took is left out: no two
-runs give the same, and findings are the same bytes for the same inputs.
+Like the rest of the findings, this needs no network. The time of inference is left out, because it
+differs between runs, and the same inputs must give the same bytes.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from skeletons import text as prose
+from skeletons.findings.plain import plain
+from skeletons.findings.sections import Section, joined
 from skeletons.inspection import barriers
 from skeletons.model_ids import BASE, Model
 from skeletons.store import artifacts
 
-READ = ("lines", "curve", "exposed", "importance", "matched", "probe")  # kinds of files
+READ = ("lines", "curve", "exposed", "importance", "matched", "probe")  # kinds of artifacts
 
 BASES, OWN, VARIANTS = "two bases", "a base and its variant", "variants of two bases"
 KINDS = (BASES, OWN, VARIANTS)
@@ -24,22 +25,23 @@ PATHS = {"naive": "as they are", "aligned": "aligned"}
 
 
 def inspections(paths: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """Everything that looks inside found.
+    """The results of all inspections.
 
     Args:
-        paths: the artifacts by kind, those of `READ`; other kinds are not looked at, and one that
-            is absent was not asked for.
+        paths: the artifacts by kind. Kinds that are not in `READ` are ignored; a kind may be absent
+            if the configuration does not ask for it.
 
     Returns:
-        By kind of `READ` a list, empty where there is none. `lines`: one row a pair and path, with
-        kind (of `KINDS`), a, b, and the columns of `barriers.by_path`. `curve`: the same of the
-        curve, and `line`, the row of the straight line between the same models. `exposed`: model,
-        before, after, difference and dead_reason, see `exposure`. `importance` and `matched`: the
-        totals of `unit_ranks.summarize` and `matched_units.summarize`, and the model, or a and b.
-        `probe`: model and the numbers of `probe.probe_verdict`. None stands for what has no value.
+        For each kind in `READ` a list, empty if there is no artifact. None stands for a missing
+        value. `lines`: one row per pair and path, with kind (one of `KINDS`), a, b, and the columns
+        of `barriers.by_path`. `curve`: the same for the curve, and `line`, the row of the straight
+        line between the same models. `exposed`: model, before, after, difference and dead_reason
+        (see `inspection.exposure`). `importance` and `matched`: the totals of
+        `unit_ranks.summarize` and `matched_units.summarize`, with the model, or a and b. `probe`:
+        model and the numbers of `second_skeleton.probe_verdict`.
 
     Raises:
-        ArtifactError: a file is missing, broken, or lacks something.
+        ArtifactError: a file is missing or broken, or lacks a key.
     """
     lines = [row for path in paths.get("lines", ()) for row in _line_rows(path)]
     return {
@@ -70,7 +72,7 @@ def _ends(path: str) -> dict[str, str]:
 
 
 def kind_of(a: str, b: str) -> str:
-    """Which of `KINDS` a pair of models is."""
+    """The kind of a pair of models, one of `KINDS`."""
     one, two = Model.parse(a), Model.parse(b)
     if one.seed == two.seed:
         return OWN
@@ -80,15 +82,7 @@ def kind_of(a: str, b: str) -> str:
 def _line_rows(path: str) -> list[dict[str, Any]]:
     table = barriers.by_path(artifacts.read_table(path, ["path", "t", "loss", "accuracy"]))
     ends = _ends(path)
-    return [
-        {"kind": kind_of(**ends), **ends, **{str(key): _plain(row[key]) for key in row}}
-        for row in table.to_dict("records")
-    ]
-
-
-def _plain(value: Any) -> Any:
-    """A value as JSON knows it; what is no finite number has none."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return [{"kind": kind_of(**ends), **ends, **plain(row)} for row in table.to_dict("records")]
 
 
 def _curve_row(path: str, lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -115,23 +109,18 @@ def _totals(path: str, keys: Sequence[str]) -> dict[str, Any]:
 # --- in words -----------------------------------------------------------------------------------
 
 
-def inspections_markdown(found: Mapping[str, Any]) -> str:
-    """What `inspections` returns as sections of a page of Markdown; empty if nothing was looked at.
-
-    Sections have headings of the second level; the text ends without a newline.
-    """
-    ridge = [_lines_text(found["lines"]), *(_curve_text(row) for row in found["curve"])]
-    sections = {
-        "Is the ridge connected?": ridge,
-        "The exposed skeletons": [_exposed_text(found["exposed"])],
-        "Do large units matter?": [_importance_text(found["importance"])],
-        "Do the units that matter match across bases?": [_matched_text(found["matched"])],
-        "One skeleton or two?": [_probe_text(found["probe"])],
-    }
-    texts = {title: [text for text in parts if text] for title, parts in sections.items()}
-    return "\n\n".join(
-        "\n\n".join([f"## {title}", *parts]) for title, parts in texts.items() if parts
-    )
+def inspection_sections(found: Mapping[str, Any]) -> list[Section]:
+    """The results that `inspections` returns, in words; a kind without results has no section."""
+    ridge = joined(_lines_text(found["lines"]), *(_curve_text(row) for row in found["curve"]))
+    matched = "Do the important units match across bases?"
+    sections = [
+        Section("ridge", "Is the ridge connected?", ridge),
+        Section("exposed", "The exposed skeletons", _exposed_text(found["exposed"])),
+        Section("importance", "Are large units important?", _importance_text(found["importance"])),
+        Section("matched", matched, _matched_text(found["matched"])),
+        Section("probe", "One skeleton or two?", _probe_text(found["probe"])),
+    ]
+    return [section for section in sections if section.text]
 
 
 def _number(value: float | None, form: str) -> str:
@@ -139,7 +128,7 @@ def _number(value: float | None, form: str) -> str:
 
 
 def _lines_text(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The barriers on straight lines, one row a kind of pair and path."""
+    """The barriers on straight lines, one row per kind of pair and path."""
     groups = {
         (kind, path): [r for r in rows if (r["kind"], r["path"]) == (kind, path)]
         for kind in KINDS
@@ -150,8 +139,8 @@ def _lines_text(rows: Sequence[Mapping[str, Any]]) -> str:
         return ""
     head = ["between", "units", "lines", "mean barrier", "highest barrier", "at", "of the pair"]
     return (
-        "A barrier is how far the test loss, in nats, rises over the line between its ends; 0 "
-        "means that the straight way stays on the ridge. Its place runs from 0 to 1.\n\n"
+        "A barrier is the highest rise of the test loss, in nats, over the line between its ends; "
+        "0 means that the straight line stays on the ridge. Its position runs from 0 to 1.\n\n"
         + prose.table(head, table)
     )
 
@@ -170,8 +159,8 @@ def _barriers_row(kind: str, path: str, rows: Sequence[Mapping[str, Any]]) -> li
 def _curve_text(row: Mapping[str, Any]) -> str:
     line = row["line"]
     text = (
-        f"On a trained curve between `{row['a']}` and `{row['b']}` the test loss is "
-        f"{_number(row['highest_loss'], '.3f')} at the most, a barrier of "
+        f"On a trained curve between `{row['a']}` and `{row['b']}`, the highest test loss is "
+        f"{_number(row['highest_loss'], '.3f')}, a barrier of "
         f"{_number(row['barrier'], '.3f')}"
     )
     if line:
@@ -204,11 +193,11 @@ def _exposed_text(rows: Sequence[Mapping[str, Any]]) -> str:
                 f"{gap['scale']:.3g}" if gap else "–",
             ]
         )
-    head = ["model", "parameters", "FLOPs an image", "largest logit difference", "largest logit"]
+    head = ["model", "parameters", "FLOPs per image", "largest logit difference", "largest logit"]
     dead = [f"\n\n`{row['model']}`: {row['dead_reason']}" for row in rows if row["dead_reason"]]
     return (
-        "With its dead units taken out, a pruned model is a smaller dense network that computes "
-        "the same, up to rounding.\n\n" + prose.table(head, table) + "".join(dead)
+        "Without its dead units, a pruned model is a smaller dense network that computes the same "
+        "function, up to rounding.\n\n" + prose.table(head, table) + "".join(dead)
     )
 
 
@@ -226,10 +215,10 @@ def _importance_text(rows: Sequence[Mapping[str, Any]]) -> str:
     ]
     head = ["variant", "rank correlation", "shared", "by chance"]
     return (
-        "A unit matters by how much the test loss rises when it is silenced in the regularised "
-        "model. Against that: the size of its weights, by rank (mean over layers), and how many of "
-        "the largest units, as many as pruning keeps, are among the most important ones.\n\n"
-        + prose.table(head, table)
+        "The importance of a unit is the rise of the test loss when it is silenced in the "
+        "regularised model. It is compared with the size of the unit's weights: by rank "
+        "correlation (mean over layers), and by how many of the largest units, as many as pruning "
+        "keeps, are among the most important ones.\n\n" + prose.table(head, table)
     )
 
 
@@ -248,9 +237,9 @@ def _matched_text(rows: Sequence[Mapping[str, Any]]) -> str:
     ]
     head = ["a", "b", "rank correlation", "shared", "by chance"]
     return (
-        "The most important units of two bases, once their units are aligned by weights. Chance "
-        "is that of two sets drawn at random; alignment itself puts large units beside large ones, "
-        "so that a little more than chance is no evidence of a shared skeleton.\n\n"
+        "The most important units of two bases, after their units were aligned by weights. Chance "
+        "means two sets drawn at random. Alignment itself pairs large units with large ones, so a "
+        "little more than chance is not evidence of a shared skeleton.\n\n"
         + prose.table(head, table)
     )
 
@@ -260,6 +249,6 @@ def _probe_text(rows: Sequence[Mapping[str, Any]]) -> str:
         return ""
     lines = [f"- `{row['model']}`, λ = {row['l1']:g}: {row['sentence']}" for row in rows]
     return (
-        "The regularised model is trained on with a penalty on its skeleton's own weights "
-        "alone.\n\n" + "\n".join(lines)
+        "The regularised model is trained further with a penalty on only the weights of its "
+        "skeleton.\n\n" + "\n".join(lines)
     )

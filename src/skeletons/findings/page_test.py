@@ -1,4 +1,7 @@
-"""Whether something rises along an ordered condition within each seed, and what stands apart."""
+"""Page's test for a trend within seeds, and robust scores for outliers.
+
+`scipy.stats.page_trend_test` is not used: its exact p-value ignores ties, which are common here.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,9 @@ import itertools
 import math
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
 
-Floats = npt.NDArray[np.float64]
+from skeletons.arrays import Floats
 
 RESAMPLES = 9999
 OUTLYING = 3.5  # Iglewicz and Hoaglin 1993, p. 12
@@ -18,20 +20,20 @@ OUTLYING = 3.5  # Iglewicz and Hoaglin 1993, p. 12
 def page(values: Floats, seed: int = 0, resamples: int = RESAMPLES) -> tuple[float, float, float]:
     """Page's test for a rise along ordered conditions, with seeds as blocks.
 
-    The statistic is the mean over seeds of Spearman's rank correlation of the values with the
-    conditions' order, which orders permutations as Page's L does (Page 1963). Under the null the
-    conditions are exchangeable within a seed, independently between seeds. A value that drifts
-    along the conditions for no reason is not exchangeable; that all seeds drift one way then still
-    tells, with fewer seeds it tells little.
+    The statistic is the mean over seeds of Spearman's rank correlation between the values and the
+    order of the conditions. It orders permutations in the same way as Page's L (Page 1963). Under
+    the null hypothesis, the conditions are exchangeable within a seed, independently between seeds.
+    A value that drifts along the conditions for an unrelated reason is not exchangeable. It is then
+    still evidence if all seeds drift in the same direction, but weak evidence with few seeds.
 
     Args:
         values: n seeds × k conditions in ascending order, no NaN.
-        seed: of the sample of permutations, where there are too many to try all.
-        resamples: how many are sampled then.
+        seed: of the sample of permutations, used if there are too many to try all.
+        resamples: size of that sample.
 
     Returns:
-        The mean rank correlation, −1..1; one-sided p for a rise; the smallest p possible. NaN for
-        no seeds or fewer than two conditions, or where no seed's values differ.
+        The mean rank correlation, −1..1; the one-sided p for a rise; the smallest possible p. All
+        are NaN without seeds, with fewer than two conditions, or if no seed's values differ.
     """
     count, conditions = values.shape
     if count == 0 or conditions < 2 or not np.ptp(values, axis=1).any():
@@ -59,20 +61,21 @@ def _orders(order: Floats, count: int, seed: int, resamples: int) -> tuple[Float
 
 
 def robust_scores(values: Floats) -> Floats:
-    """How far each value lies from the median, in robust standard deviations.
+    """The distance of each value from the median, in robust standard deviations.
 
     0.6745 (x − median) / MAD, where MAD is the median absolute deviation (Iglewicz and Hoaglin
-    1993). If more than half of the values are equal, MAD is 0 and the mean absolute deviation
-    stands in, times 1.2533, as they propose; if all are, every score is 0.
+    1993). If more than half of the values are equal, MAD is 0; as they propose, 1.2533 times the
+    mean absolute deviation then replaces it. If all values are equal, every score is 0.
 
     Args:
-        values: one a model; NaN is left out and stays NaN.
+        values: one per model; NaN is left out and stays NaN.
 
     Returns:
-        As many; beyond ±3.5 a value is called an outlier.
+        One score per value; a value beyond ±3.5 is called an outlier.
     """
     if not np.isfinite(values).any():
         return np.full(len(values), np.nan)
     away = values - np.nanmedian(values)
-    spread = float(np.nanmedian(np.abs(away))) / 0.6745 or float(np.nanmean(np.abs(away))) * 1.2533
+    spread = float(stats.median_abs_deviation(values, nan_policy="omit")) / 0.6745
+    spread = spread or float(np.nanmean(np.abs(away))) * 1.2533
     return np.asarray(away / (spread or 1.0))

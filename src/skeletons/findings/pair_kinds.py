@@ -1,6 +1,6 @@
-"""Pairs by what their two models have in common, so that a similarity can be held against others.
+"""Pairs grouped by what their two models have in common, to put a similarity into perspective.
 
-0.6 means much where networks before training are alike by 0.1, and nothing where they are by 0.7.
+A similarity of 0.6 means much if untrained networks have 0.1, and nothing if they have 0.7.
 """
 
 from __future__ import annotations
@@ -22,33 +22,33 @@ ACROSS = {
     PRUNED: "pruned alike, different bases",
     RANDOM: "pruned at random alike, different bases",
 }
-KINDS = (UNTRAINED_PAIRS, ORDERS, *ACROSS.values())
+NAMES = (UNTRAINED_PAIRS, ORDERS, *ACROSS.values())
 
 
 def by_kind(pairs: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """A similarity table taken apart by kind of pair; pairs of no kind are left out.
+    """A table of pairs split by kind; pairs of no kind are left out.
 
-    Models of different bases make a pair of a kind only if they are of the same recipe: λ, epochs,
-    threshold and, if pruned at random, drawing.
+    Models of different bases form a pair of a kind only if they have the same recipe: λ, epochs,
+    threshold and, if pruned at random, draw.
 
     Args:
         pairs: the table of all pairs on one OOD set.
 
     Returns:
-        By kind, in the order of `KINDS`, those that there are.
+        The rows by kind, in the order of `NAMES`; kinds without a pair are left out.
     """
     table = pair_tables.annotate(pairs)
     kind = pd.Series(index=table.index, dtype=object)
-    across = _alike(table, "state", "l1", "epochs", "threshold", "draw") & ~_alike(table, "seed")
+    across = _same(table, "state", "l1", "epochs", "threshold", "draw") & ~_same(table, "seed")
     for state, name in {UNTRAINED: UNTRAINED_PAIRS, **ACROSS}.items():
         kind[across & (table.state_a == state)] = name
     orders = table.state_a.isin([BASE, REORDERED]) & (table.state_b == REORDERED)
-    kind[orders & _alike(table, "seed")] = ORDERS
-    return {name: pairs[kind == name] for name in KINDS if (kind == name).any()}
+    kind[orders & _same(table, "seed")] = ORDERS
+    return {name: pairs[kind == name] for name in NAMES if (kind == name).any()}
 
 
-def _alike(table: pd.DataFrame, *keys: str) -> pd.Series[bool]:
-    """Whether both models of a pair have the same of each key, or neither has it."""
+def _same(table: pd.DataFrame, *keys: str) -> pd.Series[bool]:
+    """Whether both models of a pair have the same value of each key, or both have none."""
     same = pd.Series(True, index=table.index)
     for key in keys:
         a, b = table[f"{key}_a"], table[f"{key}_b"]
@@ -57,11 +57,11 @@ def _alike(table: pd.DataFrame, *keys: str) -> pd.Series[bool]:
 
 
 def summary(pairs: pd.DataFrame, measure: str) -> list[dict[str, Any]]:
-    """One row a kind: kind, pairs, undefined, mean, min, max and `above`, the share above 0.6.
+    """One row per kind: kind, pairs, undefined, mean, min, max and `above`, the share above 0.6.
 
     Args:
         pairs: the table of all pairs on one OOD set.
-        measure: one of its columns; of a dissimilarity `above` is None.
+        measure: one of its columns; for a dissimilarity, `above` is None.
     """
     rows = []
     for kind, group in by_kind(pairs).items():

@@ -1,4 +1,4 @@
-"""Scores and similarity tables, taken apart by what the models are."""
+"""Tables of scores and of pairs, grouped by the recipes of the models."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from typing import Any
 
 import pandas as pd
 
-from skeletons.model_ids import Model
+from skeletons.model_ids import BASE, PRUNED, Model
 
-SPARSE = 0.8  # the share of weights that must go before a subnetwork is called a skeleton
-SLACK = 0.02  # how far its accuracy may fall below its base's
-ALIKE = 0.6  # the post's observation: most pairs are above this cosine
+SPARSE = 0.8  # a skeleton has lost at least this share of its weights
+MAX_DROP = 0.02  # a skeleton has lost at most this much of its base's accuracy
+ALIKE = 0.6  # the post's observation: most pairs have a cosine above this
+FIELDS = ("seed", "state", "l1", "epochs", "threshold", "draw")
 
 
 def with_base_accuracy(table: pd.DataFrame) -> pd.DataFrame:
-    """The scores with `base_accuracy` and `drop` (base's accuracy − own, in shares 0..1)."""
-    base = table[table.state == "base"].set_index("seed").accuracy
+    """The scores with `base_accuracy` and `drop` (the base's accuracy minus its own, −1..1)."""
+    base = table[table.state == BASE].set_index("seed").accuracy
     return table.assign(
         base_accuracy=table.seed.map(base), drop=table.seed.map(base) - table.accuracy
     )
@@ -25,39 +26,51 @@ def skeletons(table: pd.DataFrame) -> pd.DataFrame:
     """The pruned models that lost ≥ 80 % of their weights and ≤ 2 points of accuracy."""
     table = with_base_accuracy(table)
     kept = table[
-        (table.state == "pruned")
+        (table.state == PRUNED)
         & ~table.dead
         & (table.sparsity >= SPARSE)
-        & (table["drop"] <= SLACK)
+        & (table["drop"] <= MAX_DROP)
     ]
     return kept.sort_values(["sparsity", "model"], ascending=[False, True])
 
 
 def annotate(pairs: pd.DataFrame) -> pd.DataFrame:
-    """A similarity table with both sides' seed, state, recipe and draw as *_a and *_b."""
+    """A table of pairs with the `FIELDS` of both models as columns *_a and *_b.
+
+    A table that has these columns already is returned as it is, so model ids are parsed only once.
+    """
+    if f"{FIELDS[0]}_a" in pairs:
+        return pairs
     parsed = {name: Model.parse(name) for name in {*pairs.a, *pairs.b}}
     columns = {
         f"{field}_{side}": [getattr(parsed[name], field) for name in pairs[side]]
         for side in ("a", "b")
-        for field in ("seed", "state", "l1", "epochs", "threshold", "draw")
+        for field in FIELDS
     }
     return pairs.assign(**columns)
 
 
+def without_controls(pairs: pd.DataFrame) -> pd.DataFrame:
+    """The pairs of bases and pruned models, which are the pairs that the post compares."""
+    table = annotate(pairs)
+    compared = (BASE, PRUNED)
+    return table[table.state_a.isin(compared) & table.state_b.isin(compared)]
+
+
 def across_bases(pairs: pd.DataFrame, measure: str) -> list[dict[str, Any]]:
-    """Similarity of models of different bases made the same way: unpruned, then by threshold.
+    """Similarity of models of different bases with the same recipe: unpruned, then by threshold.
 
     Returns:
-        One row for the bases themselves (threshold None) and one a threshold, with the number of
-        pairs, their mean, least and largest similarity, and the pairs that have none.
+        One row for the bases themselves (threshold None) and one per threshold, with the columns of
+        `spread`.
     """
     table = annotate(pairs)
     table = table[table.seed_a != table.seed_b]
-    bases = table[(table.state_a == "base") & (table.state_b == "base")]
+    bases = table[(table.state_a == BASE) & (table.state_b == BASE)]
     rows = [{"threshold": None, **spread(bases, measure)}]
     alike = table[
-        (table.state_a == "pruned")
-        & (table.state_b == "pruned")
+        (table.state_a == PRUNED)
+        & (table.state_b == PRUNED)
         & (table.l1_a == table.l1_b)
         & (table.epochs_a == table.epochs_b)
         & (table.threshold_a == table.threshold_b)
@@ -74,7 +87,7 @@ def _groups(table: pd.DataFrame, column: str) -> list[tuple[float, pd.DataFrame]
 
 
 def spread(pairs: pd.DataFrame, measure: str) -> dict[str, Any]:
-    """How many pairs there are, how many have no value, and mean, least and largest of the rest."""
+    """The number of pairs, the number without a value, and mean, min and max of the values."""
     values = pairs[measure].dropna()
     known = len(values) > 0
     return {

@@ -1,8 +1,9 @@
-"""What the post says it saw, claim by claim, and whether it is seen here.
+"""The observations of the post, claim by claim, and whether they hold here.
 
 Each claim is a row {claim, measured, holds, detail}; `holds` is yes, no or undecided. A claim about
-models in general is only decided where seeds as a sample decide it: by an interval over seeds that
-lies wholly on one side, or by a permutation test within seeds. The rest is undecided, not no.
+models in general is decided only if the seeds, as a sample, decide it: by an interval over seeds
+that lies entirely on one side, or by a permutation test within seeds. Otherwise it is undecided,
+which is not the same as no.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ import pandas as pd
 
 from skeletons import text as prose
 from skeletons.findings import page_test, pair_tables, seed_pairs
-from skeletons.findings.pair_tables import ALIKE, SLACK
+from skeletons.findings.pair_tables import ALIKE, MAX_DROP
 from skeletons.measures.catalogue import MEASURES
-from skeletons.model_ids import Model
+from skeletons.model_ids import BASE, PRUNED
 
-ALPHA = 0.05  # of each test and interval on its own
-MARGIN = 0.05  # how much less like its base a model may be and still behave like it
+ALPHA = 0.05  # of each test and interval, without correction for their number
+MARGIN = 0.05  # a model behaves like its base if its similarity falls by less than this
 
 YES, NO, UNDECIDED = "yes", "no", "undecided"
 
@@ -29,15 +30,15 @@ Claim = dict[str, str]
 
 
 def claims(scores: pd.DataFrame, pairs: pd.DataFrame, measure: str) -> list[Claim]:
-    """Every claim of the post that can be held against an experiment's tables.
+    """Every claim of the post that can be tested on an experiment's tables.
 
     Args:
-        scores: all models' scores, as `scores.read_all` gives.
+        scores: all models' scores, as `scores.read_all` returns them.
         pairs: the table of all pairs on one OOD set.
-        measure: one of its columns; higher must be more alike.
+        measure: one of its columns; higher must mean more alike.
 
     Raises:
-        ValueError: the measure is a dissimilarity, of which the claims would mean the opposite.
+        ValueError: the measure is a dissimilarity, for which the claims would mean the opposite.
     """
     if not MEASURES[measure].higher_is_alike:
         raise ValueError(f"{measure} is a dissimilarity; the claims are about similarities")
@@ -55,12 +56,12 @@ def claims(scores: pd.DataFrame, pairs: pd.DataFrame, measure: str) -> list[Clai
 
 
 def accuracy_kept(scores: pd.DataFrame) -> list[Claim]:
-    """Accuracy after pruning is at most 2 points below the base's: one row a threshold.
+    """Accuracy after pruning is at most 2 points below the base's: one row per threshold.
 
-    A seed's loss of accuracy is the mean over its λ and epochs, dead models included.
+    A seed's lost accuracy is the mean over its λ and epochs, including dead models.
     """
     table = pair_tables.with_base_accuracy(scores)
-    table = table[table.state == "pruned"]
+    table = table[table.state == PRUNED]
     rows = []
     for threshold, group in table.groupby("threshold"):
         lost = group.groupby("seed")["drop"].mean().to_numpy(np.float64)
@@ -69,11 +70,11 @@ def accuracy_kept(scores: pd.DataFrame) -> list[Claim]:
         rows.append(
             {
                 "claim": f"Pruning at {threshold:g} keeps the accuracy, to within "
-                f"{prose.points(SLACK, 0)} points",
+                f"{prose.points(MAX_DROP, 0)} points",
                 "measured": f"{prose.points(lost.mean())} points lost, "
                 f"{_interval(low, high, prose.points)}",
-                "holds": _side(low, high, at_most=SLACK),
-                "detail": f"{prose.counted(len(lost), 'seed')}; worst is `{worst.model}` with "
+                "holds": _side(low, high, at_most=MAX_DROP),
+                "detail": f"{prose.counted(len(lost), 'seed')}; the worst is `{worst.model}` with "
                 f"{prose.points(worst['drop'])} points lost at sparsity {worst.sparsity:.1%}",
             }
         )
@@ -81,7 +82,7 @@ def accuracy_kept(scores: pd.DataFrame) -> list[Claim]:
 
 
 def _side(low: float, high: float, at_most: float) -> str:
-    """Whether a mean is at most a number, by its interval."""
+    """Whether a mean is at most a number, according to its interval."""
     if high <= at_most:
         return YES
     return NO if low > at_most else UNDECIDED
@@ -91,9 +92,9 @@ def _side(low: float, high: float, at_most: float) -> str:
 
 
 def higher_threshold_changes_more(pairs: pd.DataFrame, measure: str) -> Claim:
-    """The higher the threshold, the less like its own base a model answers out of distribution."""
+    """The higher the threshold, the less similar a model's OOD predictions are to its base's."""
     table = to_own_base(pairs, measure)
-    grid = _grid(table[table.state == "pruned"], "threshold", measure)
+    grid = _grid(table[table.state == PRUNED], "threshold", measure)
     correlation, p, attainable = page_test.page(-grid.to_numpy(np.float64))
     return {
         "claim": "The higher the threshold, the less a model behaves like its own base",
@@ -105,7 +106,7 @@ def higher_threshold_changes_more(pairs: pd.DataFrame, measure: str) -> Claim:
 
 def more_epochs_smaller(scores: pd.DataFrame) -> Claim:
     """The more epochs of regularisation, the higher the sparsity after pruning."""
-    grid = _grid(scores[scores.state == "pruned"], "epochs", "sparsity")
+    grid = _grid(scores[scores.state == PRUNED], "epochs", "sparsity")
     correlation, p, attainable = page_test.page(grid.to_numpy(np.float64))
     return {
         "claim": "The more epochs of regularisation, the smaller the pruned model",
@@ -116,9 +117,9 @@ def more_epochs_smaller(scores: pd.DataFrame) -> Claim:
 
 
 def more_epochs_like_the_base(pairs: pd.DataFrame, measure: str, margin: float = MARGIN) -> Claim:
-    """After the most epochs a model is as like its base as after the fewest, to within a margin."""
+    """After the most epochs, a model is as similar to its base as after the fewest, to a margin."""
     table = to_own_base(pairs, measure)
-    grid = _grid(table[table.state == "pruned"], "epochs", measure)
+    grid = _grid(table[table.state == PRUNED], "epochs", measure)
     row = {
         "claim": "However many epochs, the pruned model behaves like its unpruned original, "
         f"to within {margin:g}",
@@ -132,18 +133,18 @@ def more_epochs_like_the_base(pairs: pd.DataFrame, measure: str, margin: float =
     low, high = seed_pairs.mean_interval(fall, ALPHA)
     few, many = (f"{grid.columns[k]:g}" for k in (0, -1))
     return row | {
-        "measured": f"{_number(fall.mean())} less like it after {many} epochs than after {few}, "
+        "measured": f"{_number(fall.mean())} less similar after {many} epochs than after {few}, "
         f"{_interval(low, high, _number)}",
         "holds": _side(low, high, at_most=margin),
-        "detail": f"`{measure}` to the own base {grid.iloc[:, 0].mean():.3f} after {few} and "
+        "detail": f"`{measure}` to its own base: {grid.iloc[:, 0].mean():.3f} after {few} and "
         f"{grid.iloc[:, -1].mean():.3f} after {many} epochs; {prose.counted(len(fall), 'seed')}",
     }
 
 
 def to_own_base(pairs: pd.DataFrame, measure: str) -> pd.DataFrame:
-    """How like its own base each other model is: state, seed, l1, epochs, threshold, measure."""
+    """Each model's similarity to its own base: state, seed, l1, epochs, threshold, measure."""
     table = pair_tables.annotate(pairs)
-    table = table[(table.seed_a == table.seed_b) & (table.state_a == "base")]
+    table = table[(table.seed_a == table.seed_b) & (table.state_a == BASE)]
     columns = {f"{key}_b": key for key in ("state", "seed", "l1", "epochs", "threshold")}
     return table.rename(columns=columns)[[*columns.values(), measure]]
 
@@ -151,8 +152,9 @@ def to_own_base(pairs: pd.DataFrame, measure: str) -> pd.DataFrame:
 def _grid(table: pd.DataFrame, condition: str, value: str) -> pd.DataFrame:
     """Seeds × conditions: the mean over the rest of the recipe.
 
-    A recipe in which some condition has no value for a seed, as its model is dead, is left out for
-    that seed: else means over different recipes would be compared. Seeds without any go.
+    If a seed lacks a value for some condition of a recipe, because a model is dead, that recipe is
+    left out for that seed. Otherwise means over different recipes would be compared. Seeds without
+    a complete recipe are left out.
     """
     rest = [key for key in ("l1", "epochs", "threshold") if key != condition]
     wide = table.pivot_table(index=["seed", *rest], columns=condition, values=value, dropna=False)
@@ -160,7 +162,7 @@ def _grid(table: pd.DataFrame, condition: str, value: str) -> pd.DataFrame:
 
 
 def _trend(p: float, grid: pd.DataFrame) -> str:
-    """Whether a rise is shown; no if a fall is, by the same test, or if nothing ever changes."""
+    """Whether there is a rise; no if the same test shows a fall, or if no value ever changes."""
     if math.isnan(p):
         return NO if grid.size and grid.shape[1] > 1 else UNDECIDED
     if p < ALPHA:
@@ -192,7 +194,7 @@ def _trend_detail(p: float, attainable: float, grid: pd.DataFrame, value: str) -
 
 
 def most_pairs_alike(pairs: pd.DataFrame, measure: str) -> Claim:
-    """More than half of all pairs are above 0.6; the interval is from leaving out each base."""
+    """More than half of all pairs are above 0.6; the interval comes from leaving out each base."""
     table = pairs.dropna(subset=[measure])
     share = float((table[measure] > ALIKE).mean()) if len(table) else math.nan
     low, high = _share_interval(table, measure)
@@ -203,7 +205,7 @@ def most_pairs_alike(pairs: pd.DataFrame, measure: str) -> Claim:
         if len(table)
         else "no pair has a similarity",
         "holds": {YES: NO, NO: YES, UNDECIDED: UNDECIDED}[_side(low, high, at_most=0.5)],
-        "detail": f"`{measure}`; pairs of one base included"
+        "detail": f"`{measure}`; including pairs of models of one base"
         + (f"; {undefined} undefined" if undefined else ""),
     }
 
@@ -211,12 +213,12 @@ def most_pairs_alike(pairs: pd.DataFrame, measure: str) -> Claim:
 def _share_interval(pairs: pd.DataFrame, measure: str) -> tuple[float, float]:
     """The jackknife interval, over bases, of the share of pairs above 0.6 (Tukey 1958).
 
-    NaN for fewer than three bases: without one of two, no pair of different bases is left.
+    NaN for fewer than three bases: without one of two, no pair of different bases remains.
     """
-    seeds = {name: Model.parse(name).seed for name in {*pairs.a, *pairs.b}}
-    first, second = pairs.a.map(seeds), pairs.b.map(seeds)
-    above = pairs[measure] > ALIKE
-    bases = sorted(set(seeds.values()))
+    table = pair_tables.annotate(pairs)
+    first, second = table.seed_a, table.seed_b
+    above = table[measure] > ALIKE
+    bases = sorted({*first, *second})
     if len(bases) < 3:
         return math.nan, math.nan
     rest = np.array([above[(first != base) & (second != base)].mean() for base in bases])
@@ -226,10 +228,10 @@ def _share_interval(pairs: pd.DataFrame, measure: str) -> tuple[float, float]:
 
 
 def outliers(scores: pd.DataFrame, pairs: pd.DataFrame, measure: str) -> pd.DataFrame:
-    """How each model stands among all others, and how well it does its own task.
+    """Each model's mean similarity to all others, and its scores on its own task.
 
-    Among some forty models without any outlier, the rule finds one in about one experiment of
-    twenty (measured); so one that is barely beyond −3.5 is no discovery.
+    Among about forty models without any outlier, the rule finds one in about one of twenty
+    experiments (measured). So a model that is barely beyond −3.5 is not a discovery.
 
     Args:
         scores: all models' scores.
@@ -237,9 +239,9 @@ def outliers(scores: pd.DataFrame, pairs: pd.DataFrame, measure: str) -> pd.Data
         measure: one of its columns.
 
     Returns:
-        One row a model that has a similarity, the least alike first: model, similarity (its mean to
-        all others), score (robust, negative is less alike), loss and accuracy on its own task,
-        loss_score (robust, positive is worse), outlier (score < −3.5).
+        One row per model that has a similarity, the lowest first: model, similarity (its mean to
+        all others), score (robust; negative means less alike), loss and accuracy on its own task,
+        loss_score (robust; positive means worse), outlier (score < −3.5).
     """
     ends = [pairs[[side, measure]].rename(columns={side: "model"}) for side in ("a", "b")]
     means = pd.concat(ends).groupby("model")[measure].mean().dropna()
@@ -254,7 +256,7 @@ def outliers(scores: pd.DataFrame, pairs: pd.DataFrame, measure: str) -> pd.Data
 
 
 def some_models_stand_apart(scores: pd.DataFrame, pairs: pd.DataFrame, measure: str) -> Claim:
-    """A few models are like no other though they do their own task, as the post's Model 51."""
+    """A few models differ from all others but do well on their own task, like Model 51 there."""
     table = outliers(scores, pairs, measure)
     apart = table[table.outlier]
     fine = apart[apart.loss_score <= page_test.OUTLYING]
@@ -271,7 +273,9 @@ def some_models_stand_apart(scores: pd.DataFrame, pairs: pd.DataFrame, measure: 
         if len(table)
         else "no model has a similarity",
         "holds": (YES if len(fine) else NO) if len(table) else UNDECIDED,
-        "detail": prose.listed(named) if named else "none is 3.5 robust deviations below",
+        "detail": prose.listed(named)
+        if named
+        else "none is 3.5 robust deviations below the median",
     }
 
 
@@ -279,22 +283,26 @@ def some_models_stand_apart(scores: pd.DataFrame, pairs: pd.DataFrame, measure: 
 
 
 def claims_markdown(found: Sequence[Mapping[str, str]]) -> str:
-    """Claims as a page section: a count, a table, and how each is decided."""
+    """The claims in Markdown: how many hold, and a table."""
     if not found:
-        return "There is nothing to hold the post's claims against."
-    held = {answer: sum(row["holds"] == answer for row in found) for answer in (YES, NO, UNDECIDED)}
+        return "There is nothing to compare with the post's claims."
+    counts = {
+        answer: sum(row["holds"] == answer for row in found) for answer in (YES, NO, UNDECIDED)
+    }
     rows = [[row["claim"], row["measured"], f"**{row['holds']}**", row["detail"]] for row in found]
-    return "\n\n".join(
-        [
-            f"Of {prose.counted(len(found), 'claim')}, {held[YES]} hold here, {held[NO]} do not, "
-            f"and {held[UNDECIDED]} cannot be decided with these seeds.",
-            prose.table(["claim", "measured here", "holds", "detail"], rows),
-            f"A claim holds, or does not, where a {1 - ALPHA:.0%} interval over seeds lies wholly "
-            "on one side, or a permutation test within seeds gives p below "
-            f"{ALPHA:g}; each is taken on its own, without correction for their number. Whether "
-            "models stand apart is a description of these models by a fixed rule, not a test.",
-        ]
+    return (
+        f"Of {prose.counted(len(found), 'claim')}, {counts[YES]} hold here, {counts[NO]} do not, "
+        f"and {counts[UNDECIDED]} cannot be decided with these seeds.\n\n"
+        + prose.table(["claim", "measured here", "holds", "detail"], rows)
     )
+
+
+METHOD = (
+    f"A claim is decided if a {1 - ALPHA:.0%} interval over seeds lies entirely on one side, or if "
+    f"a permutation test within seeds gives a p below {ALPHA:g}. Each claim is tested on its own, "
+    "without correction for their number. Whether models stand apart is a description of these "
+    "models by a fixed rule, not a test."
+)
 
 
 def _number(value: Any) -> str:

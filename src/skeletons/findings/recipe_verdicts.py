@@ -1,59 +1,59 @@
 """Do models of different bases grow more alike with pruning, beyond the controls?
 
 For one recipe (a λ, a number of epochs and a threshold) and n seeds, the *rise* beyond a comparison
-is the mean over all pairs of seeds of how much more alike the two pruned models are than the two
-models they are held against: the bases, or the controls made from the same bases. To hold both the
-pruned and the control against the bases and subtract comes to the same, as the bases cancel.
+is a mean over all pairs of seeds: the similarity of the two pruned models minus the similarity of
+the two models that they are compared with, which are their bases or controls made from the same
+bases. Comparing both the pruned models and the controls with the bases and subtracting gives the
+same number, because the bases cancel.
 
-Three answers are possible, each from all comparisons together:
+There are three possible answers, each based on all comparisons together:
 
-- **converges**: beyond *every* comparison the interval lies above 0 and the sign-flip p, the
+- **converges**: beyond *every* comparison, the interval lies above 0 and the sign-flip p, the
   largest over the comparisons, is below alpha after Holm's correction for the number of questions.
-  That all must hold is itself the correction for several comparisons (Berger 1982).
-- **does not converge**: beyond *some* comparison the interval lies below the margin, the smallest
-  rise that would matter, and so does the mean by a one-sided t-test whose p is corrected for the
-  comparisons (Bonferroni) and the questions (Holm). A rise that is certain but too small to matter
-  is such a case.
-- **cannot be decided with this many seeds**: otherwise; then it says how many
-  seeds would be needed.
+  Several comparisons need no further correction, because all of them must hold (Berger 1982).
+- **does not converge**: beyond *some* comparison, the interval lies below the margin, the smallest
+  rise that would matter. A one-sided t-test must agree, with a p corrected for the comparisons
+  (Bonferroni) and the questions (Holm). A rise that is certain but too small to matter is such a
+  case.
+- **cannot be decided with this many seeds**: otherwise; the verdict then says how many seeds would
+  be needed.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
 
 from skeletons import text as prose
+from skeletons.arrays import Floats
 from skeletons.findings import seed_pairs
-from skeletons.measures.measure import Floats
 
 CONVERGES = "converges"
 NOT = "does not converge"
 UNDECIDED = "cannot be decided with this many seeds"
 
 ALPHA = 0.05
-MARGIN = 0.05  # in units of the measure: a twentieth of the range from nothing to the same
+MARGIN = 0.05  # in units of the measure: a twentieth of the range of a similarity
 
 
 @dataclass(frozen=True)
 class Rise:
-    """How much more alike the pruned models of different bases are than those held against.
+    """How much more alike pruned models of different bases are than models they are compared with.
 
     Attributes:
-        against: what they are held against.
-        seeds: n, those whose models are all alive; 0 if no two are.
-        images: over how many images the similarities are means, if that is known.
+        against: the models that they are compared with.
+        seeds: n, the number of seeds whose models are all alive; 0 if there are no two.
+        images: the number of images that the similarities are means over, if known.
         effect: the mean rise over all pairs of seeds, in units of the measure; NaN without pairs.
         low: lower end of its 1 − alpha interval; NaN for fewer than three seeds.
-        high: its upper end.
+        high: upper end of the interval.
         spread: standard deviation of the seeds' pseudo-values.
         p_rise: sign-flip p against no rise.
         p_small: t-test p against a rise of at least the margin.
-        bootstrap: the interval by drawing seeds and images again, for comparison.
     """
 
     against: str
@@ -65,17 +65,16 @@ class Rise:
     spread: float
     p_rise: float
     p_small: float
-    bootstrap: tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """An answer to whether models of one recipe converge, with what it rests on.
+class RecipeVerdict:
+    """The answer to whether models of one recipe converge, and its evidence.
 
     Attributes:
         question: the recipe, in words.
         answer: `converges`, `does not converge` or `cannot be decided with this many seeds`.
-        against: the comparison that decides: the one that shows least.
+        against: the comparison that decides: the one with the weakest evidence.
         effect: the rise beyond it.
         low: lower end of its interval.
         high: upper end of its interval.
@@ -83,12 +82,12 @@ class Verdict:
         p_corrected: the same, corrected for the number of questions.
         tests: the number of questions.
         seeds: the fewest of any comparison.
-        attainable: the smallest corrected p that so many seeds could have given.
-        seeds_for_p: the fewest seeds with which the corrected p can be below alpha at all.
-        seeds_needed: the fewest with which a decision is likely (80 %) if what was seen is the
-            truth; None if decided, if it is more than 1,000, or if nothing is known to tell from.
+        attainable: the smallest corrected p that this many seeds could have given.
+        seeds_for_p: the fewest seeds with which the corrected p can be below alpha.
+        seeds_needed: the fewest with which a decision is likely (80 %) if the observed values are
+            the true ones; None if decided, if it is more than 1,000, or if it is unknown.
         rises: all comparisons.
-        sentence: all of it in words.
+        sentence: the answer and its evidence in words.
     """
 
     question: str
@@ -116,55 +115,48 @@ def rise(
     sign: int = 1,
     alpha: float = ALPHA,
     margin: float = MARGIN,
-    seed: int = 0,
-    resamples: int = 2000,
 ) -> Rise:
-    """Hold the similarities of pruned models of n seeds against those of others.
+    """Compare the similarities of the pruned models of n seeds with those of other models.
 
     Args:
-        pruned: of all pairs of seeds in the order of `itertools.combinations`: one value, or one an
-            image (pairs × images).
-        other: of the models held against, the same seeds and images.
-        against: what those are, in words.
-        sign: of the measure: −1 if lower is more alike.
-        alpha: the share of intervals that may miss the truth.
+        pruned: of all pairs of seeds in the order of `itertools.combinations`: one value per pair,
+            or one per pair and image (pairs × images).
+        other: of the models that they are compared with, on the same seeds and images.
+        against: those models, in words.
+        sign: of the measure: −1 if lower means more alike.
+        alpha: the share of intervals that may miss the true rise.
         margin: the smallest rise that would matter, in units of the measure.
-        seed: of random draws.
-        resamples: how many draws the bootstrap interval is from; without any it is NaN.
 
     Raises:
-        ValueError: the two do not go together, or are not of all pairs of seeds.
+        ValueError: the two have different shapes, or are not of all pairs of seeds.
     """
     if pruned.shape != other.shape:
-        raise ValueError("the similarities held against each other are not of the same pairs")
+        raise ValueError("the compared similarities are not of the same pairs")
     difference = living(sign * (np.asarray(pruned) - np.asarray(other)))
     images = difference.shape[1] if difference.ndim == 2 else None
     if not difference.size:
-        none = math.nan
-        return Rise(against, 0, images, none, none, none, none, none, none, (none, none))
-    seeds = seed_pairs.seeds_of(difference)
+        return Rise(against, 0, images, *[math.nan] * 6)
     own = seed_pairs.pseudo_values(difference if images is None else difference.mean(axis=1))
     low, high = seed_pairs.interval(difference, alpha)
     return Rise(
         against,
-        seeds,
+        seed_pairs.seeds_of(difference),
         images,
         float(difference.mean()),
         low,
         high,
         float(own.std(ddof=1)),
-        seed_pairs.sign_flip(own, seed),
+        seed_pairs.sign_flip(own),
         _p_small(difference, margin),
-        seed_pairs.vertex_bootstrap(difference, seed, resamples, alpha),
     )
 
 
 def living(values: Floats) -> Floats:
-    """All pairs of those seeds that have a value in every pair, on images that all have.
+    """All pairs of the seeds that have a value in every pair, on the images that all pairs have.
 
-    A dead model is like nothing, so all its pairs are NaN; its seed is left out. While a pair has
-    no value on any image, the seed with most such pairs goes, of several the last. Then images go
-    on which a pair has no value.
+    A dead model has no similarity to any other, so all its pairs are NaN and its seed is left out.
+    As long as a pair has no value on any image, the seed with the most such pairs is removed (the
+    last one of several). Then the images on which a pair has no value are removed.
 
     Args:
         values: all pairs of n seeds, or pairs × images.
@@ -194,23 +186,16 @@ def _p_small(difference: Floats, margin: float) -> float:
     return float(stats.t.sf(distance / error, seed_pairs.seeds_of(difference) - 1))
 
 
-def verdict(
-    question: str, rises: Sequence[Rise], *, alpha: float = ALPHA, margin: float = MARGIN
-) -> Verdict:
-    """The answer to a single question; see `verdicts`."""
-    return verdicts({question: rises}, alpha=alpha, margin=margin)[0]
-
-
 def verdicts(
     questions: Mapping[str, Sequence[Rise]], *, alpha: float = ALPHA, margin: float = MARGIN
-) -> list[Verdict]:
+) -> list[RecipeVerdict]:
     """The answers to several questions, corrected for their number.
 
     Args:
-        questions: by question, the rises beyond each comparison; at least one.
-        alpha: the probability of a wrong `converges` among all of them, and of a wrong `does not
-            converge`; that of the intervals in `rises` should be the same.
-        margin: the smallest rise that would matter, as in `rises`.
+        questions: by question, the rises beyond each comparison, at least one.
+        alpha: the probability of any wrong `converges`, and of any wrong `does not converge`; the
+            same as for the intervals of the rises.
+        margin: the smallest rise that would matter, the same as for the rises.
     """
     p_rise = [_worst(rises) for rises in questions.values()]
     p_small = [_smallest([r.p_small for r in rises]) for rises in questions.values()]
@@ -222,12 +207,12 @@ def verdicts(
 
 
 def _worst(rises: Sequence[Rise]) -> float:
-    """The largest p over the comparisons; NaN if one has none, as it could be any."""
+    """The largest p over the comparisons; NaN if a comparison has none, because it is unknown."""
     return float(np.max([r.p_rise for r in rises]))
 
 
 def _smallest(p: Sequence[float]) -> float:
-    """The smallest p over the comparisons, corrected for their number; NaN if all are."""
+    """The smallest p over the comparisons, corrected for their number; NaN if all are NaN."""
     known = [value for value in p if not math.isnan(value)]
     return min(1.0, min(known) * len(known)) if known else math.nan
 
@@ -241,10 +226,10 @@ def _decide(
     tests: int,
     alpha: float,
     margin: float,
-) -> Verdict:
-    bound = [r for r in rises if r.high < margin]
-    if bound and p_small < alpha:
-        answer, deciding = NOT, min(bound, key=lambda r: r.p_small)
+) -> RecipeVerdict:
+    small = [r for r in rises if r.high < margin]
+    if small and p_small < alpha:
+        answer, deciding = NOT, min(small, key=lambda r: r.p_small)
     else:
         deciding = min(rises, key=_lowest)
         above = all(r.low > 0 for r in rises)
@@ -253,7 +238,7 @@ def _decide(
     fewest = seed_pairs.seeds_for_p(alpha, tests)
     needed = _needed(rises, fewest, seeds, tests, alpha, margin) if answer == UNDECIDED else None
     attainable = min(1.0, seed_pairs.smallest_p(seeds) * tests) if seeds > 2 else 1.0
-    found = Verdict(
+    found = RecipeVerdict(
         question,
         answer,
         deciding.against,
@@ -270,21 +255,21 @@ def _decide(
         rises,
         "",
     )
-    return Verdict(**{**vars(found), "sentence": _sentence(found, alpha, margin)})
+    return replace(found, sentence=_sentence(found, alpha, margin))
 
 
 def _lowest(one: Rise) -> tuple[bool, float]:
-    """Orders comparisons by how little they show: those without an interval first."""
+    """Sorts comparisons by evidence, the weakest first: those without an interval, then by it."""
     return (not math.isnan(one.low), one.effect if math.isnan(one.low) else one.low)
 
 
 def _needed(
     rises: Sequence[Rise], fewest: int, seeds: int, tests: int, alpha: float, margin: float
 ) -> int | None:
-    """The fewest seeds that would likely decide, one way or the other; None if it cannot be told.
+    """The fewest seeds that would probably decide, one way or the other; None if unknown.
 
-    To converge all comparisons must be seen above 0, and p be attainable; not to, one below the
-    margin is enough.
+    For `converges`, every comparison must be detected above 0 and the p must be attainable. For
+    `does not converge`, one comparison below the margin is enough.
     """
     level = min(alpha / 2, alpha / tests)
     up = [seed_pairs.seeds_for_power(r.effect, r.spread, level) for r in rises]
@@ -300,8 +285,8 @@ def _needed(
 # --- in words -----------------------------------------------------------------------------------
 
 
-def _sentence(found: Verdict, alpha: float, margin: float) -> str:
-    """A verdict as one sentence that says what was measured and why that decides it."""
+def _sentence(found: RecipeVerdict, alpha: float, margin: float) -> str:
+    """A verdict as one sentence: the measured rise, and why it decides the answer."""
     with_seeds = f"with {prose.counted(found.seeds, 'seed')}"
     rise_of = f"the rise beyond {found.against} is {_span(found, alpha)}"
     if found.answer == CONVERGES:
@@ -311,46 +296,46 @@ def _sentence(found: Verdict, alpha: float, margin: float) -> str:
             f"({_p_text(found)})."
         )
     if found.answer == NOT:
-        small = "a rise is there but" if found.low > 0 else "any rise is"
+        small = "there is a rise, but it is" if found.low > 0 else "any rise is"
         return (
             f"Pruned models of different bases do not grow more alike: {small} too small to "
-            f"matter, as {rise_of}, all below {margin:g}, {with_seeds}."
+            f"matter, because {rise_of}, all below {margin:g}, {with_seeds}."
         )
-    return f"Nothing can be said yet: {_why_undecided(found, rise_of, alpha, margin)}."
+    return f"Undecided: {_why_undecided(found, rise_of, alpha, margin)}."
 
 
-def _why_undecided(found: Verdict, rise_of: str, alpha: float, margin: float) -> str:
+def _why_undecided(found: RecipeVerdict, rise_of: str, alpha: float, margin: float) -> str:
     if found.seeds < 3:
         empty = [r.against for r in found.rises if r.seeds == found.seeds]
         have = "no two seeds have" if found.seeds < 2 else "only two seeds have"
-        return f"{have} living models to hold against {prose.listed(empty)}; {_more(found)}"
+        return f"{have} living models to compare with {prose.listed(empty)}; {_more(found)}"
     if found.attainable >= alpha and found.low > 0:
         return (
             f"{rise_of}, but {found.seeds} seeds cannot give a corrected p below "
             f"{found.attainable:.2g}; {_more(found)}"
         )
     return (
-        f"{rise_of} with {found.seeds} seeds ({_p_text(found)}), neither surely above 0 nor surely "
-        f"below {margin:g}; {_more(found)}"
+        f"{rise_of} with {found.seeds} seeds ({_p_text(found)}), neither clearly above 0 nor "
+        f"clearly below {margin:g}; {_more(found)}"
     )
 
 
-def _more(found: Verdict) -> str:
+def _more(found: RecipeVerdict) -> str:
     if found.seeds_needed is not None:
         return f"about {found.seeds_needed} seeds are likely to decide it"
     if found.seeds < 3:
-        return f"it takes {found.seeds_for_p} seeds or more"
+        return f"a decision needs {found.seeds_for_p} seeds or more"
     return f"more than {seed_pairs.MOST_SEEDS:,} seeds would be needed"
 
 
-def _span(found: Verdict, alpha: float) -> str:
+def _span(found: RecipeVerdict, alpha: float) -> str:
     return (
         f"{signed(found.effect)} ({1 - alpha:.0%} interval {signed(found.low)} to "
         f"{signed(found.high)})"
     )
 
 
-def _p_text(found: Verdict) -> str:
+def _p_text(found: RecipeVerdict) -> str:
     p, corrected = (_equals(value) for value in (found.p, found.p_corrected))
     tests = f", {corrected[2:] if corrected.startswith('= ') else corrected} corrected for "
     return f"p {p}" + ("" if found.tests == 1 else f"{tests}{found.tests} questions")
@@ -362,7 +347,7 @@ def _equals(p: float) -> str:
 
 
 def signed(value: float) -> str:
-    """A number with its sign, a true minus, and no −0.000."""
+    """A number with its sign, a typographic minus, and no −0.000."""
     if math.isnan(value):
         return "–"
     text = f"{value:+.3f}"
@@ -370,9 +355,9 @@ def signed(value: float) -> str:
 
 
 def verdict_markdown(
-    found: Sequence[Verdict], *, alpha: float = ALPHA, margin: float = MARGIN
+    found: Sequence[RecipeVerdict], *, alpha: float = ALPHA, margin: float = MARGIN
 ) -> str:
-    """Verdicts as a page section: the answers at a glance, then each in a sentence, then how."""
+    """Verdicts in Markdown: the counts, a table, a sentence for each, and the method."""
     if not found:
         return "No pruned models of different bases were compared, so there is nothing to decide."
     glance = [
@@ -409,8 +394,8 @@ def verdict_markdown(
     )
 
 
-def _sentences(found: Sequence[Verdict]) -> list[str]:
-    """One point a sentence; recipes with the same one share it."""
+def _sentences(found: Sequence[RecipeVerdict]) -> list[str]:
+    """A list item for each sentence; recipes with the same sentence share one."""
     alike: dict[str, list[str]] = {}
     for one in found:
         alike.setdefault(one.sentence, []).append(one.question)
@@ -422,21 +407,21 @@ def _sentences(found: Sequence[Verdict]) -> list[str]:
     ]
 
 
-def _needed_cell(one: Verdict) -> str:
+def _needed_cell(one: RecipeVerdict) -> str:
     if one.seeds_needed is not None:
         return f"about {one.seeds_needed}"
     return f"≥ {one.seeds_for_p}" if one.seeds < 3 else f"> {seed_pairs.MOST_SEEDS:,}"
 
 
-def _method(one: Verdict, alpha: float, margin: float) -> str:
+def _method(one: RecipeVerdict, alpha: float, margin: float) -> str:
     return (
-        "A rise is how much more alike two pruned models of different bases are than what they are "
-        f"held against ({prose.listed([r.against for r in one.rises])}), in the mean over pairs of "
-        "seeds; shown is the comparison that decides. Seeds, not pairs, are what is counted: "
-        "intervals are Student's t on the seeds' jackknife pseudo-values, p is from flipping their "
-        f"signs, and it is corrected by Holm's method for {prose.counted(one.tests, 'question')}. "
-        "*Converges* means above 0 beyond every comparison; *does not converge*, surely below "
-        f"{margin:g} beyond one of them. With {prose.counted(one.seeds, 'seed')} the "
-        f"smallest corrected p is {one.attainable:.2g}; {one.seeds_for_p} can reach one below "
-        f"{alpha:g}."
+        "A rise is how much more alike two pruned models of different bases are than the models "
+        f"that they are compared with ({prose.listed([r.against for r in one.rises])}), as a mean "
+        "over pairs of seeds. The table shows the comparison that decides. The unit of replication "
+        "is the seed, not the pair: intervals are Student's t on the seeds' jackknife "
+        "pseudo-values, and p comes from flipping their signs. It is corrected by Holm's method "
+        f"for {prose.counted(one.tests, 'question')}. *Converges* means clearly above 0 beyond "
+        f"every comparison; *does not converge* means clearly below {margin:g} beyond one of them. "
+        f"With {prose.counted(one.seeds, 'seed')}, the smallest corrected p is "
+        f"{one.attainable:.2g}; {one.seeds_for_p} seeds can reach one below {alpha:g}."
     )

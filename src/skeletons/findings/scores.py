@@ -1,4 +1,4 @@
-"""How well a model does on its own task, and how much of it is left."""
+"""The scores of a model on its own task, and the number of its remaining weights."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from typing import Any
 
 import pandas as pd
 
-from skeletons.measures import predictions
+from skeletons.measures.predictions import Predictions
+from skeletons.measures.predictions import read as read_predictions
 from skeletons.model_ids import BASE, Model
 from skeletons.store import artifacts
 
 
 def score(
     model: Model,
-    on_test: predictions.Predictions,
+    on_test: Predictions,
     summary: Mapping[str, Any],
     sparsity: Mapping[str, Any] | None,
     target: Mapping[str, float],
@@ -22,18 +23,18 @@ def score(
     """A model's scores.
 
     Args:
-        model: whose they are.
+        model: the model.
         on_test: its predictions on the test set of its task.
         summary: its model.json; a pruned model's is its regularised parent's.
         sparsity: its sparsity.json, if it is pruned.
-        target: what a base model must reach to count as optimal: `train_loss` (nats, at most) and
-            `train_accuracy` (0..1, at least).
+        target: what a base model must reach to count as optimal: at most `train_loss` (nats) and
+            at least `train_accuracy` (0..1).
 
     Returns:
         model, state, seed, l1, epochs, threshold; loss (nats) and accuracy (0..1) on the test set;
         train_loss and train_accuracy (unpruned models); parameters, prunable, kept, density,
-        sparsity, flops (an image, zero weights costing nothing); dead and dead_reason; and for a
-        base model optimal, with optimal_reason if it is not.
+        sparsity, flops (per image, without zero weights); dead and dead_reason; and for a base
+        model optimal, with optimal_reason if it is not.
     """
     kept = summary["prunable"] if sparsity is None else sparsity["kept"]
     dead_reason = sparsity["dead_reason"] if sparsity else None
@@ -65,7 +66,7 @@ def score(
 
 
 def _short_of(target: Mapping[str, float], summary: Mapping[str, Any]) -> str:
-    """What a base model misses of its target, in words; nothing if it reaches it."""
+    """How a base model misses its target, in words; empty if it reaches it."""
     misses = []
     if summary["train_loss"] > target["train_loss"]:
         misses.append(
@@ -80,19 +81,32 @@ def _short_of(target: Mapping[str, float], summary: Mapping[str, Any]) -> str:
 
 
 def score_stage(
-    output: str,
-    model: str,
-    target: Mapping[str, float],
-    on_test: str,
+    *,
+    predictions: str,
     summary: str,
     sparsity: str | None = None,
+    scores: str,
+    model: str,
+    target: Mapping[str, float],
 ) -> None:
-    """Write a model's scores as JSON."""
+    """Write the scores of a model.
+
+    Args:
+        predictions: parquet, of the model on the test set.
+        summary: model.json; for a pruned model, that of its regularised parent.
+        sparsity: sparsity.json of a pruned model.
+        scores: JSON to write.
+        model: the model id.
+        target: see `score`.
+
+    Raises:
+        ArtifactError: a file is missing or broken, or lacks a key.
+    """
     artifacts.write_json(
-        output,
+        scores,
         score(
             Model.parse(model),
-            predictions.read(on_test),
+            read_predictions(predictions),
             artifacts.read_json(summary, ["prunable", "train_loss", "train_accuracy"]),
             None if sparsity is None else artifacts.read_json(sparsity, ["kept", "dead_reason"]),
             target,
@@ -101,6 +115,6 @@ def score_stage(
 
 
 def read_all(paths: Iterable[str]) -> pd.DataFrame:
-    """All models' scores as a table, one row a model, in the order given."""
+    """The scores of all models as a table, one row per model, in the given order."""
     table = pd.DataFrame([artifacts.read_json(path, ["model", "accuracy"]) for path in paths])
     return table.astype({"l1": float, "epochs": float, "threshold": float})

@@ -1,9 +1,9 @@
-"""The ridge walk as a certificate: did a model change by small steps at constant loss?
+"""Certificates of walks: did a model change in small steps at constant loss?
 
-The post calls what regularisation does a continuous deformation along the ridge. A walk recorded
-step by step can show it: no point of it has a loss much above that of the start, and no step is
-large against the weights. What lies between two recorded points is not seen; so a walk recorded
-every hundredth step certifies less, and each certificate says how finely it was recorded.
+The post calls regularisation a continuous deformation along the ridge. A recorded walk can show
+this: no point has a loss much above the start's, and no step is large compared with the weights.
+Nothing is known between two recorded points, so each certificate states how finely its walk was
+recorded.
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ import numpy as np
 import pandas as pd
 
 from skeletons import text
+from skeletons.arrays import Floats
 from skeletons.errors import SkeletonsError
-from skeletons.measures.measure import Floats
 
 COLUMNS = ("step", "epoch", "loss", "accuracy", "distance", "step_length")
-RISE = 0.05  # nats: a base is called optimal below 0.1
-STEP = 0.05  # of the length of the base's weights
+RISE = 0.05  # nats; a base is called optimal below 0.1
+STEP = 0.05  # share of the norm of the base's weights
 
 
 @dataclass(frozen=True)
 class Certificate:
-    """What a walk was like, and whether it is a continuous deformation at constant loss.
+    """The properties of a walk, and whether it is a continuous deformation at constant loss.
 
     Attributes:
-        holds: whether no limit is broken.
-        rise: the highest loss over that of the start, in nats; 0 if it never rises, infinite if it
-            is not a number somewhere.
-        rise_at: the step of the walk at which the loss is highest, of those where it was measured.
-        longest: the longest single step, as a share of the length of the base's weights.
-        longest_at: the step of the walk that it leads to.
+        holds: whether the walk exceeds no limit.
+        rise: the highest loss minus the loss of the start, in nats; 0 if it never rises, infinite
+            if a loss is not a number.
+        rise_at: the step of the walk with the highest measured loss.
+        longest: the longest single step, as a share of the norm of the base's weights.
+        longest_at: the step of the walk at which it ends.
         path: the length of the walk, the sum of its steps, in units of the weights.
-        distance: from the base at its end; at most `path`.
-        fall: how far the accuracy at its lowest lies below that of the start, 0..1.
-        points: points after the start at which the loss was measured.
-        every: optimiser steps between two of them, at most.
-        broken: a clause for each limit that is broken.
+        distance: between the base and the end of the walk; at most `path`.
+        fall: the accuracy of the start minus the lowest accuracy, 0..1.
+        points: the number of points after the start at which the loss was measured.
+        every: the largest number of optimiser steps between two of them.
+        broken: a clause for each limit that the walk exceeds.
     """
 
     holds: bool
@@ -57,34 +57,34 @@ class Certificate:
 
     @property
     def straightness(self) -> float:
-        """Distance over path, 0..1: 1 for a straight walk, NaN for one that does not move."""
+        """Distance over path, 0..1: 1 for a straight walk, NaN for a walk that does not move."""
         return self.distance / self.path if self.path else math.nan
 
 
 def certify(
     walk: pd.DataFrame, norm: float, *, rise: float = RISE, step: float = STEP
 ) -> Certificate:
-    """Judge a walk.
+    """Certify a walk.
 
     Args:
-        walk: one row a recorded point in the order walked, the first being the base, with columns
-            step (of the optimiser, from 0), epoch, loss (nats, on the same images at every point:
-            minibatches of their own would make it jump), accuracy (0..1), distance (L2, from the
-            base) and step_length (L2, from the row before; not read in the first). A column
-            measured may say at which points the loss was; without it, it was at all.
-        norm: L2 length of the base's weights, the same ones that the distances are of.
-        rise: how far the loss may lie above that of the start, in nats.
-        step: how long a single step may be, as a share of `norm`.
+        walk: one row per recorded point in the order of the walk, starting with the base. Columns:
+            step (of the optimiser, from 0), epoch, loss (nats, on the same images at every point,
+            because the loss of varying minibatches would jump), accuracy (0..1), distance (L2, from
+            the base) and step_length (L2, from the previous row; ignored in the first). An optional
+            column measured states at which points the loss was measured; without it, at all.
+        norm: L2 norm of the base's weights, the same weights as those of the distances.
+        rise: by how much the loss may exceed the loss of the start, in nats.
+        step: the longest allowed step, as a share of `norm`.
 
     Raises:
-        SkeletonsError: the table is not one of a walk, or contradicts itself.
+        SkeletonsError: the table is not the table of a walk, or contradicts itself.
     """
     _check(walk, norm)
     steps, lengths = walk["step"].to_numpy(), walk["step_length"].to_numpy(np.float64)[1:]
     seen = walk[walk["measured"]] if "measured" in walk.columns else walk
     loss, accuracy = (seen[key].to_numpy(np.float64) for key in ("loss", "accuracy"))
     seen_at = seen["step"].to_numpy()
-    # A loss that is not a number is the worst there is, so it counts as infinite.
+    # A loss that is not a number is worse than any number, so it counts as infinite.
     over = np.where(np.isfinite(loss), loss - loss[0], np.inf)
     highest, longest = int(over.argmax()), 1 + int(lengths.argmax())
     broken = []
@@ -93,7 +93,7 @@ def certify(
     if lengths[longest - 1] > step * norm:
         share = float(lengths[longest - 1] / norm)
         broken.append(
-            f"the step to {int(steps[longest])} is {share:.1%} of the weights' length, "
+            f"the step to {int(steps[longest])} is {share:.1%} of the weights' norm, "
             f"more than {step:.1%}"
         )
     return Certificate(
@@ -112,15 +112,15 @@ def certify(
 
 
 def with_losses(walk: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
-    """A walk whose loss was not recorded, with that at the end of each epoch.
+    """A walk whose loss was not recorded, with the loss at the end of each epoch added.
 
     Args:
-        walk: as in `certify`, its loss and accuracy not numbers.
-        history: one row an epoch, the first being the base, with columns epoch, train_loss and
+        walk: as in `certify`; its loss and accuracy are NaN.
+        history: one row per epoch, starting with the base, with columns epoch, train_loss and
             train_accuracy.
 
     Returns:
-        The walk with a column measured, which holds where an epoch ends.
+        The walk with a column measured, which is true at the end of each epoch.
     """
     ends = walk.groupby("epoch")["step"].transform("max") == walk["step"]
     by_epoch = history.set_index("epoch")
@@ -138,34 +138,34 @@ def _rise_text(over: float, at: int, limit: float) -> str:
 
 
 def _check(walk: pd.DataFrame, norm: float) -> None:
-    """Refuse a table that is not one of a walk."""
+    """Raise an error unless a table is the table of a walk."""
     missing = [column for column in COLUMNS if column not in walk.columns]
     if missing:
-        raise SkeletonsError(f"A walk's table lacks {text.listed(missing)}.")
+        raise SkeletonsError(f"The table of a walk lacks {text.listed(missing)}.")
     if len(walk) < 2:
-        raise SkeletonsError("A walk's table needs its start and at least one step after it.")
+        raise SkeletonsError("The table of a walk needs the start and at least one step.")
     if not (math.isfinite(norm) and norm > 0):
-        raise SkeletonsError(f"A walk starts from weights of length {norm}; it must be above 0.")
+        raise SkeletonsError(f"A walk starts from weights of norm {norm}; it must be above 0.")
     if not math.isfinite(walk["loss"].iloc[0]):
-        raise SkeletonsError("A walk's loss is not a number at its start.")
+        raise SkeletonsError("The loss at the start of a walk is not a number.")
     steps, distance = walk["step"].to_numpy(), walk["distance"].to_numpy(np.float64)
     lengths = walk["step_length"].to_numpy(np.float64)[1:]
     if (np.diff(steps) <= 0).any():
-        raise SkeletonsError("A walk's steps do not ascend.")
+        raise SkeletonsError("The steps of a walk do not ascend.")
     if not (np.isfinite(distance).all() and np.isfinite(lengths).all()) or (lengths < 0).any():
         raise SkeletonsError("A walk has a distance or a step length that is not a number ≥ 0.")
     _check_triangles(steps, distance, lengths)
 
 
 def _check_triangles(steps: Floats, distance: Floats, lengths: Floats) -> None:
-    """No step brings one further from the base, or nearer, than it is long."""
+    """Raise an error if a step changes the distance from the base by more than its length."""
     moved = np.abs(np.diff(distance))
     apart = moved - lengths > 1e-4 * np.maximum(distance[1:], distance[:-1])  # of single precision
     if apart.any():
         k = int(np.argmax(apart))
         raise SkeletonsError(
             f"A walk's step to {int(steps[k + 1])} is {lengths[k]:.4g} long but changes the "
-            f"distance from the base by {moved[k]:.4g}, more than it can."
+            f"distance from the base by {moved[k]:.4g}, which is impossible."
         )
 
 
@@ -173,19 +173,19 @@ def _check_triangles(steps: Floats, distance: Floats, lengths: Floats) -> None:
 
 
 def sentence(name: str, found: Certificate) -> str:
-    """A walk's certificate in one sentence.
+    """A certificate in one sentence.
 
     Args:
-        name: of the model at its end.
-        found: its certificate.
+        name: of the model at the end of the walk.
+        found: the certificate of the walk.
     """
-    recorded = "step by step" if found.every == 1 else f"every {found.every} steps at most"
+    recorded = "step by step" if found.every == 1 else f"at most {found.every} steps apart"
     if found.holds:
         return (
             f"`{name}` is a continuous deformation of its base at constant loss: over "
-            f"{text.counted(found.points, 'point')} recorded {recorded} the loss rises by "
-            f"{found.rise:.3f} at most, and no step is longer than {found.longest:.2%} of the "
-            "weights' length."
+            f"{text.counted(found.points, 'point')} recorded {recorded}, the loss rises by at most "
+            f"{found.rise:.3f}, and no step is longer than {found.longest:.2%} of the weights' "
+            "norm."
         )
     return f"`{name}` leaves the ridge: {' and '.join(found.broken)}."
 
@@ -193,12 +193,12 @@ def sentence(name: str, found: Certificate) -> str:
 def walks_markdown(
     found: Mapping[str, Certificate], *, rise: float = RISE, step: float = STEP
 ) -> str:
-    """Certificates as a page section: how many hold, which do not and why, and all numbers.
+    """Certificates in Markdown: how many hold, which do not and why, and all numbers.
 
     Args:
-        found: certificates by the name of the model at the walk's end.
-        rise: the limit that they were judged by, in nats.
-        step: the limit that they were judged by, as a share.
+        found: certificates by the name of the model at the end of the walk.
+        rise: the limit of the rise that was applied, in nats.
+        step: the limit of a step that was applied, as a share.
     """
     if not found:
         return "No walk was recorded."
@@ -206,8 +206,8 @@ def walks_markdown(
     parts = [
         f"Of {text.counted(len(found), 'walk')}, {len(found) - len(broken)} "
         f"{'is' if len(found) - len(broken) == 1 else 'are'} a continuous deformation at constant "
-        f"loss: nowhere a loss more than {rise:g} nats above the start's, and no step longer than "
-        f"{step:.0%} of the weights' length."
+        f"loss: the loss is never more than {rise:g} nats above the start's, and no step is longer "
+        f"than {step:.0%} of the weights' norm."
     ]
     if broken:
         parts.append("\n".join(f"- {sentence(name, found[name])}" for name in broken))
@@ -229,5 +229,5 @@ def _row(name: str, one: Certificate) -> Sequence[str]:
         f"{one.path:.2f}",
         f"{one.distance:.2f}",
         "–" if math.isnan(one.straightness) else f"{one.straightness:.2f}",
-        "every step" if one.every == 1 else f"every {one.every} at most",
+        "every step" if one.every == 1 else f"at most {one.every} steps apart",
     ]

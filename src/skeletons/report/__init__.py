@@ -1,1 +1,1 @@
-"""The page that shows an experiment."""
+"""The report: the results of an experiment on one page for a browser."""

@@ -1,6 +1,6 @@
-"""The colours of heatmaps as a browser needs them: those of `figures.colormap`, in 17 steps.
+"""The colour maps that `figures.colormap` allows, in 17 steps for the heatmap in the report.
 
-Plotly knows few of these maps by name, and seaborn, which knows them all, takes a second to import.
+Plotly has only some of these maps. Seaborn has all of them but takes a second to import.
 """
 
 from __future__ import annotations
@@ -26,6 +26,6 @@ SCALES: Mapping[str, str] = {  # red, green and blue of equal steps, from the lo
 
 
 def scale(name: str) -> list[tuple[float, str]]:
-    """A key of `SCALES` as Plotly takes it: places from 0 to 1, each with its colour."""
+    """A key of `SCALES` as Plotly expects it: positions from 0 to 1, each with its colour."""
     steps = SCALES[name].split()
     return [(k / (len(steps) - 1), f"#{step}") for k, step in enumerate(steps)]

@@ -1,8 +1,8 @@
-"""Putting what others wrote into a page so that it stays what it is: text, numbers and pictures.
+"""Safe HTML for text, numbers and pictures that a page shows but does not control.
 
-A page that is one file has names of experiments and of data sets beside scripts. Nothing here lets
-a name become markup: Markdown keeps no HTML, JSON has no character that ends a script, and scripts
-are told to the browser by their hashes, so that it runs no other.
+The report is one file in which names of experiments and data sets stand next to scripts. No name
+can become markup: HTML in Markdown is shown as text, JSON contains no character that could end a
+script, and the browser runs only the scripts whose hashes the page lists.
 """
 
 from __future__ import annotations
@@ -16,32 +16,27 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import markdown
+from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from skeletons.errors import ArtifactError
 
-DIGITS = 5  # significant ones of a number that is shown or drawn
+DIGITS = 5  # significant digits of a number that is shown or drawn
 _ESCAPED = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
-# Whatever makes markup of text other than emphasis, code and tables.
-_RAW = (
-    *("html", "entity", "reference", "link", "image_link", "image_reference"),
-    *("short_reference", "short_image_ref", "autolink", "automail"),
+# All the markup that findings use. HTML, links, images and entities stay text.
+_MARKDOWN = MarkdownIt("zero").enable(
+    ["heading", "list", "table", "backticks", "emphasis", "escape"]
 )
 
 
 def rendered(text: str) -> Markup:
-    """Markdown as HTML; tags, links and pictures in it stay the characters that they are."""
-    reader = markdown.Markdown(extensions=["tables"])
-    reader.preprocessors.deregister("html_block")
-    for name in _RAW:
-        reader.inlinePatterns.deregister(name)
-    return Markup(reader.convert(text))
+    """Markdown as HTML; HTML tags, links and images in it stay text."""
+    return Markup(_MARKDOWN.render(text))
 
 
 def rendered_inline(text: str) -> Markup:
     """The same for one line, without a paragraph around it."""
-    return Markup(str(rendered(text)).removeprefix("<p>").removesuffix("</p>"))
+    return Markup(_MARKDOWN.renderInline(text))
 
 
 def json_block(value: Any) -> Markup:
@@ -51,7 +46,7 @@ def json_block(value: Any) -> Markup:
 
 
 def rounded(numbers: Iterable[float | None]) -> list[float | None]:
-    """Numbers to five significant digits; None where there is none that is finite."""
+    """Numbers with five significant digits; None for a number that is missing or not finite."""
     return [
         None if number is None or not math.isfinite(number) else float(f"{number:.{DIGITS}g}")
         for number in numbers
@@ -59,7 +54,7 @@ def rounded(numbers: Iterable[float | None]) -> list[float | None]:
 
 
 def picture(path: str | os.PathLike[str]) -> str:
-    """An SVG file as an address that holds it whole.
+    """An SVG file as a data URL.
 
     Raises:
         ArtifactError: the file cannot be read.
@@ -72,10 +67,10 @@ def picture(path: str | os.PathLike[str]) -> str:
 
 
 def policy(scripts: Iterable[str]) -> str:
-    """A content security policy under which a page runs these scripts and asks no network.
+    """A content security policy that allows these scripts and no network access.
 
     Args:
-        scripts: the text of each script element, to the letter.
+        scripts: the exact text of each script element.
     """
     hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()) for text in scripts]
     allowed = " ".join(f"'sha256-{digest.decode()}'" for digest in hashes)

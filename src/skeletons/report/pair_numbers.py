@@ -1,4 +1,4 @@
-"""All measures of all pairs, small enough to be put into a page: for its heatmap.
+"""All measures of all pairs in a compact form, for the heatmap in the report.
 
 A table of pairs becomes, for each of its measures, the upper triangle of a matrix row by row:
 values of (0, 1), (0, 2), …, (1, 2), …
@@ -15,41 +15,42 @@ import pandas as pd
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
+from skeletons.arrays import Floats
 from skeletons.measures.catalogue import MEASURES
-from skeletons.measures.measure import Floats, Measure
+from skeletons.measures.measure import Measure
 from skeletons.model_ids import Model
 from skeletons.report.html import rounded
 
 
 def gather(tables: Sequence[pd.DataFrame], scores: pd.DataFrame) -> dict[str, Any]:
-    """What the heatmap needs to know, as JSON knows it.
+    """The data of the heatmap, as JSON has it.
 
     Args:
-        tables: each with columns a, b, one or more measures, and, if its values depend on images,
-            `ood`, the one data set that they are of; `reason` says why a pair has no value.
+        tables: each with columns a, b and one or more measures. If the values depend on images, the
+            column `ood` names their data set. The column `reason` states why a value is missing.
         scores: columns model and sparsity (0..1), with a row for each model in the tables.
 
     Returns:
-        `models`, each with its id and seed, in the order seed, λ, epochs, threshold;
-        `sparsity`, their positions from the densest to the sparsest; and `measures`, one for each
-        data set and measure: its name and label, `set` (None if it needs no images), whether
-        higher is `alike`, the positions of its `models`, the `values` of their pairs, `reasons` by
-        the place of the value that is missing, and `clustered`, positions as a tree has them.
+        `models`, each with its id and seed, in the order seed, λ, epochs, threshold; `sparsity`,
+        their positions from the densest to the sparsest; and `measures`, one for each data set and
+        measure. Each has its name and label, `set` (None if it needs no images), `alike` (whether
+        higher means more alike), the positions of its `models`, the `values` of their pairs,
+        `reasons` by the position of the missing value, and `clustered`, the positions of the models
+        in the order of a clustering.
     """
-    names = sorted(
-        {name for table in tables for side in "ab" for name in table[side].unique()},
-        key=lambda name: Model.parse(name).sort_key,
-    )
+    unique = {name for table in tables for side in "ab" for name in table[side].unique()}
+    models = sorted(map(Model.parse, unique), key=lambda model: model.sort_key)
+    names = [str(model) for model in models]
     sparsity = dict(zip(scores.model, scores.sparsity, strict=True))
     return {
-        "models": [{"id": name, "seed": Model.parse(name).seed} for name in names],
+        "models": [{"id": str(model), "seed": model.seed} for model in models],
         "sparsity": sorted(range(len(names)), key=lambda k: sparsity[names[k]]),
         "measures": [one for table in tables for one in _measures(table, names)],
     }
 
 
 def _measures(table: pd.DataFrame, names: Sequence[str]) -> list[dict[str, Any]]:
-    """Each measure of one table; `names` are all models, of which the table may lack some."""
+    """Each measure of one table; `names` are all models, also those that the table lacks."""
     present = set(table.a.unique()) | set(table.b.unique())
     models = [k for k, name in enumerate(names) if name in present]
     chosen = [names[k] for k in models]
@@ -75,7 +76,7 @@ def _measures(table: pd.DataFrame, names: Sequence[str]) -> list[dict[str, Any]]
 def matrix(table: pd.DataFrame, measure: Measure, names: Sequence[str]) -> Floats:
     """A measure of all pairs as a symmetric N×N matrix; NaN where a pair has no value.
 
-    On the diagonal is the value of a model with itself.
+    The diagonal holds the value of a model with itself.
     """
     rows, columns = _ends(table, names)
     values = np.full((len(names), len(names)), np.nan)
@@ -91,14 +92,14 @@ def _ends(table: pd.DataFrame, names: Sequence[str]) -> npt.NDArray[np.intp]:
 
 
 def clustered(values: Floats, measure: Measure) -> list[int]:
-    """The order of models in a tree of average linkage, in which neighbours are alike.
+    """The order of models in a clustering by average linkage, so that neighbours are alike.
 
-    A pair without a value counts as the least alike of those that have one, so that dead models
-    end up beside each other.
+    A pair without a value counts as the least similar pair with a value, so that dead models end up
+    next to each other.
 
     Args:
         values: N×N, as `matrix` gives it.
-        measure: which tells how far two models are apart by their value.
+        measure: its value of a model with itself is the point of distance 0.
     """
     if len(values) < 3:
         return list(range(len(values)))
@@ -110,12 +111,12 @@ def clustered(values: Floats, measure: Measure) -> list[int]:
 
 
 def _reasons(table: pd.DataFrame, measure: Measure, names: Sequence[str]) -> dict[str, str]:
-    """Why pairs have no value, by their place in the upper triangle."""
+    """Why pairs have no value, by their position in the upper triangle."""
     if "reason" not in table:
         return {}
-    silent = table[table[measure.name].isna()]
-    first, second = np.sort(_ends(silent, names), axis=0)
+    empty = table[table[measure.name].isna()]
+    first, second = np.sort(_ends(empty, names), axis=0)
     at = first * len(names) - first * (first + 1) // 2 + second - first - 1
     return {
-        str(int(k)): reason for k, reason in zip(at, silent.reason, strict=True) if pd.notna(reason)
+        str(int(k)): reason for k, reason in zip(at, empty.reason, strict=True) if pd.notna(reason)
     }

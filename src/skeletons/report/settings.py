@@ -1,15 +1,16 @@
-"""What an experiment was run with: its whole configuration and the versions of the packages."""
+"""The record of a run: the complete configuration, and the versions of the packages."""
 
 from __future__ import annotations
 
+import hashlib
 import platform
+import re
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import yaml
-from markupsafe import escape
 
 from skeletons import text
 from skeletons.errors import ArtifactError
@@ -29,41 +30,55 @@ PACKAGES = (
     "scipy",
     "seaborn",
 )
+DIGEST = "skeletons-config"  # the name of the report's <meta> element with the digest
+HEAD = 8192  # bytes of the report in which that element stands
 
 
-def versions() -> dict[str, str]:
-    """The versions of Python and of every package that shapes a result."""
+def package_versions() -> dict[str, str]:
+    """The versions of Python and of every package that affects a result."""
     return {"python": platform.python_version()} | {
         name: metadata.version(name) for name in PACKAGES
     }
 
 
-def record_stage(config: str, versions_of: str, values: Mapping[str, Any]) -> None:
-    """Write the configuration with all its defaults, as YAML, and the versions, as JSON."""
-    artifacts.write_json(versions_of, versions())
-    artifacts.write_text(config, _text(values))
+def record_stage(*, config: str, versions: str, values: Mapping[str, Any]) -> None:
+    """Write the configuration with all its defaults as YAML, and the versions as JSON.
+
+    Args:
+        config: config.yaml to write.
+        versions: versions.json to write.
+        values: the complete configuration, in canonical form.
+    """
+    artifacts.write_json(versions, package_versions())
+    artifacts.write_text(config, _as_yaml(values))
 
 
-def _text(values: Mapping[str, Any]) -> str:
+def _as_yaml(values: Mapping[str, Any]) -> str:
     return yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True)
 
 
+def digest(config: str) -> str:
+    """The digest of a configuration, from the content of its config.yaml."""
+    return f"sha256:{hashlib.sha256(config.encode()).hexdigest()}"
+
+
 def outdated(folder: str | Path, values: Mapping[str, Any]) -> str:
-    """A sentence on a report that shows another configuration, as one does after a run that failed.
+    """A sentence if the report shows another configuration, for example after a failed run.
 
     config.yaml is written when a run begins and the report when it ends, so the two may differ. The
-    report holds its configuration; findings do not, but those that are older than it belong to it.
+    report holds a digest of its configuration. Findings hold none, but those that are older than
+    the report belong to it.
 
     Args:
         folder: results/EXPERIMENT.
-        values: the whole configuration of the run, as in `record_stage`.
+        values: the complete configuration of the run, as in `record_stage`.
 
     Returns:
-        Nothing if there is no report, or it shows this configuration.
+        An empty text if there is no report, or if it shows this configuration.
     """
     page = Path(folder) / "report.html"
     try:
-        if str(escape(_text(values))) in page.read_text(encoding="utf-8", errors="replace"):
+        if _digest_in(page) == digest(_as_yaml(values)):
             return ""
         made = page.stat().st_mtime
     except OSError:
@@ -71,12 +86,20 @@ def outdated(folder: str | Path, values: Mapping[str, Any]) -> str:
     findings = [Path(folder) / name for name in ("findings.md", "findings.json")]
     old = [page, *(path for path in findings if path.exists() and path.stat().st_mtime <= made)]
     named = text.listed([str(path) for path in old])
-    are = "is" if len(old) == 1 else "are"
-    return f"{named} {are} from before this run, of another configuration."
+    were = "was" if len(old) == 1 else "were"
+    return f"{named} {were} made by an earlier run with another configuration."
+
+
+def _digest_in(page: Path) -> str:
+    """The digest of the configuration that a report shows; empty if it has none."""
+    with page.open("rb") as file:
+        head = file.read(HEAD).decode(errors="replace")
+    found = re.search(f'<meta name="{DIGEST}" content="([^"]*)">', head)
+    return found[1] if found else ""
 
 
 def measures_in(config: str | Path) -> list[str]:
-    """The measures that a recorded configuration names, the user's own among them, each once.
+    """The measures that a recorded configuration names, including user-defined ones, each once.
 
     Raises:
         ArtifactError: it cannot be read.
@@ -89,7 +112,7 @@ def colormap_in(config: str | Path) -> str:
     """The colour map that a recorded configuration names, a key of `colours.SCALES`.
 
     Raises:
-        ArtifactError: it cannot be read, or names none of these.
+        ArtifactError: it cannot be read, or names no such colour map.
     """
     found = _section(config, "figures").get("colormap")
     if found not in colours.SCALES:
@@ -101,7 +124,7 @@ def colormap_in(config: str | Path) -> str:
 
 
 def _section(config: str | Path, key: str) -> Mapping[str, Any]:
-    """A section of a recorded configuration; an empty one if there is none."""
+    """A section of a recorded configuration; empty if it does not exist."""
     try:
         settings = yaml.safe_load(Path(config).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

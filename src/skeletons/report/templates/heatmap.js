@@ -1,10 +1,10 @@
-// The heatmap: one measure of all pairs, and beside it every measure of one of them.
+// The heatmap: one measure of all pairs, and next to it every measure of one pair.
 const PAIRS = DATA.pairs;
-const LABELS = 55; // more names than this beside the map run into each other
+const LABELS = 55; // more row names than this would overlap
 
 const chosen = () => ({ set: element("set").value, name: element("measure").value });
 
-/** What is measured of a pair if images of `set` are looked at; some measures need none. */
+/** The measures on the images of `set`, and those that need no images. */
 const measuresOn = (set) => PAIRS.measures.filter((one) => one.set === null || one.set === set);
 
 function currentMeasure() {
@@ -12,8 +12,8 @@ function currentMeasure() {
   return measuresOn(set).find((one) => one.name === name) ?? measuresOn(set)[0];
 }
 
-/** Where the value of models i and j stands among a measure's values; -1 if they are no pair. */
-function placeOf(measure, i, j) {
+/** The position of the value of models i and j among a measure's values; -1 if it has none. */
+function positionOf(measure, i, j) {
   const n = measure.models.length;
   const [a, b] = [measure.models.indexOf(i), measure.models.indexOf(j)].sort((x, y) => x - y);
   return a < 0 || a === b ? -1 : a * n - (a * (a + 1)) / 2 + (b - a - 1);
@@ -26,24 +26,24 @@ function orderOf(measure) {
   return PAIRS.sparsity.filter((model) => present.has(model));
 }
 
-/** The values as a matrix in an order of models; the diagonal is left empty. */
+/** The values as a matrix, with models in the given order; the diagonal is empty. */
 function matrixOf(measure, order) {
   const n = measure.models.length;
-  const rank = new Map(order.map((model, place) => [model, place]));
-  const place = measure.models.map((model) => rank.get(model));
+  const rank = new Map(order.map((model, row) => [model, row]));
+  const rowOf = measure.models.map((model) => rank.get(model));
   const rows = order.map(() => new Array(n).fill(null));
   let next = 0;
   for (let i = 0; i < n; i++) {
     for (let j = i + 1; j < n; j++) {
       const value = measure.values[next++];
-      rows[place[i]][place[j]] = rows[place[j]][place[i]] = value;
+      rows[rowOf[i]][rowOf[j]] = rows[rowOf[j]][rowOf[i]] = value;
     }
   }
   return rows;
 }
 
-/** Lines between the blocks of two bases, if models stand in the order of their bases. */
-function basesParted(order) {
+/** Lines between the blocks of two bases, if models are ordered by base. */
+function linesBetweenBases(order) {
   if (element("order").value !== "base") return [];
   const seeds = order.map((model) => PAIRS.models[model].seed);
   const cuts = seeds.flatMap((seed, k) => (k > 0 && seed !== seeds[k - 1] ? [k - 0.5] : []));
@@ -55,14 +55,14 @@ function basesParted(order) {
   ]);
 }
 
-/** Names beside the rows that are in sight: all, or every second, third, … */
+/** The names of the visible rows: all, or every second, third, … */
 function ticks(order, from, to) {
   const step = Math.max(1, Math.ceil((to - from) / LABELS));
   const places = [...order.keys()].filter((k) => k >= from && k <= to && k % step === 0);
   return { tickvals: places, ticktext: places.map((k) => PAIRS.models[order[k]].id) };
 }
 
-/** What all plots have in common: the page's own colours and letters. */
+/** The style that all plots share: the colours and the font of the page. */
 function pageStyle(size) {
   const style = getComputedStyle(document.body);
   const [ink, soft, rule, gap] = ["ink", "soft", "rule", "gap"].map((name) =>
@@ -79,7 +79,7 @@ function pageStyle(size) {
 const PLOT_OPTIONS = {
   displaylogo: false,
   responsive: true,
-  modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]], // and none that goes online
+  modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]], // none of which goes online
 };
 
 function drawMap() {
@@ -98,12 +98,12 @@ function drawMap() {
       "%{customdata[0]}<br>%{customdata[1]}<br><b>%{customdata[2]}</b><extra></extra>",
     hoverongaps: true,
     colorscale: DATA.colours,
-    reversescale: !measure.alike, // what is alike is bright
+    reversescale: !measure.alike, // similar models are bright
     colorbar: { thickness: 12, len: 0.9, outlinewidth: 0, tickfont: { size: 11 } },
   };
   const axis = { range: [-0.5, order.length - 0.5], showgrid: false, zeroline: false, ticks: "" };
-  const names = 15 + 5.3 * Math.max(...ids.map((id) => id.length)); // their width, in pixels
-  const beside = names + 75; // and the scale's
+  const names = 15 + 5.3 * Math.max(...ids.map((id) => id.length)); // their width in pixels
+  const beside = names + 75; // and the width of the scale
   const side = Math.max(320, Math.min(map.clientWidth - beside, innerHeight - 260, 760));
   const layout = {
     ...common,
@@ -113,14 +113,14 @@ function drawMap() {
     plot_bgcolor: gap,
     xaxis: { ...axis, showticklabels: false },
     yaxis: { ...axis, range: axis.range.toReversed(), ...ticks(order, 0, order.length - 1), tickfont: { size: 9 } },
-    shapes: basesParted(order),
+    shapes: linesBetweenBases(order),
     title: { text: measure.label, font: { size: 13 }, x: 0, xref: "paper", y: 0.985 },
   };
   Plotly.react(map, [trace], layout, PLOT_OPTIONS);
   map.order = order;
 }
 
-/** After a zoom, name as many of the rows in sight as there is room for. */
+/** After a zoom, name as many of the visible rows as there is room for. */
 function renameRows() {
   const map = element("map");
   const [y0, y1] = [...map.layout.yaxis.range].sort((x, y) => x - y);
@@ -136,7 +136,7 @@ function cell(tag, text, name = "") {
   return made;
 }
 
-/** Show every measure of a pair, and lead to its two models. */
+/** Show every measure of a pair, and links to its two models. */
 function showPair(i, j) {
   element("pair-a").value = i;
   element("pair-b").value = j;
@@ -148,9 +148,9 @@ function showPair(i, j) {
   element("pair-links").replaceChildren(links[0], document.createElement("br"), links[1]);
   const reasons = new Set();
   const rows = measuresOn(chosen().set).map((measure) => {
-    const place = placeOf(measure, i, j);
-    const value = measure.values[place] ?? null;
-    if (measure.reasons[place]) reasons.add(measure.reasons[place]);
+    const position = positionOf(measure, i, j);
+    const value = measure.values[position] ?? null;
+    if (measure.reasons[position]) reasons.add(measure.reasons[position]);
     const row = document.createElement("tr");
     const head = cell("th", measure.label);
     head.scope = "row";
@@ -166,7 +166,7 @@ function showPair(i, j) {
 
 const pairChosen = () => showPair(Number(element("pair-a").value), Number(element("pair-b").value));
 
-/** Point at a cell to see its pair; a click keeps it until the next one, so that one can get to it. */
+/** Pointing at a cell shows its pair; a click keeps the pair, so that its links can be reached. */
 function followPointer() {
   const map = element("map");
   const pairAt = (event) => [event.points[0].y, event.points[0].x].map((k) => map.order[k]);
@@ -176,7 +176,7 @@ function followPointer() {
     const pair = pairAt(event);
     kept = kept?.join() === pair.join() ? null : pair;
     showPair(...pair);
-    if (kept) element("pair-state").append(" Kept; click again to let go.");
+    if (kept) element("pair-state").append(" Kept; click again to release.");
   });
   map.on("plotly_relayout", renameRows);
 }
@@ -205,7 +205,7 @@ function prepareMap() {
   }
 }
 
-/** Offer the measures that there are on the chosen images, and choose the one named, if it is there. */
+/** Offer the measures on the chosen images, and choose the given one if it is among them. */
 function fillMeasures(name) {
   const offered = measuresOn(chosen().set).map((one) => [one.name, one.label]);
   options(element("measure"), offered);

@@ -1,10 +1,10 @@
 "use strict";
-// The pages of the report: one is shown at a time, the one that the address names after its #.
-// `#model=ID` is that model's row in the grid.
+// The pages of the report, one shown at a time: the page that the fragment of the address names.
+// `#model=ID` is the row of a model in the grid.
 const DATA = JSON.parse(document.getElementById("data").textContent);
 const element = (id) => document.getElementById(id);
 
-/** Say to run `action` each time that a page is shown: a plot needs a place that has a size. */
+/** Run `action` each time a page is shown, because a plot can only be drawn in a visible page. */
 function whenShown(id, action) {
   element(id).addEventListener("shown", action);
 }
@@ -13,7 +13,7 @@ function fragment() {
   try {
     return decodeURIComponent(location.hash.slice(1));
   } catch {
-    return ""; // not an address that a browser made
+    return ""; // the fragment is not percent-encoded correctly
   }
 }
 
@@ -36,13 +36,13 @@ function markModel(id) {
   for (const row of document.querySelectorAll("tr.chosen")) row.classList.remove("chosen");
   const row = id.startsWith("model=") ? element(id) : null;
   if (row === null) return;
-  row.hidden = false; // even if a filter leaves it out
+  row.hidden = false; // even if a filter hides it
   row.classList.add("chosen");
   const box = row.closest(".tall");
   box.scrollTop = row.offsetTop - box.clientHeight / 2;
 }
 
-/** Have each model that the text names lead to its row. */
+/** Turn each model id in the text into a link to its row. */
 function linkModels() {
   for (const code of document.querySelectorAll("#findings code")) {
     if (element(`model=${code.textContent}`) === null) continue;
@@ -54,7 +54,7 @@ function linkModels() {
 }
 
 addEventListener("hashchange", showPage);
-// After all else has prepared itself: the first page shown may be one with a plot.
+// After everything else is ready, because the first page may contain a plot.
 addEventListener("load", () => {
   linkModels();
   showPage();

@@ -1,6 +1,6 @@
-// Tables that sort by the column whose heading is clicked, and the grid, which filters as well.
+// Tables that a click on a column heading sorts, and the filters of the grid.
 
-/** A cell as it is compared: a number if it has one, null if it has no value, else its text. */
+/** The value of a cell for sorting: a number if possible, null if it is empty, else its text. */
 function cellValue(cell) {
   const text = cell.dataset.value ?? cell.textContent.trim();
   if (text === "") return null;
@@ -8,7 +8,7 @@ function cellValue(cell) {
 }
 
 function compareValues(x, y, sign) {
-  if (x === null || y === null) return (x === null) - (y === null); // last, whichever way
+  if (x === null || y === null) return (x === null) - (y === null); // always last
   if (typeof x === "number" && typeof y === "number") return sign * (x - y);
   return sign * String(x).localeCompare(String(y), "en", { numeric: true });
 }
@@ -24,16 +24,16 @@ function sortBy(heading) {
   body.append(...rows.map(([, row]) => row));
 }
 
-/** Show the rows that have every word that is searched for and pass every choice. */
+/** Show the rows that contain every searched word and match every choice. */
 function filterTable(form) {
   const rows = [...element(form.dataset.filters).tBodies[0].rows];
   const { text, state, seed, accuracy, sparsity } = form.elements;
   const words = text.value.toLowerCase().split(/\s+/);
   let count = 0;
   for (const row of rows) {
-    const said = row.textContent.toLowerCase();
+    const content = row.textContent.toLowerCase();
     row.hidden = !(
-      words.every((word) => said.includes(word)) &&
+      words.every((word) => content.includes(word)) &&
       ["", row.dataset.state].includes(state.value) &&
       ["", row.dataset.seed].includes(seed.value) &&
       Number(row.dataset.accuracy) >= Number(accuracy.value) &&

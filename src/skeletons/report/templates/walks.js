@@ -1,9 +1,9 @@
-// The walks along the ridge: two of their measures, one above the other, epoch by epoch.
+// The walks along the ridge: two of their columns, one above the other, epoch by epoch.
 
 const COLOURS = ["#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#888888", "#e69f00"];
 const DASHES = ["solid", "dash", "dot", "dashdot"];
 
-/** One line a walk: the colour is the base's, the dash that of the penalty. */
+/** One line per walk: the colour shows the base, the dash the penalty. */
 function walkTraces(measure, panel) {
   const seeds = [...new Set(DATA.walks.map(({ model }) => model.split("_")[0]))];
   const penalties = [...new Set(DATA.walks.map(({ model }) => model.split("_")[1]))];

@@ -1,0 +1,260 @@
+"""From the tables of an experiment to everything that was found.
+
+The verdict, the claims and the walks are tests and certificates, each with a module of its own. The
+rest describes the models.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from skeletons import text
+from skeletons.findings import (
+    comparisons,
+    experiment_answer,
+    inspections,
+    pair_kinds,
+    pair_tables,
+    post_claims,
+    recipe_verdicts,
+    walk_certificates,
+)
+from skeletons.findings.pair_tables import ALIKE
+from skeletons.findings.recipe_verdicts import UNDECIDED, RecipeVerdict
+from skeletons.measures.catalogue import MEASURES
+from skeletons.measures.predictions import Predictions
+from skeletons.model_ids import BASE, CONTROLS, Model
+
+SHOWN = 5  # number of the least similar models that are listed
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Levels and tolerances: the values of the configuration's section `findings`.
+
+    This is not the section's own class: importing it would make the whole configuration part of the
+    fingerprint of the findings, so that any new key would rerun them.
+
+    Attributes:
+        alpha: level of the verdicts, after correction.
+        margin: the smallest rise that matters, in units of the measure.
+        loss_rise: by how much the loss may rise on a walk, in nats.
+        largest_step: the longest allowed step of a walk, as a share of the norm of the weights.
+    """
+
+    alpha: float = recipe_verdicts.ALPHA
+    margin: float = recipe_verdicts.MARGIN
+    loss_rise: float = walk_certificates.RISE
+    largest_step: float = walk_certificates.STEP
+
+
+def summarize(
+    experiment: str,
+    table: pd.DataFrame,
+    similarity: Mapping[str, pd.DataFrame],
+    measures: Sequence[str],
+    *,
+    known: Mapping[str, Mapping[str, Predictions]] | None = None,
+    walked: Mapping[str, pd.DataFrame] | None = None,
+    inside: Mapping[str, Any] | None = None,
+    settings: Settings | None = None,
+) -> dict[str, Any]:
+    """Everything that was found; `plain.plain` turns it into what findings.json holds.
+
+    Args:
+        experiment: its name.
+        table: all models' scores (`scores.read_all`).
+        similarity: the table of all pairs by OOD set.
+        measures: the measures that the configuration asks for; the verdict uses the first.
+        known: predictions by OOD set and model, for verdicts image by image; models may be missing.
+        walked: the table of each walk (see `walk_certificates.certify`), by its last model.
+        inside: the results of the inspections (`inspections.inspections`).
+        settings: levels and tolerances.
+    """
+    chosen = settings or Settings()
+    similarity = {ood: pair_tables.annotate(pairs) for ood, pairs in similarity.items()}
+    compared = {name for pairs in similarity.values() for name in (*pairs.a, *pairs.b)}
+    post_pairs = {ood: pair_tables.without_controls(pairs) for ood, pairs in similarity.items()}
+    return {
+        "experiment": experiment,
+        "models": len(table),
+        "controls": int(table.state.isin(CONTROLS).sum()),
+        "compared_models": len(compared),
+        "pairs": len(compared) * (len(compared) - 1) // 2,
+        "settings": chosen,
+        "verdict": _verdict(similarity, measures, known or {}, table, chosen),
+        **_claims(table, post_pairs, measures),
+        "kinds": {
+            ood: {measure: pair_kinds.summary(pairs, measure) for measure in measures}
+            for ood, pairs in similarity.items()
+        },
+        "walks": _certificates(walked or {}, chosen),
+        "inside": inside or inspections.inspections({}),
+        "similarity": {
+            ood: {measure: _similarity(pairs, measure) for measure in measures}
+            for ood, pairs in post_pairs.items()
+        },
+        **_models(table),
+    }
+
+
+def _claims(
+    table: pd.DataFrame, similarity: Mapping[str, pd.DataFrame], measures: Sequence[str]
+) -> dict[str, Any]:
+    """The post's claims and the models that stand apart, by OOD set."""
+    measure, note = claims_measure(measures)
+    used = similarity if measure else {}
+    return {
+        "claims": {ood: post_claims.claims(table, pairs, measure) for ood, pairs in used.items()},
+        "claims_note": note,
+        "apart": {
+            ood: _records(post_claims.outliers(table, pairs, measure).head(SHOWN))
+            for ood, pairs in used.items()
+        },
+    }
+
+
+def claims_measure(measures: Sequence[str]) -> tuple[str, str]:
+    """The measure that the post's claims use, and a note if it is not the first measure.
+
+    The claims are about similarities, so the measure is the first one for which higher means more
+    alike. It is empty if there is none.
+    """
+    unfit = list(itertools.takewhile(lambda m: not MEASURES[m].higher_is_alike, measures))
+    if len(unfit) == len(measures):
+        return "", (
+            "The post's claims are about similarities, but `figures.measures` contains only "
+            "dissimilarities."
+        )
+    measure = measures[len(unfit)]
+    if not unfit:
+        return measure, ""
+    return measure, (
+        f"The claims use `{measure}`, the first of `figures.measures` for which higher means more "
+        f"alike. For {text.listed([f'`{name}`' for name in unfit])}, listed before it, lower does."
+    )
+
+
+def _models(table: pd.DataFrame) -> dict[str, Any]:
+    """The bases, the skeletons and the dead models."""
+    return {
+        "bases": _records(
+            table[table.state == BASE],
+            ["model", "accuracy", "loss", "train_accuracy", "train_loss", "optimal"],
+            "optimal_reason",
+        ),
+        "skeleton_models": _records(
+            pair_tables.skeletons(table), ["model", "sparsity", "accuracy", "base_accuracy", "drop"]
+        ),
+        "dead": _records(table[table.dead], ["model", "sparsity", "dead_reason"]),
+    }
+
+
+def _certificates(
+    walked: Mapping[str, pd.DataFrame], chosen: Settings
+) -> dict[str, walk_certificates.Certificate]:
+    return {
+        name: walk_certificates.certify(
+            walk, float(walk["norm"].iloc[0]), rise=chosen.loss_rise, step=chosen.largest_step
+        )
+        for name, walk in walked.items()
+    }
+
+
+def _verdict(
+    similarity: Mapping[str, pd.DataFrame],
+    measures: Sequence[str],
+    known: Mapping[str, Mapping[str, Predictions]],
+    table: pd.DataFrame,
+    chosen: Settings,
+) -> dict[str, Any]:
+    """The experiment's answer by its first measure, and all verdicts by OOD set and measure."""
+    seeds = int(table.seed.nunique())
+    by: dict[str, dict[str, Any]] = {}
+    for ood, pairs in similarity.items():
+        by[ood] = {}
+        for measure in measures:
+            recipes = _recipe_verdicts(pairs, measure, known.get(ood, {}), chosen)
+            answer = experiment_answer.combine(
+                recipes, seeds, alpha=chosen.alpha, margin=chosen.margin
+            )
+            by[ood][measure] = {"overall": answer, "recipes": recipes}
+    first = {ood: found[measures[0]]["overall"] for ood, found in by.items() if measures}
+    return {
+        "answer": experiment_answer.over_sets(first) if first else UNDECIDED,
+        "measure": measures[0] if measures else None,
+        "caveat": off_optimum(table),
+        "by": by,
+    }
+
+
+def off_optimum(table: pd.DataFrame) -> str:
+    """A sentence on the bases that miss `base.target`; empty if all reach it.
+
+    The post's idea is about networks trained to optimality, so a verdict on others must say so.
+    """
+    bases = table[table.state == BASE]
+    names = [f"`{name}`" for name in bases.model[bases.optimal.eq(False)]]
+    if not names:
+        return ""
+    return (
+        f"{len(names)} of {text.counted(len(bases), 'base')} ({text.listed(names)}) "
+        f"{'misses' if len(names) == 1 else 'miss'} `base.target`, so the verdict is about models "
+        "that are not optimal."
+    )
+
+
+def _recipe_verdicts(
+    pairs: pd.DataFrame, measure: str, known: Mapping[str, Predictions], chosen: Settings
+) -> list[RecipeVerdict]:
+    """A verdict on every compared recipe, image by image if possible.
+
+    Returns:
+        An empty list if the bases were not compared.
+    """
+    models = [Model.parse(name) for name in sorted({*pairs.a, *pairs.b})]
+    if not any(model.state == BASE for model in models):
+        return []
+    by_image = bool(known) and MEASURES[measure].per_image
+    values = (
+        comparisons.from_predictions(known, measure)
+        if by_image
+        else comparisons.from_table(pairs, measure)
+    )
+    remembered = functools.lru_cache(maxsize=64)(values)  # every recipe needs the bases again
+    return comparisons.convergence(
+        models,
+        lambda names: remembered(tuple(names)),
+        comparisons.controls_of(models),
+        sign=MEASURES[measure].sign,
+        alpha=chosen.alpha,
+        margin=chosen.margin,
+    )
+
+
+def _similarity(pairs: pd.DataFrame, measure: str) -> dict[str, Any]:
+    values = pairs[measure].dropna()
+    return {
+        "all_pairs": pair_tables.spread(pairs, measure),
+        "share_above": {"value": ALIKE, "share": float((values > ALIKE).mean())}
+        if len(values) and MEASURES[measure].higher_is_alike
+        else None,
+        "across_bases": pair_tables.across_bases(pairs, measure),
+    }
+
+
+def _records(
+    table: pd.DataFrame, columns: Sequence[str] = (), *optional: str
+) -> list[dict[str, Any]]:
+    """The rows of a table with all columns or some; None for a missing value."""
+    records = table[[*(columns or table.columns), *optional]].to_dict("records")
+    return [
+        {str(key): None if pd.isna(value) else value for key, value in record.items()}
+        for record in records
+    ]

@@ -1,0 +1,277 @@
+"""The findings in words: one section for each part of what `gather.summarize` returns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from skeletons import text
+from skeletons.findings import (
+    inspections,
+    pair_kinds,
+    post_claims,
+    recipe_verdicts,
+    walk_certificates,
+)
+from skeletons.findings.gather import Settings
+from skeletons.findings.pair_tables import ALIKE, MAX_DROP, SPARSE
+from skeletons.findings.recipe_verdicts import RecipeVerdict
+from skeletons.findings.sections import Section, joined, once
+from skeletons.findings.walk_certificates import Certificate
+
+
+def sections(found: Mapping[str, Any]) -> list[Section]:
+    """All sections that have a text, in the order of the page."""
+    parts = [
+        _verdict(found["verdict"], found["settings"]),
+        _claims(found["claims"], found["claims_note"], found["apart"]),
+        Section("kinds", "Similarities of pairs by kind", _kinds(found["kinds"])),
+        Section("bases", "Are the base models optimal?", _bases(found["bases"])),
+        Section(
+            "walks",
+            "Is regularisation a continuous deformation at constant loss?",
+            _walks(found["walks"], found["settings"]),
+        ),
+        _skeletons(found["skeleton_models"], found["dead"]),
+        *inspections.inspection_sections(found["inside"]),
+        Section("details", "Details", _details(found)),
+    ]
+    return [section for section in parts if section.text or section.lead]
+
+
+# --- verdict ------------------------------------------------------------------------------------
+
+
+def _verdict(found: Mapping[str, Any], settings: Settings) -> Section:
+    """The answer in a sentence for each OOD set, then the verdicts that it is based on."""
+    title = "Do models of different bases converge?"
+    main, by = found["measure"], found["by"]
+    if not by or main is None:
+        return Section("verdict", title, "")
+    sentences = [
+        (f"On `{ood}`: " if len(by) > 1 else "") + values[main]["overall"].sentence
+        for ood, values in by.items()
+    ]
+    if len(by) > 1:
+        sentences.insert(0, f"On all data sets together: **{found['answer']}**.")
+    parts = []
+    for ood, values in by.items():
+        recipes = values[main]["recipes"]
+        table = recipe_verdicts.verdict_markdown(
+            recipes, alpha=settings.alpha, margin=settings.margin
+        )
+        parts += [f"### On `{ood}`, by `{main}`", table, _images(recipes)]
+    lead = joined(*sentences, found["caveat"])
+    return Section("verdict", title, joined(*parts, _other_measures(found)), lead)
+
+
+def _images(recipes: Sequence[RecipeVerdict]) -> str:
+    """For which images the intervals hold."""
+    images = {rise.images for verdict in recipes for rise in verdict.rises if rise.seeds}
+    counts = [count for count in images if count is not None]
+    if counts:
+        return (
+            f"Similarities were computed image by image on {max(counts):,} images, so the "
+            "intervals also hold for other images of this kind."
+        )
+    if images:
+        return "Similarities are one number per pair, so the intervals hold for these images only."
+    return ""
+
+
+def _other_measures(found: Mapping[str, Any]) -> str:
+    """The answers by the other measures, each corrected for itself alone."""
+    rows = [
+        [f"`{ood}`", f"`{measure}`", values["overall"].answer]
+        for ood, by_measure in found["by"].items()
+        for measure, values in by_measure.items()
+        if measure != found["measure"]
+    ]
+    if not rows:
+        return ""
+    return (
+        "### By other measures\n\nThe verdict uses the first measure of `figures.measures`. The "
+        "answers by the other measures are corrected for the number of recipes, but not for the "
+        "number of measures. All numbers are in findings.json.\n\n"
+        + text.table(["data set", "measure", "answer"], rows)
+    )
+
+
+# --- claims -------------------------------------------------------------------------------------
+
+
+def _claims(
+    found: Mapping[str, Sequence[Mapping[str, str]]], note: str, apart: Mapping[str, Any]
+) -> Section:
+    """The tables of the post's claims, then how they are decided and which models stand apart.
+
+    Claims that do not depend on OOD images are listed with the first set only.
+    """
+    tables = {ood: post_claims.claims_markdown(rows) for ood, rows in once(found).items()}
+    models = {ood: _apart(rows) for ood, rows in apart.items()}
+    method = post_claims.METHOD if found else ""
+    if len(found) > 1:
+        tables = {ood: f"### On `{ood}`\n\n{table}" for ood, table in tables.items()}
+        models = {
+            ood: f"### Least similar models on `{ood}`\n\n{t}" for ood, t in models.items() if t
+        }
+        method = f"### How claims are decided\n\n{method}"
+    return Section(
+        "claims",
+        "The post's observations, claim by claim",
+        joined(method, *models.values()),
+        joined(note, *tables.values()),
+    )
+
+
+def _apart(models: Sequence[Mapping[str, Any]]) -> str:
+    """The models that are least similar to the others, with their scores on their own task."""
+    rows = [
+        [
+            f"`{row['model']}`",
+            f"{row['similarity']:.3f}",
+            f"{row['score']:.1f}".replace("-", "−"),
+            "**yes**" if row["outlier"] else "no",
+            f"{row['loss']:.3f}",
+            f"{row['accuracy']:.2%}",
+            f"{row['loss_score']:.1f}".replace("-", "−"),
+        ]
+        for row in models
+    ]
+    if not rows:
+        return ""
+    head = ["model", "mean similarity", "robust score", "outlier", "test loss", "test accuracy"]
+    return (
+        "The models that are least similar to all others, with the loss on their own task. Scores "
+        "are robust deviations from the median of all models:\n\n"
+        + text.table([*head, "score of the loss"], rows)
+    )
+
+
+# --- descriptions -------------------------------------------------------------------------------
+
+
+def _kinds(found: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]) -> str:
+    """The similarities of pairs that have much, little or nothing in common."""
+    parts: list[str] = []
+    present: set[str] = set()
+    for ood, by_measure in found.items():
+        for measure, rows in by_measure.items():
+            present |= {row["kind"] for row in rows}
+            parts += [f"On `{ood}`, by `{measure}`:", _kinds_table(rows)]
+    missing = [kind for kind in pair_kinds.NAMES if kind not in present]
+    if parts and missing:
+        parts.append(
+            f"Missing: {text.listed(missing, most=len(missing))}. Add them with `controls` and "
+            "`compare.states` in the configuration."
+        )
+    return joined(*parts)
+
+
+def _kinds_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    shown = [
+        [
+            row["kind"],
+            str(row["pairs"]),
+            *_spread(row),
+            "–" if row["above"] is None else f"{row['above']:.0%}",
+            str(row["undefined"]),
+        ]
+        for row in rows
+    ]
+    head = ["pairs of models", "pairs", "mean", "min", "max", f"above {ALIKE:g}", "undefined"]
+    return text.table(head, shown)
+
+
+def _spread(row: Mapping[str, Any]) -> list[str]:
+    """Mean, min and max of a group of pairs."""
+    return ["–" if row[key] is None else f"{row[key]:.3f}" for key in ("mean", "min", "max")]
+
+
+def _bases(bases: Sequence[Mapping[str, Any]]) -> str:
+    rows = [
+        [
+            f"`{base['model']}`",
+            f"{base['train_loss']:.4f}",
+            f"{base['train_accuracy']:.2%}",
+            f"{base['accuracy']:.2%}",
+            "yes" if base["optimal"] else f"**no**: {base['optimal_reason']}",
+        ]
+        for base in bases
+    ]
+    head = ["base model", "training loss", "training accuracy", "test accuracy", "optimal"]
+    return text.table(head, rows)
+
+
+def _walks(found: Mapping[str, Certificate], settings: Settings) -> str:
+    walks = walk_certificates.walks_markdown(
+        found, rise=settings.loss_rise, step=settings.largest_step
+    )
+    if not found or max(one.every for one in found.values()) == 1:
+        return walks
+    return joined(
+        walks,
+        "Every step was measured, but the loss only at the end of each epoch, so a rise in between "
+        "goes unnoticed. With `regularize.trace`, the loss is measured after every step.",
+    )
+
+
+def _skeletons(found: Sequence[Mapping[str, Any]], dead: Sequence[Mapping[str, Any]]) -> Section:
+    rows = [
+        [
+            f"`{row['model']}`",
+            f"{row['sparsity']:.2%}",
+            f"{row['accuracy']:.2%}",
+            text.points(-row["drop"], 2),
+        ]
+        for row in found
+    ]
+    head = ["model", "sparsity", "test accuracy", "difference from its base, points"]
+    names = "; ".join(f"`{row['model']}` ({row['dead_reason']})" for row in dead)
+    return Section(
+        "skeletons",
+        f"Which pruned models lost at least {SPARSE:.0%} of their weights and at most "
+        f"{text.points(MAX_DROP, 0)} points of accuracy?",
+        joined(
+            text.table(head, rows) if rows else "None.",
+            f"{text.counted(len(dead), 'dead model')}: {names}." if dead else "",
+        ),
+    )
+
+
+def _details(found: Mapping[str, Any]) -> str:
+    controls = f", {found['controls']} of them controls" if found["controls"] else ""
+    return joined(
+        f"{found['models']} models{controls}, of which {found['compared_models']} are compared in "
+        f"{found['pairs']} pairs on each OOD set. These numbers describe the given models; the "
+        "tests are above.",
+        *(
+            _similarity(ood, measure, values)
+            for ood, by_measure in found["similarity"].items()
+            for measure, values in by_measure.items()
+        ),
+    )
+
+
+def _similarity(ood: str, measure: str, found: Mapping[str, Any]) -> str:
+    share, pairs = found["share_above"], found["all_pairs"]
+    shares = (
+        f"Of {pairs['pairs']} pairs of bases and pruned models, {share['share']:.1%} are above "
+        f"{share['value']}; mean {pairs['mean']:.3f}, min {pairs['min']:.3f}. "
+        if share
+        else ""
+    )
+    rows = [
+        [
+            "unpruned bases" if row["threshold"] is None else f"{row['threshold']:g}",
+            str(row["pairs"]),
+            *_spread(row),
+            str(row["undefined"]),
+        ]
+        for row in found["across_bases"]
+    ]
+    return (
+        f"### Similarity on `{ood}` by `{measure}`\n\n{shares}"
+        "Pairs of models of different bases with the same recipe:\n\n"
+        + text.table(["threshold", "pairs", "mean", "min", "max", "undefined"], rows)
+    )
