@@ -23,7 +23,8 @@ from sandbox import machine, run, spread
 from torch import Tensor, nn
 
 from skeletons.data import sources
-from skeletons.networks import architectures
+from skeletons.networks.build import build, prepare
+from skeletons.networks.describe import describe
 from skeletons.training import stages
 from skeletons.training.eager import PlainMuon, PlainSGD
 
@@ -120,8 +121,8 @@ def trained(folder: Path, width: int, seed: int) -> tuple[float, float, float]:
     )
     about = sources.read_info(folder / "info.json")
     classes = len(about["classes"])
-    network = architectures.build("speednet", width, classes, about["mean"], about["std"])
-    architectures.prepare(network, train.sample(5000).pixels)
+    network = build("speednet", width, classes, about["mean"], about["std"])
+    prepare(network, train.sample(5000).pixels)
     recipe = Recipe(network, len(train.labels) // BATCH)
     for epoch in range(EPOCHS):
         stages.run_epoch(
@@ -132,7 +133,7 @@ def trained(folder: Path, width: int, seed: int) -> tuple[float, float, float]:
             where="The benchmark",
             label_smoothing=SMOOTHING,
         )
-    spent = 3 * architectures.describe(network)["flops"] * recipe.steps * BATCH / 1e15
+    spent = 3 * describe(network)["flops"] * recipe.steps * BATCH / 1e15
     return spent, *accuracies(network, test)
 
 

@@ -22,7 +22,7 @@ from PIL import Image
 from sandbox import machine, run, spread
 
 from skeletons.data import sources
-from skeletons.networks import architectures
+from skeletons.networks.build import build, prepare
 from skeletons.training import stages
 
 QUALITY, ASIDE = 75, 4  # pixels; a block has 8, and 16 of colour
@@ -55,8 +55,8 @@ def trained(
     train, test = (stages.Images(*map(torch.from_numpy, splits[name])) for name in sources.SPLITS)
     scaled = splits["train"][0] / np.float32(255)
     mean, deviation = (f((0, 2, 3), dtype=np.float64) for f in (scaled.mean, scaled.std))
-    network = architectures.build("speednet", width, 10, mean.tolist(), deviation.tolist())
-    architectures.prepare(network, train.sample(5000).pixels)
+    network = build("speednet", width, 10, mean.tolist(), deviation.tolist())
+    prepare(network, train.sample(5000).pixels)
     stages.train_base(network, train, test.sample(1000), seed, settings, "auto")
     return accuracies(network, test)
 

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from skeletons.networks import architectures
-from skeletons.prediction import inference
+from skeletons.networks.build import build
+from skeletons.prediction.device import pick_precision
 from skeletons.training import stages
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616)
@@ -27,7 +27,7 @@ Run = Callable[[nn.Sequential, stages.Images, int, Callable[[], None], int], Non
 SHIFT = 4
 WARM = 3  # steps before a pass is timed
 # What loops that care for speed compute in here: bf16, unless it is emulated.
-PRECISION = inference.pick_precision("auto", torch.device("cpu"))
+PRECISION = pick_precision("auto", torch.device("cpu"))
 FAST = torch.bfloat16 if PRECISION == "bf16" else torch.float32
 
 
@@ -63,7 +63,7 @@ class _Pictures(Dataset[tuple[Tensor, int]]):
 
 def _network(name: str, width: int, seed: int) -> nn.Sequential:
     torch.manual_seed(seed)
-    return architectures.build(name, width, 10, MEAN, STD)
+    return build(name, width, 10, MEAN, STD)
 
 
 def _plain_network(name: str, width: int, seed: int) -> nn.Sequential:

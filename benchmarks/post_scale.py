@@ -32,7 +32,7 @@ from timeline import draw, jobs_of, table_of
 from skeletons.data import sources
 from skeletons.measures import behaviour
 from skeletons.measures.predictions import Predictions
-from skeletons.networks import architectures
+from skeletons.networks.describe import prunable
 from skeletons.prediction import inference
 from skeletons.training import stages
 
@@ -77,7 +77,7 @@ def passes(
     l1: float,
 ) -> None:
     """Train for some epochs by the common loop, with a penalty on the prunable weights."""
-    weights = list(architectures.prunable(network).values())
+    weights = list(prunable(network).values())
     loop = dataloader(0)
 
     def update() -> None:
@@ -110,7 +110,7 @@ def straightforward(options: argparse.Namespace, train: int) -> float:
             trained = {key: value.clone() for key, value in model.state_dict().items()}
             for threshold in THRESHOLDS:
                 model.load_state_dict(trained)
-                for weight in architectures.prunable(model).values():
+                for weight in prunable(model).values():
                     weight.data[weight.data.abs() < threshold] = 0
                 found.append(predicted(model, pixels))
     for a, b in itertools.combinations(found, 2):

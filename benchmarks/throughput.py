@@ -30,7 +30,7 @@ import torch
 from loops import FAST, LOOPS, OWN, PRECISION, warm
 from sandbox import in_a_process, machine, run, spread
 
-from skeletons.networks import architectures
+from skeletons.networks.describe import describe
 from skeletons.training import stages
 
 NETWORKS = (("speednet", 64), ("resnet9", 16), ("resnet20", 16), ("cnn", 32))
@@ -117,7 +117,7 @@ def measure(options: argparse.Namespace, folder: Path) -> str:
                     rates.extend(rate)
                     alone.append(seen[loop][-1] / statistics.median(rate))
                     together.append(several[-1] / statistics.median(rate))
-        flops = 3 * architectures.describe(LOOPS[OWN].build(name, width, 0))["flops"]
+        flops = 3 * describe(LOOPS[OWN].build(name, width, 0))["flops"]
         own = statistics.median(seen[OWN])
         for loop, values in seen.items():
             middle = statistics.median(values)

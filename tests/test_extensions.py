@@ -23,13 +23,13 @@ from matplotlib.figure import Figure
 
 from skeletons import pruning
 from skeletons.config import schema
-from skeletons.data import sources
+from skeletons.data import build as building
 from skeletons.errors import ConfigError, DataError, ExtensionError, SkeletonsError
 from skeletons.experiment import Experiment
 from skeletons.measures import behaviour
 from skeletons.measures.measure import Measure
 from skeletons.measures.predictions import Predictions
-from skeletons.networks import architectures
+from skeletons.networks.build import build
 from skeletons.store import fingerprint
 from skeletons.store.provenance import Recipe
 from skeletons.training.stages import Images
@@ -452,10 +452,10 @@ def test_a_file_runs_once_whatever_the_number_of_threads(write: Callable[[str], 
 
 
 MAKERS = {
-    "nn.Sequential(nn.Flatten())": "mine.py:f cannot be used: found a network that is made "
-    "already, a Sequential; allowed: a function of width and classes that makes one.",
-    "type('Net', (nn.Sequential,), {})": "found the class Net, whose __init__ takes no width and "
-    "classes; allowed: a function",
+    "nn.Sequential(nn.Flatten())": "mine.py:f cannot be used: found an instance of "
+    "Sequential; allowed: a function of width and classes that returns a network.",
+    "type('Net', (nn.Sequential,), {})": "found the class Net, whose __init__ does not take "
+    "width and classes; allowed: a function",
 }
 
 
@@ -464,7 +464,7 @@ def test_what_makes_no_network_is_told_so(
     source: str, sentence: str, write: Callable[[str], str]
 ) -> None:
     reference = write(f"from torch import nn\n\nf = {source}\n")
-    assert sentence in refused(lambda: architectures.build(reference, 2, 4, [0.5] * 3, [0.2] * 3))
+    assert sentence in refused(lambda: build(reference, 2, 4, [0.5] * 3, [0.2] * 3))
 
 
 def test_a_class_of_width_and_classes_makes_a_network(write: Callable[[str], str]) -> None:
@@ -472,7 +472,7 @@ def test_a_class_of_width_and_classes_makes_a_network(write: Callable[[str], str
         "from torch import nn\n\nclass f(nn.Sequential):\n    def __init__(self, width, classes):\n"
         "        super().__init__(nn.Flatten(), nn.Linear(3072, classes))\n"
     )
-    assert architectures.build(reference, 2, 4, [0.5] * 3, [0.2] * 3)
+    assert build(reference, 2, 4, [0.5] * 3, [0.2] * 3)
 
 
 NETWORKS = {
@@ -482,7 +482,7 @@ NETWORKS = {
     "2×5; it must give logits, 2×4.",
     "return nn.Sequential(nn.AdaptiveAvgPool3d((1, 1, c)), nn.Flatten())": "in which nothing can",
     "l = nn.Linear(3072, 3072); return nn.Sequential(nn.Flatten(), l, l, nn.Linear(3072, c))": (
-        "runs its layer 1 2 times for an image"
+        "runs its layer 1 2 times per forward pass"
     ),
 }
 
@@ -491,7 +491,7 @@ NETWORKS = {
 def test_a_network_must_give_logits(body: str, sentence: str, write: Callable[[str], str]) -> None:
     reference = write(f"from torch import nn\n\ndef f(w, c):\n    {body}\n")
     given = ([0.5] * 3, [0.2] * 3)
-    assert sentence in refused(lambda: architectures.build(reference, 2, 4, *given))
+    assert sentence in refused(lambda: build(reference, 2, 4, *given))
 
 
 def test_trying_a_network_changes_nothing(write: Callable[[str], str]) -> None:
@@ -500,7 +500,7 @@ def test_trying_a_network_changes_nothing(write: Callable[[str], str]) -> None:
     )
     reference = write(f"from torch import nn\n\ndef f(w, c):\n    return nn.Sequential({layers})\n")
     torch.manual_seed(0)
-    built = architectures.build(reference, 2, 4, [0.5] * 3, [0.2] * 3)
+    built = build(reference, 2, 4, [0.5] * 3, [0.2] * 3)
     following = torch.rand(1)
     torch.manual_seed(0)
     plain = references.load(reference)(2, 4)
@@ -535,21 +535,21 @@ def test_a_data_set_must_give_images_and_labels(
 ) -> None:
     reference = write(f"{ARRAYS}\ndef f():\n    return {given}\n")
     spec = {"kind": reference, "options": {}, "train": None, "test": None}
-    assert sentence in refused(lambda: sources.build(spec, Path()))
+    assert sentence in refused(lambda: building.build(spec, Path()))
 
 
 def test_an_option_may_have_any_name(write: Callable[[str], str]) -> None:
     reference = write(f"{ARRAYS}\ndef f(reference, found, function):\n    return images[:found]\n")
     options = {"reference": 1, "found": 2, "function": 3}
     schema.load({"ood": [{"kind": reference, "options": options}]})
-    assert len(sources.build({"kind": reference, "options": options}, Path()).test_labels) == 2
+    assert len(building.build({"kind": reference, "options": options}, Path()).test_labels) == 2
 
 
 def test_images_alone_are_nothing_to_train_on(write: Callable[[str], str], tmp_path: Path) -> None:
     reference = write(f"{ARRAYS}\ndef f():\n    return images\n")
-    made = sources.build({"kind": reference, "options": {}}, Path())
+    made = building.build({"kind": reference, "options": {}}, Path())
     path = tmp_path / "images.safetensors"
-    sources.write(made, path, tmp_path / "info.json")
+    building.write(made, path, tmp_path / "info.json")
     assert len(Images.read(path, "test", torch.device("cpu")).labels) == 6
     with pytest.raises(DataError, match="has no images to train on"):
         Images.read(path, "train", torch.device("cpu"))
@@ -560,7 +560,7 @@ def test_a_data_set_may_be_taken_in_part(write: Callable[[str], str]) -> None:
         f"{ARRAYS}\ndef f():\n    return images, labels, images, labels, ['a', 'b']\n"
     )
     spec = {"kind": reference, "options": {}, "train": 4, "test": None}
-    made = sources.build(spec, Path())
+    made = building.build(spec, Path())
     assert (len(made.train_labels), len(made.test_labels), made.classes) == (4, 6, ("a", "b"))
 
 

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from skeletons.inspection import importance, unit_ranks
 from skeletons.networks import architectures
+from skeletons.networks.build import build
+from skeletons.networks.describe import prunable
 from skeletons.store import artifacts
 from skeletons.training import stages
 from skeletons.training.stages import Images
@@ -33,8 +35,8 @@ def images(count: int = 24) -> Images:
 @torch.no_grad()
 def network(name: str) -> nn.Sequential:
     torch.manual_seed(0)
-    made = architectures.build(name, 4, 5, (0.5, 0.4, 0.3), (0.2, 0.2, 0.2))
-    for weight in architectures.prunable(made).values():
+    made = build(name, 4, 5, (0.5, 0.4, 0.3), (0.2, 0.2, 0.2))
+    for weight in prunable(made).values():
         weight += 0.05 * torch.randn(weight.shape)
     for module in made.modules():
         if isinstance(module, nn.BatchNorm2d):

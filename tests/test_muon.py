@@ -8,6 +8,7 @@ from colours import PLAIN, images
 from torch import Tensor, nn
 
 from skeletons.networks import architectures
+from skeletons.networks.build import build
 from skeletons.training import stages
 from skeletons.training.muon import Muon
 
@@ -91,7 +92,7 @@ def test_decay_shrinks_what_has_no_gradient_to_follow() -> None:
 @pytest.mark.parametrize("name", architectures.REGISTRY)
 def test_muon_trains_every_network(name: str) -> None:
     torch.manual_seed(0)
-    net = architectures.build(name, 4, 3, (0.3, 0.3, 0.3), (0.2, 0.2, 0.2))
+    net = build(name, 4, 3, (0.3, 0.3, 0.3), (0.2, 0.2, 0.2))
     fixed = {key: p.detach().clone() for key, p in net.named_parameters() if not p.requires_grad}
     settings = stages.BaseSettings(4, 16, "muon", 0.05, 0.6, 0.01, 0.1, 0.2, PLAIN)
     rows = stages.train_base(net, images(), images(seed=1), 1, settings, "fp32")

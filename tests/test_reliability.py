@@ -120,7 +120,9 @@ STAGES: dict[str, Stage] = {
             f"{DATA}/images.safetensors",
         ],
         [predicted("shapes", VARIANT)],
-        lambda i, o: inference.predict_stage(*i, *o, 50, "cpu"),
+        lambda i, o: inference.predict_stage(
+            weights=i[0], summary=i[1], dataset=i[2], predictions=o[0], images=50, device="cpu"
+        ),
     ),
     "score": (
         [

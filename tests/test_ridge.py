@@ -11,7 +11,7 @@ from skeletons.alignment import matching, permutations
 from skeletons.errors import ArtifactError
 from skeletons.inspection import barriers, ridge
 from skeletons.inspection.ridge import Landscape
-from skeletons.networks import architectures
+from skeletons.networks.build import build
 from skeletons.store import artifacts
 from skeletons.store.artifacts import Array
 from skeletons.training import stages
@@ -35,7 +35,7 @@ def _one_thread() -> None:
 
 def network(name: str, seed: int = 0) -> torch.nn.Sequential:
     torch.manual_seed(seed)
-    return architectures.build(name, 4, 3, (0.3, 0.3, 0.3), (0.2, 0.2, 0.2))
+    return build(name, 4, 3, (0.3, 0.3, 0.3), (0.2, 0.2, 0.2))
 
 
 Trained = dict[tuple[str, int], dict[str, Array]]

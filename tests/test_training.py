@@ -11,6 +11,8 @@ from colours import PLAIN, images
 
 from skeletons.errors import TrainingError
 from skeletons.networks import architectures
+from skeletons.networks.build import build
+from skeletons.networks.describe import prunable
 from skeletons.store import artifacts
 from skeletons.training import stages
 from skeletons.training.augmentation import augment
@@ -28,7 +30,7 @@ def _one_thread() -> None:
 
 def network(name: str = "cnn") -> torch.nn.Sequential:
     torch.manual_seed(0)
-    return architectures.build(name, 4, 3, (0.3, 0.3, 0.3), (0.2, 0.2, 0.2))
+    return build(name, 4, 3, (0.3, 0.3, 0.3), (0.2, 0.2, 0.2))
 
 
 def settings(**changes: Any) -> BaseSettings:
@@ -64,7 +66,7 @@ def test_adam_trains_a_base_as_well_and_decays_its_weights() -> None:
         net = network("cnn")
         chosen = dataclasses.replace(adam, weight_decay=decay)
         rows = stages.train_base(net, images(), images(seed=1), 1, chosen, "fp32")
-        norms.append(sum(float(w.detach().norm()) for w in architectures.prunable(net).values()))
+        norms.append(sum(float(w.detach().norm()) for w in prunable(net).values()))
         if not decay:
             assert rows[-1]["train_accuracy"] > 0.9
     assert norms[1] < norms[0]
@@ -168,7 +170,7 @@ def test_a_walk_records_where_it_goes() -> None:
     assert [row["epoch"] for row in rows] == [1, 2, 3]
     assert rows[0]["distance"] == pytest.approx(rows[0]["step"])
     assert rows[2]["distance"] <= sum(row["step"] for row in rows) + 1e-9
-    magnitudes = torch.cat([w.abs().flatten() for w in architectures.prunable(net).values()])
+    magnitudes = torch.cat([w.abs().flatten() for w in prunable(net).values()])
     assert rows[2]["penalty"] == pytest.approx(1e-2 * float(magnitudes.sum()), rel=1e-6)
     assert rows[2]["penalty"] < rows[0]["penalty"]
 

@@ -26,6 +26,7 @@ from skeletons.alignment import permutations
 from skeletons.errors import ArtifactError
 from skeletons.inspection import barriers
 from skeletons.prediction import inference
+from skeletons.prediction.device import autocast
 from skeletons.store import artifacts
 from skeletons.store.artifacts import Array
 from skeletons.training import stages
@@ -100,7 +101,7 @@ def recompute_norms(network: nn.Module, images: Images, precision: str = "fp32")
     count = len(images.labels)
     pixels = images.pixels[: max(count // NORM_BATCH * NORM_BATCH, min(count, NORM_BATCH))]
     network.train()
-    with inference.autocast(precision, pixels.device):
+    with autocast(precision, pixels.device):
         for batch in torch.split(pixels, NORM_BATCH):
             network(batch.contiguous(memory_format=torch.channels_last))
     for norm, momentum in zip(norms, momenta, strict=True):

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from skeletons import text
-from skeletons.networks import architectures
+from skeletons.networks.describe import prunable
 from skeletons.prediction import inference
 from skeletons.store import artifacts
 from skeletons.training.stages import (
@@ -71,7 +71,7 @@ def shrink_skeleton(weights: Masks, skeleton: Masks, amount: float) -> None:
 @contextlib.contextmanager
 def only(network: nn.Module, chosen: Masks) -> Iterator[None]:
     """Within the block, all prunable weights but the chosen ones are zero."""
-    weights = architectures.prunable(network)
+    weights = prunable(network)
     with torch.no_grad():
         whole = {name: w.detach().clone() for name, w in weights.items()}
         for name, w in weights.items():
@@ -115,7 +115,7 @@ def probe(
     Raises:
         TrainingError: the loss became NaN or infinite.
     """
-    weights = architectures.prunable(network)
+    weights = prunable(network)
     optimizer = make_optimizer(network, settings)
 
     def update() -> None:
@@ -175,7 +175,7 @@ def probe_row(
         layer as it has there; skeleton_loss, skeleton_accuracy, others_loss and others_accuracy,
         on the test images, with the weights outside or inside of the skeleton set to zero.
     """
-    weights = architectures.prunable(network)
+    weights = prunable(network)
     others = {name: ~mask for name, mask in skeleton.items()}
     inside, outside = _mass(weights, skeleton), _mass(weights, others)
     row: Row = {"epoch": epoch}
@@ -313,7 +313,7 @@ def probe_stage(
     place = start(seed, threads, device)
     network = inference.restore(weights, artifacts.read_json(summary, ["network"])).to(place)
     train, test = (Images.read(dataset, split, place) for split in ("train", "test"))
-    names = list(architectures.prunable(network))
+    names = list(prunable(network))
     found = masks(artifacts.read_tensors(pruned, names), names)
     rows = probe(
         network,

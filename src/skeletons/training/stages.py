@@ -20,10 +20,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from skeletons.data import sources
+from skeletons.data import files
 from skeletons.errors import DataError, TrainingError
-from skeletons.networks import architectures
+from skeletons.networks.build import build, prepare
+from skeletons.networks.describe import describe, prunable
 from skeletons.prediction import inference
+from skeletons.prediction.device import autocast, pick_device, pick_precision
 from skeletons.store import artifacts
 from skeletons.store.seals import unfit
 from skeletons.training import memory
@@ -56,7 +58,7 @@ class Images:
         Raises:
             DataError: it has no images, as one that is only compared on has none to train on.
         """
-        pixels, labels = sources.read_split(path, split)
+        pixels, labels = files.read_split(path, split)
         if not len(labels):
             raise DataError(f"{path} has no images to {split} on; train on another data set.")
         return cls(torch.from_numpy(pixels).to(device), torch.from_numpy(labels).to(device))
@@ -70,7 +72,7 @@ class Images:
 @torch.inference_mode()
 def measure(network: nn.Module, images: Images, precision: str = "fp32") -> tuple[float, float]:
     """Mean cross-entropy (nats) and accuracy (0..1), in evaluation mode."""
-    with inference.autocast(precision, images.pixels.device):
+    with autocast(precision, images.pixels.device):
         logits = inference.predict(network, images.pixels)
     loss = F.cross_entropy(logits.double(), images.labels).item()
     return loss, (logits.argmax(1) == images.labels).double().mean().item()
@@ -112,7 +114,7 @@ def run_epoch(
     network.train()
     losses = []
     for pixels, labels in data:
-        with inference.autocast(precision, pixels.device):
+        with autocast(precision, pixels.device):
             logits = network(pixels)
         loss = F.cross_entropy(logits.float(), labels, label_smoothing=label_smoothing)
         network.zero_grad(set_to_none=True)
@@ -338,7 +340,7 @@ class Walk:
             unknown = torch.full((), torch.nan, device=labels.device)
             return unknown, unknown
         training = self.network.training
-        with inference.autocast(self.precision, labels.device):
+        with autocast(self.precision, labels.device):
             logits = inference.predict(self.network, self.sample.pixels)
         self.network.train(training)
         right = (logits.argmax(1) == labels).float().mean()
@@ -397,7 +399,7 @@ def regularize(
     Raises:
         TrainingError: the loss became NaN or infinite.
     """
-    weights = list(architectures.prunable(network).values())
+    weights = list(prunable(network).values())
 
     def update() -> None:
         if settings.penalty == "subgradient":
@@ -438,7 +440,7 @@ def walk_row(
         and to the epoch before; share_below and share_below_rms, see `magnitudes.share_below`.
     """
     parameters = dict(network.named_parameters())
-    pruned = architectures.prunable(network)
+    pruned = prunable(network)
     magnitudes = [w.detach().abs().double().cpu().numpy().ravel() for w in pruned.values()]
     scales = [float(np.sqrt(np.mean(m**2))) or 1.0 for m in magnitudes]
     return {
@@ -466,14 +468,14 @@ def start(seed: int, threads: int, device: str) -> torch.device:
     memory that a step frees for the next one.
 
     Raises:
-        DeviceError: see `inference.pick_device`.
+        DeviceError: see `pick_device`.
     """
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
     torch.set_deterministic_debug_mode("error")  # which imports no compiler
     torch.backends.cudnn.benchmark = False
     memory.keep_freed()
-    return inference.pick_device(device)
+    return pick_device(device)
 
 
 def _state(network: nn.Module) -> dict[str, artifacts.Array]:
@@ -489,23 +491,21 @@ def _summary(
     """The content of model.json: what the network is, its size, and how well it does now."""
     return {
         "network": dict(about),
-        **architectures.describe(network),
+        **describe(network),
         **_measures(network, train, test),
     }
 
 
 def _trained(summary: Mapping[str, Any], precision: str, place: torch.device) -> dict[str, Any]:
     """The same of a trained network: with the precision, which `auto` leaves to the machine."""
-    return {**summary, "precision": inference.pick_precision(precision, place)}
+    return {**summary, "precision": pick_precision(precision, place)}
 
 
 def _untrained(info: str, network: Mapping[str, Any]) -> tuple[nn.Sequential, dict[str, Any]]:
     """A network with freshly drawn weights, and what model.json says of it."""
-    about = sources.read_info(info)
+    about = files.read_info(info)
     classes = len(about["classes"])
-    net = architectures.build(
-        network["name"], network["width"], classes, about["mean"], about["std"]
-    )
+    net = build(network["name"], network["width"], classes, about["mean"], about["std"])
     return net, {**network, "classes": classes}
 
 
@@ -524,7 +524,7 @@ def untrained_stage(
     place = start(seed, threads, device)
     net, about = _untrained(info, network)
     train, test = (Images.read(dataset, split, place) for split in ("train", "test"))
-    architectures.prepare(net.to(place), train.sample(5000).pixels)
+    prepare(net.to(place), train.sample(5000).pixels)
     artifacts.write_json(summary, _summary(net, about, train, test))
     artifacts.write_tensors(weights, _state(net))
 
@@ -551,7 +551,7 @@ def train_base_stage(
     place = start(seed, threads, device)
     net, about = _untrained(info, network)
     train, test = (Images.read(dataset, split, place) for split in ("train", "test"))
-    architectures.prepare(net.to(place), train.sample(5000).pixels)
+    prepare(net.to(place), train.sample(5000).pixels)
     rows = train_base(net, train, test, seed, BaseSettings(**base), precision, order)
     result = _trained(_summary(net, about, train, test), precision, place)
     artifacts.write_table(history, pd.DataFrame(rows))
