@@ -622,7 +622,7 @@ def test_a_measure_may_be_an_entry_of_the_catalogue(
 
 
 MASKS = {
-    "3": "gave a value of type int; it must give a dict with a mask of booleans for each layer",
+    "3": "gave a value of type int; it must give a dict with a boolean mask for each layer",
     "{}": "gave no mask for a.weight;",
     "{**weights, 'b': weights['a.weight']}": "gave a mask for the unknown layer b;",
     "weights": "gave float32 of shape (2, 2) for a.weight, of shape (2, 2);",
@@ -636,12 +636,12 @@ def test_a_criterion_must_give_masks(
     given: str, sentence: str, write: Callable[[str], str]
 ) -> None:
     reference = write(f"def f(weights, threshold):\n    return {given}\n")
-    assert sentence in refused(lambda: pruning.own_masks(reference, WEIGHTS, 0.5))
+    assert sentence in refused(lambda: pruning.user_masks(reference, WEIGHTS, 0.5))
 
 
 def test_a_criterion_cannot_change_weights_or_keep_a_zero(write: Callable[[str], str]) -> None:
     body = "weights['a.weight'][:] = 5\n    return {n: w > t for n, w in weights.items()}"
     reference = write(f"def f(weights, t):\n    {body}\n")
-    kept = pruning.own_masks(reference, WEIGHTS, 1.0)["a.weight"]
+    kept = pruning.user_masks(reference, WEIGHTS, 1.0)["a.weight"]
     assert kept.tolist() == [[False, True], [True, True]]
     assert WEIGHTS["a.weight"][1, 1] == 3.0

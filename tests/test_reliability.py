@@ -111,7 +111,15 @@ STAGES: dict[str, Stage] = {
     "prune": (
         [model(WALKED, "weights.safetensors"), model(WALKED, "model.json")],
         [model(VARIANT, "weights.safetensors"), model(VARIANT, "sparsity.json")],
-        lambda i, o: pruning.prune_stage(*i, *o, "0.05", "absolute"),
+        lambda i, o: pruning.prune_stage(
+            regularized=i[0],
+            summary=i[1],
+            weights=o[0],
+            sparsity=o[1],
+            threshold=0.05,
+            scale="absolute",
+            criterion="magnitude",
+        ),
     ),
     "predict": (
         [
