@@ -9,7 +9,6 @@ from hypothesis.extra import numpy as hnp
 
 from skeletons import pruning
 from skeletons.store import artifacts
-from skeletons.training.magnitudes import GRID, share_at, share_below
 
 weights = hnp.arrays(
     np.float32, st.tuples(st.integers(1, 8), st.integers(1, 8)), elements=st.floats(-2, 2, width=32)
@@ -77,22 +76,6 @@ def test_an_emptied_layer_is_called_dead_and_named() -> None:
     _, report = pruning.prune(given_tensors, LAYERS, 0.5, "absolute")
     assert report["dead"]
     assert report["dead_reason"] == "no weight is left in b"
-
-
-@given(
-    hnp.arrays(np.float64, st.integers(1, 50), elements=st.floats(0, 9)),
-    st.sampled_from(list(GRID)),
-)
-def test_shares_on_the_grid_are_exact(magnitudes: Any, threshold: float) -> None:
-    exact = float((magnitudes < threshold).mean())
-    assert share_at(share_below(magnitudes), threshold) == pytest.approx(exact, abs=1e-12)
-
-
-def test_shares_between_grid_values_lie_between_them() -> None:
-    shares = share_below(np.random.default_rng(0).exponential(0.05, 1000))
-    low, between, high = (share_at(shares, t) for t in (0.051, 0.0515, 0.052))
-    assert low <= between <= high
-    assert share_at(shares, 0) == 0
 
 
 def test_controls_of_two_bases_are_independent_draws() -> None:

@@ -3,7 +3,6 @@ import itertools
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -260,7 +259,6 @@ def test_a_checkpoint_is_the_same_bytes_whichever_way_it_was_reached(
     assert history.epoch.tolist() == [0, 1, 2, 3, 4]
     assert isinstance(history, pd.DataFrame)
     assert history.distance[0] == history.step[0] == 0
-    assert all(np.diff(shares).min() >= 0 for shares in history.share_below)
 
 
 def test_a_trained_model_says_in_which_precision(tmp_path: Path, dataset: Path) -> None:

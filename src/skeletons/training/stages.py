@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
@@ -31,7 +30,6 @@ from skeletons.store.seals import unfit
 from skeletons.training import memory
 from skeletons.training.augmentation import augment
 from skeletons.training.eager import PlainAdam, PlainAdamW, PlainSGD
-from skeletons.training.magnitudes import share_below
 from skeletons.training.muon import Muon
 
 MEASURED_IMAGES = 5_000  # of the training set at most, for the per-epoch loss
@@ -437,22 +435,17 @@ def walk_row(
     Returns:
         epoch; train_loss, train_accuracy, test_loss, test_accuracy (data loss, without penalty);
         penalty, λ‖w‖₁; distance and step, the L2 distances of all parameters to the base model
-        and to the epoch before; share_below and share_below_rms, see `magnitudes.share_below`.
+        and to the epoch before.
     """
     parameters = dict(network.named_parameters())
     pruned = prunable(network)
     magnitudes = [w.detach().abs().double().cpu().numpy().ravel() for w in pruned.values()]
-    scales = [float(np.sqrt(np.mean(m**2))) or 1.0 for m in magnitudes]
     return {
         "epoch": epoch,
         **_measures(network, train, test, precision),
         "penalty": l1 * float(sum(m.sum() for m in magnitudes)),
         "distance": _distance(parameters, base),
         "step": _distance(parameters, before),
-        "share_below": share_below(np.concatenate(magnitudes)),
-        "share_below_rms": share_below(
-            np.concatenate([m / s for m, s in zip(magnitudes, scales, strict=True)])
-        ),
     }
 
 
