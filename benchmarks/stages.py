@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from skeletons.config import schema
-from skeletons.data import sources
+from skeletons.data.build import build, write
 
 # The largest resident memory of the process that evaluates it, in bytes. What `resource` has for it
 # is not less than the memory of whoever started the process.
@@ -19,17 +19,16 @@ PEAK = """next(
 )"""
 # What a job's process does: run one stage, and say its largest memory.
 CALL = f"""
-import json, sys
-from skeletons import training
-stage, positional, named = json.loads(sys.argv[1])
-getattr(training, stage)(*positional, **named)
+import importlib, json, sys
+module, stage, named = json.loads(sys.argv[1])
+getattr(importlib.import_module("skeletons.training." + module), stage)(**named)
 print("PEAK", {PEAK})
 """
 
 
-def begin(stage: str, *positional: Any, **named: Any) -> subprocess.Popen[str]:
-    """Start a stage of `skeletons.training.stages` in a process of its own."""
-    call = json.dumps([stage, positional, named])
+def begin(module: str, stage: str, **named: Any) -> subprocess.Popen[str]:
+    """Start a stage of a module of `skeletons.training` in a separate process."""
+    call = json.dumps([module, stage, named])
     command = [sys.executable, "-c", CALL, call]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -50,7 +49,7 @@ def shapes(folder: Path, train: int, test: int = 200) -> tuple[str, str]:
     """The files of a drawn data set: images and what is known of them."""
     spec = schema.Shapes(kind="shapes", train=train, test=test).model_dump()
     files = str(folder / "images.safetensors"), str(folder / "info.json")
-    sources.write(sources.build(spec, folder), *files)
+    write(build(spec, folder), *files)
     return files
 
 
@@ -61,11 +60,12 @@ def base(
     threads = changed.pop("threads", 1)
     settings = schema.Base.model_validate(changed).model_dump(exclude={"seeds", "target"})
     folder.mkdir(parents=True, exist_ok=True)
-    names = ("weights.safetensors", "history.parquet", "model.json")
     return begin(
+        "base",
         "train_base_stage",
-        *data,
-        *(str(folder / name) for name in names),
+        dataset=data[0],
+        info=data[1],
+        **{key: str(folder / FILES[key]) for key in ("weights", "history", "summary")},
         seed=seed,
         network=network,
         base=settings,
@@ -91,16 +91,17 @@ def regularized(
     folder.mkdir(parents=True, exist_ok=True)
     settings = schema.Regularize().model_dump(exclude={"lambdas", "epochs"})
     return begin(
+        "walk",
         "regularize_stage",
-        data[0],
-        str(origin / FILES["weights"]),
-        {key: str(parent / name) for key, name in FILES.items()},
-        {key: str(folder / name) for key, name in FILES.items()},
+        dataset=data[0],
+        base=str(origin / FILES["weights"]),
+        **{f"parent_{key}": str(parent / name) for key, name in FILES.items()},
+        **{key: str(folder / name) for key, name in FILES.items()},
         seed=1,
         l1=2e-4,
         after=after,
         epochs=epochs,
-        settings=settings,
+        regularize=settings,
         device="cpu",
         precision="auto",
         threads=1,

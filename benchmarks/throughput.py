@@ -31,7 +31,7 @@ from loops import FAST, LOOPS, OWN, PRECISION, warm
 from sandbox import in_a_process, machine, run, spread
 
 from skeletons.networks.describe import describe
-from skeletons.training import stages
+from skeletons.training.job import start
 
 NETWORKS = (("speednet", 64), ("resnet9", 16), ("resnet20", 16), ("cnn", 32))
 BATCH = 500
@@ -59,7 +59,7 @@ def images_a_second(
     """
     torch.set_num_threads(threads)
     if loop == OWN:
-        stages.start(0, threads, "cpu")  # as every training job begins
+        start(0, threads, "cpu")  # as every training job begins
     run_pass = warm(loop, name, width, BATCH, count)
     if ready is not None:
         ready.wait()
@@ -82,7 +82,7 @@ def jobs_at_once(name: str, width: int, count: int, jobs: int) -> float:
 def share_of_products(name: str, width: int, count: int, threads: int) -> float:
     """Of the time of a pass by this library's loop, that of convolutions and matrix products."""
     torch.set_num_threads(threads)
-    stages.start(0, threads, "cpu")
+    start(0, threads, "cpu")
     run_pass = warm(OWN, name, width, BATCH, count)
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
         run_pass()

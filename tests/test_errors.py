@@ -36,7 +36,9 @@ from skeletons.networks.build import build as build_network
 from skeletons.prediction.device import pick_device
 from skeletons.store import artifacts, seals
 from skeletons.store.provenance import Recipe, making
-from skeletons.training import stages
+from skeletons.training.base import train_base
+from skeletons.training.images import Images
+from skeletons.training.settings import BaseSettings
 from skeletons.workflow import failures, lock, slurm
 from snakemake_logger_plugin_skeletons import explain
 from snakemake_logger_plugin_skeletons.sentences import sentence
@@ -599,10 +601,10 @@ def diverged(**changes: Any) -> Callable[[Scene], Any]:
         torch.manual_seed(0)
         random = torch.Generator().manual_seed(0)
         pixels = torch.randint(0, 256, (100, 3, 32, 32), dtype=torch.uint8, generator=random)
-        images = stages.Images(pixels, torch.arange(100) % 10)
+        images = Images(pixels, torch.arange(100) % 10)
         network = build_network("cnn", 2, 10, [0.5] * 3, [0.2] * 3)
         settings = schema.Base(**changes).model_dump(exclude={"seeds", "target"})
-        stages.train_base(network, images, images, 1, stages.BaseSettings(**settings), "fp32")
+        train_base(network, images, images, 1, BaseSettings(**settings), "fp32")
 
     return provoke
 

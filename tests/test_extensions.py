@@ -32,7 +32,7 @@ from skeletons.measures.predictions import Predictions
 from skeletons.networks.build import build
 from skeletons.store import fingerprint
 from skeletons.store.provenance import Recipe
-from skeletons.training.stages import Images
+from skeletons.training.images import Images
 from skeletons.user_code import references
 from skeletons.workflow.jobs import Job
 

@@ -13,7 +13,7 @@ from skeletons.inspection.second_skeleton import LEARNT, LOST, SHARED, STAYS, TA
 from skeletons.networks.build import Standardize, build
 from skeletons.networks.describe import prunable
 from skeletons.store import artifacts
-from skeletons.training.stages import RegularizeSettings
+from skeletons.training.settings import RegularizeSettings
 
 SGD = RegularizeSettings("sgd", "proximal", 0.1, 0.0, 12, 0, PLAIN)
 ADAM = RegularizeSettings("adam", "subgradient", 1e-2, 0.9, 12, 0, PLAIN)

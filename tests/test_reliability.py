@@ -25,7 +25,7 @@ from skeletons.findings import stage as findings
 from skeletons.measures import behaviour
 from skeletons.prediction import inference
 from skeletons.store import artifacts
-from skeletons.training import stages
+from skeletons.training.walk import regularize_stage
 
 BASE, WALKED, VARIANT = "seed=1", "seed=1_l1=0.0001_ep=1", "seed=1_l1=0.0001_ep=1_t=0.05"
 DATA = "data/shapes_train=300_test=120"
@@ -54,22 +54,20 @@ def pair(a: str, b: str) -> str:
 
 def walk_on(inputs: list[str], outputs: list[str]) -> None:
     dataset, base, weights, summary, history, walk, optimizer = inputs
-    stages.regularize_stage(
-        dataset,
-        base,
-        {
-            "weights": weights,
-            "summary": summary,
-            "history": history,
-            "walk": walk,
-            "optimizer": optimizer,
-        },
-        dict(zip(("weights", "history", "walk", "summary", "optimizer"), outputs, strict=True)),
+    regularize_stage(
+        dataset=dataset,
+        base=base,
+        parent_weights=weights,
+        parent_summary=summary,
+        parent_history=history,
+        parent_walk=walk,
+        parent_optimizer=optimizer,
+        **dict(zip(("weights", "history", "walk", "summary", "optimizer"), outputs, strict=True)),
         seed=1,
         l1=1e-4,
         after=1,
         epochs=2,
-        settings=SETTINGS,
+        regularize=SETTINGS,
         device="cpu",
         precision="fp32",
         threads=1,

@@ -33,7 +33,7 @@ from skeletons.prediction import inference
 from skeletons.prediction.device import pick_device
 from skeletons.store import artifacts
 from skeletons.training import memory
-from skeletons.training.stages import Images
+from skeletons.training.images import Images
 
 Array = artifacts.Array
 Losses = npt.NDArray[np.float64]

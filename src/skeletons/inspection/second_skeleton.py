@@ -26,19 +26,13 @@ from skeletons import text
 from skeletons.networks.describe import prunable
 from skeletons.prediction import inference
 from skeletons.store import artifacts
-from skeletons.training.stages import (
-    MEASURED_IMAGES,
-    Images,
-    RegularizeSettings,
-    Row,
-    batches,
-    generator_for,
-    make_optimizer,
-    measure,
-    run_epoch,
-    shrink,
-    start,
-)
+from skeletons.training.epochs import MEASURED_IMAGES, Row, measure, run_epoch
+from skeletons.training.generators import generator_for
+from skeletons.training.images import Images, batches
+from skeletons.training.job import start
+from skeletons.training.optimizers import walk_optimizer
+from skeletons.training.penalties import shrink
+from skeletons.training.settings import RegularizeSettings
 
 Masks = Mapping[str, Tensor]
 
@@ -116,7 +110,7 @@ def probe(
         TrainingError: the loss became NaN or infinite.
     """
     weights = prunable(network)
-    optimizer = make_optimizer(network, settings)
+    optimizer = walk_optimizer(network, settings)
 
     def update() -> None:
         if settings.penalty == "subgradient":
