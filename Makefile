@@ -44,7 +44,7 @@ docs: env
 
 # What editors check workflow_config.yaml against.
 schema: env
-	$(BIN)/python -m skeletons.config.schema workflow_config.schema.json
+	$(BIN)/python -m skeletons.config.json_schema workflow_config.schema.json
 
 # The page of all keys.
 configuration: env
@@ -79,5 +79,7 @@ bench: env
 	done
 	PATH="$(CURDIR)/$(BIN):$$PATH" python benchmarks/noop.py --repeats 3 --write docs/reliability.md
 
+# Everything that runs have made; results/README.md belongs to the repository.
 clean:
-	rm -rf results logs .snakemake
+	rm -rf logs .snakemake
+	if [ -d results ]; then find results -mindepth 1 ! -path results/README.md -delete; fi

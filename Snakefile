@@ -1,17 +1,15 @@
 # Skeletons on Rashomon Ridge: config → targets → artifacts → findings.
-# `rules/common.smk` reads the configuration, the two files of targets say which files an experiment
-# consists of, and each other file holds one stage.
+# `rules/common.smk` reads the configuration and makes the plan; each other file holds one part of the
+# way from images to the report.
 from snakemake.utils import min_version
 
-min_version("9.0")
+min_version("9.27.1")
 
 
 configfile: "workflow_config.yaml"
 
 
 include: "rules/common.smk"
-include: "rules/targets.smk"
-include: "rules/inspect_targets.smk"
 include: "rules/data.smk"
 include: "rules/train.smk"
 include: "rules/prune.smk"
@@ -21,32 +19,22 @@ include: "rules/measures.smk"
 include: "rules/align.smk"
 include: "rules/inspect.smk"
 include: "rules/findings.smk"
-include: "rules/cluster.smk"
-include: "rules/progress.smk"
-include: "rules/schedule.smk"
-include: "rules/start.smk"
 
 
 onstart:
-    check_cluster()
-    keep_others_out()
-    tell_plan()
-    pace_scheduler()
+    in_a_sentence(HOOKS.start)
 
 
 onsuccess:
-    report_failures()
-    report_cache()
-    tell_report()
+    HOOKS.success()
 
 
 onerror:
-    report_failures()
-    tell_outdated()
+    HOOKS.error()
 
 
 rule all:
     default_target: True
     input:
         f"{RESULTS}/report.html",
-        artifact_files(),
+        TARGETS.artifacts(),

@@ -1,10 +1,10 @@
-"""Whether the fast loop costs accuracy: the same network trained by it and by a DataLoader in fp32.
+"""Does the fast loop cost accuracy? The same networks, trained by it and by a DataLoader in fp32.
 
 python benchmarks/accuracy.py --write docs/performance.md
 python benchmarks/accuracy.py --images data/cifar10-jpeg --train 10000
 
-Seeds, epochs, batch size, learning rate and augmentation are the same; the images that a step sees
-are not, as the loops draw them in their own ways.
+Seeds, epochs, batch size, learning rate and augmentation are the same. The order and the
+augmentation of the images differ, because each loop draws them in its own way.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ import torch
 from loops import LOOPS, OWN
 from sandbox import machine, run, spread
 
-from skeletons.config import schema
+from skeletons.config.datasets import SECTIONS
 from skeletons.data.build import build
 from skeletons.training.images import Images
 from skeletons.training.optimizers import scheduled_rate
 
 LOOPS_COMPARED = (OWN, "DataLoader, 0 workers, fp32")
-# Width, learning rate, and as many epochs as it takes until seeds differ by little.
+# Width, learning rate, and enough epochs that seeds differ only a little.
 NETWORKS = (("speednet", 16, 0.2, 4), ("resnet9", 8, 0.1, 8))
 BATCH = 125
 
 
 def data_set(folder: str | None, train: int) -> dict[str, Any]:
-    """A user's folder of images, or the drawn ones, as a configuration names them."""
+    """A folder of images if one is given, else shapes: the `dataset` section of a configuration."""
     if folder:
         return {"kind": "imagefolder", "path": str(Path(folder).resolve()), "train": train}
     return {"kind": "shapes", "train": train, "test": 2000}
 
 
 def images_of(folder: str | None, train: int) -> tuple[str, dict[str, Images]]:
-    """The same data set: what it is, and both splits."""
+    """Return a description of the same data set, and both splits."""
     raw = data_set(folder, train)
-    spec = schema.KINDS[raw["kind"]].model_validate(raw)
+    spec = SECTIONS[raw["kind"]].model_validate(raw)
     made = build(spec.model_dump(), Path())
     splits = {
         "train": (made.train_images, made.train_labels),
@@ -62,7 +62,7 @@ def trained(
     seed: int,
     images: dict[str, Images],
 ) -> tuple[float, float]:
-    """Test accuracy in per cent after a network's epochs, and how many seconds they took."""
+    """Train a network; return its test accuracy in per cent and the seconds it took."""
     network = LOOPS[loop].build(name, width, seed)
     parameters = [p for p in network.parameters() if p.requires_grad]
     optimizer = torch.optim.SGD(parameters, lr=rate, momentum=0.9, nesterov=True)
@@ -79,17 +79,17 @@ def trained(
     for epoch in range(epochs):
         LOOPS[loop].run(network, images["train"], BATCH, update, 1000 * seed + epoch)
     seconds = time.perf_counter() - begun
-    if loop != OWN:  # its network was given standardised images; measure takes raw ones
+    if loop != OWN:  # this network takes standardised images, but `measure` takes raw ones
         standard = LOOPS[OWN].build(name, width, seed)
         network.standardize = standard.standardize
     return 100 * epochs.measure(network, images["test"])[1], seconds
 
 
 def measure(options: argparse.Namespace, folder: Path) -> str:
-    """Both loops on each network, and their table."""
+    """Measure both loops on each network and return the table."""
     torch.set_num_threads(options.threads)
     what, images = images_of(options.images, options.train)
-    lines = ["| network, epochs | loop | accuracy, mean | least to most | difference | time |"]
+    lines = ["| network, epochs | loop | accuracy, mean | range | difference | time |"]
     lines.append("|---|---|---|---|---|---|")
     for name, width, rate, epochs in NETWORKS:
         seen: dict[str, list[tuple[float, float]]] = {loop: [] for loop in LOOPS_COMPARED}

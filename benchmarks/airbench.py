@@ -1,12 +1,13 @@
-"""What airbench's own recipe reaches on images that went through JPEG.
+"""The accuracy of airbench's own recipe on images that were compressed as JPEG.
 
 python benchmarks/airbench.py --write docs/performance.md
 
-It takes the data set that `experiments/speednet.yaml` has made, and trains as the scripts of
-airbench94 do (Jordan 2024, with Muon): filters by orthogonalised steps from a length that is set
-anew each time, all else by SGD, the whitening bias for three epochs only, and images that are
-mirrored in every other epoch. On CIFAR-10's own pixels its authors report 94.01 % of six views, the
-mean of 200 runs. Its rates are for its own width; at 4 they are too high.
+It reads the data set that `experiments/speednet.yaml` has made, and trains like the scripts of
+airbench94 (Jordan 2024, with Muon). Filters take orthogonalised steps, and their norm is reset
+before each step. Everything else is trained by SGD, the whitening bias for three epochs only.
+Images are mirrored in every other epoch. On the original pixels of CIFAR-10 its authors report
+94.01 % over six views, the mean of 200 runs. The learning rates are for the original width; at
+width 4 they are too high.
 """
 
 from __future__ import annotations
@@ -33,14 +34,14 @@ from skeletons.training.job import start
 
 EPOCHS, BATCH, SMOOTHING = 8, 2000, 0.2
 FILTER_RATE, FILTER_MOMENTUM = 0.24, 0.6
-# Of the sum of a batch's losses, as the authors have it; here losses are means.
+# The authors' rates are for the sum of a batch's losses; here, losses are means.
 BIAS_RATE, HEAD_RATE, MOMENTUM = 0.053 * BATCH, 0.67 * BATCH, 0.85
-DECAY = 2e-6 * BATCH  # of a parameter a step, at whatever rate
+DECAY = 2e-6 * BATCH  # of a parameter per step, at any learning rate
 WHITENING_EPOCHS = 3
 
 
 class Filters:
-    """Muon as airbench has it: before a step, a layer of n filters is brought to length √n."""
+    """Muon as in airbench: before each step, a layer of n filters is scaled to norm √n."""
 
     def __init__(self, weights: Sequence[Tensor]) -> None:
         self.weights = weights
@@ -51,12 +52,12 @@ class Filters:
             momentum=FILTER_MOMENTUM,
             weight_decay=0.0,
             ns_steps=3,
-            adjust_lr_fn="original",  # changes nothing: no layer has more filters than each is long
+            adjust_lr_fn="original",  # no effect: no layer has more filters than weights per filter
         )
 
     @torch.no_grad()
     def step(self, rate: float) -> None:
-        """Move every filter."""
+        """Update every filter."""
         for weight, matrix in zip(self.weights, self.matrices, strict=True):
             assert weight.grad is not None
             matrix.copy_(weight.flatten(1) * (len(weight) ** 0.5 / weight.norm()))
@@ -68,16 +69,16 @@ class Filters:
 
 
 class Recipe:
-    """airbench's optimisers, whose rates fall on a line to 0."""
+    """airbench's optimisers, whose learning rates fall linearly to 0."""
 
-    def __init__(self, network: nn.Sequential, steps_an_epoch: int) -> None:
+    def __init__(self, network: nn.Sequential, steps_per_epoch: int) -> None:
         body = network.get_submodule("body")
         head = body.get_parameter("head.weight")
         whitening = body.get_parameter("whiten.bias")
         trained = [p for p in network.parameters() if p.requires_grad]
         shifts = [p for p in trained if p.ndim == 1 and p is not whitening]
         self.filters = Filters([p for p in trained if p.ndim == 4])
-        # Logits are divided by √n here and by n there, so weights and rates differ by as much.
+        # Logits are divided by √n here and by n in airbench, so weights and rates are scaled.
         inputs = head.shape[1]
         with torch.no_grad():
             head /= head.std() * inputs**0.5
@@ -89,10 +90,10 @@ class Recipe:
             momentum=MOMENTUM,
             nesterov=True,
         )
-        self.each, self.steps = steps_an_epoch, 0
+        self.each, self.steps = steps_per_epoch, 0
 
     def step(self) -> None:
-        """Move every parameter that is trained."""
+        """Update every trainable parameter."""
         left = 1 - self.steps / (EPOCHS * self.each)
         for group, rate in zip(self.rest.param_groups, self.rates, strict=True):
             group["lr"] = rate * left
@@ -104,7 +105,7 @@ class Recipe:
 
 
 def epoch_of(images: Images, seed: int, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """An epoch's batches: each image mirrored in every other epoch, from a first one by chance."""
+    """The batches of an epoch; each image is mirrored in every other epoch, the first at random."""
     first = torch.randint(2, (len(images.labels),), generator=generator_for("mirrored", seed))
     mirrored = (first + epoch) % 2 == 1
     pixels = torch.where(mirrored.view(-1, 1, 1, 1), images.pixels.flip(3), images.pixels)
@@ -115,7 +116,7 @@ def epoch_of(images: Images, seed: int, epoch: int) -> Iterator[tuple[Tensor, Te
 
 
 def trained(folder: Path, width: int, seed: int) -> tuple[float, float, float]:
-    """PFLOPs, and accuracies in per cent on the test images alone and on six views of each."""
+    """Train; return PFLOPs and test accuracies in per cent, over one view and over six views."""
     place = start(seed, 1, "cpu")
     train, test = (
         Images.read(folder / "images.safetensors", split, place) for split in files.SPLITS
@@ -139,7 +140,7 @@ def trained(folder: Path, width: int, seed: int) -> tuple[float, float, float]:
 
 
 def measure(options: argparse.Namespace, folder: Path) -> str:
-    """All seeds, as many at once as there are cores, and their table."""
+    """Train all seeds, as many at once as there are cores, and return the table."""
     _, images = experiment_of(options)
     seeds = range(1, options.seeds + 1)
     with ProcessPoolExecutor(options.cores) as pool:
@@ -152,8 +153,8 @@ def measure(options: argparse.Namespace, folder: Path) -> str:
     )
     return "\n".join(
         [
-            "| on the same images | PFLOPs | test accuracy, mean | least to most | "
-            "of six views, mean | least to most |",
+            "| on the same images | PFLOPs | test accuracy, mean | range | "
+            "over six views, mean | range |",
             "|---|---|---|---|---|---|",
             row,
             "",

@@ -1,9 +1,9 @@
-"""What it brings that training keeps the memory that it frees, instead of giving it back.
+"""How much faster training is when it keeps freed memory instead of returning it to the system.
 
 python benchmarks/allocator.py --write docs/performance.md
 
-One pass over images in a process of its own, as a job of one thread trains: with the allocator as
-`skeletons.training.memory` sets it, and with glibc's defaults.
+Each measurement is one pass over images in a separate process with one thread, like a training job:
+with the allocator as `skeletons.training.memory` configures it, and with glibc's defaults.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ NETWORKS = (("cnn", 8, 50, 4000), ("cnn", 32, 100, 2000), ("resnet9", 16, 500, 2
 
 
 def passed(kept: bool, name: str, width: int, batch: int, count: int) -> tuple[float, int]:
-    """Images a second of one pass, and how many pages the system mapped in meanwhile."""
+    """Images per second of one pass, and the number of pages that the system mapped during it."""
     torch.set_num_threads(1)
     if kept and not keep_freed():
-        raise SystemExit("This C library's allocator has no such settings.")
+        raise SystemExit("The allocator of this C library does not have these settings.")
     run_pass = warm(OWN, name, width, batch, count)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     begun = time.perf_counter()
@@ -37,12 +37,13 @@ def passed(kept: bool, name: str, width: int, batch: int, count: int) -> tuple[f
 
 
 def measure(options: argparse.Namespace, folder: Path) -> str:
-    """Both ways for each network, and their table."""
-    lines = ["| network, batch | kept: images/s | given back: images/s | ratio | pages mapped in |"]
+    """Measure both ways for each network and return the table."""
+    lines = ["| network, batch size | memory kept: images/s | memory returned: images/s | ratio "]
+    lines[-1] += "| pages mapped, kept / returned |"
     lines.append("|---|---|---|---|---|")
     for name, width, batch, count in NETWORKS:
         seen: dict[bool, list[tuple[float, int]]] = {True: [], False: []}
-        for _ in range(options.repeats):  # in turn, so that a busy moment hits all alike
+        for _ in range(options.repeats):  # interleaved, so that other load affects both
             for kept, values in seen.items():
                 values.append(in_a_process(passed, kept, name, width, batch, count))
         rates = {kept: [rate for rate, _ in values] for kept, values in seen.items()}
@@ -51,9 +52,9 @@ def measure(options: argparse.Namespace, folder: Path) -> str:
         lines.append(
             f"| `{name}`, width {width}, {batch} | {kept:,.0f} ({spread(rates[True])}) "
             f"| {back:,.0f} ({spread(rates[False])}) | {kept / back:.2f} "
-            f"| {' against '.join(f'{number:,.0f}' for number in pages)} |"
+            f"| {' / '.join(f'{number:,.0f}' for number in pages)} |"
         )
-    return "\n".join(lines) + f"\n\nMedian of n = {options.repeats}, in turn; {machine()}."
+    return "\n".join(lines) + f"\n\nMedian of n = {options.repeats}, interleaved; {machine()}."
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""What it costs to make checkpoints after 1, 2, 4, 8 and 16 epochs: in a chain, or each by itself.
+"""The cost of checkpoints after 1, 2, 4, 8 and 16 epochs: in a chain, or each from the base.
 
 python benchmarks/chain.py --write docs/performance.md
 
-Each checkpoint is a process, as in the workflow, so both sides pay five starts of one: the fewer
-images, the more of the time that is. The two run at once, on a core each.
+Each checkpoint is a process, as in the workflow, so both ways start five processes. With few
+images, these starts are a large part of the time. Both ways run at the same time, on one core each.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def each_from_the_base(folder: Path, data: tuple[str, str], base: Path) -> float
 
 
 def measure(options: argparse.Namespace, folder: Path) -> str:
-    """Both ways, and their table."""
+    """Measure both ways and return the table."""
     ways = {"in a chain": in_a_chain, "each from the base": each_from_the_base}
     seen: dict[str, list[float]] = {name: [] for name in ways}
     data = stages.shapes(folder, IMAGES)
@@ -58,17 +58,18 @@ def measure(options: argparse.Namespace, folder: Path) -> str:
     last = f"{{}}{EPOCHS[-1]}/weights.safetensors"
     same = len({(folder / last.format(way)).read_bytes() for way in ("chain", "alone")}) == 1
     epochs = {"in a chain": EPOCHS[-1], "each from the base": sum(EPOCHS)}
-    lines = ["| checkpoints of epochs 1, 2, 4, 8, 16 | epochs | s, mean | least to most |"]
+    lines = ["| checkpoints of epochs 1, 2, 4, 8, 16 | epochs trained | s, mean | range |"]
     lines.append("|---|---|---|---|")
     for way, values in seen.items():
         mean = statistics.mean(values)
         lines.append(f"| {way} | {epochs[way]} | {mean:.1f} | {spread(values)} |")
     chain, alone = (statistics.mean(values) for values in seen.values())
     lines.append(f"| ratio | {EPOCHS[-1] / sum(EPOCHS):.3f} | {chain / alone:.2f} | |")
-    weights = "the same bytes" if same else "NOT the same"
+    weights = "the same, byte for byte" if same else "NOT the same"
     return "\n".join(lines) + (
-        f"\n\n`cnn`, width {WIDTH}, {IMAGES:,} drawn images, one thread, n = {options.repeats}, "
-        f"both at once; the weights after 16 epochs are {weights}; {machine()}."
+        f"\n\n`cnn`, width {WIDTH}, {IMAGES:,} drawn images, one thread each, "
+        f"n = {options.repeats}, both at the same time; the weights after 16 epochs are {weights}; "
+        f"{machine()}."
     )
 
 

@@ -1,12 +1,13 @@
-"""What a base model costs until it is as accurate as it is, in floating-point operations.
+"""The accuracy of base models and its cost in floating-point operations.
 
 snakemake --cores all --configfile experiments/speednet.yaml --until train_base
 python benchmarks/cost.py --write docs/performance.md
 
-Operations are counted: three forward passes an image and epoch, those of convolutions and linear
-layers, as `model.json` has them. Unlike seconds they do not depend on the machine. The accuracy is
-that of the test images; airbench (Jordan 2024) takes the mean answer to each image, its mirror
-image, and both moved by a pixel up and left and down and right, which is measured as well.
+Operations are counted, so unlike seconds they do not depend on the machine. An image counts as
+three forward passes per epoch, with the operations of convolutions and linear layers as in
+`model.json`. The accuracy is measured on the test images. It is also measured like in airbench
+(Jordan 2024), which averages the predictions for six views of each image: the image and its mirror
+image, unmoved, moved by one pixel up and left, and moved by one pixel down and right.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ import yaml
 from sandbox import machine, run
 from torch import Tensor, nn
 
-from skeletons.config import schema
+from skeletons.config.datasets import dataset_id
+from skeletons.config.load import load
+from skeletons.config.sections import Config
 from skeletons.data import files
 from skeletons.prediction import inference
 from skeletons.store import artifacts
@@ -33,14 +36,14 @@ VIEWS = ((0.5, 0, 0), (0.25, -1, -1), (0.25, 1, 1))  # weight, pixels down, pixe
 
 
 def moved(images: Tensor, down: int, right: int) -> Tensor:
-    """Images uint8 N×3×32×32 moved by at most a pixel each way, borders reflected."""
+    """Images uint8 N×3×32×32, moved by at most one pixel in each direction, borders reflected."""
     padded = F.pad(images.float(), (1,) * 4, mode="reflect").to(images.dtype)
     return padded[:, :, 1 - down : 33 - down, 1 - right : 33 - right]
 
 
 @torch.inference_mode()
 def accuracies(network: nn.Module, images: Images) -> tuple[float, float]:
-    """Accuracy in per cent of the answers to the images alone, and to six views of each."""
+    """Accuracy in per cent, over one view and over six views of each image."""
     alone = inference.predict(network, images.pixels)
     several = torch.zeros_like(alone)
     for weight, down, right in VIEWS:
@@ -54,15 +57,15 @@ def accuracies(network: nn.Module, images: Images) -> tuple[float, float]:
     return first, second
 
 
-def experiment_of(options: argparse.Namespace) -> tuple[schema.Config, Path]:
-    """The configuration, and the file of its data set in the results."""
-    chosen = schema.load(yaml.safe_load(Path(options.configfile).read_text(encoding="utf-8")))
-    data = Path(options.results) / "data" / schema.dataset_id(chosen.dataset)
+def experiment_of(options: argparse.Namespace) -> tuple[Config, Path]:
+    """Return the configuration, and the file of its data set in the results."""
+    chosen = load(yaml.safe_load(Path(options.configfile).read_text(encoding="utf-8")))
+    data = Path(options.results) / "data" / dataset_id(chosen.dataset)
     return chosen, data / "images.safetensors"
 
 
 def measure(options: argparse.Namespace, folder: Path) -> str:
-    """A row a base model, and their means."""
+    """Return the table: one row per base model, and their means."""
     torch.set_num_threads(options.threads)
     chosen, images = experiment_of(options)
     test = Images(*map(torch.from_numpy, files.read_split(images, "test")))
@@ -72,7 +75,7 @@ def measure(options: argparse.Namespace, folder: Path) -> str:
     for seed in chosen.base.seeds:
         place = models / "models" / f"seed={seed}"
         if not (place / "model.json").exists():
-            print(f"seed {seed} is left out: {place} has no model.", file=sys.stderr)
+            print(f"Seed {seed} is left out: there is no model in {place}.", file=sys.stderr)
             continue
         about = artifacts.read_json(place / "model.json", ["network", "flops"])
         epochs = len(artifacts.read_table(place / "history.parquet"))
@@ -82,9 +85,9 @@ def measure(options: argparse.Namespace, folder: Path) -> str:
         minutes = spent["cpu_time"].iloc[-1] / 60
         rows.append((seed, epochs, cost, *accuracies(network, test), minutes))
     if not rows:
-        sys.exit(f"There is no base model in {models}: train them first, as this file says.")
+        sys.exit(f"There is no base model in {models}. Run the first command of this file first.")
     name = f"`{chosen.network.name}`, width {chosen.network.width}"
-    lines = [f"| {name} | epochs | PFLOPs | test accuracy | of six views | CPU minutes |"]
+    lines = [f"| {name} | epochs | PFLOPs | test accuracy | over six views | CPU minutes |"]
     lines.append("|---|---|---|---|---|---|")
     for seed, epochs, cost, alone, several, minutes in rows:
         lines.append(

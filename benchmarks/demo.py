@@ -1,9 +1,9 @@
-"""The default experiment from nothing: as it is, and as plain Snakemake would run it.
+"""The default experiment from nothing, with `profiles/default` and with plain Snakemake.
 
 python benchmarks/demo.py --write docs/performance.md
 
-Plain means Snakemake's own defaults instead of `profiles/default`: its scheduler, and a process for
-every job.
+Plain Snakemake uses its own defaults instead of the profile: its own scheduler, and one process per
+job.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PLAIN = ("--workflow-profile", "none", "--nolock")
 
 
 def seconds(folder: Path, *arguments: str) -> float:
-    """Wall seconds of the experiment in a fresh copy without a cache."""
+    """Wall-clock seconds of the experiment in a fresh copy without a cache."""
     workflow = Sandbox(folder)
     workflow.write({"cache": None})
     command = [*workflow.command(), *arguments]
@@ -26,7 +26,7 @@ def seconds(folder: Path, *arguments: str) -> float:
 
 
 def measure(options: argparse.Namespace, folder: Path) -> str:
-    """Both ways, and their table."""
+    """Measure both ways and return the table."""
     own = seconds(folder / "own")
     plain = seconds(folder / "plain", *PLAIN)
     models = len(list((folder / "own/results/demo/scores").glob("*.json")))
@@ -34,8 +34,8 @@ def measure(options: argparse.Namespace, folder: Path) -> str:
         [
             f"| the default experiment, {models} models, from nothing | s |",
             "|---|---|",
-            f"| as it is | {own:.0f} |",
-            f"| with Snakemake's defaults, a process a job | {plain:.0f} |",
+            f"| with `profiles/default` | {own:.0f} |",
+            f"| with Snakemake's defaults, one process per job | {plain:.0f} |",
             f"| ratio | {plain / own:.1f} |",
             "",
             f"Two cores, n = 1; {machine()}.",

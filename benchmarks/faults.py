@@ -1,11 +1,11 @@
-"""Kill the workflow at random moments, run it to its end, and compare with an undisturbed run.
+"""Kill the workflow at random moments, run it to completion, and compare with an undisturbed run.
 
 python benchmarks/faults.py --kills 100 --write docs/reliability.md
 
-Each round begins from nothing and ends with a whole experiment. On the way, SIGKILL hits the
-driver, a training job, or the whole process group. A job is lost if it had ended before a kill and
-runs again all the same; a byte differs if any parquet, JSON or safetensors file at the end of a
-round is not that of the undisturbed run.
+Each round starts from nothing and ends with a complete experiment. In between, SIGKILL hits the
+driver, a training job, or the whole process group. A job counts as lost if it had finished before a
+kill and runs again anyway. At the end of a round, every parquet, JSON and safetensors file is
+compared with that of the undisturbed run.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ import yaml
 from sandbox import ROOT, Sandbox, machine, run
 
 KINDS = ("driver", "training job", "process group")
-GAP = 16.0  # seconds; kills come after a uniformly random share of it
+GAP = 16.0  # seconds; the longest wait before a kill, which comes after a random time
 
 
 @dataclass
 class Tally:
-    """What happened in all rounds."""
+    """The counts over all rounds."""
 
     kills: Counter[str] = field(default_factory=Counter)
     rounds: int = 0
-    running: int = 0  # jobs that had begun and not ended when their run was over
+    running: int = 0  # jobs that had started but not finished when their run ended
     redone: int = 0  # jobs that ran more than once
-    lost: int = 0  # of those, jobs that had ended before
+    lost: int = 0  # of those, jobs that had finished before
     files: int = 0
     differing: list[str] = field(default_factory=list)
     leftovers: int = 0
@@ -46,7 +46,7 @@ class Tally:
 
 
 def jobs_of(log: Path) -> tuple[set[str], set[str]]:
-    """The jobs that began and those that ended in one run, named by their outputs."""
+    """The jobs that started and those that finished in one run, named by their outputs."""
     text = log.read_text(encoding="utf-8")
     names = {
         jobid: outputs
@@ -59,14 +59,14 @@ def jobs_of(log: Path) -> tuple[set[str], set[str]]:
 
 
 def newest_log(sandbox: Sandbox, known: set[Path]) -> Path | None:
-    """The log of the run that has just ended, if it got as far as having one."""
+    """The log of the run that has just ended, if it wrote one."""
     new = set((sandbox.folder / ".snakemake" / "log").glob("*.log")) - known
     known |= new
     return max(new, default=None)
 
 
 def kill(kind: str, driver: subprocess.Popen[str]) -> str:
-    """Kill the driver, one of its training jobs, or all; return what was killed indeed."""
+    """Kill the driver, one of its training jobs, or all; return what was really killed."""
     if kind == "training job":
         with contextlib.suppress(psutil.Error):
             jobs = [
@@ -87,7 +87,7 @@ def kill(kind: str, driver: subprocess.Popen[str]) -> str:
 
 
 def one_round(sandbox: Sandbox, undisturbed: dict[str, str], tally: Tally, kills: int) -> None:
-    """From nothing to the end, with kills on the way until there have been `kills` in all."""
+    """Run from nothing to completion, with kills in between until there are `kills` in total."""
     sandbox.clear()
     known: set[Path] = set()
     began: Counter[str] = Counter()
@@ -95,7 +95,7 @@ def one_round(sandbox: Sandbox, undisturbed: dict[str, str], tally: Tally, kills
     while True:
         driver = sandbox.start()
         killed = False
-        # A killed training job leaves its driver at work, which then is hit in its turn.
+        # After a training job is killed, its driver continues and may be killed next.
         while driver.poll() is None and sum(tally.kills.values()) < kills:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 driver.wait(random.uniform(0.2, GAP))
@@ -116,7 +116,7 @@ def one_round(sandbox: Sandbox, undisturbed: dict[str, str], tally: Tally, kills
             tally.failures.append((sandbox.folder / "run.log").read_text()[-2000:])
             break
     tally.rounds += 1
-    # What a killed driver leaves to itself may write on for a moment.
+    # Processes that a killed driver left behind may still write for a moment.
     time.sleep(1)
     made = sandbox.artifacts()
     tally.files += len(made)
@@ -127,15 +127,15 @@ def one_round(sandbox: Sandbox, undisturbed: dict[str, str], tally: Tally, kills
 
 
 def report(tally: Tally, name: str, seconds: float) -> str:
-    """The figures as a table."""
+    """The counts as a table."""
     kinds = ", ".join(f"{tally.kills[kind]} of the {kind}" for kind in KINDS)
     rows = [
         ("kills (SIGKILL)", f"{sum(tally.kills.values())}: {kinds}"),
-        ("experiments run to their end on the way", str(tally.rounds)),
-        ("runs that did not end well though nothing was killed", str(len(tally.failures))),
-        ("jobs that were at work when they or their driver were killed", str(tally.running)),
+        ("experiments run to completion", str(tally.rounds)),
+        ("runs that failed without a kill", str(len(tally.failures))),
+        ("jobs running when they or their driver were killed", str(tally.running)),
         ("jobs that ran again", str(tally.redone)),
-        ("of those, jobs that had ended before the kill", str(tally.lost)),
+        ("of those, jobs that had finished before the kill", str(tally.lost)),
         ("parquet, JSON and safetensors files compared at the end", f"{tally.files:,}"),
         ("files that differ from the undisturbed run's", str(len(tally.differing))),
         ("half-written files left behind", str(tally.leftovers)),
@@ -145,7 +145,7 @@ def report(tally: Tally, name: str, seconds: float) -> str:
 
 
 def measure(options: argparse.Namespace, folder: Path) -> str:
-    """Rounds until there were as many kills as were asked for, and what came of them."""
+    """Run rounds until there are as many kills as requested, and return the table."""
     random.seed(options.seed)
     config = yaml.safe_load(Path(options.configfile).read_text(encoding="utf-8"))
     sandbox = Sandbox(folder)

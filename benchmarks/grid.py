@@ -1,13 +1,14 @@
-"""What a pair costs, how it grows with the number of models, and what one job a pair would cost.
+"""The cost of a pair, its growth with the number of models, and the cost of one script per pair.
 
 python benchmarks/grid.py --write docs/performance.md
 python benchmarks/grid.py --sizes 26 52 104 200
 
-Models are tiny, so that nothing but the grid is measured: all predictions are there, and one run of
-Snakemake makes the table of all pairs, its start and end included; once with a file a pair, and
-once with one for all pairs of two bases, as beyond `compare.blocks_beyond` models. From three sizes
-on, a parabola is put through the times of a file a pair. Against these stands a Snakefile that
-compares as many of the same predictions by the same function, one `script:` a pair.
+Models are tiny, so that only the grid is measured. All predictions exist already, and one run of
+Snakemake makes the table of all pairs. Its start and end are included. It is measured with one file
+per pair, and with one file for all pairs of two bases, as beyond `compare.blocks_beyond` models.
+With three sizes or more, a parabola is fitted to the times of one file per pair. These are compared
+with a Snakefile that compares the same predictions by the same function, with one `script:` job per
+pair.
 """
 
 from __future__ import annotations
@@ -29,12 +30,13 @@ import numpy as np
 from sandbox import Sandbox, machine, run
 
 SIZES = (26, 52)
-SCRIPTED = 26  # models of the comparison with a process a pair
+SCRIPTED = 26  # models in the comparison with one process per pair
 TABLE = "results/grid/similarity/digits.parquet"
-WAYS = ("a file each", "blocks")  # how the pairs lie on disk
-PREDICTIONS = "results/grid/predictions/digits"  # a file says where it lies and is read only there
-# Starts a command and says its processor seconds and largest memory in bytes. The latter is never
-# less than that of whoever starts a process, so it is not this benchmark, which has torch.
+WAYS = ("one file per pair", "blocks")  # how the pairs are stored
+PREDICTIONS = "results/grid/predictions/digits"  # files can be read only at their place
+# Runs a command and records its CPU seconds and peak memory in bytes. The peak of a process is at
+# least that of the process that starts it. So a small process starts the command, and not this
+# benchmark, which has imported torch.
 LAUNCH = """
 import json, os, sys
 process = os.spawnvp(os.P_NOWAIT, sys.argv[2], sys.argv[2:])
@@ -62,7 +64,7 @@ compare_stage(*snakemake.input, *snakemake.output, "digits", wildcards.a, wildca
 
 
 def config(models: int, way: str) -> dict[str, Any]:
-    """Two bases, one walk each, and as many thresholds as it takes."""
+    """A configuration of two bases, one walk each, and enough thresholds for so many models."""
     count = models // 2 - 1
     return {
         "experiment": "grid",
@@ -78,7 +80,7 @@ def config(models: int, way: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Run:
-    """What a run took: wall and processor seconds, and the driver's largest memory in bytes."""
+    """The cost of a run: wall-clock and CPU seconds, and the driver's peak memory in bytes."""
 
     seconds: float
     processor: float
@@ -86,7 +88,7 @@ class Run:
 
 
 def measured(command: list[str], folder: Path, environment: dict[str, str]) -> Run:
-    """Run a command, which must end well."""
+    """Run a command; exit if it fails."""
     begun = time.perf_counter()
     usage = folder / "usage.json"
     with (folder / "run.log").open("w", encoding="utf-8") as log:
@@ -105,7 +107,7 @@ def measured(command: list[str], folder: Path, environment: dict[str, str]) -> R
 
 
 def compared(folder: Path, models: int, way: str) -> Run:
-    """The table of all pairs of a grid; its predictions are made before if they are not there."""
+    """Make the table of all pairs of a grid; missing predictions are made first, unmeasured."""
     workflow = Sandbox(folder)
     workflow.write(config(models, way))
     command, environment = workflow.command(), workflow.environment()
@@ -115,7 +117,7 @@ def compared(folder: Path, models: int, way: str) -> Run:
 
 
 def scripted(folder: Path, grid: Path) -> Run:
-    """The pairs of a grid by one `script:` job each, in a Snakefile of its own."""
+    """Compare the pairs of a grid by one `script:` job each, in a separate Snakefile."""
     shutil.copytree(grid / PREDICTIONS, folder / PREDICTIONS)
     names = sorted(path.stem for path in (folder / PREDICTIONS).glob("*.parquet"))
     (folder / "models.json").write_text(json.dumps(names))
@@ -126,21 +128,21 @@ def scripted(folder: Path, grid: Path) -> Run:
 
 
 def jobs_in(log: str) -> int:
-    """How many jobs a run had, by its own table."""
+    """The number of jobs of a run, from the table in its log."""
     found = re.search(r"total +(\d+)", log)
     assert found is not None, log
     return int(found[1])
 
 
 def size_of(folder: Path) -> tuple[int, int]:
-    """How many files a folder holds, and their bytes."""
+    """The number of files in a folder, and their total size in bytes."""
     sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
     return len(sizes), sum(sizes)
 
 
 @dataclass(frozen=True)
 class Grid:
-    """What the pairs of so many models took; memory and size in bytes."""
+    """The cost of the pairs of so many models; memory and size in bytes."""
 
     models: int
     way: str
@@ -156,11 +158,11 @@ class Grid:
 
     @property
     def cost(self) -> float:
-        """Milliseconds a pair."""
+        """Milliseconds per pair."""
         return 1000 * self.seconds / self.pairs
 
     def row(self) -> str:
-        """Of the table."""
+        """The row of the table."""
         return (
             f"| {self.models} | {self.pairs:,} | {self.way} | {self.jobs:,} | {self.seconds:.1f} | "
             f"{self.cost:.1f} | {self.memory / 1e6:,.0f} | {self.files:,} | "
@@ -169,28 +171,29 @@ class Grid:
 
 
 def grid_of(folder: Path, models: int, way: str) -> Grid:
-    """Run a grid of so many models."""
+    """Measure a grid of so many models."""
     taken = compared(folder, models, way)
     jobs = jobs_in((folder / "run.log").read_text(encoding="utf-8"))
     return Grid(models, way, jobs, taken.seconds, taken.memory, *size_of(folder / "results/grid"))
 
 
 def model_of_cost(grids: Sequence[Grid]) -> str:
-    """The parabola with the least squares of relative errors through seconds by pairs."""
+    """Fit a parabola to seconds over pairs, with the least squared relative errors."""
     pairs, seconds = (np.array(x) for x in zip(*((g.pairs, g.seconds) for g in grids), strict=True))
     curve = np.polynomial.Polynomial.fit(pairs, seconds, 2, w=1 / seconds)
     begin, each, growth = curve.convert().coef
     off = np.abs(curve(pairs) / seconds - 1).max()
     return (
-        f"P pairs of a file each take {begin:.1f} s + {1e3 * each:.1f} ms · P + "
-        f"{1e9 * growth:.0f} ns · P², off by at most {off:.0%}; by that 1,000 models would take "
-        f"{curve(499_500) / 3600:.0f} hours."
+        f"With one file per pair, P pairs take {begin:.1f} s + {1e3 * each:.1f} ms · P + "
+        f"{1e9 * growth:.0f} ns · P², with an error of at most {off:.0%}. Extrapolated, 1,000 "
+        f"models would take {curve(499_500) / 3600:.0f} hours."
     )
 
 
 def measure(options: argparse.Namespace, folder: Path) -> str:
-    """Each size both ways, what follows from them, the comparison with jobs of a script."""
-    lines = ["| models | pairs | in | jobs | s | ms a pair | driver, MB | files | MB on disk |"]
+    """Measure each size in both ways, extrapolate, compare with script jobs; return the table."""
+    lines = ["| models | pairs | stored in | jobs | s | ms per pair | driver memory, MB "]
+    lines[-1] += "| files | MB on disk |"
     lines.append("|---|---|---|---|---|---|---|---|---|")
     grids = [grid_of(folder / str(models), models, way) for models in options.sizes for way in WAYS]
     lines += [grid.row() for grid in grids]
@@ -201,8 +204,8 @@ def measure(options: argparse.Namespace, folder: Path) -> str:
         own = single[SCRIPTED]
         taken = scripted(folder / "scripted", folder / str(SCRIPTED))
         other = 1000 * taken.seconds / own.pairs
-        lines += ["", f"One `script:` job a pair, {SCRIPTED} models: {other:.0f} ms a pair, "]
-        lines[-1] += f"{other / own.cost:.1f} times as much as a file each."
+        lines += ["", f"With one `script:` job per pair, {SCRIPTED} models take {other:.0f} ms "]
+        lines[-1] += f"per pair, {other / own.cost:.1f} times as long."
     return "\n".join(lines) + f"\n\nTwo cores, 1,797 images, n = 1; {machine()}."
 
 

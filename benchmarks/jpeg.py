@@ -1,10 +1,11 @@
-"""What JPEG costs: the same training on images as they are, and on them after JPEG once more.
+"""The cost of JPEG compression: the same training on the images, and after compressing them again.
 
 python benchmarks/jpeg.py --write docs/performance.md
 
-It takes the data set that `experiments/speednet.yaml` has made and trains a narrower network by its
-settings. The second compression is of libjpeg's usual quality, 75, with colour at half the
-resolution, and its blocks lie half a block aside, so that it takes away what the first one left.
+It reads the data set that `experiments/speednet.yaml` has made, and trains a narrower network with
+its settings. The second compression has libjpeg's default quality, 75, and colour at half the
+resolution. Its blocks are shifted by half a block, so that it removes detail that the first one
+left.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ from skeletons.training.images import Images
 from skeletons.training.job import start
 from skeletons.training.settings import BaseSettings
 
-QUALITY, ASIDE = 75, 4  # pixels; a block has 8, and 16 of colour
+QUALITY, ASIDE = 75, 4  # pixels; a block has 8, or 16 for colour
 Splits = dict[str, tuple[files.Pixels, files.Labels]]
 
 
 def compressed(image: files.Pixels) -> files.Pixels:
-    """An image uint8 3×H×W after JPEG."""
+    """An image uint8 3×H×W after JPEG compression."""
     wide = np.pad(image.transpose(1, 2, 0), ((ASIDE, ASIDE), (ASIDE, ASIDE), (0, 0)), "reflect")
     file = io.BytesIO()
     Image.fromarray(wide).save(file, "JPEG", quality=QUALITY, subsampling="4:2:0")
@@ -42,7 +43,7 @@ def compressed(image: files.Pixels) -> files.Pixels:
 
 
 def all_compressed(splits: Splits) -> Splits:
-    """A data set after JPEG."""
+    """A data set after JPEG compression."""
     with ThreadPoolExecutor() as pool:
         return {
             split: (np.stack(list(pool.map(compressed, pixels))), labels)
@@ -51,7 +52,7 @@ def all_compressed(splits: Splits) -> Splits:
 
 
 def trained(splits: Splits, width: int, seed: int, settings: BaseSettings) -> tuple[float, float]:
-    """Accuracies of a base model in per cent, on the test images alone and on six views of each."""
+    """Train a base model; return test accuracies in per cent, over one view and over six views."""
     start(seed, 1, "cpu")
     train, test = (Images(*map(torch.from_numpy, splits[name])) for name in files.SPLITS)
     scaled = splits["train"][0] / np.float32(255)
@@ -63,10 +64,10 @@ def trained(splits: Splits, width: int, seed: int, settings: BaseSettings) -> tu
 
 
 def measure(options: argparse.Namespace, folder: Path) -> str:
-    """Both ways for each seed, as many at once as there are cores, and their table."""
+    """Train both ways for each seed, as many at once as there are cores; return the table."""
     chosen, file = experiment_of(options)
     images = {split: files.read_split(file, split) for split in files.SPLITS}
-    ways = {"as they are": images, "after JPEG once more": all_compressed(images)}
+    ways = {"unchanged": images, "compressed once more": all_compressed(images)}
     settings = BaseSettings(**chosen.base.model_dump(exclude={"seeds", "target"}))
     with ProcessPoolExecutor(options.cores) as pool:
         running = [
@@ -75,7 +76,7 @@ def measure(options: argparse.Namespace, folder: Path) -> str:
             for way, splits in ways.items()
         ]
         found = [(way, job.result()) for way, job in running]
-    lines = ["| images | test accuracy, mean | least to most | of six views, mean |"]
+    lines = ["| images | test accuracy, mean | range | over six views, mean |"]
     lines.append("|---|---|---|---|")
     for way in ways:
         alone, several = zip(*(pair for which, pair in found if which == way), strict=True)

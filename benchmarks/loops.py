@@ -1,7 +1,7 @@
-"""Training loops to compare with: the one that most people write, and one in the airbench manner.
+"""Training loops to compare with: the usual one, and one in the style of airbench.
 
-Each is a generator of batches and a step; networks, batch sizes and learning rates are ours, so
-that nothing but the loop differs.
+Each is a generator of batches and a step. Networks, batch sizes and learning rates are the
+library's, so that only the loop differs.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ Batches = Iterator[tuple[Tensor, Tensor]]
 Run = Callable[[nn.Sequential, Images, int, Callable[[], None], int], None]
 SHIFT = 4
 WARM = 3  # steps before a pass is timed
-# What loops that care for speed compute in here: bf16, unless it is emulated.
+# The precision of the fast loops on this machine: bf16, unless it is emulated.
 PRECISION = pick_precision("auto", torch.device("cpu"))
 FAST = torch.bfloat16 if PRECISION == "bf16" else torch.float32
 
 
 @dataclass(frozen=True)
 class Loop:
-    """A way to train: a fresh network, and a pass over the images that steps an optimiser."""
+    """A way to train: builds a new network, and runs a pass over the images with update steps."""
 
     build: Callable[[str, int, int], nn.Sequential]
     run: Run
 
 
 class _Pictures(Dataset[tuple[Tensor, int]]):
-    """Images as torchvision's own data sets give them: one at a time, through PIL."""
+    """Images as torchvision's data sets return them: one at a time, through PIL."""
 
     def __init__(self, images: Images) -> None:
         self.pixels = images.pixels.permute(0, 2, 3, 1).contiguous().numpy()
@@ -68,7 +68,7 @@ def _network(name: str, width: int, seed: int) -> nn.Sequential:
 
 
 def _plain_network(name: str, width: int, seed: int) -> nn.Sequential:
-    """Without the standardisation, which the transforms do, and in the usual memory format."""
+    """Without standardisation, which the transforms do, and in the default memory format."""
     network = _network(name, width, seed)
     network.standardize = nn.Identity()
     return network.to(memory_format=torch.contiguous_format)
@@ -88,7 +88,7 @@ def dataloader(workers: int) -> Loop:
 
 
 def _over(batches: Callable[[Images, int, int], Batches]) -> Run:
-    """A pass over batches as most loops do it, without autocast."""
+    """The usual pass over batches, without autocast."""
 
     def run(
         network: nn.Sequential,
@@ -107,7 +107,7 @@ def _over(batches: Callable[[Images, int, int], Batches]) -> Run:
 
 
 def _airbench_network(name: str, width: int, seed: int) -> nn.Sequential:
-    """Weights in the fast precision but for batch norm's, in fp32; images come standardised."""
+    """Weights in the fast precision, batch norm in fp32; images must be standardised."""
     network = _network(name, width, seed)
     network.standardize = nn.Identity()
     network.to(FAST)
@@ -118,7 +118,7 @@ def _airbench_network(name: str, width: int, seed: int) -> nn.Sequential:
 
 
 def _airbench_batches(images: Images, size: int, seed: int) -> Batches:
-    """All images as one tensor, changed for the epoch at once, then cut into batches."""
+    """Augment all images of the epoch at once, as one tensor, then split it into batches."""
     order = torch.Generator().manual_seed(seed)
     mean, std = (torch.tensor(x).view(1, 3, 1, 1) for x in (MEAN, STD))
     pixels = ((images.pixels / 255 - mean) / std).to(FAST)
@@ -154,15 +154,15 @@ LOOPS = {
     OWN: Loop(_network, _own_run),
     "DataLoader, 0 workers, fp32": dataloader(0),
     "DataLoader, 2 workers, fp32": dataloader(2),
-    f"airbench manner, {PRECISION}": Loop(_airbench_network, _over(_airbench_batches)),
+    f"airbench style, {PRECISION}": Loop(_airbench_network, _over(_airbench_batches)),
 }
 
 
 def warm(loop: str, name: str, width: int, batch: int, count: int) -> Callable[[], None]:
-    """A pass over `count` images of noise by a loop whose network has made its first steps already.
+    """Run a loop's first steps; return a function that runs a pass over `count` images of noise.
 
-    These map in the memory that the later ones go on with. What images show does not change how
-    long a step takes.
+    The first steps map the memory that later steps reuse. The content of the images does not change
+    how long a step takes.
     """
     random = torch.Generator().manual_seed(0)
     images = Images(

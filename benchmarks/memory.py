@@ -1,10 +1,11 @@
-"""The largest memory of a training job, against what can be counted of it.
+"""The peak memory of a training job, compared with the parts that can be counted.
 
 python benchmarks/memory.py --write docs/performance.md
 
-Counted are: both splits of the data set as they lie on disk, the network's parameters with their
-gradients and the optimiser's state, and what the forward pass of a batch keeps for the backward
-pass (each storage once). Beside it stands what a process has that only imported the library.
+The counted parts are both splits of the data set at their size on disk, the network's parameters
+with their gradients and the optimiser's state, and the tensors that a batch's forward pass keeps
+for the backward pass (each storage once). The table also shows a bare process that only imported
+the library.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ print({stages.PEAK})
 
 
 def bare() -> int:
-    """Bytes of a process that imported the library and did nothing."""
+    """Bytes of a process that only imported the library."""
     done = subprocess.run([sys.executable, "-c", BARE], check=True, capture_output=True, text=True)
     return int(done.stdout)
 
@@ -40,7 +41,7 @@ def kept(network: torch.nn.Module) -> int:
     """Bytes that a batch's forward pass keeps for the backward pass, weights left out."""
     weights = {p.untyped_storage().data_ptr() for p in network.parameters()}
     seen: dict[int, int] = {}
-    held: list[torch.Tensor] = []  # so that no storage is freed and its address given again
+    held: list[torch.Tensor] = []  # so that no storage is freed and its address reused
 
     def note(tensor: torch.Tensor) -> torch.Tensor:
         storage = tensor.untyped_storage()
@@ -60,8 +61,8 @@ def kept(network: torch.nn.Module) -> int:
 
 
 def measure(options: argparse.Namespace, folder: Path) -> str:
-    """Each network's peak, and their table."""
-    lines = ["| network | counted, MB | the bare process, MB | largest, MB | of the sum |"]
+    """Measure the peak of each network and return the table."""
+    lines = ["| network | counted, MB | bare process, MB | peak, MB | peak / sum of both |"]
     lines.append("|---|---|---|---|---|")
     mb = 1e6
     data = stages.shapes(folder, IMAGES)

@@ -1,10 +1,11 @@
-"""What it costs to find that there is nothing to do: this workflow, and bare ones of as many jobs.
+"""The cost of a run with nothing to do: this workflow, and bare Snakefiles with as many jobs.
 
 python benchmarks/noop.py --write docs/reliability.md
 
-Pairs lie as by default: in a file each, and beyond `compare.blocks_beyond` models in blocks.
-Compared with are bare Snakefiles of as many jobs, whose rules do nothing: in one no job depends on
-another; in one beside a file a pair, each pair depends on two models' predictions, as here.
+Pairs are stored as by default: in one file each, and in blocks beyond `compare.blocks_beyond`
+models. The workflow is compared with bare Snakefiles of as many jobs, whose rules do nothing. In
+one of them, all jobs are independent. In the other, which stores one file per pair, each pair
+depends on the predictions of two models, as in the workflow.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pathlib import Path
 import grid
 from sandbox import Sandbox, machine, run, spread
 
-from skeletons.config.schema import Compare
+from skeletons.config.sections import Compare
 
 FLAT = """
 rule all:
@@ -51,7 +52,7 @@ rule other:
 
 
 def dry_run(folder: Path, environment: dict[str, str], *arguments: str) -> float:
-    """Wall seconds of `snakemake -n`, which must find nothing to do."""
+    """Wall-clock seconds of `snakemake -n`; exit if it finds something to do."""
     begun = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-m", "snakemake", "--cores", "1", "--dry-run", *arguments],
@@ -79,18 +80,18 @@ def bare(folder: Path, text: str) -> Path:
 
 
 def places(folder: Path, models: int) -> tuple[int, dict[str, tuple[Sandbox | None, Path]]]:
-    """How many jobs a grid of so many models has, and folders in which all of them have run."""
+    """The number of jobs of a grid of so many models, and folders in which all have run."""
     folder.mkdir()
     ours = Sandbox(folder / "ours")
     blocks = models > Compare().blocks_beyond
-    config = grid.config(models, "blocks" if blocks else "a file each")
+    config = grid.config(models, grid.WAYS[blocks])
     config["compare"]["ood_images"] = 40
     ours.write(config)
     ours.finish()
     jobs = grid.jobs_in((ours.folder / "run.log").read_text(encoding="utf-8"))
     found: dict[str, tuple[Sandbox | None, Path]] = {
         "this workflow": (ours, ours.folder),
-        "bare, each job by itself": (None, bare(folder / "flat", FLAT.format(jobs=jobs - 1))),
+        "bare, independent jobs": (None, bare(folder / "flat", FLAT.format(jobs=jobs - 1))),
     }
     if not blocks:
         more = jobs - 1 - models * (models - 1) // 2 - models
@@ -100,10 +101,10 @@ def places(folder: Path, models: int) -> tuple[int, dict[str, tuple[Sandbox | No
 
 
 def rows(folder: Path, models: int, repeats: int) -> Iterator[str]:
-    """The rows of a grid of so many models."""
+    """Measure a grid of so many models and return its rows."""
     jobs, found = places(folder, models)
     times: dict[str, list[float]] = {name: [] for name in found}
-    for _ in range(repeats):  # in turn, so that a busy moment hits all alike
+    for _ in range(repeats):  # interleaved, so that other load affects all
         for name, (ours, place) in found.items():
             environment = ours.environment() if ours else dict(os.environ)
             arguments = ["--configfile", "experiment.yaml"] if ours else []
@@ -116,14 +117,13 @@ def rows(folder: Path, models: int, repeats: int) -> Iterator[str]:
 
 
 def measure(options: argparse.Namespace, folder: Path) -> str:
-    """All, with nothing to do, and their table."""
-    lines = [
-        "| `snakemake -n` with nothing to do | models | jobs | s, median | spread | ours is |",
-        "|---|---|---|---|---|---|",
-    ]
+    """Measure all grids and return the table."""
+    lines = ["| `snakemake -n` with nothing to do | models | jobs | s, median | range "]
+    lines[-1] += "| this workflow / bare |"
+    lines.append("|---|---|---|---|---|---|")
     for models in options.models:
         lines += rows(folder / str(models), models, options.repeats)
-    return "\n".join(lines) + f"\n\nn = {options.repeats}, in turn; {machine()}."
+    return "\n".join(lines) + f"\n\nn = {options.repeats}, interleaved; {machine()}."
 
 
 if __name__ == "__main__":

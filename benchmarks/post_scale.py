@@ -1,15 +1,16 @@
-"""The post's scale, 52 models and 1,326 pairs, against a straightforward script of the same.
+"""The post's scale, 52 models and 1,326 pairs: this workflow and a straightforward script.
 
 python benchmarks/post_scale.py --write docs/performance.md
 python benchmarks/post_scale.py --images data/cifar10-jpeg --train 50000 --base-epochs 16
 
-The script is what one would write first: in one process, the loop of `loops.py` with a DataLoader
-and fp32 on all cores, every checkpoint trained from its base, then pruned, then predictions, then
-the pairs in a loop. Networks, epochs, batch sizes and images are the same. Nothing is cached.
+The script is what one would write first. In one process, on all cores, it trains every checkpoint
+from its base by the loop of `loops.py` with a DataLoader and fp32. Then it prunes, predicts, and
+compares the pairs in a loop. Networks, epochs, batch sizes and images are the same. Nothing is
+cached.
 
-What the workflow pays for files, scores, figures and a report is the same for any number of images,
-and what it saves in training is not: so there are two sizes, and what follows from them for more.
-Where the time of the larger one went is drawn into `--figure`.
+The workflow's cost for files, scores, figures and a report is the same for any number of images;
+the time that it saves in training is not. So two sizes are measured, and larger ones are
+extrapolated. The file `--figure` shows where the time of the larger size went.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ CIFAR10 = 50_000  # training images
 
 
 def config(options: argparse.Namespace, train: int) -> dict[str, Any]:
-    """The experiment on so many training images as a configuration."""
+    """The configuration of the experiment on so many training images."""
     augment = {"flip": True, "shift": 4}
     return {
         "experiment": "post_scale",
@@ -77,7 +78,7 @@ def passes(
     epochs: int,
     l1: float,
 ) -> None:
-    """Train for some epochs by the common loop, with a penalty on the prunable weights."""
+    """Train for some epochs by the usual loop, with a penalty on the prunable weights."""
     weights = list(prunable(network).values())
     loop = dataloader(0)
 
@@ -91,7 +92,7 @@ def passes(
 
 
 def straightforward(options: argparse.Namespace, train: int) -> float:
-    """Wall seconds of the script."""
+    """Run the script; return its wall-clock seconds."""
     begun = time.perf_counter()
     torch.set_num_threads(options.cores)
     _, images = images_of(options.images, train)
@@ -121,20 +122,20 @@ def straightforward(options: argparse.Namespace, train: int) -> float:
 
 @torch.inference_mode()
 def predicted(network: torch.nn.Sequential, pixels: Any) -> Predictions:
-    """A model's answers on the OOD images."""
+    """Predict the OOD images with a model."""
     mean, deviation = (torch.tensor(x).view(1, 3, 1, 1) for x in (MEAN, STD))
     logits = inference.predict(network, (torch.from_numpy(pixels) / 255 - mean) / deviation)
     return Predictions(logits.double().numpy(), np.zeros(len(pixels), dtype=np.int64))
 
 
 def both(options: argparse.Namespace, folder: Path, train: int) -> tuple[float, float]:
-    """Wall seconds of the workflow and of the script, on so many training images."""
+    """Wall-clock seconds of the workflow and of the script, on so many training images."""
     workflow = Sandbox(folder)
     workflow.write(config(options, train))
     command = workflow.command(cores=options.cores)
     own = measured(command, workflow.folder, workflow.environment()).seconds
     pairs = len(list((workflow / "results/post_scale/similarity/digits").glob("*.parquet")))
-    assert pairs == PAIRS, f"{pairs} pairs in place of {PAIRS}"
+    assert pairs == PAIRS, f"{pairs} pairs instead of {PAIRS}"
     return own, straightforward(options, train)
 
 
@@ -145,7 +146,7 @@ def at(sizes: Sequence[int], seconds: Sequence[float], train: int) -> float:
 
 
 def measure(options: argparse.Namespace, folder: Path) -> str:
-    """Both at each size, what that makes of all of CIFAR-10, and their table."""
+    """Measure both at each size, extrapolate to all of CIFAR-10, and return the table."""
     seconds = [both(options, folder / str(train), train) for train in options.train]
     jobs = jobs_of(folder / str(max(options.train)), "post_scale")
     draw(jobs, Path(options.figure))
@@ -157,13 +158,13 @@ def measure(options: argparse.Namespace, folder: Path) -> str:
     ]
     if len(options.train) > 1:
         own, other = (at(options.train, side, CIFAR10) for side in zip(*seconds, strict=True))
-        what = f"{CIFAR10:,}, not run: on straight lines through these"
+        what = f"{CIFAR10:,}, not run but extrapolated linearly"
         lines.append(f"| {what} | {own:,.0f} | {other:,.0f} | {other / own:.1f} |")
     return "\n".join(lines) + (
         f"\n\n{MODELS} models, {PAIRS:,} pairs; `cnn`, width {NETWORK['width']}, on images of "
-        f"{options.images or 'shapes'}, {options.base_epochs} epochs a base, "
+        f"{options.images or 'shapes'}, {options.base_epochs} epochs per base, "
         f"{options.cores} cores, n = 1; {machine()}.\n\n"
-        f"Of the workflow's {max(options.train):,} images:\n\n{table_of(jobs)}"
+        f"Where the workflow's time went with {max(options.train):,} images:\n\n{table_of(jobs)}"
     )
 
 

@@ -1,4 +1,4 @@
-"""A copy of the workflow in a folder of its own, to be run, disturbed and measured there."""
+"""Copies of the workflow to run, disturb and measure; and the command line of every benchmark."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ SEALED = (".parquet", ".json", ".safetensors")
 
 
 class Sandbox(Workflow):
-    """A copy of the workflow that can be begun, cleared, and compared with another run of it."""
+    """A copy of the workflow that can be started, cleared, and compared with another copy."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         super().__init__(folder)
 
     def start(self) -> subprocess.Popen[str]:
-        """Begin a run in a process group of its own; what it says goes to run.log."""
+        """Start a run in its own process group; its output goes to run.log."""
         with (self.folder / "run.log").open("w", encoding="utf-8") as log:
             return subprocess.Popen(
                 self.command(),
@@ -52,17 +52,17 @@ class Sandbox(Workflow):
             )
 
     def finish(self) -> None:
-        """Run to the end, which must be a good one."""
+        """Run to completion; exit if the run fails."""
         if self.start().wait() != 0:
             sys.exit(f"A run failed:\n{(self.folder / 'run.log').read_text()[-3000:]}")
 
     def clear(self) -> None:
-        """Remove all that runs made."""
+        """Remove everything that runs made."""
         for part in ("results", "logs", ".snakemake"):
             shutil.rmtree(self.folder / part, ignore_errors=True)
 
     def artifacts(self) -> dict[str, str]:
-        """SHA-256 of every sealed artifact, by its path in results; the run cache is left out."""
+        """SHA-256 of every sealed artifact, by its path in results, without the run cache."""
         results = self.folder / "results"
         return {
             str(path.relative_to(results)): hashlib.sha256(path.read_bytes()).hexdigest()
@@ -72,14 +72,14 @@ class Sandbox(Workflow):
 
 
 def in_a_process(function: Callable[..., Answer], *arguments: Any) -> Answer:
-    """What a function gives in a fresh process, which no call before it has changed."""
+    """Call a function in a new process, which no earlier call has changed."""
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=spawn) as pool:
         return pool.submit(function, *arguments).result()
 
 
 def machine() -> str:
-    """The hardware and the versions that figures are of, in a line."""
+    """The hardware and the versions that were measured, in one line."""
     text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     found = re.search(r"model name\s*: (.*)", text)
     versions = ", ".join(
@@ -97,15 +97,15 @@ def run(
     measure: Callable[[argparse.Namespace, Path], str],
     **defaults: Any,
 ) -> None:
-    """A benchmark as a command: measure, print the figures, and with `--write` publish them.
+    """Run a benchmark as a command: measure, print the figures, and with `--write` publish them.
 
     Args:
-        page: what the benchmark says of itself, its module's `__doc__`.
-        name: of its place in the page.
-        measure: gives the figures as Markdown, from the options and a folder to work in, which is
-            removed at the end.
-        defaults: further options, each of its default's type; that of a list takes several, and a
-            default of None is text.
+        page: the docstring of the benchmark's module, `__doc__`.
+        name: the name of the benchmark's place in the page; see `publish`.
+        measure: returns the figures as Markdown, given the options and a folder to work in. The
+            folder is removed at the end.
+        defaults: further options with their defaults. An option has the type of its default; a
+            tuple takes several values, and a default of None means text.
     """
     parser = argparse.ArgumentParser(description=str(page).splitlines()[0])
     for key, value in defaults.items():
@@ -114,7 +114,7 @@ def run(
         parser.add_argument(
             f"--{key.replace('_', '-')}", type=kind, default=value, nargs="+" if several else None
         )
-    parser.add_argument("--write", type=Path, metavar="PAGE", help="put the figures into this page")
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="write the figures to this page")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix=f"{name}-", ignore_cleanup_errors=True) as folder:
         text = measure(options, Path(folder))
@@ -124,17 +124,17 @@ def run(
 
 
 def publish(page: Path, name: str, text: str) -> None:
-    """Put a benchmark's figures into a page, between `<!-- name -->` and `<!-- end name -->`."""
+    """Write a benchmark's figures to a page, between `<!-- name -->` and `<!-- end name -->`."""
     begin, end = f"<!-- {name} -->", f"<!-- end {name} -->"
     old = page.read_text(encoding="utf-8")
     if begin not in old or end not in old:
-        sys.exit(f"{page} has no place for these figures; it needs a line {begin} and one {end}.")
+        sys.exit(f"{page} needs a line {begin} and a line {end}, with the figures between them.")
     head, rest = old.split(begin, 1)
     page.write_text(f"{head}{begin}\n{text.strip()}\n{end}{rest.split(end, 1)[1]}", "utf-8")
 
 
 def spread(values: Sequence[float], digits: int | None = None) -> str:
-    """The least and the most of some values, in words; by default the larger, the fewer digits."""
+    """The smallest and largest value, as text; by default, large values have fewer digits."""
     if digits is None:
         digits = 0 if max(values) >= 100 else 1 if max(values) >= 10 else 2
     return f"{min(values):,.{digits}f} to {max(values):,.{digits}f}"

@@ -1,10 +1,10 @@
-"""How long the default experiment takes on a SLURM cluster of three nodes, and here without one.
+"""The time of the default experiment on a SLURM cluster of three nodes, and without a cluster.
 
 python benchmarks/slurm.py --write docs/slurm.md
 
 It needs slurm-wlm and munge. Both runs start from nothing, one after the other, on the same machine
-with the same number of threads a job; the nodes are processes on this machine. So what the cluster
-takes longer is what SLURM, and starting Snakemake twice for each job, cost.
+and with the same number of threads per job. The nodes are processes on this machine. So the
+additional time on the cluster comes from SLURM, and from starting Snakemake twice for each job.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ ARTIFACTS = (".parquet", ".json", ".safetensors", ".svg", ".md", ".yaml")
 
 
 def measure(options: argparse.Namespace, folder: Path) -> str:
-    """Run both, so many times in turn, and compare what they made."""
+    """Run both, several times in alternation, and compare their artifacts."""
     if reason := missing():
-        sys.exit(f"There can be no cluster: {reason}.")
+        sys.exit(f"Cannot start a cluster: {reason}.")
     rounds = [one_round(folder / str(number)) for number in range(options.repeats)]
     return table(rounds)
 
 
-# Seconds here and there; of each SLURM job, its seconds on a node, and those of its script; the
-# artifacts that differ.
+# Seconds without and with the cluster; for each SLURM job, the seconds on its node and those of its
+# script; the artifacts that differ.
 Round = tuple[float, float, list[tuple[float, float]], list[str]]
 
 
 def one_round(folder: Path) -> Round:
-    """From nothing to the end, here and on a cluster of its own."""
+    """Run the experiment from nothing, first without a cluster and then on a new one."""
     here, there = (prepared(folder / name) for name in ("local", "clustered"))
-    with tempfile.TemporaryDirectory(prefix="slurm") as short:  # as sockets have short names
+    with tempfile.TemporaryDirectory(prefix="slurm") as short:  # paths of sockets must be short
         cluster = Cluster(Path(short) / "cluster")
         try:
             cluster.start()
@@ -63,7 +63,7 @@ def prepared(folder: Path) -> Workflow:
 
 
 def seconds(workflow: Workflow, variables: dict[str, str], *arguments: str) -> float:
-    """How long a run takes, which must end well."""
+    """The seconds that a run takes; exit if it fails."""
     began = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-m", "snakemake", "--configfile", "experiment.yaml", *arguments],
@@ -79,11 +79,11 @@ def seconds(workflow: Workflow, variables: dict[str, str], *arguments: str) -> f
 
 
 def overheads(cluster: Cluster, workflow: Workflow) -> Iterator[tuple[float, float]]:
-    """Of each SLURM job, its seconds on a node, and those of them that its script took."""
+    """For each SLURM job, the seconds on its node, and how many of them its script took."""
     timed = (workflow / "results/demo/benchmarks").glob("*/*.tsv")
     scripts = {comment(path): path for path in timed}
-    told = cluster.command("squeue", "-h", "-t", "all", "-o", "%k|%M").split()
-    for line in told:
+    listed = cluster.command("squeue", "-h", "-t", "all", "-o", "%k|%M").split()
+    for line in listed:
         name, elapsed = line.split("|")
         minutes, rest = elapsed.split(":")
         row = next(csv.DictReader(scripts[name].open(), delimiter="\t"))
@@ -91,16 +91,16 @@ def overheads(cluster: Cluster, workflow: Workflow) -> Iterator[tuple[float, flo
 
 
 def comment(timed: Path) -> str:
-    """The comment that a job has in SLURM, from the file of its times.
+    """The comment of a job in SLURM, from the path of its benchmark file.
 
-    `train_base/seed=1.tsv` is of `rule_train_base_wildcards_1`.
+    `train_base/seed=1.tsv` belongs to `rule_train_base_wildcards_1`.
     """
     values = "_".join(part.split("=")[1] for part in timed.stem.split("_"))
     return f"rule_{timed.parent.name}_wildcards_{values}"
 
 
 def differences(one: Workflow, two: Workflow) -> list[str]:
-    """The artifacts that are not the same, byte for byte."""
+    """The artifacts that differ, compared byte for byte."""
     made = [
         {
             str(path.relative_to(workflow.folder)): path.read_bytes()
@@ -113,7 +113,7 @@ def differences(one: Workflow, two: Workflow) -> list[str]:
 
 
 def middle(values: list[float], form: str) -> str:
-    """The median, and the spread where there are several."""
+    """The median, and the range if there are several values."""
     median = form.format(statistics.median(values))
     return f"{median} ({spread(values)})" if len(values) > 1 else median
 
@@ -126,8 +126,8 @@ def table(rounds: list[Round]) -> str:
         ("run on the cluster", middle([there for _, there, *_ in rounds], "{:.0f} s")),
         ("ratio", middle([there / here for here, there, *_ in rounds], "{:.2f}")),
         ("SLURM jobs", f"{len(rounds[0][2])}"),
-        ("a job's time on its node", middle([total for total, _ in jobs], "{:.0f} s")),
-        ("of it outside of its script", middle([all_ - own for all_, own in jobs], "{:.1f} s")),
+        ("time of a job on its node", middle([total for total, _ in jobs], "{:.0f} s")),
+        ("of that, outside its script", middle([all_ - own for all_, own in jobs], "{:.1f} s")),
         ("artifacts that differ", f"{sum(len(different) for *_, different in rounds)}"),
     ]
     lines = "\n".join(f"| {what} | {value} |" for what, value in rows)

@@ -1,4 +1,4 @@
-"""Training stages in a process of their own, as the workflow's jobs run them, without Snakemake."""
+"""Run training stages in separate processes, like the workflow's jobs but without Snakemake."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-from skeletons.config import schema
+from skeletons.config.datasets import Shapes
+from skeletons.config.sections import Base, Regularize
 from skeletons.data.build import build, write
 
-# The largest resident memory of the process that evaluates it, in bytes. What `resource` has for it
-# is not less than the memory of whoever started the process.
+# The peak resident memory in bytes of the process that evaluates this. The value from `resource`
+# would be at least the memory of the process that started it.
 PEAK = """next(
     1024 * int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")
 )"""
-# What a job's process does: run one stage, and say its largest memory.
+# The program of a job: run one stage, then print its peak memory.
 CALL = f"""
 import importlib, json, sys
 module, stage, named = json.loads(sys.argv[1])
@@ -27,27 +28,27 @@ print("PEAK", {PEAK})
 
 
 def begin(module: str, stage: str, **named: Any) -> subprocess.Popen[str]:
-    """Start a stage of a module of `skeletons.training` in a separate process."""
+    """Start a stage of a module of `skeletons.training` in a new process."""
     call = json.dumps([module, stage, named])
     command = [sys.executable, "-c", CALL, call]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def finish(process: subprocess.Popen[str]) -> int:
-    """Wait for a stage, which must end well.
+    """Wait for a stage; exit if it fails.
 
     Returns:
-        The process's largest resident memory in bytes.
+        The process's peak resident memory in bytes.
     """
-    said, errors = process.communicate()
+    output, errors = process.communicate()
     if process.returncode:
         sys.exit(errors[-3000:])
-    return int(said.split("PEAK")[1])
+    return int(output.split("PEAK")[1])
 
 
 def shapes(folder: Path, train: int, test: int = 200) -> tuple[str, str]:
-    """The files of a drawn data set: images and what is known of them."""
-    spec = schema.Shapes(kind="shapes", train=train, test=test).model_dump()
+    """Make a data set of shapes; return its two files, the images and the information on them."""
+    spec = Shapes(kind="shapes", train=train, test=test).model_dump()
     files = str(folder / "images.safetensors"), str(folder / "info.json")
     write(build(spec, folder), *files)
     return files
@@ -56,9 +57,9 @@ def shapes(folder: Path, train: int, test: int = 200) -> tuple[str, str]:
 def base(
     folder: Path, data: tuple[str, str], network: dict[str, Any], seed: int, **changed: Any
 ) -> subprocess.Popen[str]:
-    """Begin to train a base model into a folder; `changed` goes over the defaults of `base`."""
+    """Start to train a base model into a folder; `changed` overrides the defaults of `base`."""
     threads = changed.pop("threads", 1)
-    settings = schema.Base.model_validate(changed).model_dump(exclude={"seeds", "target"})
+    settings = Base.model_validate(changed).model_dump(exclude={"seeds", "target"})
     folder.mkdir(parents=True, exist_ok=True)
     return begin(
         "base",
@@ -87,9 +88,9 @@ FILES = {
 def regularized(
     folder: Path, data: tuple[str, str], origin: Path, parent: Path, after: int, epochs: int
 ) -> subprocess.Popen[str]:
-    """Begin to train a checkpoint on from its parent, with the defaults of `regularize`."""
+    """Start to train a checkpoint from its parent, with the defaults of `regularize`."""
     folder.mkdir(parents=True, exist_ok=True)
-    settings = schema.Regularize().model_dump(exclude={"lambdas", "epochs"})
+    settings = Regularize().model_dump(exclude={"lambdas", "epochs"})
     return begin(
         "walk",
         "regularize_stage",
@@ -109,5 +110,5 @@ def regularized(
 
 
 def seconds_since(begun: float) -> float:
-    """Wall seconds since a time of `time.perf_counter`."""
+    """Wall-clock seconds since a time of `time.perf_counter`."""
     return time.perf_counter() - begun

@@ -1,9 +1,9 @@
-"""What the start of a training job costs, and what it did with torch's optimisers as they come.
+"""The cost of starting a training job, with the library's optimisers and with torch's own.
 
 python benchmarks/start.py --write docs/performance.md
 
-A process imports the library, makes itself ready to train, and lets one optimiser make one step of
-one weight: nothing but the start is measured.
+A process imports the library, prepares for training, and makes one optimiser step for one weight.
+So only the start is measured.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ optimizer = SGD([weight], lr=0.1)
 weight.sum().backward()
 optimizer.step()
 """
-WAYS = {"as a job starts here": OWN, "with torch's optimiser and determinism": TORCHS}
+WAYS = {"this library": OWN, "torch's own optimiser and determinism setting": TORCHS}
 
 
 def measure(options: argparse.Namespace, folder: Path) -> str:
-    """Both ways, and their table."""
+    """Measure both ways and return the table."""
     seen: dict[str, list[float]] = {way: [] for way in WAYS}
-    for _ in range(options.repeats):  # in turn, so that a busy moment hits both alike
+    for _ in range(options.repeats):  # interleaved, so that other load affects both
         for way, code in WAYS.items():
             command = [sys.executable, "-c", code + STEP]
             seen[way].append(measured(command, folder, dict(os.environ)).processor)
-    lines = ["| the start of a training job | CPU s, median | least to most |", "|---|---|---|"]
+    lines = ["| start of a training job | CPU s, median | range |", "|---|---|---|"]
     for way, values in seen.items():
         lines.append(f"| {way} | {statistics.median(values):.2f} | {spread(values)} |")
-    return "\n".join(lines) + f"\n\nn = {options.repeats}, in turn; {machine()}."
+    return "\n".join(lines) + f"\n\nn = {options.repeats}, interleaved; {machine()}."
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Two training jobs of one thread at once, or two of two threads one after the other?
+"""Two training jobs at the same time with one thread each, or one after the other with two?
 
 python benchmarks/threads.py --write docs/performance.md
 """
@@ -17,7 +17,7 @@ NETWORKS = (("cnn", 8, 4000), ("resnet9", 16, 2000), ("speednet", 32, 1000))
 
 
 def seconds(folder: Path, data: tuple[str, str], network: dict[str, object], threads: int) -> float:
-    """Until two base models are trained, as many at once as two cores have room for."""
+    """The seconds to train two base models, as many at once as fit on two cores."""
     begun = time.perf_counter()
     jobs = []
     for seed in (1, 2):
@@ -33,8 +33,9 @@ def seconds(folder: Path, data: tuple[str, str], network: dict[str, object], thr
 
 
 def measure(options: argparse.Namespace, folder: Path) -> str:
-    """Both ways for each network, and their table."""
-    lines = ["| two base models of | two jobs of one thread, s | two of two threads, s | ratio |"]
+    """Measure both ways for each network and return the table."""
+    lines = ["| two base models of | one thread each, both at once, s "]
+    lines[-1] += "| two threads each, one after the other, s | ratio |"
     lines.append("|---|---|---|---|")
     for name, width, images in NETWORKS:
         data = stages.shapes(folder, images)
@@ -48,7 +49,7 @@ def measure(options: argparse.Namespace, folder: Path) -> str:
             f"| `{name}`, width {width}, {2 * images:,} images | {one:.1f} ({spread(seen[1])}) "
             f"| {two:.1f} ({spread(seen[2])}) | {two / one:.2f} |"
         )
-    return "\n".join(lines) + f"\n\nMedian of n = {options.repeats}, in turn; {machine()}."
+    return "\n".join(lines) + f"\n\nMedian of n = {options.repeats}, interleaved; {machine()}."
 
 
 if __name__ == "__main__":

@@ -1,19 +1,20 @@
-"""How many images a second training takes, against two other loops and the machine's own rate.
+"""Images per second in training, compared with two other loops and with the machine's own rate.
 
 python benchmarks/throughput.py --write docs/performance.md
 python benchmarks/throughput.py --compared speednet resnet9 resnet20 cnn
 
-The rate of the machine is that of a product of two 4096×4096 matrices, in bf16 where the machine
-has it; the share of it is of the floating-point operations counted for a forward and a backward
-pass (three forward passes). It is taken of one job on all threads, as the other loops run, and of
-as many jobs of one thread at once, as the workflow runs them. What keeps a network from the rate is
-what it does besides products, normalisation above all, which is as slow as memory is: so the share
-of a pass that convolutions and matrix products take is given too, by torch's profiler. Shares are
-of every network; the other loops run on those of `--compared`.
+The machine's rate is that of a product of two 4096×4096 matrices, in bf16 if the machine multiplies
+in it. A network's share of the rate is computed from the floating-point operations of a forward and
+a backward pass, counted as three forward passes. It is measured for one job on all threads, like
+the other loops, and for as many jobs with one thread each, as the workflow runs them. Operations
+other than products, above all normalisation, are limited by the speed of memory and keep a network
+below the rate. So the table also shows the share of a pass that convolutions and matrix products
+take, from torch's profiler. Shares are measured for every network; the other loops run on those of
+`--compared`.
 
-Each pass is a process of its own, as a job's allocator is set when it begins, and is timed once a
-few steps have mapped its memory in. The page has a place for machines with bf16 and one for those
-without: what either can win differs, so one's figures say nothing of the other's.
+Each pass is a separate process, because a job's allocator is configured when it starts. It is timed
+after a few steps have mapped its memory. The page has one place for machines with bf16 and one for
+machines without: the possible gain differs, so the figures of one do not apply to the other.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ PRODUCTS = ("aten::mkldnn_convolution", "aten::convolution_backward", "aten::add
 
 
 def matrix_rate(repeats: int) -> list[float]:
-    """FLOP/s of a product of 4096×4096 matrices in the fast precision, each time it was tried."""
+    """FLOP/s of a product of 4096×4096 matrices in the fast precision, for each repetition."""
     a, b = (torch.randn(4096, 4096).to(FAST) for _ in range(2))
     a @ b
     rates = []
@@ -50,16 +51,16 @@ def matrix_rate(repeats: int) -> list[float]:
     return rates
 
 
-def images_a_second(
+def images_per_second(
     loop: str, name: str, width: int, count: int, threads: int, ready: Barrier | None = None
 ) -> float:
-    """Of one pass over `count` images by a loop, the optimiser's steps included.
+    """Images per second of one pass over `count` images by a loop, with optimiser steps.
 
-    With `ready`, the pass begins when all the processes that share it are there.
+    With `ready`, the pass starts when all processes that share the barrier have reached it.
     """
     torch.set_num_threads(threads)
     if loop == OWN:
-        start(0, threads, "cpu")  # as every training job begins
+        start(0, threads, "cpu")  # like every training job
     run_pass = warm(loop, name, width, BATCH, count)
     if ready is not None:
         ready.wait()
@@ -69,18 +70,18 @@ def images_a_second(
 
 
 def jobs_at_once(name: str, width: int, count: int, jobs: int) -> float:
-    """Images a second of so many jobs of this library together, each in one thread."""
+    """Total images per second of several jobs of this library at once, with one thread each."""
     spawn = multiprocessing.get_context("spawn")
     with spawn.Manager() as manager, ProcessPoolExecutor(jobs, mp_context=spawn) as pool:
         ready = manager.Barrier(jobs)
         passes = [
-            pool.submit(images_a_second, OWN, name, width, count, 1, ready) for _ in range(jobs)
+            pool.submit(images_per_second, OWN, name, width, count, 1, ready) for _ in range(jobs)
         ]
         return sum(job.result() for job in passes)
 
 
 def share_of_products(name: str, width: int, count: int, threads: int) -> float:
-    """Of the time of a pass by this library's loop, that of convolutions and matrix products."""
+    """The share of convolutions and matrix products in the time of a pass by this library."""
     torch.set_num_threads(threads)
     start(0, threads, "cpu")
     run_pass = warm(OWN, name, width, BATCH, count)
@@ -91,24 +92,25 @@ def share_of_products(name: str, width: int, count: int, threads: int) -> float:
 
 
 def measure(options: argparse.Namespace, folder: Path) -> str:
-    """Every loop on each network, and their table."""
+    """Measure every loop on each network and return the tables."""
     torch.set_num_threads(options.threads)
-    rates, lines = [], ["| network | loop | images/s, median | least to most | ours is |"]
+    rates, lines = [], ["| network | loop | images/s, median | range | speed-up |"]
     lines.append("|---|---|---|---|---|")
     shares = [
-        f"| network | GFLOP an image | share of the rate, a job of {options.threads} threads | "
-        f"{options.threads} jobs of one thread, images/s | share | time in products |"
+        f"| network | GFLOP per image | share of the machine's rate, one job with "
+        f"{options.threads} threads | {options.threads} jobs with one thread each, "
+        "images/s | share of the rate | time in convolutions and products |"
     ]
     shares.append("|---|---|---|---|---|---|")
     for name, width in NETWORKS:
         loops = list(LOOPS) if name in options.compared else [OWN]
         seen: dict[str, list[float]] = {loop: [] for loop in loops}
         several, alone, together = [], [], []
-        for _ in range(options.repeats):  # in turn, so that a busy moment hits all alike
+        for _ in range(options.repeats):  # interleaved, so that other load affects all
             for loop in loops:
                 seen[loop].append(
                     in_a_process(
-                        images_a_second, loop, name, width, options.images, options.threads
+                        images_per_second, loop, name, width, options.images, options.threads
                     )
                 )
                 if loop == OWN:
@@ -140,8 +142,8 @@ def measure(options: argparse.Namespace, folder: Path) -> str:
             "",
             *shares,
             "",
-            f"Batches of {BATCH}, {options.images:,} images a pass, n = {options.repeats}, "
-            f"in turn, {options.threads} threads; {machine()}.",
+            f"Batches of {BATCH}, {options.images:,} images per pass, n = {options.repeats}, "
+            f"interleaved, {options.threads} threads; {machine()}.",
         ]
     )
 

@@ -1,10 +1,11 @@
-"""Where the time of a finished run went: a picture of what ran when, and a table by stage.
+"""Where the time of a finished run went: a figure of what ran when, and a table by stage.
 
 python benchmarks/timeline.py --folder . --experiment demo --figure docs/figures/timeline.svg \
     --write docs/performance.md
 
-Read from Snakemake's own records of when each job began and ended. Jobs inside Snakemake's process
-share one interpreter, so that two at once are not two cores' work; they are drawn as they overlap.
+The times come from Snakemake's own records of when each job started and ended. Jobs inside
+Snakemake's process share one interpreter, so two at once do not use two cores. They are drawn as
+they overlap.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from sandbox import publish
 
 @dataclass(frozen=True, order=True)
 class Job:
-    """One job: seconds since the first began, and its rule."""
+    """One job: its start and end in seconds since the first job started, and its rule."""
 
     begin: float
     end: float
@@ -30,7 +31,7 @@ class Job:
 
 
 def jobs_of(folder: Path, experiment: str) -> list[Job]:
-    """The jobs of an experiment's last run, in the order in which they began."""
+    """The jobs of an experiment's last run, in the order in which they started."""
     found: dict[str, Job] = {}
     for path in (folder / ".snakemake" / "metadata").rglob("*"):
         if not path.is_file():
@@ -38,7 +39,7 @@ def jobs_of(folder: Path, experiment: str) -> list[Job]:
         record = json.loads(path.read_text(encoding="utf-8"))
         begin, end, log = record["starttime"], record["endtime"], "".join(record["log"])
         if f"/{experiment}/" in log and end:
-            # A record is of an output, and its end is when that was written: a log is of a job.
+            # A record belongs to an output and ends when that was written. A log belongs to a job.
             last = max(end, found[log].end) if log in found else end
             found[log] = Job(begin, last, record["rule"])
     first = min(job.begin for job in found.values())
@@ -46,7 +47,7 @@ def jobs_of(folder: Path, experiment: str) -> list[Job]:
 
 
 def rows_of(jobs: Sequence[Job]) -> list[int]:
-    """A row for each job such that no two in a row overlap, filled from the first."""
+    """Assign each job the first row in which it overlaps no other job."""
     free: list[float] = []
     rows = []
     for job in jobs:
@@ -57,7 +58,7 @@ def rows_of(jobs: Sequence[Job]) -> list[int]:
 
 
 def busy(jobs: Iterable[Job]) -> tuple[float, float]:
-    """For how many seconds no job ran, and for how many just one did."""
+    """The seconds in which no job ran, and those in which only one ran."""
     edges = sorted([(j.begin, 1) for j in jobs] + [(j.end, -1) for j in jobs])
     running, last, spent = 0, 0.0, [0.0, 0.0]
     for time, change in edges:
@@ -68,7 +69,7 @@ def busy(jobs: Iterable[Job]) -> tuple[float, float]:
 
 
 def draw(jobs: Sequence[Job], path: Path) -> None:
-    """A bar a job, coloured by its rule."""
+    """Draw one bar per job, coloured by its rule."""
     rules = sorted(
         {job.rule for job in jobs}, key=lambda r: min(j.begin for j in jobs if j.rule == r)
     )
@@ -102,9 +103,9 @@ def draw(jobs: Sequence[Job], path: Path) -> None:
 
 
 def table_of(jobs: Sequence[Job]) -> str:
-    """Jobs and seconds by rule, the longest first, and what no job used."""
+    """Jobs and seconds by rule, longest first, and the time in which no job or only one ran."""
     total = sum(job.end - job.begin for job in jobs)
-    lines = ["| stage | jobs | seconds in all | share |", "|---|---|---|---|"]
+    lines = ["| stage | jobs | total seconds | share |", "|---|---|---|---|"]
     seconds = {
         rule: sum(j.end - j.begin for j in jobs if j.rule == rule)
         for rule in {j.rule for j in jobs}
@@ -118,19 +119,19 @@ def table_of(jobs: Sequence[Job]) -> str:
     wall = max(job.end for job in jobs)
     lines += [
         "",
-        f"From the first job's begin to the last one's end {wall:.0f} s; for {idle:.0f} s of ",
+        f"From the start of the first job to the end of the last, {wall:.0f} s passed. No job ran ",
     ]
-    lines[-1] += f"them no job ran, for {alone:.0f} s just one."
+    lines[-1] += f"for {idle:.0f} s of them, and only one job for {alone:.0f} s."
     return "\n".join(lines)
 
 
 def main() -> None:
-    """Draw the picture and print the table."""
+    """Draw the figure and print the table."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--folder", type=Path, default=Path(), help="where the workflow ran")
     parser.add_argument("--experiment", default="demo")
     parser.add_argument("--figure", type=Path, default=Path("docs/figures/timeline.svg"))
-    parser.add_argument("--write", type=Path, metavar="PAGE", help="put the table into this page")
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="write the table to this page")
     options = parser.parse_args()
     jobs = jobs_of(options.folder, options.experiment)
     draw(jobs, options.figure)

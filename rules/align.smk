@@ -1,11 +1,16 @@
 # The order of one base's hidden units that brings its weights nearest another's.
 
 
+def alignment(wildcards):
+    """The permutations that align b's units to a's; none if both come from one base."""
+    return named(matched=TARGETS.alignment(wildcards.a, wildcards.b))
+
+
 rule align:
     input:
         a=f"{RESULTS}/models/{{a}}/weights.safetensors",
         b=f"{RESULTS}/models/{{b}}/weights.safetensors",
-        summary=lambda wildcards: network_file(wildcards.a),
+        summary=lambda wildcards: TARGETS.network(wildcards.a),
     output:
         permutations=f"{RESULTS}/alignment/{{a}}--{{b}}.safetensors",
         gains=f"{RESULTS}/alignment/{{a}}--{{b}}.json",
@@ -15,9 +20,6 @@ rule align:
         "../envs/skeletons.yaml"
     threads: CONFIG.compute.threads
     params:
-        seed=0,
-        restarts=3,
-        parents=parents_of,
-        code=fingerprint("alignment"),
+        **process("align"),
     script:
-        "../scripts/align.py"
+        "../scripts/stage.py"

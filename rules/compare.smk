@@ -1,4 +1,4 @@
-# Every pair of models, one file a pair: milliseconds each, inside Snakemake's own process.
+# Every pair of models, one file per pair: milliseconds each, inside Snakemake's own process.
 
 
 rule compare:
@@ -10,30 +10,24 @@ rule compare:
     log:
         f"{LOGS}/compare/{{ood}}/{{a}}--{{b}}.log",
     params:
-        measures=OWN_MEASURES,
-        code=fingerprint("similarity", own=MEASURE_CODE),
+        **stage("compare"),
     run:
-        with inside(
-            rule, input, output, params, wildcards, log, lineages(input)
-        ) as job:
-            job.run(
-                "similarity.compare_stage",
-                *input,
-                *output,
-                *wildcards,
-                params.measures,
-            )
+        run_stage(input, output, params, wildcards, log)
 
 
-# Beyond `compare.blocks_beyond` models: all pairs of two bases' models in one file, by a process.
+def predictions_of_bases(wildcards):
+    """The predictions of all models of two bases, or of one if it is compared with itself."""
+    one, two = int(wildcards.one), int(wildcards.two)
+    found = {"one": TARGETS.predictions_of_base(wildcards.ood, one)}
+    if one != two:
+        found["two"] = TARGETS.predictions_of_base(wildcards.ood, two)
+    return found
+
+
+# Beyond `compare.blocks_beyond` models: all pairs of two bases' models in one file, in a process.
 rule compare_bases:
     input:
-        one=lambda wildcards: predictions_of_base(wildcards.ood, wildcards.one),
-        two=lambda wildcards: (
-            predictions_of_base(wildcards.ood, wildcards.two)
-            if wildcards.one != wildcards.two
-            else []
-        ),
+        unpack(predictions_of_bases),
     output:
         block=f"{RESULTS}/similarity/{{ood}}/bases/seed={{one}}--seed={{two}}.parquet",
     log:
@@ -41,27 +35,22 @@ rule compare_bases:
     conda:
         "../envs/skeletons.yaml"
     params:
-        measures=OWN_MEASURES,
-        parents=parents_of,
-        code=fingerprint("similarity", own=MEASURE_CODE),
+        **process("compare_bases"),
     script:
-        "../scripts/compare_bases.py"
+        "../scripts/stage.py"
 
 
 rule similarity:
     input:
-        lambda wildcards: compared_files(wildcards.ood),
+        pairs=lambda wildcards: TARGETS.compared(wildcards.ood),
     output:
         table=f"{RESULTS}/similarity/{{ood}}.parquet",
     log:
         f"{LOGS}/similarity/{{ood}}.log",
     params:
-        code=fingerprint("similarity"),
+        **stage("similarity"),
     run:
-        with inside(
-            rule, input, output, params, wildcards, log, lineages(input)
-        ) as job:
-            job.run("similarity.collect_stage", *output, *input)
+        run_stage(input, output, params, wildcards, log)
 
 
 localrules:

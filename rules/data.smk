@@ -3,7 +3,7 @@
 
 rule dataset:
     input:
-        dataset_sources,
+        lambda wildcards: TARGETS.dataset_sources(wildcards.dataset),
     output:
         images="results/data/{dataset}/images.safetensors",
         info="results/data/{dataset}/info.json",
@@ -14,15 +14,11 @@ rule dataset:
     conda:
         "../envs/skeletons.yaml"
     params:
-        spec=lambda wildcards: DATASETS[wildcards.dataset],
-        data_root=lambda wildcards: download_folder(wildcards.dataset),
-        code=lambda wildcards: fingerprint(
-            "datasets", own=extensions.files_of(DATASETS[wildcards.dataset]["kind"])
-        ),
+        **stage("dataset"),
     script:
-        "../scripts/dataset.py"
+        "../scripts/stage.py"
 
 
-# Not on a node: those often cannot reach what is to be downloaded.
+# Not on a node, which often cannot reach what is to be downloaded.
 localrules:
     dataset,

@@ -1,21 +1,19 @@
 # Looks inside: the loss between models, exposed skeletons, what units are worth, second skeletons.
-# What runs a network has a process and, on a cluster, a job of its own.
+# What runs a network has a process of its own; on a cluster, it is submitted.
 
-MEASURED = {
-    "split": "test",
-    "images": CONFIG.inspect.images,
-    "norm_images": CONFIG.inspect.images,
-    "precision": "fp32",
-}
+
+def probed(wildcards):
+    """The variant whose skeleton is penalised; training starts at its regularised parent."""
+    return PLAN.variant_of(int(wildcards.seed))
 
 
 rule line:
     input:
+        unpack(alignment),
         a=f"{RESULTS}/models/{{a}}/weights.safetensors",
         b=f"{RESULTS}/models/{{b}}/weights.safetensors",
-        summary=lambda wildcards: network_file(wildcards.a),
+        summary=lambda wildcards: TARGETS.network(wildcards.a),
         dataset=f"results/data/{ID}/images.safetensors",
-        matched=lambda wildcards: alignment_file(wildcards.a, wildcards.b),
     output:
         table=f"{RESULTS}/lines/{{a}}--{{b}}.parquet",
     log:
@@ -24,23 +22,19 @@ rule line:
         "../envs/skeletons.yaml"
     threads: CONFIG.compute.threads
     params:
-        points=CONFIG.inspect.points,
-        measured=MEASURED,
-        device=CONFIG.compute.device,
-        parents=parents_of,
-        code=fingerprint("ridge", own=NETWORK_CODE),
+        **process("line"),
     script:
-        "../scripts/line.py"
+        "../scripts/stage.py"
 
 
 rule plane:
     input:
-        models=lambda wildcards: [
-            model_file(model, "weights.safetensors") for model in plane_models()
+        unpack(lambda wildcards: named(matched=TARGETS.alignment(*PLAN.bases[:2]))),
+        weights=lambda wildcards: [
+            TARGETS.weights(model) for model in PLAN.plane_models()
         ],
-        summary=lambda wildcards: network_file(BASES[0]),
+        summary=lambda wildcards: TARGETS.network(PLAN.bases[0]),
         dataset=f"results/data/{ID}/images.safetensors",
-        matched=lambda wildcards: alignment_file(*BASES[:2]),
     output:
         grid=f"{RESULTS}/plane/plane.parquet",
         located=f"{RESULTS}/plane/located.parquet",
@@ -52,25 +46,16 @@ rule plane:
         "../envs/skeletons.yaml"
     threads: CONFIG.compute.threads
     params:
-        models=lambda wildcards: [str(model) for model in plane_models()],
-        aligned=lambda wildcards: [
-            str(model) for model in plane_models() if model.seed != BASES[0].seed
-        ],
-        points=CONFIG.inspect.points,
-        margin=0.2,
-        measured=MEASURED,
-        device=CONFIG.compute.device,
-        parents=parents_of,
-        code=fingerprint("ridge", own=NETWORK_CODE),
+        **process("plane"),
     script:
-        "../scripts/plane.py"
+        "../scripts/stage.py"
 
 
 rule curve:
     input:
         a=f"{RESULTS}/models/{{a}}/weights.safetensors",
         b=f"{RESULTS}/models/{{b}}/weights.safetensors",
-        summary=lambda wildcards: network_file(wildcards.a),
+        summary=lambda wildcards: TARGETS.network(wildcards.a),
         dataset=f"results/data/{ID}/images.safetensors",
     output:
         weights=f"{RESULTS}/curve/{{a}}--{{b}}.safetensors",
@@ -83,25 +68,15 @@ rule curve:
         "../envs/skeletons.yaml"
     threads: CONFIG.compute.threads
     params:
-        seed=lambda wildcards: models.Model.parse(wildcards.a).seed,
-        settings={
-            **CONFIG.base.model_dump(exclude={"seeds", "target"}),
-            "epochs": CONFIG.inspect.epochs,
-        },
-        points=CONFIG.inspect.points,
-        measured=MEASURED,
-        device=CONFIG.compute.device,
-        precision=CONFIG.compute.precision,
-        parents=parents_of,
-        code=fingerprint("ridge", own=NETWORK_CODE),
+        **process("curve"),
     script:
-        "../scripts/curve.py"
+        "../scripts/stage.py"
 
 
 rule expose:
     input:
-        weights=f"{RESULTS}/models/{{model}}/weights.safetensors",
-        summary=lambda wildcards: network_file(wildcards.model),
+        pruned=f"{RESULTS}/models/{{model}}/weights.safetensors",
+        summary=lambda wildcards: TARGETS.network(wildcards.model),
         dataset=f"results/data/{ID}/images.safetensors",
     output:
         weights=f"{RESULTS}/exposed/{{model}}/weights.safetensors",
@@ -112,18 +87,16 @@ rule expose:
         "../envs/skeletons.yaml"
     threads: CONFIG.compute.threads
     params:
-        images=CONFIG.inspect.images,
-        parents=parents_of,
-        code=fingerprint("exposure", own=NETWORK_CODE),
+        **process("expose"),
     script:
-        "../scripts/expose.py"
+        "../scripts/stage.py"
 
 
 # Last, when the machine has least else to do: other jobs take time from it.
 rule time_exposed:
     input:
-        weights=f"{RESULTS}/models/{{model}}/weights.safetensors",
-        summary=lambda wildcards: network_file(wildcards.model),
+        pruned=f"{RESULTS}/models/{{model}}/weights.safetensors",
+        summary=lambda wildcards: TARGETS.network(wildcards.model),
         exposed=f"{RESULTS}/exposed/{{model}}/weights.safetensors",
         structure=f"{RESULTS}/exposed/{{model}}/exposed.json",
         dataset=f"results/data/{ID}/images.safetensors",
@@ -136,18 +109,14 @@ rule time_exposed:
         "../envs/skeletons.yaml"
     threads: CONFIG.compute.threads
     params:
-        batch=min(CONFIG.inspect.images, 500),
-        repeats=10,
-        device=CONFIG.compute.device,
-        parents=parents_of,
-        code=fingerprint("exposure", own=NETWORK_CODE),
+        **process("time_exposed"),
     script:
-        "../scripts/time_exposed.py"
+        "../scripts/stage.py"
 
 
 rule importance:
     input:
-        weights=f"{RESULTS}/models/seed={{seed}}_l1={{l1}}_ep={{epochs}}/weights.safetensors",
+        regularized=f"{RESULTS}/models/seed={{seed}}_l1={{l1}}_ep={{epochs}}/weights.safetensors",
         summary=f"{RESULTS}/models/seed={{seed}}_l1={{l1}}_ep={{epochs}}/model.json",
         pruned=f"{RESULTS}/models/seed={{seed}}_l1={{l1}}_ep={{epochs}}_t={{threshold}}/weights.safetensors",
         dataset=f"results/data/{ID}/images.safetensors",
@@ -162,42 +131,36 @@ rule importance:
         "../envs/skeletons.yaml"
     threads: CONFIG.compute.threads
     params:
-        images=CONFIG.inspect.images,
-        mode="zero",
-        device=CONFIG.compute.device,
-        parents=parents_of,
-        code=fingerprint("importance", own=NETWORK_CODE),
+        **process("importance"),
     script:
-        "../scripts/importance.py"
+        "../scripts/stage.py"
 
 
 rule match_importance:
     input:
-        tables=matched_tables,
+        unpack(alignment),
+        tables=[
+            f"{RESULTS}/importance/{{a}}.parquet",
+            f"{RESULTS}/importance/{{b}}.parquet",
+        ],
         weights=f"{RESULTS}/models/{{b}}/weights.safetensors",
-        summary=lambda wildcards: network_file(wildcards.b),
-        matched=lambda wildcards: alignment_file(wildcards.a, wildcards.b),
+        summary=lambda wildcards: TARGETS.network(wildcards.b),
     output:
         ranks=f"{RESULTS}/importance/matched/{{a}}--{{b}}.json",
     log:
         f"{LOGS}/match_importance/{{a}}--{{b}}.log",
     params:
-        code=fingerprint("matched_units"),
+        **stage("match_importance"),
     run:
-        with inside(
-            rule, input, output, params, wildcards, log, lineages(input)
-        ) as job:
-            job.run("matched_units.matched_stage", *input, *output)
+        run_stage(input, output, params, wildcards, log)
 
 
 rule probe:
     input:
         dataset=f"results/data/{ID}/images.safetensors",
-        weights=lambda wildcards: model_file(
-            probed(wildcards).parent, "weights.safetensors"
-        ),
-        summary=lambda wildcards: network_file(probed(wildcards)),
-        pruned=lambda wildcards: model_file(probed(wildcards), "weights.safetensors"),
+        regularized=lambda wildcards: TARGETS.weights(probed(wildcards).parent),
+        summary=lambda wildcards: TARGETS.network(probed(wildcards)),
+        pruned=lambda wildcards: TARGETS.weights(probed(wildcards)),
     output:
         rows=f"{RESULTS}/probe/seed={{seed}}_l1={{l1}}.parquet",
         verdict=f"{RESULTS}/probe/seed={{seed}}_l1={{l1}}.json",
@@ -210,37 +173,24 @@ rule probe:
         "../envs/skeletons.yaml"
     threads: CONFIG.compute.threads
     params:
-        epochs=CONFIG.inspect.epochs,
-        # How finely walks are recorded changes no probe.
-        settings={
-            **CONFIG.regularize.model_dump(exclude={"lambdas", "epochs"}),
-            "trace": 0,
-        },
-        tolerance=0.02,  # of accuracy, as the findings allow a skeleton
-        device=CONFIG.compute.device,
-        precision=CONFIG.compute.precision,
-        parents=parents_of,
-        code=fingerprint("probe", own=NETWORK_CODE),
+        **process("probe"),
     script:
-        "../scripts/probe.py"
+        "../scripts/stage.py"
 
 
 rule inspection_figures:
     input:
-        unpack(lambda wildcards: inspection_files()),
+        unpack(lambda wildcards: TARGETS.inspections()),
     output:
-        inspection_figures(),
+        TARGETS.inspection_figures(),
     log:
         f"{LOGS}/inspection_figures.log",
     conda:
         "../envs/skeletons.yaml"
     params:
-        folder=FIGURES,
-        colormap=CONFIG.figures.colormap,
-        parents=parents_of,
-        code=fingerprint("inspection_figures"),
+        **process("inspection_figures"),
     script:
-        "../scripts/inspection_figures.py"
+        "../scripts/stage.py"
 
 
 localrules:

@@ -1,30 +1,25 @@
-# Costly measures: of what networks see, and of which weights are left. All are off by default.
+# Costly measures, of features and of masks. All are off by default.
+
+
+def alignment_for_masks(wildcards):
+    """The permutations that align b's units to a's, for the measure that aligns them."""
+    aligned = wildcards.overlap == "mask_overlap_aligned"
+    return alignment(wildcards) if aligned else {}
 
 
 rule features:
     input:
         weights=f"{RESULTS}/models/{{model}}/weights.safetensors",
-        summary=lambda wildcards: network_file(wildcards.model),
+        summary=lambda wildcards: TARGETS.network(wildcards.model),
         dataset="results/data/{dataset}/images.safetensors",
     output:
         features=f"{RESULTS}/features/{{dataset}}/{{model}}.safetensors",
     log:
         f"{LOGS}/features/{{dataset}}/{{model}}.log",
     params:
-        images=lambda wildcards: images_of(wildcards.dataset),
-        device=CONFIG.compute.device,
-        code=fingerprint("features", own=NETWORK_CODE),
+        **stage("features"),
     run:
-        with inside(
-            rule, input, output, params, wildcards, log, lineages(input), CACHE
-        ) as job:
-            job.run_once(
-                "features.features_stage",
-                *input,
-                *output,
-                params.images,
-                params.device,
-            )
+        run_stage(input, output, params, wildcards, log)
 
 
 rule compare_features:
@@ -36,75 +31,53 @@ rule compare_features:
     log:
         f"{LOGS}/compare_features/{{representation}}/{{ood}}/{{a}}--{{b}}.log",
     params:
-        code=fingerprint("representations"),
+        **stage("compare_features"),
     run:
-        with inside(
-            rule, input, output, params, wildcards, log, lineages(input)
-        ) as job:
-            job.run(
-                "representations.compare_stage",
-                *input,
-                *output,
-                *wildcards,  # the measure, the OOD set, and the two models
-            )
+        run_stage(input, output, params, wildcards, log)
 
 
 rule representations:
     input:
-        feature_pairs,
+        pairs=lambda wildcards: TARGETS.feature_pairs(
+            wildcards.representation, wildcards.ood
+        ),
     output:
         table=f"{RESULTS}/representations/{{representation}}/{{ood}}.parquet",
     log:
         f"{LOGS}/representations/{{representation}}/{{ood}}.log",
     params:
-        code=fingerprint("representations"),
+        **stage("representations"),
     run:
-        with inside(
-            rule, input, output, params, wildcards, log, lineages(input)
-        ) as job:
-            job.run(
-                "representations.collect_stage",
-                *output,
-                wildcards.representation,
-                *input,
-            )
+        run_stage(input, output, params, wildcards, log)
 
 
 rule compare_masks:
     input:
+        unpack(alignment_for_masks),
         a=f"{RESULTS}/models/{{a}}/weights.safetensors",
         b=f"{RESULTS}/models/{{b}}/weights.safetensors",
-        summary=lambda wildcards: network_file(wildcards.a),
-        matched=alignment_of,
+        summary=lambda wildcards: TARGETS.network(wildcards.a),
     output:
         pair=f"{RESULTS}/weights/{{overlap}}/{{a}}--{{b}}.parquet",
     log:
         f"{LOGS}/compare_masks/{{overlap}}/{{a}}--{{b}}.log",
     params:
-        code=fingerprint("overlap"),
+        **stage("compare_masks"),
     run:
-        with inside(
-            rule, input, output, params, wildcards, log, lineages(input)
-        ) as job:
-            job.run(
-                "overlap.overlap_stage", *output, wildcards.a, wildcards.b, *input
-            )
+        run_stage(input, output, params, wildcards, log)
 
 
 rule weights:
     input:
-        mask_pairs,
+        pairs=lambda wildcards: TARGETS.mask_pairs(wildcards.overlap),
     output:
         table=f"{RESULTS}/weights/{{overlap}}.parquet",
     log:
         f"{LOGS}/weights/{{overlap}}.log",
     params:
-        code=fingerprint("overlap"),
+        **stage("weights"),
     run:
-        with inside(
-            rule, input, output, params, wildcards, log, lineages(input)
-        ) as job:
-            job.run("overlap.collect_stage", *output, wildcards.overlap, *input)
+        run_stage(input, output, params, wildcards, log)
 
 
 rule heatmap_of_features:
@@ -118,12 +91,9 @@ rule heatmap_of_features:
     conda:
         "../envs/skeletons.yaml"
     params:
-        measure=lambda wildcards: wildcards.representation,
-        title=lambda wildcards: f"What every pair of models sees of {wildcards.ood}",
-        colormap=CONFIG.figures.colormap,
-        code=fingerprint("figures"),
+        **stage("heatmap_of_features"),
     script:
-        "../scripts/heatmap.py"
+        "../scripts/stage.py"
 
 
 use rule heatmap_of_features as heatmap_of_masks with:
@@ -135,10 +105,7 @@ use rule heatmap_of_features as heatmap_of_masks with:
     log:
         f"{LOGS}/heatmap_of_masks/{{overlap}}.log",
     params:
-        measure=lambda wildcards: wildcards.overlap,
-        title="Which weights every pair of pruned models keeps",
-        colormap=CONFIG.figures.colormap,
-        code=fingerprint("figures"),
+        **stage("heatmap_of_masks"),
 
 
 localrules:

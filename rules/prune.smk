@@ -3,7 +3,7 @@
 
 rule prune:
     input:
-        weights=f"{RESULTS}/models/seed={{seed}}_l1={{l1}}_ep={{epochs}}/weights.safetensors",
+        regularized=f"{RESULTS}/models/seed={{seed}}_l1={{l1}}_ep={{epochs}}/weights.safetensors",
         summary=f"{RESULTS}/models/seed={{seed}}_l1={{l1}}_ep={{epochs}}/model.json",
     output:
         weights=f"{RESULTS}/models/seed={{seed}}_l1={{l1}}_ep={{epochs}}_t={{threshold}}/weights.safetensors",
@@ -11,27 +11,15 @@ rule prune:
     log:
         f"{LOGS}/prune/seed={{seed}}_l1={{l1}}_ep={{epochs}}_t={{threshold}}.log",
     params:
-        scale=CONFIG.prune.scale,
-        criterion=CONFIG.prune.criterion,
-        code=fingerprint("pruning", own=CRITERION_CODE),
+        **stage("prune"),
     run:
-        with inside(
-            rule, input, output, params, wildcards, log, lineages(input)
-        ) as job:
-            job.run(
-                "pruning.prune_stage",
-                *input,
-                *output,
-                wildcards.threshold,
-                params.scale,
-                params.criterion,
-            )
+        run_stage(input, output, params, wildcards, log)
 
 
 # The control of a pruned model: as sparse in each layer, but of weights drawn at random.
 rule prune_at_random:
     input:
-        weights=f"{RESULTS}/models/seed={{seed}}_l1={{l1}}_ep={{epochs}}/weights.safetensors",
+        regularized=f"{RESULTS}/models/seed={{seed}}_l1={{l1}}_ep={{epochs}}/weights.safetensors",
         summary=f"{RESULTS}/models/seed={{seed}}_l1={{l1}}_ep={{epochs}}/model.json",
         like=f"{RESULTS}/models/seed={{seed}}_l1={{l1}}_ep={{epochs}}_t={{threshold}}/sparsity.json",
     output:
@@ -40,12 +28,9 @@ rule prune_at_random:
     log:
         f"{LOGS}/prune_at_random/seed={{seed}}_l1={{l1}}_ep={{epochs}}_t={{threshold}}_random={{draw}}.log",
     params:
-        code=fingerprint("pruning"),
+        **stage("prune_at_random"),
     run:
-        with inside(
-            rule, input, output, params, wildcards, log, lineages(input)
-        ) as job:
-            job.run("pruning.random_stage", *input, *output)
+        run_stage(input, output, params, wildcards, log)
 
 
 localrules:

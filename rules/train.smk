@@ -1,4 +1,10 @@
-# Training: base models to optimality, then along the ridge. A process and, on a cluster, a job each.
+# Training: base models to optimality, then along the ridge. Each job has a process of its own; on a
+# cluster, it is submitted.
+
+
+def parent_files(wildcards):
+    """What a regularised checkpoint starts from: the base model, or an earlier checkpoint."""
+    return TARGETS.parent_files(Model(**numbers(wildcards)))
 
 
 rule train_base:
@@ -17,14 +23,9 @@ rule train_base:
         "../envs/skeletons.yaml"
     threads: CONFIG.compute.threads
     params:
-        settings=CONFIG.base.model_dump(exclude={"seeds", "target"}),
-        network=CONFIG.network.model_dump(),
-        device=CONFIG.compute.device,
-        precision=CONFIG.compute.precision,
-        parents=parents_of,
-        code=fingerprint("training", own=NETWORK_CODE),
+        **process("train_base"),
     script:
-        "../scripts/train_base.py"
+        "../scripts/stage.py"
 
 
 rule regularize:
@@ -46,14 +47,9 @@ rule regularize:
         "../envs/skeletons.yaml"
     threads: CONFIG.compute.threads
     params:
-        after=epochs_before,
-        settings=CONFIG.regularize.model_dump(exclude={"lambdas", "epochs"}),
-        device=CONFIG.compute.device,
-        precision=CONFIG.compute.precision,
-        parents=parents_of,
-        code=fingerprint("training", own=NETWORK_CODE),
+        **process("regularize"),
     script:
-        "../scripts/regularize.py"
+        "../scripts/stage.py"
 
 
 # Controls of the bases. They are made as bases are, from the same settings.
@@ -70,12 +66,9 @@ rule untrained:
         "../envs/skeletons.yaml"
     threads: CONFIG.compute.threads
     params:
-        network=CONFIG.network.model_dump(),
-        device=CONFIG.compute.device,
-        parents=parents_of,
-        code=fingerprint("training", own=NETWORK_CODE),
+        **process("untrained"),
     script:
-        "../scripts/untrained.py"
+        "../scripts/stage.py"
 
 
 use rule train_base as reorder with:
@@ -87,8 +80,10 @@ use rule train_base as reorder with:
         f"{LOGS}/reorder/seed={{seed}}_order={{order}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/reorder/seed={{seed}}_order={{order}}.tsv"
+    params:
+        **process("reorder"),
 
 
-# A process of its own, as drawing weights needs torch's random numbers for itself; not a cluster's.
+# In a process of its own, because drawing weights needs torch's random numbers; not on a cluster.
 localrules:
     untrained,

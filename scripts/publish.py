@@ -1,4 +1,4 @@
-"""Copy what an experiment found to docs/results, small enough to commit.
+"""Copy the findings of an experiment to docs/results, small enough to commit.
 
 python scripts/publish.py results/EXPERIMENT docs/results
 """
@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from skeletons.workflow import costs
+from skeletons.report import costs
 
 WHOLE = ("findings.md", "findings.json", "config.yaml", "versions.json")
 
 
 def costs_of_models(folder: Path) -> pd.DataFrame:
-    """What each job on a model cost: CPU seconds and largest memory (MB), from its benchmark.
+    """The CPU seconds and peak memory (MB) of each job on a model, from its benchmark.
 
-    Wall time says as much about what else the machine did.
+    Wall-clock time would also depend on other work on the machine.
     """
     models = set(pd.read_parquet(folder / "scores.parquet", columns=["model"]).model)
     jobs = costs.read(folder / "benchmarks", models)
@@ -28,7 +28,7 @@ def costs_of_models(folder: Path) -> pd.DataFrame:
 
 
 def publish(folder: Path, target: Path) -> None:
-    """Write figures, findings, configuration, and the tables as CSV."""
+    """Copy figures, findings and configuration, and write the tables as CSV."""
     target.mkdir(parents=True, exist_ok=True)
     for name in WHOLE:
         shutil.copy(folder / name, target / name)

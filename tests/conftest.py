@@ -119,9 +119,18 @@ def as_on_a_terminal() -> None:
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--cold",
+        action="store_true",
+        help="start every program with Python itself, not by a fork of a warm one (slower)",
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Before pytest has workers, start what takes Python's place, for all of them."""
-    if "PYTEST_XDIST_WORKER" not in os.environ and hasattr(os, "pidfd_open"):
+    warm = hasattr(os, "pidfd_open") and not config.getoption("cold")
+    if "PYTEST_XDIST_WORKER" not in os.environ and warm:
         server = Warm()
         os.environ["WARM_PYTHON"] = str(server.python)
         config.add_cleanup(server.stop)
@@ -137,7 +146,7 @@ def pytest_xdist_setupnodes(specs: Sequence[Any]) -> None:
 def python() -> str:
     """What takes Python's place, with its packages imported.
 
-    Where the system is not Linux, or these are no tests, Python itself.
+    Python itself with `--cold`, on systems other than Linux, and outside of tests.
     """
     return os.environ.get("WARM_PYTHON", sys.executable)
 
@@ -211,8 +220,8 @@ class Workflow:
         if "Nothing to be done" in done.stdout:
             return Counter()
         table = done.stdout.split("Job stats")[1].split("total")[0]
-        rows = re.findall(r"^ *(\w+(?: \w+)*) +(\d+) *$", table, re.M)  # train_base is train base
-        jobs = Counter({rule.replace(" ", "_"): int(n) for rule, n in rows})
+        rows = re.findall(r"^ *(\w+) +(\d+) *$", table, re.M)
+        jobs = Counter({rule: int(n) for rule, n in rows})
         assert jobs, f"No table of jobs in:\n{done.stdout}"
         del jobs["all"]
         return jobs

@@ -1,6 +1,5 @@
 import contextlib
 import difflib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +8,17 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skeletons.config import schema as config
-from skeletons.config import yaml_file
+from skeletons.config import json_schema, yaml_file
+from skeletons.config.datasets import dataset_id
+from skeletons.config.load import load
+from skeletons.config.sections import Config
 from skeletons.errors import ConfigError
 
 ROOT = Path(__file__).parents[1]
 
 
-def parse(text: str) -> config.Config:
-    return config.load(yaml.safe_load(text))
+def parse(text: str) -> Config:
+    return load(yaml.safe_load(text))
 
 
 def problems(text: str) -> list[str]:
@@ -26,7 +27,7 @@ def problems(text: str) -> list[str]:
     return str(caught.value).splitlines()
 
 
-def test_all_mistakes_are_told_at_once() -> None:
+def test_all_mistakes_are_reported_together() -> None:
     found = problems("base: {epoch: 1, seeds: []}\nprune: {thresholds: [-1]}\nnetwork: {name: x}")
     assert [line.split(":")[0] for line in found] == [
         "network.name",
@@ -63,7 +64,7 @@ def test_a_data_set_is_named_by_what_makes_it(
     text: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
-    assert config.dataset_id(parse(f"dataset: {text}").dataset) == name
+    assert dataset_id(parse(f"dataset: {text}").dataset) == name
 
 
 @pytest.mark.parametrize(
@@ -73,7 +74,7 @@ def test_the_configurations_shipped_are_valid(path: Path) -> None:
     raw = yaml_file.read(path)
     if (raw.get("dataset") or {}).get("kind") == "imagefolder":
         raw["dataset"]["path"] = str(ROOT / "src")  # a folder of folders, as the images' would be
-    config.load(raw)
+    load(raw)
 
 
 def keys(schema: dict[str, Any], node: dict[str, Any], prefix: str = "") -> set[str]:
@@ -94,22 +95,26 @@ def flat(value: Any, prefix: str = "") -> set[str]:
 
 
 def test_the_shipped_configuration_shows_every_key() -> None:
-    schema = config.json_schema()
+    schema = json_schema.json_schema()
     raw = yaml.safe_load((ROOT / "workflow_config.yaml").read_text(encoding="utf-8"))
     assert flat(raw) == keys(schema, schema)
 
 
+def test_the_shipped_configuration_shows_every_default() -> None:
+    assert load(yaml_file.read(ROOT / "workflow_config.yaml")) == load({})
+
+
 def test_every_key_is_described() -> None:
-    schema = config.json_schema()
+    schema = json_schema.json_schema()
     for name, section in {"Config": schema, **schema["$defs"]}.items():
         for key, value in section["properties"].items():
             assert key == "kind" or "description" in value, f"{name}.{key}"
         assert section["additionalProperties"] is False
 
 
-def test_the_committed_schema_is_the_code_s() -> None:
+def test_the_committed_schema_is_current() -> None:
     committed = (ROOT / "workflow_config.schema.json").read_text(encoding="utf-8")
-    made = json.dumps(config.json_schema(), indent=2, ensure_ascii=False) + "\n"
+    made = json_schema.text()
     difference = "".join(
         difflib.unified_diff(committed.splitlines(True), made.splitlines(True), "committed", "made")
     )
@@ -121,7 +126,7 @@ json_like = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from([*config.Config.model_fields, "kind", "seeds", "path", "augment", "x"])
+            st.sampled_from([*Config.model_fields, "kind", "seeds", "path", "augment", "x"])
             | st.integers(),
             inner,
             max_size=4,
@@ -134,4 +139,4 @@ json_like = st.recursive(
 @given(json_like)
 def test_nothing_that_yaml_can_hold_is_a_traceback(raw: Any) -> None:
     with contextlib.suppress(ConfigError):
-        config.load(raw)
+        load(raw)

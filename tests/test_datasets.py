@@ -9,7 +9,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.linear_model import RidgeClassifier
 
-from skeletons.config import schema
+from skeletons.config.datasets import SECTIONS
 from skeletons.data import build as building
 from skeletons.data import files, shapes
 from skeletons.data.folders import read_image
@@ -20,7 +20,7 @@ NOWHERE = Path("no-data")
 
 
 def spec(**values: Any) -> dict[str, Any]:
-    return schema.KINDS[values["kind"]].model_validate(values).model_dump()
+    return SECTIONS[values["kind"]].model_validate(values).model_dump()
 
 
 def build(root: Path = NOWHERE, **values: Any) -> files.Dataset:

@@ -2,6 +2,7 @@
 
 import datetime
 import re
+import shutil
 import subprocess
 import tomllib
 from collections.abc import Iterator
@@ -13,13 +14,13 @@ import pytest
 import yaml
 from conftest import ROOT, python
 
-from skeletons.config import page as reference
-from skeletons.config import schema
+from skeletons.config import page as configuration
+from skeletons.config.sections import Config
 
 DOCS = ROOT / "docs"
 PAGES = sorted(
     path
-    for path in (*ROOT.glob("*.md"), *DOCS.rglob("*.md"))
+    for path in (*ROOT.glob("*.md"), *DOCS.rglob("*.md"), ROOT / "results/README.md")
     if "_build" not in path.parts and "generated" not in path.parts
 )
 FENCES = re.compile(r"^ *```.*?^ *```$", re.M | re.S)
@@ -76,17 +77,17 @@ def test_links_are_found_where_they_are() -> None:
 
 def test_the_page_of_the_configuration_is_the_schema_s() -> None:
     made = (DOCS / "configuration.md").read_text(encoding="utf-8")
-    assert made == reference.page(), "run `make configuration`"
+    assert made == configuration.page(), "run `make configuration`"
 
 
 def test_every_key_and_its_default_is_on_the_page() -> None:
-    rows = re.findall(r"^\| `([^`]+)` \| .* \| ([^|]+) \|$", reference.page(), re.M)
+    rows = re.findall(r"^\| `([^`]+)` \| .* \| ([^|]+) \|$", configuration.page(), re.M)
     found = [key for key, _ in rows]
     assert {"inspect", "base"}.isdisjoint(found)
     assert {"data_root", "lambdas", "augment.flip", "variant.l1", "test_share"} <= set(found)
     assert dict(rows)["augment.flip"] == "`true`"  # a section's own default, not its kind's
     assert dict(rows)["path"] == "none: it must be given"
-    flat = schema.Config().model_dump()
+    flat = Config().model_dump()
     assert sum(len(v) if isinstance(v, dict) else 1 for v in flat.values()) <= len(found)
 
 
@@ -152,10 +153,27 @@ def test_versions_and_licences_agree() -> None:
 
 def test_the_changelog_is_dated_newest_first() -> None:
     text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    dates = re.findall(r"^## \[(?:Unreleased|\d+\.\d+\.\d+)\] – (\d{4}-\d{2}-\d{2})$", text, re.M)
-    assert len(dates) == text.count("\n## ") >= 1
+    headings = re.findall(r"^## (.*)$", text, re.M)
+    assert headings[0] == "[Unreleased]"
+    versions = [re.fullmatch(r"\[(\d+\.\d+\.\d+)\] — (\d{4}-\d{2}-\d{2})", h) for h in headings[1:]]
+    dates = [version[2] for version in versions if version]
+    assert len(dates) == len(versions) >= 1
     assert dates == sorted(dates, reverse=True)
     assert all(datetime.date.fromisoformat(date) for date in dates)
+
+
+def test_make_clean_keeps_the_page_on_results(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    page, nested = tmp_path / "results/README.md", tmp_path / "results/demo/README.md"
+    made = [nested, tmp_path / "results/.cache/ab/manifest.json", tmp_path / "logs/demo/a.log"]
+    for path in (page, *made, tmp_path / ".snakemake/log/a"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    for _ in range(2):
+        subprocess.run(["make", "clean"], cwd=tmp_path, check=True, capture_output=True)
+        assert sorted(tmp_path.rglob("*")) == [tmp_path / "Makefile", page.parent, page]
+    shutil.rmtree(page.parent)
+    subprocess.run(["make", "clean"], cwd=tmp_path, check=True, capture_output=True)
 
 
 def test_hooks_run_what_make_lint_runs() -> None:
@@ -177,3 +195,14 @@ def test_the_catalogue_is_told_how_the_workflow_is_used() -> None:
     assert {"snakemake", "workflow"} <= set(
         re.findall(r"[a-z]+", (ROOT / "README.md").read_text(encoding="utf-8").lower())
     )
+
+
+def test_the_newest_release_is_that_of_the_project_and_the_citation() -> None:
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    # A section without a version and a date, such as `## Unreleased`, does not match.
+    releases = re.findall(r"^## \[?(\d+\.\d+\.\d+)\]? — (\d{4}-\d{2}-\d{2})$", changes, re.M)
+    assert releases, "CHANGELOG.md has no heading such as `## 0.1.0 — 2026-11-27`"
+    version, date = max(releases, key=lambda release: release[1])
+    assert PROJECT["version"] == cited["version"] == version
+    assert str(cited["date-released"]) == date

@@ -27,7 +27,10 @@ from conftest import CHAIN, ROOT, Workflow, python
 from PIL import Image
 
 from skeletons import model_ids
-from skeletons.config import schema, yaml_file
+from skeletons.config import yaml_file
+from skeletons.config.datasets import SECTIONS
+from skeletons.config.load import load
+from skeletons.config.sections import Base
 from skeletons.data import build as building
 from skeletons.data.files import Dataset
 from skeletons.errors import SkeletonsError
@@ -40,7 +43,7 @@ from skeletons.training.base import train_base
 from skeletons.training.images import Images
 from skeletons.training.settings import BaseSettings
 from skeletons.workflow import failures, lock, slurm
-from snakemake_logger_plugin_skeletons import explain
+from snakemake_logger_plugin_skeletons.reasons import explain
 from snakemake_logger_plugin_skeletons.sentences import sentence
 
 PAGE = ROOT / "docs" / "errors.md"
@@ -120,13 +123,18 @@ CONFIG = {
     "seed (did you mean 'test'?).",
     "ood: [{kind: noise, image: 3}]": "ood[0].image: unknown key",
     "dataset: {kind: cifar10, seed: 5}": "dataset.seed: unknown key; allowed here: train, test, kind.",
+    "inspect: {variant: {l1: 2.0e-4, epochs: 2, threshold: 0.5, lambda: 1}}": "inspect.variant.lambda: "
+    "unknown key; allowed here: l1, epochs, threshold.",
     "dataset: {kind: cifar10, train: 0}": "dataset.train: found 0; allowed: a number ≥ 1.",
     # names out of a list
+    "network: {name: 3}": "network.name: found 3; allowed: cnn, resnet9, resnet20, speednet, or your own "
+    "FILE.py:FUNCTION.",
     "network: {name: resnet18}": "network.name: found 'resnet18'; allowed: cnn, resnet9, resnet20, "
     "speednet (did you mean 'resnet",
     "dataset: {kind: cifar}": "dataset.kind: found 'cifar'; allowed: shapes, cifar10, mnist, "
-    "fashionmnist, svhn, imagefolder (did you mean 'cifar10'?), or FILE.py:FUNCTION of your own.",
+    "fashionmnist, svhn, imagefolder (did you mean 'cifar10'?), or your own FILE.py:FUNCTION.",
     "dataset: {kind: digits}": "dataset.kind: found 'digits'; allowed: shapes, cifar10,",
+    "dataset: {kind: 7}": "dataset.kind: found 7; allowed: shapes, cifar10,",
     "dataset: {path: x}": "dataset.kind: found nothing; allowed: shapes,",
     "ood: [{kind: nmist}]": "(did you mean 'mnist'?)",
     "figures: {measures: [cosine]}": "figures.measures[0]: found 'cosine'; allowed: cosine_prob,",
@@ -145,6 +153,8 @@ CONFIG = {
     "regularize: {lambdas: [true]}": "regularize.lambdas[0]: found true; allowed: a number.",
     "regularize: {epochs: [0]}": "regularize.epochs[0]: found 0; allowed: a number ≥ 1.",
     "base: {epochs: 0}": "base.epochs: found 0; allowed: a number ≥ 1.",
+    "inspect: {variant: {l1: 2.0e-4, epochs: 8, threshold: 0.5}}": "inspect.variant.epochs: found 8; "
+    "allowed: 1, 2 (the values of regularize.epochs).",
     "base: {epochs: 2.5}": "base.epochs: found 2.5; allowed: a whole number.",
     "base: {epochs: 12.0}": "base.epochs: found 12.0; allowed: a whole number.",
     "base: {epochs: twelve}": "base.epochs: found 'twelve'; allowed: a whole number.",
@@ -170,28 +180,33 @@ CONFIG = {
     "allowed: each data set once.",
     "ood: [{kind: shapes}]": "ood[0]: found the data set 'shapes' again, after dataset;",
     "{base: {seeds: [1]}, inspect: {variant: {l1: 2.0e-4, epochs: 2, threshold: 0.5}, curve: true}}": "inspect.curve: found true, but "
-    "base.seeds has one seed; allowed: two or more seeds, as it takes two bases, or false.",
+    "base.seeds has one seed; allowed: false, or two or more seeds, because it needs two base models.",
     # shapes of things, paths and names
     "base: 3": "base: found 3; allowed: a mapping of keys to values.",
     "base:": "base: found nothing; allowed: a mapping of keys to values.",
-    "dataset: cifar10": "dataset: found 'cifar10'; allowed: a mapping, as {kind: cifar10}.",
-    "dataset: my_images": "dataset: found 'my_images'; allowed: a mapping, as {kind: imagefolder, "
+    "dataset: cifar10": "dataset: found 'cifar10'; allowed: a mapping, such as {kind: cifar10}.",
+    "dataset: my_images": "dataset: found 'my_images'; allowed: a mapping, such as {kind: imagefolder, "
     "path: my_images}.",
-    "ood: [digits]": "ood[0]: found 'digits'; allowed: a mapping, as {kind: digits}.",
+    "ood: [digits]": "ood[0]: found 'digits'; allowed: a mapping, such as {kind: digits}.",
     "dataset: 3": "dataset: found 3; allowed: a mapping of keys to values.",
-    "dataset: {kind: imagefolder}": "dataset.path: found nothing; allowed: a value, as this key has no default.",
-    "dataset: {kind: imagefolder, path: no/such}": "dataset.path: found 'no/such', which is no folder; "
+    "dataset: {kind: imagefolder}": "dataset.path: found nothing; allowed: a value, because this key has no default.",
+    "dataset: {kind: imagefolder, path: no/such}": "dataset.path: found 'no/such', which is not a folder; "
     "allowed: an existing folder.",
-    "ood: [{kind: imagefolder, path: no/such}]": "ood[0].path: found 'no/such', which is no folder;",
-    "dataset: {kind: imagefolder, path: ., name: a/b}": "dataset.name: found 'a/b'; allowed: letters,",
+    "ood: [{kind: imagefolder, path: no/such}]": "ood[0].path: found 'no/such', which is not a folder;",
+    "dataset: {kind: imagefolder, path: ., name: a/b}": "dataset.name: found 'a/b'; allowed: letters, "
+    "digits, '-' and '.', starting with a letter or digit.",
     "dataset: {kind: imagefolder, path: ., test_share: 1}": "dataset.test_share: found 1.0, which leaves",
-    "experiment: a/b": "experiment: found 'a/b'; allowed: letters,",
+    "experiment: a/b": "experiment: found 'a/b'; allowed: letters, digits, '_', '-' and '.', not starting "
+    "with '.'.",
     "experiment: data": "experiment: found 'data'; allowed:",
     "experiment: 7": "experiment: found 7; allowed: text.",
     "data_root: [a]": "data_root: found a list; allowed: text.",
     "- a": "The configuration: found a list; allowed: a mapping of keys to values.",
     "": "The configuration: found nothing; allowed: a mapping of keys to values.",
     "1: 2": "1: unknown key;",
+    "base: {1: 2}": "base.1: unknown key;",
+    "ood: [{kind: 'a.py:f', options: {1: 2}}]": "ood[0].options: found the key 1; allowed: keys that are "
+    "text.",
 }
 
 
@@ -199,25 +214,25 @@ CONFIG = {
 def test_a_configuration(text: str, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     with pytest.raises(SkeletonsError) as caught:
-        schema.load(yaml.safe_load(text))
+        load(yaml.safe_load(text))
     assert_says(str(caught.value), says)
 
 
 def folder_of_one_class(scene: Scene) -> None:
     scene.image("photos/cats/1.png")
-    schema.load({"dataset": {"kind": "imagefolder", "path": "photos"}})
+    load({"dataset": {"kind": "imagefolder", "path": "photos"}})
 
 
 def folder_without_classes(scene: Scene) -> None:
     scene.image("photos/1.png")
-    schema.load({"dataset": {"kind": "imagefolder", "path": "photos"}})
+    load({"dataset": {"kind": "imagefolder", "path": "photos"}})
 
 
 def trained_on_and_compared_on(scene: Scene) -> None:
     for name in ("cats", "dogs"):
         scene.image(f"photos/{name}/1.png")
     spec = {"kind": "imagefolder", "path": "photos"}
-    schema.load({"dataset": spec, "ood": [{**spec, "name": "other"}]})
+    load({"dataset": spec, "ood": [{**spec, "name": "other"}]})
 
 
 def read(content: bytes | str) -> Callable[[Scene], Any]:
@@ -247,38 +262,38 @@ FOLDERS = [
 FILES = [
     Mistake(
         "a configuration's file is not there",
-        "mine.yaml: No such file or directory; allowed: a file of YAML, as experiments/*.yaml.",
+        "mine.yaml: No such file or directory; allowed: a YAML file, such as experiments/*.yaml.",
         lambda _: yaml_file.read("mine.yaml"),
     ),
     Mistake(
         "a configuration's file is a folder",
-        "mine.yaml: Is a directory; allowed: a file of YAML",
+        "mine.yaml: Is a directory; allowed: a YAML file",
         lambda scene: (scene.folder / "mine.yaml").mkdir() or yaml_file.read("mine.yaml"),
     ),
     Mistake(
         "a bracket is not closed",
         "mine.yaml, line 2: not YAML (while parsing a flow sequence, expected ',' or ']', but got "
-        "…); mend it there or a line above.",
+        "…); correct it there or in the line above.",
         read("base: {seeds: [1, 2\nprune: 3\n"),
     ),
     Mistake(
         "a configuration is indented with a tab",
-        "mine.yaml, line 2: a tab; YAML is indented with spaces.",
+        "mine.yaml, line 2: found a tab; allowed: spaces as indentation.",
         read("base:\n\tseeds: [1]\n"),
     ),
     Mistake(
         "a key is there twice",
-        "mine.yaml, line 3: the key 'base' is there twice; allowed: once.",
+        "mine.yaml, line 3: found the key 'base' twice; allowed: once.",
         read("base: {seeds: [1]}\nnetwork: {width: 4}\nbase: {epochs: 3}\n"),
     ),
     Mistake(
         "a key is there twice in a section",
-        "mine.yaml, line 3: the key 'seeds' is there twice; allowed: once.",
+        "mine.yaml, line 3: found the key 'seeds' twice; allowed: once.",
         read("base:\n  seeds: [1]\n  seeds: [2]\n"),
     ),
     Mistake(
         "a configuration's file is empty",
-        "mine.yaml: found nothing; allowed: keys and values, as `experiment: demo`.",
+        "mine.yaml: found nothing; allowed: keys and values, such as `experiment: demo`.",
         read("# nothing yet\n"),
     ),
     Mistake("a configuration is a list", "mine.yaml: found a list; allowed:", read("- a\n")),
@@ -294,7 +309,7 @@ FILES = [
 
 
 def build(**values: Any) -> Dataset:
-    spec = schema.KINDS[values["kind"]].model_validate(values).model_dump()
+    spec = SECTIONS[values["kind"]].model_validate(values).model_dump()
     return building.build(spec, Path("data"))
 
 
@@ -417,7 +432,7 @@ DATA = [
 
 # --- artifacts ----------------------------------------------------------------------------------
 
-REMAKE = "; delete it and run snakemake again, which makes it anew."
+REMAKE = "; delete it and run snakemake again to remake it."
 MODEL = "results/demo/models/seed=1"
 WEIGHTS, HISTORY, SUMMARY = (
     f"{MODEL}/{name}" for name in ("weights.safetensors", "history.parquet", "model.json")
@@ -522,7 +537,7 @@ ARTIFACTS = [
     ),
     Mistake(
         "a file's seal was taken away",
-        f"{SUMMARY} was not written by this workflow, or changed since (it has no seal){REMAKE}",
+        f"{SUMMARY} was not written by this workflow, or was changed since (it has no seal){REMAKE}",
         damaged(SUMMARY, lambda content: b'{"x": 1}'),
     ),
     Mistake(
@@ -603,7 +618,7 @@ def diverged(**changes: Any) -> Callable[[Scene], Any]:
         pixels = torch.randint(0, 256, (100, 3, 32, 32), dtype=torch.uint8, generator=random)
         images = Images(pixels, torch.arange(100) % 10)
         network = build_network("cnn", 2, 10, [0.5] * 3, [0.2] * 3)
-        settings = schema.Base(**changes).model_dump(exclude={"seeds", "target"})
+        settings = Base(**changes).model_dump(exclude={"seeds", "target"})
         train_base(network, images, images, 1, BaseSettings(**settings), "fp32")
 
     return provoke
@@ -658,7 +673,7 @@ RUN = [
     ),
     Mistake(
         "two runs of one experiment at once",
-        "Another run is at work in results/demo (process 7 on node1); wait for its end, or stop "
+        "Another run is using results/demo (process 7 on node1); wait until it ends, or stop "
         "it, and run snakemake again.",
         two_runs,
     ),
@@ -742,21 +757,21 @@ def lost(state: str = "", message: str = "", job: str | None = "7") -> Callable[
 CLUSTER = [
     Mistake(
         "the SLURM profile where there is no SLURM",
-        "SLURM does not answer here (there is no command scontrol): run this on a machine where "
+        "SLURM does not respond here (there is no command scontrol): run this on a machine where "
         "`sbatch` works, or without `--workflow-profile profiles/slurm`.",
         checked(scontrol=("", "there is no command scontrol")),
     ),
     Mistake(
         "SLURM has no database, and its profile asks for one",
-        "sacct cannot tell how jobs end (Connection refused), so the run would wait for ever: set "
+        "sacct cannot report how jobs end (Connection refused), so the run would never finish: set "
         "`slurm-status-command: squeue` in profiles/slurm/config.yaml.",
         checked(command="sacct", sacct=("", "Connection refused")),
     ),
     Mistake(
         "SLURM forgets jobs too early",
-        "SLURM forgets a job 60 s after its end, before squeue is sure to be asked again: set "
-        "`slurm-status-command: sacct` in profiles/slurm/config.yaml, or have MinJobAge of "
-        "slurm.conf raised to 200.",
+        "SLURM forgets a job 60 s after its end, possibly before squeue is asked for its status: set "
+        "`slurm-status-command: sacct` in profiles/slurm/config.yaml, or ask your administrator to "
+        "raise MinJobAge in slurm.conf to 200.",
         checked(age=60),
     ),
     Mistake(
@@ -838,12 +853,12 @@ def show_ambiguous(scene: Scene) -> str:
 COMMAND = [
     Mistake(
         "`skeletons show` of a file that is not there",
-        "results/demo/nothing is no artifact and no folder of artifacts.",
+        "results/demo/nothing is neither an artifact nor a folder of artifacts.",
         command("show", "results/demo/nothing"),
     ),
     Mistake(
         "`skeletons show` of a path with a slip in it",
-        "results/frist/models/seed=1 is no artifact and no folder of artifacts; the nearest is "
+        "results/frist/models/seed=1 is neither an artifact nor a folder of artifacts; the nearest is "
         "results/first/models/seed=1.",
         show_typo,
     ),
@@ -855,12 +870,12 @@ COMMAND = [
     ),
     Mistake(
         "`skeletons show` of a file outside of `results`",
-        "notes.json is not in results/EXPERIMENT, so it is no artifact.",
+        "notes.json is not in results/EXPERIMENT, so it is not an artifact.",
         show_elsewhere,
     ),
     Mistake(
         "`skeletons cache --limit abc`",
-        "argument --limit: found 'abc'; allowed: a number and a unit, as 500MB or 1GB.",
+        "argument --limit: found 'abc'; allowed: a number and a unit, for example 500MB or 1GB.",
         command("cache", "--limit", "abc"),
     ),
     Mistake(
@@ -901,21 +916,21 @@ def workflow(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
 
 # By the arguments that are added to a dry run.
 SNAKEMAKE: dict[str, str] = {
-    "--configfile absent.yaml": "absent.yaml: No such file or directory; allowed: a file of YAML",
+    "--configfile absent.yaml": "absent.yaml: No such file or directory; allowed: a YAML file",
     "--configfile open.yaml": "open.yaml, line 2: not YAML (",
     "--configfile latin.yaml": "latin.yaml: byte 15 is not UTF-8; save the file in that encoding.",
-    "--configfile twice.yaml": "twice.yaml, line 2: the key 'experiment' is there twice; allowed: "
+    "--configfile twice.yaml": "twice.yaml, line 2: found the key 'experiment' twice; allowed: "
     "once.",
     "--config base.seeds=3": "--config: found 'base.seeds=3'; allowed: KEY=VALUE with a key of the "
     "configuration's first level, as --config 'base={seeds: [3]}'.",
     "--config base": "--config: found 'base'; allowed: KEY=VALUE",
     "--config base=3": "base: found 3; allowed: a mapping of keys to values.",
     "--config seeds=3": "seeds: unknown key; allowed here: experiment, dataset,",
-    "results/grid/models/seed=9/model.txt": "results/grid/models/seed=9/model.txt is no file that "
-    "this configuration makes, and no rule; `snakemake --summary` lists those that are, with the "
-    "--configfile that they belong to.",
-    "train_base": "A rule that makes one file for each model is no target; name a file, as "
-    "results/demo/models/seed=1/weights.safetensors, or make all with `--until RULE`.",
+    "results/grid/models/seed=9/model.txt": "results/grid/models/seed=9/model.txt is neither a rule "
+    "nor a file of this configuration; `snakemake --summary` with the same --configfile lists its "
+    "files.",
+    "train_base": "A rule that makes one file per model cannot be a target; name a file, such as "
+    "results/demo/models/seed=1/weights.safetensors, or run it with `--until RULE`.",
 }
 
 
@@ -947,31 +962,54 @@ def test_another_folder(workflow: Workflow, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("message", "says"),
+    ("exception", "message", "says"),
     [
         (
+            "WorkflowError",
             'WorkflowError in file "Snakefile", line 5:\nExpecting Snakemake version 9.0 or higher '
             "(you are currently using 8.1).\n",
             "Expecting Snakemake version 9.0 or higher (you are currently using 8.1); `make env` "
             "installs it.",
         ),
         (
+            "ModuleNotFoundError",
             "ModuleNotFoundError in file \"rules/common.smk\", line 3:\nNo module named 'yaml'",
             "The package yaml is not installed here; `make env`",
         ),
         (
+            "PermissionError",
             "Traceback (most recent call last):\n  File …\n"
             "PermissionError: [Errno 13] Permission denied: '/x/.snakemake'\n",
             "Cannot use /x/.snakemake: Permission denied.",
         ),
     ],
 )
-def test_what_snakemake_says_before_it_begins(message: str, says: str) -> None:
-    assert_says(sentence(message, []), says)
+@pytest.mark.parametrize("started", [False, True])
+def test_what_snakemake_says_before_it_begins(
+    exception: str, message: str, says: str, started: bool
+) -> None:
+    assert_says(sentence(message, exception, [], started), says)
+
+
+UNKNOWN = "WorkflowError:\nSomething new.\n  File x, line 3"
 
 
 def test_what_nobody_has_thought_of_is_left_as_it_is() -> None:
-    assert sentence("WorkflowError:\nSomething new.", []) == "WorkflowError:\nSomething new."
+    assert sentence(UNKNOWN, "WorkflowError", [], started=False) == UNKNOWN
+    entries = ["--config", "base={seeds: [1]}"]
+    assert sentence(UNKNOWN, "ValueError", entries, started=False) == UNKNOWN
+
+
+def test_a_broken_configuration_is_blamed_only_before_the_start(scene: Scene) -> None:
+    command = ["--configfile", str(scene.file("open.yaml", "base: {seeds: [1\n")), "--config", "x"]
+    said = sentence(UNKNOWN, "WorkflowError", command, started=False)
+    assert_says(said, "open.yaml, line 2: not YAML (")
+    assert sentence(UNKNOWN, "WorkflowError", command, started=True) == UNKNOWN
+    entry = sentence(UNKNOWN, "ValueError", command[2:], started=False)
+    assert_says(entry, "--config: found 'x'; allowed: KEY=VALUE")
+    assert sentence(UNKNOWN, "WorkflowError", command[2:], started=False) == UNKNOWN
+    absent = ["--configfile", "absent.yaml"]  # of another folder, as with --directory
+    assert sentence(UNKNOWN, "WorkflowError", absent, started=False) == UNKNOWN
 
 
 # --- the page -----------------------------------------------------------------------------------

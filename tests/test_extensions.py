@@ -1,4 +1,4 @@
-"""A network, a data set, a measure and a criterion of the user's own, each in a file of theirs."""
+"""User-defined networks, data sets, measures and criteria, each in a file of its own."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from conftest import ROOT, SHOWN, Workflow
 from matplotlib.figure import Figure
 
 from skeletons import pruning
-from skeletons.config import schema
+from skeletons.config import load as configuration
+from skeletons.config.datasets import dataset_id
 from skeletons.data import build as building
 from skeletons.errors import ConfigError, DataError, ExtensionError, SkeletonsError
 from skeletons.experiment import Experiment
@@ -33,7 +34,8 @@ from skeletons.networks.build import build
 from skeletons.store import fingerprint
 from skeletons.store.provenance import Recipe
 from skeletons.training.images import Images
-from skeletons.user_code import references
+from skeletons.user_code.load import call, load
+from skeletons.user_code.references import file_of
 from skeletons.workflow.jobs import Job
 
 EXAMPLES = "examples/own"
@@ -52,36 +54,36 @@ OWN["prune"] = {**OWN["prune"], "thresholds": [0.5]}
 OOD = "ood_checkers_images=40"
 TASK = "data_stripes_directions=3_test=60_train=200"
 
-# What a change in a file of the user's reruns: rows of the table in docs/caching.md.
+# The jobs that a change in a user-defined file reruns: rows of the table in docs/caching.md.
 BELOW_PRUNING = {"predict": 2, "score": 1, "compare": 1, "similarity": 1, **SHOWN}
 TRAINED = {"train_base": 1, "regularize": 1, "prune": 1, **BELOW_PRUNING, "predict": 5, "score": 3}
 ROWS: dict[str, tuple[str, str, str, dict[str, int]]] = {
-    "a network of your own changes": (
+    "a user-defined network changes": (
         "network.py",
         "64 * w, classes",
         "64 * w, 1 * classes",
         TRAINED,
     ),
-    "a data set of your own changes": ("data.py", "(3, 8,", "(3, 9,", {"dataset": 1, **TRAINED}),
-    "an OOD set of your own changes": (
+    "a user-defined data set changes": ("data.py", "(3, 8,", "(3, 9,", {"dataset": 1, **TRAINED}),
+    "a user-defined OOD set changes": (
         "ood.py",
         "(2, 9,",
         "(2, 8,",
         {"dataset": 1, "predict": 2, "compare": 1, "similarity": 1, **SHOWN},
     ),
-    "a measure of your own changes": (
+    "a user-defined measure changes": (
         "measure.py",
         "1e-300",
         "1e-200",
         {"compare": 1, "similarity": 1, **SHOWN},
     ),
-    "a criterion of your own changes": (
+    "a user-defined criterion changes": (
         "criterion.py",
         "min(threshold, 1.0)",
         "min(threshold, 0.9)",
         {"prune": 1, **BELOW_PRUNING},
     ),
-    "a comment in a file of your own changes": ("measure.py", "import", "# A comment.\nimport", {}),
+    "a comment in a user's file changes": ("measure.py", "import", "# A comment.\nimport", {}),
 }
 
 
@@ -134,13 +136,13 @@ def test_every_name_in_results_is_safe(own: Workflow) -> None:
         assert re.fullmatch(r"\.?[A-Za-z0-9][A-Za-z0-9_.=+-]*", path.name), path
 
 
-def test_the_user_s_folder_gets_no_files(own: Workflow) -> None:
+def test_the_folder_of_user_code_gets_no_files(own: Workflow) -> None:
     assert {p.name for p in (own / EXAMPLES).rglob("*")} == {
         p.name for p in (ROOT / EXAMPLES).rglob("*") if p.name != "__pycache__"
     }
 
 
-def test_a_network_of_one_s_own_can_be_looked_into(own: Workflow, tmp_path: Path) -> None:
+def test_a_user_defined_network_can_be_inspected(own: Workflow, tmp_path: Path) -> None:
     workflow = own.copy(tmp_path / "w")
     looks = {"expose": True, "importance": True, "probe": [1e-3], "epochs": 1, "images": 30}
     variant = {"l1": 1e-3, "epochs": 1, "threshold": 0.5}
@@ -179,7 +181,7 @@ def test_a_changed_measure_is_the_one_that_is_taken(own: Workflow, tmp_path: Pat
     assert workflow.planned(OWN) == {}
 
 
-def test_python_knows_the_user_s_measures_and_network(
+def test_python_knows_user_defined_measures_and_networks(
     own: Workflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(own.folder)
@@ -204,7 +206,7 @@ def test_python_in_another_folder_says_where_to_begin(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     experiment = Experiment(own / "results/own")
-    with pytest.raises(ExtensionError, match=r"no .*network\.py in .*; begin in the folder where"):
+    with pytest.raises(ExtensionError, match=r"no .*network\.py in .*; start in the folder where"):
         experiment.load("seed=1")
 
 
@@ -214,8 +216,8 @@ def test_what_fails_in_many_jobs_is_one_sentence(own: Workflow, tmp_path: Path) 
     path.write_text(path.read_text().replace("return np.minimum(", "return 2 + np.minimum("))
     done = workflow.run(changed(compare={"states": ["base", "regularized", "pruned"]}))
     assert done.returncode != 0
-    assert done.stdout.count(f"{EXAMPLES}/measure.py:common_mass gave values from 2") == 1
-    assert "3 jobs failed, for 1 reason, and what depends on them" in done.stdout
+    assert done.stdout.count(f"{EXAMPLES}/measure.py:common_mass returned values from 2") == 1
+    assert "3 jobs failed, for 1 reason; the jobs that depend on them" in done.stdout
     assert "Traceback" not in done.stdout
     logs = [path.read_text() for path in (workflow / "logs/own/compare").rglob("*.log")]
     assert len(set(logs)) == 3  # as each pair has other values
@@ -225,7 +227,7 @@ def test_what_fails_in_many_jobs_is_one_sentence(own: Workflow, tmp_path: Path) 
 def test_what_is_not_there_is_refused_before_anything_runs(own: Workflow) -> None:
     done = own.run(changed(network={"name": f"{EXAMPLES}/network.py:stride"}), "--dry-run")
     assert done.returncode != 0
-    assert "defines no 'stride' (did you mean 'strided'?)" in done.stdout
+    assert "does not define 'stride' (did you mean 'strided'?)" in done.stdout
     assert "Traceback" not in done.stdout
 
 
@@ -240,7 +242,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def problem(text: str) -> str:
     with pytest.raises(ConfigError) as caught:
-        schema.load(yaml.safe_load(text))
+        configuration.load(yaml.safe_load(text))
     (sentence,) = str(caught.value).splitlines()
     assert sentence.endswith(".")
     return sentence
@@ -269,17 +271,18 @@ REFUSED = {
     "network: {name: 'no.py:f'}": "network.name: found 'no.py:f', but there is no file no.py in ",
     "network: {name: 'no.such:f'}": "but there is no file no/such.py in ",
     "network: {name: 'mine.py'}": "network.name: found 'mine.py'; allowed: cnn, resnet9, resnet20, "
-    "speednet, or FILE.py:FUNCTION of your own.",
+    "speednet, or your own FILE.py:FUNCTION.",
     "network: {name: 'mine.py:a b'}": "network.name: found 'mine.py:a b'; allowed: FILE.py:F",
-    "network: {name: 'mine:nett'}": "network.name: found 'mine.py:nett', but mine.py defines no "
-    "'nett' (did you mean 'net'?); allowed: FILE.py:FUNCTION, a function of width and classes.",
+    "network: {name: 'mine:nett'}": "network.name: found 'mine.py:nett', but mine.py does not "
+    "define 'nett' (did you mean 'net'?); allowed: FILE.py:FUNCTION, a function of width and "
+    "classes.",
     "network: {name: 'mine:net'}": "but net(width, classes, depth) cannot be called with 2 "
     "arguments: missing a required argument: 'depth'; allowed:",
     "network: {name: 'broken.py:f'}": "but broken.py is not Python (line 1: invalid syntax)",
     "network: {name: 'null.py:f'}": "but null.py is not Python (source code",
     "network: {name: 'lost.py:f'}": "but other.py is not Python (line 1: invalid syntax)",
-    "network: {name: 'sub/shadow.py:f'}": "but sub/random.py cannot be imported, as 'random' is an "
-    "installed module",
+    "network: {name: 'sub/shadow.py:f'}": "but sub/random.py cannot be imported, because "
+    "'random' is an installed module",
     "dataset: {kind: 'mine:data'}": "dataset.kind: found 'mine.py:data', but data(size, *, "
     "seed=None) cannot be called with (): missing a required argument: 'size'",
     "ood: [{kind: 'mine:data', options: {size: 1, sed: 2}}]": "ood[0].kind: found 'mine.py:data', "
@@ -293,23 +296,25 @@ REFUSED = {
         "ood[1]: found the data set 'mine_data_size=1' again, after ood[0]"
     ),
     "compare: {measures: [cosine_prob]}": "compare.measures[0]: found 'cosine_prob'; allowed: "
-    "FILE.py:FUNCTION of your own, as the built-in measures are always there; name in "
-    "figures.measures those to be drawn.",
+    "FILE.py:FUNCTION, because the built-in measures are always computed; list those to draw in "
+    "figures.measures.",
     "compare: {measures: [cosine]}": "found 'cosine'; allowed: FILE.py:FUNCTION.",
-    "dataset: 'mine:data'": "dataset: found 'mine:data'; allowed: a mapping, as {kind: mine:data}.",
+    "dataset: 'mine:data'": "dataset: found 'mine:data'; allowed: a mapping, such as {kind: "
+    "mine:data}.",
     "compare: {measures: ['mine:compare']}": "compare.measures[0]: found 'mine.py:compare', but "
     "compare(p) cannot be called with 2 arguments: too many positional arguments;",
     "figures: {measures: ['mine:nothing']}": "figures.measures[0]: found 'mine.py:nothing', but",
-    "figures: {measures: ['cosine:prob']}": "found 'cosine.py:prob', which results would call "
-    "'cosine_prob', as they do 'cosine_prob' or its spread;",
-    "compare: {measures: ['one/mod.py:f', 'two/mod.py:g']}": "Functions of your own: one/tool.py "
+    "figures: {measures: ['cosine:prob']}": "found 'cosine.py:prob', whose name in results, "
+    "'cosine_prob', is also that of 'cosine_prob' or of its spread;",
+    "compare: {measures: ['one/mod.py:f', 'two/mod.py:g']}": "User-defined functions: one/tool.py "
     "and two/tool.py are both imported as 'tool'; allowed:",
     "prune: {criterion: magnitudes}": "prune.criterion: found 'magnitudes'; allowed: magnitude "
-    "(did you mean 'magnitude'?), or FILE.py:FUNCTION of your own.",
+    "(did you mean 'magnitude'?), or your own FILE.py:FUNCTION.",
     "prune: {criterion: 'mine:cut', scale: layer_rms}": "prune.scale: found 'layer_rms', but a "
-    "criterion of your own gets the thresholds as they are; allowed: absolute.",
+    "user-defined criterion takes the thresholds unscaled; allowed: absolute.",
     f"{{network: {{name: 'mine:body'}}, inspect: {{{VARIANT}, lines: true}}}}": "inspect.lines: "
-    "found true, which aligns the units of different bases, but for 'mine.py:body' it is not known",
+    "found true, which aligns the units of different base models, but the interchangeable units of "
+    "'mine.py:body' are unknown; allowed: false, or one of cnn,",
     f"{{network: {{name: 'mine:body'}}, inspect: {{{VARIANT}, importance: true}}}}": (
         "inspect.importance: found true, which aligns"
     ),
@@ -331,23 +336,23 @@ def test_one_reference_has_many_spellings_and_one_value(folder: Path) -> None:
     (folder / "my").mkdir()
     (folder / "my/net.py").write_text("def f(width, classes): ...\n")
     spellings = ("my/net.py:f", "my.net:f", "./my/net.py:f", "my/../my/net.py:f")
-    found = {schema.load({"network": {"name": name}}).network.name for name in spellings}
+    found = {configuration.load({"network": {"name": name}}).network.name for name in spellings}
     assert found == {"my/net.py:f"}
 
 
 def test_a_data_set_is_named_by_its_function_and_options(folder: Path) -> None:
     (folder / "my set.py").write_text("def f(**options): ...\n")
     section = {"kind": "my set.py:f", "options": {"b": "x/y", "a": 1e-3}, "test": 5}
-    spec = schema.load({"ood": [section]}).ood[0]
-    assert schema.dataset_id(spec) == "my-set_f_a=0.001_b=x-y_test=5"
-    named = schema.load({"ood": [{**section, "name": "v2"}]}).ood[0]
-    assert schema.dataset_id(named).startswith("my-set_v2_")
+    spec = configuration.load({"ood": [section]}).ood[0]
+    assert dataset_id(spec) == "my-set_f_a=0.001_b=x-y_test=5"
+    named = configuration.load({"ood": [{**section, "name": "v2"}]}).ood[0]
+    assert dataset_id(named).startswith("my-set_v2_")
 
 
 def test_the_configuration_is_read_without_running_the_files() -> None:
     code = (
-        "import sys, yaml\nfrom skeletons import config\n"
-        f"config.load(yaml.safe_load(open('{EXAMPLES}/experiment.yaml')))\n"
+        "import sys, yaml\nfrom skeletons.config import load\n"
+        f"load.load(yaml.safe_load(open('{EXAMPLES}/experiment.yaml')))\n"
         "print({'torch', 'own:examples/own/network.py'} & set(sys.modules))"
     )
     command = [sys.executable, "-c", code]
@@ -358,7 +363,7 @@ def test_the_configuration_is_read_without_running_the_files() -> None:
 # --- the fingerprint ------------------------------------------------------------------------------
 
 
-def test_the_fingerprint_covers_what_a_file_imports_of_the_user_s(folder: Path) -> None:
+def test_the_fingerprint_covers_the_user_s_imported_files(folder: Path) -> None:
     (folder / "mine.py").write_text("import numpy\nfrom pack import tool\n\ndef f(): ...\n")
     (folder / "pack").mkdir()
     (folder / "pack/__init__.py").write_text("A = 1\n")
@@ -381,12 +386,14 @@ def test_the_fingerprint_covers_what_a_file_imports_of_the_user_s(folder: Path) 
     assert fingerprint.now("errors", own=["mine.py"]) in seen
 
 
-def test_the_fingerprint_covers_what_a_file_imports_of_ours(folder: Path) -> None:
+def test_the_fingerprint_covers_imports_of_this_package(folder: Path) -> None:
     (folder / "a.py").write_text("from skeletons.measures.measure import measure\n")
     (folder / "b.py").write_text("from skeletons import measures\n")
     one, other = (fingerprint._of_own(name) for name in ("a.py", "b.py"))
     assert one != other
-    assert "measures" in set(fingerprint._of_this_package(fingerprint._parsed(Path("a.py"))[1]))
+    path = Path("a.py")
+    imports = fingerprint._parsed(path).imports
+    assert "measures" in set(fingerprint._of_this_package(imports, path))
 
 
 def test_code_that_changed_since_the_plan_does_not_run(folder: Path) -> None:
@@ -426,7 +433,7 @@ def refused(action: Callable[[], object]) -> str:
 
 FAILURES = {
     "f = 3\n": "mine.py:f cannot be used: found a value of type int; allowed: a function.",
-    "g = 3\n": "mine.py defines no 'f'.",
+    "g = 3\n": "mine.py does not define 'f'.",
     "A = 1\nimport no_such_module\n": "mine.py could not be imported: it failed at line 2 "
     "(ModuleNotFoundError: No module named 'no_such_module'); correct it and run snakemake again.",
     "raise ValueError('no')\n": "could not be imported: it failed at line 1 (ValueError: no);",
@@ -441,13 +448,13 @@ def test_what_cannot_be_called_is_one_sentence(
     source: str, sentence: str, write: Callable[[str], str]
 ) -> None:
     reference = write(source)
-    assert sentence in refused(lambda: references.call(reference, 1, 2))
+    assert sentence in refused(lambda: call(reference, 1, 2))
 
 
 def test_a_file_runs_once_whatever_the_number_of_threads(write: Callable[[str], str]) -> None:
     reference = write("import time\ntime.sleep(0.1)\nRUN = object()\n\ndef f():\n    return RUN\n")
     with ThreadPoolExecutor(8) as pool:
-        found = set(pool.map(lambda _: references.call(reference), range(16)))
+        found = set(pool.map(lambda _: call(reference), range(16)))
     assert len(found) == 1
 
 
@@ -460,7 +467,7 @@ MAKERS = {
 
 
 @pytest.mark.parametrize(("source", "sentence"), MAKERS.items(), ids=list(MAKERS))
-def test_what_makes_no_network_is_told_so(
+def test_what_does_not_make_a_network_is_refused(
     source: str, sentence: str, write: Callable[[str], str]
 ) -> None:
     reference = write(f"from torch import nn\n\nf = {source}\n")
@@ -476,10 +483,10 @@ def test_a_class_of_width_and_classes_makes_a_network(write: Callable[[str], str
 
 
 NETWORKS = {
-    "return 3": "gave a value of type int; it must give a torch.nn.Module.",
+    "return 3": "returned a value of type int; it must return a torch.nn.Module.",
     "return nn.Linear(5, c)": "mine.py:f failed (RuntimeError: ",
     "return nn.Sequential(nn.Flatten(), nn.Linear(3072, c + 1))": "whose output for two images is "
-    "2×5; it must give logits, 2×4.",
+    "2×5; it must return logits, 2×4.",
     "return nn.Sequential(nn.AdaptiveAvgPool3d((1, 1, c)), nn.Flatten())": "in which nothing can",
     "l = nn.Linear(3072, 3072); return nn.Sequential(nn.Flatten(), l, l, nn.Linear(3072, c))": (
         "runs its layer 1 2 times per forward pass"
@@ -503,7 +510,7 @@ def test_trying_a_network_changes_nothing(write: Callable[[str], str]) -> None:
     built = build(reference, 2, 4, [0.5] * 3, [0.2] * 3)
     following = torch.rand(1)
     torch.manual_seed(0)
-    plain = references.load(reference)(2, 4)
+    plain = load(reference)(2, 4)
     assert torch.equal(torch.rand(1), following)
     body = built.get_submodule("body")
     assert body.training
@@ -515,17 +522,21 @@ ARRAYS = (
     "import numpy as np\n\nimages = np.zeros((6, 3, 32, 32), np.uint8)\nlabels = np.arange(6) % 2\n"
 )
 DATA = {
-    "images / 255": "gave images of float64 in shape (6, 3, 32, 32); it must give uint8 in shape",
-    "images.transpose(0, 2, 3, 1)": "gave images of uint8 in shape (6, 32, 32, 3);",
-    "images[:0]": "gave images of uint8 in shape (0, 3, 32, 32); it must give uint8 in shape (N, 3",
-    "(images, labels)": "gave a tuple of 2; it must give images alone, or (train_images,",
-    "(images, labels, images, labels, 2)": "gave classes of type int; it must give a list of",
-    "(images, labels, images, labels, ['a'])": "gave 1 classes; it must give two or more.",
-    "(images, labels, images, labels + 1, ['a', 'b'])": "gave test_labels from 1 to 2; it must "
-    "give numbers of its 2 classes, from 0.",
-    "(images, labels[:5], images, labels, ['a', 'b'])": "gave train_labels of int64 in shape (5,);",
-    "(images, labels / 1, images, labels, ['a', 'b'])": "gave train_labels of float64 in shape",
-    "(images, labels, images[:, 0], labels, ['a', 'b'])": "gave test_images of uint8 in shape (6,",
+    "images / 255": "returned images of float64 in shape (6, 3, 32, 32); it must return "
+    "uint8 in shape",
+    "images.transpose(0, 2, 3, 1)": "returned images of uint8 in shape (6, 32, 32, 3);",
+    "images[:0]": "returned images of uint8 in shape (0, 3, 32, 32); it must return "
+    "uint8 in shape (N, 3",
+    "(images, labels)": "returned a tuple of 2; it must return images alone, or (train_images,",
+    "(images, labels, images, labels, 2)": "returned classes of type int; it must return a list of",
+    "(images, labels, images, labels, ['a'])": "returned 1 classes; it must return two or more.",
+    "(images, labels, images, labels + 1, ['a', 'b'])": "returned test_labels from 1 to 2; it "
+    "must return numbers of its 2 classes, from 0.",
+    "(images, labels[:5], images, labels, ['a', 'b'])": "returned train_labels of int64 in "
+    "shape (5,);",
+    "(images, labels / 1, images, labels, ['a', 'b'])": "returned train_labels of float64 in shape",
+    "(images, labels, images[:, 0], labels, ['a', 'b'])": "returned test_images of uint8 in "
+    "shape (6,",
 }
 
 
@@ -541,7 +552,7 @@ def test_a_data_set_must_give_images_and_labels(
 def test_an_option_may_have_any_name(write: Callable[[str], str]) -> None:
     reference = write(f"{ARRAYS}\ndef f(reference, found, function):\n    return images[:found]\n")
     options = {"reference": 1, "found": 2, "function": 3}
-    schema.load({"ood": [{"kind": reference, "options": options}]})
+    configuration.load({"ood": [{"kind": reference, "options": options}]})
     assert len(building.build({"kind": reference, "options": options}, Path()).test_labels) == 2
 
 
@@ -565,13 +576,14 @@ def test_a_data_set_may_be_taken_in_part(write: Callable[[str], str]) -> None:
 
 
 MEASURED = {
-    "p": "gave 5×3 of float64; it must give one number for each of 5 images.",
-    "p.sum()": "gave one value of float64; it must give one number for each of 5 images.",
-    "p[:, 0] * np.nan": "gave 5 of NaN or infinity; it must give one number for each of 5 images",
-    "p[:, 0] * 0 + 1.5": "gave values from 1.5 to 1.5; it must give values from 0 to 1, or declare "
-    "another range with @measure(low=…, high=…).",
+    "p": "returned 5×3 of float64; it must return one number for each of 5 images.",
+    "p.sum()": "returned one value of float64; it must return one number for each of 5 images.",
+    "p[:, 0] * np.nan": "returned 5 of NaN or infinity; it must return one number for each "
+    "of 5 images",
+    "p[:, 0] * 0 + 1.5": "returned values from 1.5 to 1.5; it must return values from 0 to 1, "
+    "or declare another range with @measure(low=…, high=…).",
     "(p[:, 0] > q[:, 1]) / 2": "for two models on an image, and ",
-    "np.array(['a'] * 5)": "gave 5 of text;",
+    "np.array(['a'] * 5)": "returned 5 of text;",
 }
 
 
@@ -597,7 +609,7 @@ def test_a_verdict_computes_each_pair_once(
     mine = behaviour.own(reference)
     monkeypatch.setattr(behaviour, "KNOWN", {mine.name: mine})
     behaviour.over_images([answers(k) for k in range(3)], mine.name)
-    calls = references.load(f"{references.file_of(reference)}:CALLS")
+    calls = load(f"{file_of(reference)}:CALLS")
     assert len(calls) == 3  # that a pair has no order was seen when the tables were made
 
 
@@ -622,11 +634,12 @@ def test_a_measure_may_be_an_entry_of_the_catalogue(
 
 
 MASKS = {
-    "3": "gave a value of type int; it must give a dict with a boolean mask for each layer",
-    "{}": "gave no mask for a.weight;",
-    "{**weights, 'b': weights['a.weight']}": "gave a mask for the unknown layer b;",
-    "weights": "gave float32 of shape (2, 2) for a.weight, of shape (2, 2);",
-    "{'a.weight': weights['a.weight'][0] > 0}": "gave bool of shape (2,) for a.weight, of shape",
+    "3": "returned a value of type int; it must return a dict with a boolean mask for each layer",
+    "{}": "returned no mask for a.weight;",
+    "{**weights, 'b': weights['a.weight']}": "returned a mask for the unknown layer b;",
+    "weights": "returned float32 of shape (2, 2) for a.weight, of shape (2, 2);",
+    "{'a.weight': weights['a.weight'][0] > 0}": "returned bool of shape (2,) for a.weight, of "
+    "shape",
 }
 WEIGHTS = {"a.weight": np.array([[0.0, 1.0], [-2.0, 3.0]], np.float32)}
 

@@ -137,6 +137,46 @@ def test_a_job_that_sbatch_refused(answers: dict[str, tuple[str, str]], here: Pa
     )
 
 
+SEE = (
+    "For further error details see the cluster/cloud log and the log files of the involved rule(s)."
+)
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        (
+            "SLURM sbatch failed. The error message was 'sbatch: error: can't: Invalid account'.\n"
+            "    sbatch call:\n        sbatch 'x'.\n",
+            "sbatch: error: can't: Invalid account",
+        ),
+        (
+            "Job submission failed with exception: SLURM job submission failed. The error message "
+            "was sbatch: error: Batch job\nsubmission failed\n",
+            "sbatch: error: Batch job submission failed",
+        ),
+        ("Job submission failed with exception: no route to host", "no route to host"),
+        ("Array job submission failed with exception: no route to host", "no route to host"),
+        (
+            "Part of failed array sbatch submission (tasks 1-9); see log for details.",
+            "Part of failed array sbatch submission (tasks 1-9); see log for details",
+        ),
+    ],
+)
+def test_a_refusal_is_understood_with_quotes_and_without(message: str, reason: str) -> None:
+    refused = told(message + SEE, job=None)
+    assert failures.of_cluster(refused)
+    assert explain(refused).sentence() == f"train_base of seed=2 could not be submitted: {reason}."
+
+
+def test_a_message_of_another_kind_is_shown_as_it_is(
+    answers: dict[str, tuple[str, str]], here: Path
+) -> None:
+    failure = explain(told(f"The moon is full. {SEE}"))
+    assert failure.sentence() == "train_base of seed=2 failed: The moon is full."
+    assert explain(told(SEE, job=None)).sentence() == "train_base of seed=2 failed."
+
+
 def record(event: str, **values: Any) -> logging.LogRecord:
     made = logging.LogRecord("snakemake", logging.ERROR, "", 0, "", None, None)
     vars(made).update(event=event, **values)

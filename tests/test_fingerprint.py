@@ -8,6 +8,7 @@ import pytest
 from skeletons.errors import FingerprintError
 from skeletons.store import fingerprint as module
 from skeletons.store.fingerprint import fingerprint
+from skeletons.workflow.stages import STAGES
 
 SOURCE = '''"""Doc."""
 from skeletons import lower
@@ -236,17 +237,23 @@ def test_the_whole_package_runs_nothing_until_a_name_is_used() -> None:
 
 def test_stages_depend_on_just_what_they_use() -> None:
     forget()
-    for light in ("similarity", "pruning", "findings", "scores"):
-        used = module.closure_of([light])
-        assert not used & {"training", "networks", "inference", "figures", "config"}
-    assert not module.closure_of(["training"]) & {"config", "figures", "findings", "similarity"}
-    assert "augmentation" in module.closure_of(["training"])
+
+    def packages(stage: str) -> set[str]:
+        return {name.partition(".")[0] for name in module.closure_of([STAGES[stage].module])}
+
+    for light in ("compare", "prune", "findings", "score"):
+        heavy = {"training", "networks", "prediction", "figures", "config", "workflow"}
+        assert not packages(light) & heavy
+    assert not packages("train_base") & {"config", "figures", "findings", "measures", "workflow"}
+    assert "training.augmentation" in module.closure_of([STAGES["train_base"].module])
+    assert "training.walk" not in module.closure_of([STAGES["train_base"].module])
+    assert "data.shapes" not in module.closure_of([STAGES["train_base"].module])
 
 
 def test_threads_may_ask_at_the_same_time() -> None:
     with ThreadPoolExecutor(8) as pool:
-        found = set(pool.map(lambda _: module.now("training"), range(40)))
-    assert found == {fingerprint("training")}
+        found = set(pool.map(lambda _: module.now("training.base"), range(40)))
+    assert found == {fingerprint("training.base")}
 
 
 def test_what_is_kept_on_disk_is_by_content_and_may_be_broken(package: Path) -> None:

@@ -14,7 +14,7 @@ from torch import nn
 
 from skeletons import model_ids
 from skeletons.alignment import permutations
-from skeletons.config import schema
+from skeletons.config.load import load
 from skeletons.errors import ArtifactError, ConfigError
 from skeletons.measures import representations
 from skeletons.networks.build import build
@@ -213,8 +213,8 @@ def test_a_new_measure_of_masks_trains_and_predicts_nothing(
 def test_without_two_masks_a_measure_of_masks_is_refused() -> None:
     raw = changed(compare={"states": ["base"]}, controls={"random": []})
     with pytest.raises(ConfigError, match=r"^compare\.weights: found mask_overlap, .*no two prun"):
-        schema.load(raw)
-    schema.load(changed(compare={"states": ["base"]}))  # random controls have masks
+        load(raw)
+    load(changed(compare={"states": ["base"]}))  # random controls have masks
 
 
 def test_features_are_what_the_last_linear_layer_gets() -> None:

@@ -5,13 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skeletons.errors import SkeletonsError
-from skeletons.model_ids import Model, grid, pairs, spell
+from skeletons.model_ids import Model, controls, grid, numbers, pairs, spell
 
-numbers = st.floats(min_value=0, max_value=1e6, allow_nan=False, allow_infinity=False)
+floats = st.floats(min_value=0, max_value=1e6, allow_nan=False, allow_infinity=False)
 models = st.one_of(
     st.builds(Model, st.integers(0, 10**6)),
-    st.builds(Model, st.integers(0, 10**6), numbers, st.integers(1, 500)),
-    st.builds(Model, st.integers(0, 10**6), numbers, st.integers(1, 500), numbers),
+    st.builds(Model, st.integers(0, 10**6), floats, st.integers(1, 500)),
+    st.builds(Model, st.integers(0, 10**6), floats, st.integers(1, 500), floats),
 )
 
 
@@ -28,6 +28,27 @@ def test_ids_say_what_a_model_is() -> None:
     assert [Model(1, 1e-5, 4, t).state for t in (None, 0.1)] == ["regularized", "pruned"]
 
 
+def test_a_rule_s_wildcards_are_numbers_once() -> None:
+    wildcards = {"seed": "1", "l1": "1e-05", "epochs": "4", "threshold": "0.05", "ood": "digits"}
+    found = numbers(wildcards)
+    assert found == {"seed": 1, "l1": 1e-5, "epochs": 4, "threshold": 0.05}
+    assert str(Model(**found)) == "seed=1_l1=1e-05_ep=4_t=0.05"
+    assert str(Model(**numbers({**wildcards, "draw": "2"}))).endswith("_t=0.05_random=2")
+    assert Model(**numbers({"seed": "3", "order": "2"})).state == "reordered"
+    with pytest.raises(ValueError, match="could not convert"):
+        numbers({"l1": "1e-5-3"})
+
+
+def test_controls_have_ids_too() -> None:
+    chosen = controls(grid([1], [0.1], [1], [0.5]), True, [2], [3])
+    assert [(str(model), model.control) for model in chosen] == [
+        ("seed=1_untrained", "untrained"),
+        ("seed=1_order=2", "reordered"),
+        ("seed=1_l1=0.1_ep=1_t=0.5_random=3", "random"),
+    ]
+    assert [Model.parse(str(model)) for model in chosen] == chosen
+
+
 @given(models)
 def test_an_id_names_its_model(model: Model) -> None:
     assert Model.parse(str(model)) == model
@@ -35,9 +56,13 @@ def test_an_id_names_its_model(model: Model) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "seed=x", "seed=01", "seed=1_l1=1e-5_ep=1", "seed=1_l1=0.1", "seed=1_t=0.05", "a/b"],
+    [
+        *("", "seed=x", "seed=01", "seed=1_l1=1e-5_ep=1", "seed=1_l1=0.1", "seed=1_t=0.05", "a/b"),
+        *("seed=1_random=1", "seed=1_l1=0.1_ep=1_untrained", "seed=1_l1=0.1_ep=1_order=1"),
+        *("seed=1_order=0", "seed=1_l1=0.1_ep=1_random=1", "seed=1_l1=0.1.1_ep=1"),
+    ],
 )
-def test_what_is_no_id_is_refused_in_one_sentence(text: str) -> None:
+def test_what_is_not_an_id_is_refused_in_one_sentence(text: str) -> None:
     with pytest.raises(SkeletonsError, match="is not a model id"):
         Model.parse(text)
 

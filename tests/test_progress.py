@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import pty
 import re
@@ -13,12 +12,8 @@ from typing import Any
 
 import pytest
 from conftest import CHAIN, Workflow
-from rich.console import Console
-from rich.progress import Progress
-from snakemake_logger_plugin_rich.events import JobInfo, RunInfo
 
 from skeletons.workflow import failures
-from snakemake_logger_plugin_skeletons import Narrator, kind_of
 from snakemake_logger_plugin_skeletons.book import (
     Book,
     Left,
@@ -28,7 +23,8 @@ from snakemake_logger_plugin_skeletons.book import (
     remember,
     words,
 )
-from snakemake_logger_plugin_skeletons.picture import Picture, left_words, running_lines
+from snakemake_logger_plugin_skeletons.picture import left_words, running_lines
+from snakemake_logger_plugin_skeletons.reasons import kind_of
 
 # --- the time that is left ----------------------------------------------------------------------
 
@@ -181,17 +177,6 @@ def test_controls_have_their_whole_name(rule: str, log: str, name: str) -> None:
     assert failures.job_name(rule, [log]) == name
 
 
-def test_a_stage_is_shown_however_soon_its_jobs_are_done() -> None:
-    terminal = io.StringIO()
-    console = Console(file=terminal, force_terminal=True, width=100)
-    narrator = Narrator(Picture(Book()), console=console, progress=Progress(console=console))
-    narrator.handle_run_info(RunInfo(per_rule_job_counts={"train_base": 2}, total_job_count=2))
-    assert "0 of 2 jobs done" in terminal.getvalue()
-    narrator.handle_job_info(JobInfo(1, "train_base", 1, log=["logs/e/train_base/seed=1.log"]))
-    assert "train_base seed=1" in terminal.getvalue()
-    narrator.close()
-
-
 # --- what failed --------------------------------------------------------------------------------
 
 
@@ -273,6 +258,7 @@ def test_a_terminal_shows_what_runs_and_how_much_is_done(shown: str) -> None:
     assert re.search(r"━ 2 of 3 jobs done", shown)
     assert re.search(r"^  train_base seed=1", shown, re.M)
     assert re.search(r"^  regularize seed=1_l1=0.0001_ep=1", shown, re.M)
+    assert re.search(r"^ train_base +1 *$", shown, re.M)
     assert "✓ train_base: 1 job done in " in shown
     assert " begins: " not in shown
 
@@ -314,7 +300,8 @@ def test_a_dry_run_gives_reasons_and_no_advice_to_look_away(
         r"^Reasons:\n(.*\n)* +params have changed.*\n.*train_base", done.stdout, re.M
     ), done.stdout
     assert "This was a dry-run" in done.stdout
-    assert "What the run cache has is taken from there, not computed." in done.stdout
+    assert re.search(r"^ train_base +1 *$", done.stdout, re.M), done.stdout
+    assert "Results in the run cache are copied from there, not computed." in done.stdout
     assert "provenance" not in done.stdout
     assert "--rerun-triggers" not in done.stdout
 
@@ -328,5 +315,5 @@ def test_a_failure_is_a_line_with_its_model(workflow: Workflow, printed: str) ->
         done.stdout,
         re.M,
     )
-    assert "1 job failed, and what depends on it is not made" in done.stdout
+    assert "1 job failed; the jobs that depend on it did not run" in done.stdout
     assert "Traceback" not in done.stdout

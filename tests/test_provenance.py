@@ -75,7 +75,7 @@ def test_what_is_nearest_is_named(
     hint = f"; the nearest is {near}." if near else "."
     with pytest.raises(ArtifactError) as refused:
         lookup.files_at(named, cli.READERS)
-    assert str(refused.value) == f"{named} is no artifact and no folder of artifacts{hint}"
+    assert str(refused.value) == f"{named} is neither an artifact nor a folder of artifacts{hint}"
 
 
 def test_it_says_when_an_artifact_is_not_current(chain: Workflow, tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_it_says_when_an_artifact_was_changed(chain: Workflow, tmp_path: Path) -
 
 @pytest.mark.parametrize(
     ("path", "text"),
-    [("nowhere", "nowhere is no artifact"), ("Snakefile", "is not in results/EXPERIMENT")],
+    [("nowhere", "nowhere is neither an artifact"), ("Snakefile", "is not in results/EXPERIMENT")],
 )
 def test_what_is_no_artifact_is_a_sentence(chain: Workflow, path: str, text: str) -> None:
     done = skeletons(chain, "show", path)
@@ -141,4 +141,7 @@ def test_a_damaged_entry_is_a_miss_and_goes(tmp_path: Path) -> None:
 def test_a_limit_needs_a_unit_that_exists(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         cli.main(["cache", "--limit", "many"])
-    assert "found 'many'; allowed: a number and a unit, as 500MB or 1GB" in capsys.readouterr().err
+    assert (
+        "found 'many'; allowed: a number and a unit, for example 500MB or 1GB"
+        in capsys.readouterr().err
+    )

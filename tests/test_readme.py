@@ -101,7 +101,7 @@ def planned(clone: Clone, command: str) -> None:
     said = clone.warmly_says(
         f"{command} --dry-run --cores 2" if "--cores" not in command else f"{command} -n"
     )
-    assert re.search(r"train_base|train base|Nothing to be done", said), said
+    assert re.search(r"train_base|Nothing to be done", said), said
 
 
 def site(clone: Clone, command: str) -> None:

@@ -494,13 +494,13 @@ def test_ctrl_c_and_two_runs_at_once(workflow: Workflow) -> None:
     running = start(workflow, LONG)
     second = workflow.run(LONG)
     assert second.returncode != 0
-    assert "Another run is at work in results/grid (process " in second.stdout
-    assert "wait for its end, or stop it" in second.stdout
+    assert "Another run is using results/grid (process " in second.stdout
+    assert "wait until it ends, or stop it" in second.stdout
     assert "Traceback" not in second.stdout
     os.killpg(running.pid, signal.SIGINT)
     said, _ = running.communicate(timeout=60)
     assert running.returncode != 0
-    assert "Interrupted: what running jobs have not finished is not kept" in said
+    assert "Interrupted: the results of running jobs that did not finish are not kept" in said
     assert "Traceback" not in said
     assert list((workflow / "results").rglob("models/**/*.safetensors")) == []
     assert workflow.jobs(CHAIN)["train_base"] == 1

@@ -20,12 +20,11 @@ import pandas as pd
 import pytest
 import seaborn as sns
 
-from skeletons.config.schema import Figures
+from skeletons.config.sections import Figures
 from skeletons.errors import ArtifactError
 from skeletons.measures.catalogue import MEASURES
-from skeletons.report import captions, colours, html, pair_numbers, settings, stage
+from skeletons.report import captions, colours, costs, html, pair_numbers, settings, stage
 from skeletons.store import artifacts
-from skeletons.workflow import costs
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>&amp;\u2028"
 

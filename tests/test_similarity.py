@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.spatial.distance import jensenshannon
 
-from skeletons.config import schema
+from skeletons.config import sections
 from skeletons.errors import ArtifactError
 from skeletons.measures import behaviour, predictions
 from skeletons.measures.predictions import Predictions
@@ -179,7 +179,7 @@ def test_models_on_different_images_are_not_compared() -> None:
 
 
 def test_the_config_knows_every_measure() -> None:
-    assert tuple(schema.MEASURES) == tuple(behaviour.MEASURES)
+    assert tuple(behaviour.MEASURES) == sections.MEASURES
 
 
 def write_predictions(path: Path, seed: int, images: int = 30) -> None:

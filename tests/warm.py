@@ -187,7 +187,7 @@ def serve(listener: socket.socket) -> tuple[list[str], str, dict[str, str]]:
 def prepare() -> None:
     """Import the packages, and make forks cheap."""
     package = importlib.import_module("skeletons")
-    own = [f"skeletons.{module.name}" for module in pkgutil.iter_modules(package.__path__)]
+    own = [module.name for module in pkgutil.walk_packages(package.__path__, "skeletons.")]
     for name in (*PACKAGES, *own):
         importlib.import_module(name)
     # This looks for Snakemake's plugins, and imports them.

@@ -1,14 +1,14 @@
-"""A data set of one's own: stripes, told apart by their direction."""
+"""A user-defined data set: stripes, classified by their direction."""
 
 import numpy as np
 
 
 def stripes(train: int = 2_000, test: int = 500, directions: int = 4, seed: int = 0):
-    """Draw stripes of random width, phase and colours; a class is a direction.
+    """Draw stripes of random width, phase and colours; each direction is a class.
 
     Returns:
         train_images, train_labels, test_images, test_labels, classes: images uint8 N×3×32×32,
-        labels N from 0, and the classes' names.
+        labels N from 0, and the names of the classes.
     """
     random = np.random.default_rng(seed)
     classes = [f"{180 * k // directions} degrees" for k in range(directions)]
@@ -16,7 +16,7 @@ def stripes(train: int = 2_000, test: int = 500, directions: int = 4, seed: int 
 
 
 def draw(count: int, directions: int, random: np.random.Generator):
-    """Draw so many images uint8 N×3×32×32, and their labels N."""
+    """Draw N = `count` images, uint8 N×3×32×32, and their labels N."""
     labels = random.integers(directions, size=count)
     angles = np.pi * labels / directions
     y, x = np.mgrid[:32, :32]

@@ -1,4 +1,4 @@
-"""Measures of one's own: a plain function, and one that says what its values mean."""
+"""User-defined measures: a plain function, and one that declares what its values mean."""
 
 import numpy as np
 
@@ -6,9 +6,9 @@ from skeletons.measures import measure
 
 
 def common_mass(p: np.ndarray, q: np.ndarray) -> np.ndarray:
-    """The probability that two models' distributions have in common: 0 to 1, and 1 is alike.
+    """The probability mass that the distributions of two models share: 0 to 1; 1 means alike.
 
-    Of a plain function that is taken for granted.
+    This range and direction are assumed for a plain function.
     """
     return np.minimum(softmax(p), softmax(q)).sum(axis=1)
 
@@ -23,12 +23,12 @@ def common_mass(p: np.ndarray, q: np.ndarray) -> np.ndarray:
     source="Jeffreys 1946",
 )
 def jeffreys(p: np.ndarray, q: np.ndarray) -> np.ndarray:
-    """Σ (a − b)·(log a − log b) of two distributions a and b."""
+    """Σ (a − b)·(log a − log b) for two distributions a and b."""
     a, b = softmax(p), softmax(q)
     return ((a - b) * (np.log(a) - np.log(b))).sum(axis=1)
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities N×K, none of them zero."""
+    """Probabilities N×K, all of them above zero."""
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.maximum(powers / powers.sum(axis=1, keepdims=True), 1e-300)

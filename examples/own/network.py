@@ -1,10 +1,10 @@
-"""A network of one's own."""
+"""A user-defined network."""
 
 from torch import nn
 
 
 def strided(width: int, classes: int) -> nn.Module:
-    """Three convolutions that halve the image, and a linear layer on what is left of it."""
+    """Three convolutions that each halve the image, followed by a linear layer."""
     w = width
     return nn.Sequential(
         *(nn.Conv2d(3, w, 3, stride=2, padding=1), nn.ReLU()),

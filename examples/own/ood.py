@@ -1,4 +1,4 @@
-"""An out-of-distribution set of one's own: images alone, as their labels would mean nothing."""
+"""A user-defined out-of-distribution set: only images, because labels would have no meaning."""
 
 import numpy as np
 

@@ -1,49 +1,49 @@
-"""The one kind of error that a user is meant to see: a single clear sentence."""
+"""The errors that a user is meant to see: each is one clear sentence."""
 
 
 class SkeletonsError(Exception):
-    """Something a user can put right; its text is one sentence, shown without a traceback."""
+    """A problem that a user can correct; its text is one sentence, shown without a traceback."""
 
 
 class ConfigError(SkeletonsError):
-    """The configuration is not valid; holds one sentence per problem, one a line."""
+    """The configuration is not valid; the text has one sentence per problem, each on its line."""
 
 
 class DataError(SkeletonsError):
-    """A source of images is missing, broken or not what the configuration says it is."""
+    """A source of images is missing, broken, or differs from its description."""
 
 
 class ArtifactError(SkeletonsError):
-    """A file of the workflow's own cannot be read or is not what it should be."""
+    """A file that the workflow wrote cannot be read or written, or has unexpected content."""
 
 
 class TrainingError(SkeletonsError):
-    """Training cannot go on: the loss is no longer a finite number."""
+    """Training cannot continue because the loss is not a finite number."""
 
 
 class DeviceError(SkeletonsError):
-    """The device that the configuration asks for is not there."""
+    """The device that the configuration asks for is not available."""
 
 
 class ClusterError(SkeletonsError):
-    """The cluster that jobs should go to is not there, or not set up as the profile says."""
+    """The cluster is not available, or is not set up as the profile says."""
 
 
 class LockError(SkeletonsError):
-    """Another run is at work in the same place."""
+    """Another run is using the same folder."""
 
 
 class ExposureError(SkeletonsError):
-    """A skeleton cannot be exposed: nothing is left of it."""
+    """A skeleton cannot be exposed because no part of it is left."""
 
 
 class WiringError(SkeletonsError):
-    """A network does something of which it is not known where its channels go."""
+    """A network contains an operation through which channels cannot be followed."""
 
 
 class ExtensionError(SkeletonsError):
-    """A function of the user's own is not there, cannot be called, or gave what it must not."""
+    """A user-defined function does not exist, cannot be called, or returned an unusable value."""
 
 
 class FingerprintError(SkeletonsError):
-    """The code that a stage runs cannot be followed from import to import."""
+    """The code of a stage has an import that cannot be followed."""

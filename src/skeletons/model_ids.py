@@ -1,27 +1,39 @@
-"""What the models of an experiment are called, where each comes from, and which are compared."""
+"""Model ids: what each model is called, which model it is made from, and which are compared."""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from skeletons.errors import SkeletonsError
 
 BASE, REGULARIZED, PRUNED = "base", "regularized", "pruned"
 STATES = (BASE, REGULARIZED, PRUNED)
-# Controls: what a base was before training; a base trained with its images in another order; a
-# regularised model pruned at random, with as many weights left in each layer as its pruned one.
+# Controls: a base before training; a base trained with its images in another order; a regularised
+# model pruned at random, which keeps as many weights in each layer as its pruned model.
 UNTRAINED, REORDERED, RANDOM = "untrained", "reordered", "random"
 CONTROLS = (UNTRAINED, REORDERED, RANDOM)
-MASKED = (PRUNED, RANDOM)  # weights of these are zero for good
+MASKED = (PRUNED, RANDOM)  # states in which some weights are permanently zero
+
+# The numbers in model ids, with their types. A rule's wildcards have the same names.
+NUMBERS: Mapping[str, Callable[[str], int | float]] = {
+    "seed": int,
+    "l1": float,
+    "epochs": int,
+    "threshold": float,
+    "order": int,
+    "draw": int,
+}
 
 _NUMBER = r"[0-9][0-9.e+-]*"
 _PATTERN = re.compile(
-    rf"seed=(?P<seed>\d+)(?:_l1=(?P<l1>{_NUMBER})_ep=(?P<epochs>\d+)(?:_t=(?P<threshold>{_NUMBER}))?)?"
-    r"(?:_(?P<untrained>untrained)|_order=(?P<order>[1-9]\d*)|_random=(?P<random>[1-9]\d*))?"
+    r"seed=(?P<seed>\d+)(?:_(?P<untrained>untrained)|_order=(?P<order>[1-9]\d*)"
+    rf"|_l1=(?P<l1>{_NUMBER})_ep=(?P<epochs>\d+)"
+    rf"(?:_t=(?P<threshold>{_NUMBER})(?:_random=(?P<draw>[1-9]\d*))?)?)?"
 )
 
 
@@ -30,20 +42,46 @@ def spell(number: float) -> str:
     return repr(float(number)).removesuffix(".0")
 
 
+def numbers(wildcards: Mapping[str, str | None]) -> dict[str, Any]:
+    """A rule's wildcards as numbers; `Model(**numbers(wildcards))` is the model that they name.
+
+    Args:
+        wildcards: text by name; names that are not in `NUMBERS`, and None, are left out.
+
+    Raises:
+        ValueError: the text of one is not a number.
+    """
+    return {
+        name: NUMBERS[name](text)
+        for name, text in wildcards.items()
+        if name in NUMBERS and text is not None
+    }
+
+
 @dataclass(frozen=True)
 class Model:
-    """A base model (seed), a regularised one (+ λ, epochs) or a pruned one (+ threshold).
+    """A base model (seed), a regularised one (+ l1, epochs) or a pruned one (+ threshold).
 
-    Or a control: of a base, with `control` untrained or reordered; of a pruned one, random. `draw`
-    numbers the order of the images, or the drawing of the weights that are pruned.
+    Or a control: of a base, one that is `untrained` or has another `order`; of a pruned model, one
+    with a random `draw`.
+
+    Attributes:
+        seed: of the base model.
+        l1: the λ of the L1 penalty.
+        epochs: of regularisation.
+        threshold: below which weights are pruned.
+        order: which other order of the images a base was trained in, from 1.
+        draw: which random drawing of the pruned weights, from 1.
+        untrained: whether this is a base before training.
     """
 
     seed: int
     l1: float | None = None
     epochs: int | None = None
     threshold: float | None = None
-    control: str | None = None
+    order: int | None = None
     draw: int | None = None
+    untrained: bool = False
 
     def __str__(self) -> str:
         """The model id, for example `seed=1_l1=1e-05_ep=4_t=0.05`."""
@@ -52,10 +90,12 @@ class Model:
             parts += [f"l1={spell(self.l1)}", f"ep={self.epochs}"]
         if self.threshold is not None:
             parts += [f"t={spell(self.threshold)}"]
-        if self.control == UNTRAINED:
+        if self.untrained:
             parts += [UNTRAINED]
-        elif self.control is not None:
-            parts += [f"{'order' if self.control == REORDERED else RANDOM}={self.draw}"]
+        if self.order is not None:
+            parts += [f"order={self.order}"]
+        if self.draw is not None:
+            parts += [f"random={self.draw}"]
         return "_".join(parts)
 
     @classmethod
@@ -69,19 +109,7 @@ class Model:
         try:
             if match is None:
                 raise ValueError
-            found = match.groupdict()
-            control = _control(found)
-            model = cls(
-                int(found["seed"]),
-                None if found["l1"] is None else float(found["l1"]),
-                None if found["epochs"] is None else int(found["epochs"]),
-                None if found["threshold"] is None else float(found["threshold"]),
-                *control,
-            )
-            if (model.control == RANDOM) != (
-                control[0] is not None and model.threshold is not None
-            ):
-                raise ValueError
+            model = cls(**numbers(match.groupdict()), untrained=match["untrained"] is not None)
             if str(model) != text:
                 raise ValueError
         except ValueError:
@@ -91,8 +119,17 @@ class Model:
         return model
 
     @property
+    def control(self) -> str | None:
+        """One of `CONTROLS`; None if the model is not a control."""
+        if self.untrained:
+            return UNTRAINED
+        if self.order is not None:
+            return REORDERED
+        return None if self.draw is None else RANDOM
+
+    @property
     def state(self) -> str:
-        """One of `STATES`, or of `CONTROLS`."""
+        """One of `STATES` or of `CONTROLS`."""
         if self.control is not None:
             return self.control
         if self.threshold is not None:
@@ -101,17 +138,17 @@ class Model:
 
     @property
     def base(self) -> Model:
-        """The base model that this one comes from (itself, if it is one)."""
+        """The base model that this one is derived from; a base model is its own base."""
         return Model(self.seed)
 
     @property
     def parent(self) -> Model:
         """The model that this one is made from directly.
 
-        A pruned model comes from its regularised one, also one pruned at random. The regularised
-        checkpoint at epoch e starts from the one at the largest power of two below e (the first
-        from the base), so a checkpoint's ancestry never depends on which others an experiment
-        asks for, and a list such as 1, 2, 4, 8, 16 costs 16 epochs instead of 31.
+        A pruned model is made from its regularised model, also if it is pruned at random. The
+        regularised checkpoint at epoch e starts from the one at the largest power of two below e,
+        and the first from the base. So a checkpoint's ancestry never depends on the other
+        checkpoints of an experiment, and a list such as 1, 2, 4, 8, 16 costs 16 epochs, not 31.
 
         Raises:
             ValueError: this is a base model or a control of one, which have no parent.
@@ -119,14 +156,14 @@ class Model:
         if self.threshold is not None:
             return Model(self.seed, self.l1, self.epochs)
         if self.epochs is None:
-            raise ValueError(f"{self} is made from no other model and has no parent")
+            raise ValueError(f"{self} is not made from another model and has no parent")
         if self.epochs == 1:
             return self.base
         return Model(self.seed, self.l1, 1 << ((self.epochs - 1).bit_length() - 1))
 
     @property
     def sort_key(self) -> tuple[int, float, int, float, int, int]:
-        """Orders models by (seed, λ, epochs, threshold) as numbers, unmodified before modified.
+        """Sorts models by (seed, λ, epochs, threshold) as numbers, unmodified before modified.
 
         Controls come after the model that they are a control of.
         """
@@ -136,17 +173,8 @@ class Model:
             -1 if self.epochs is None else self.epochs,
             -1.0 if self.threshold is None else self.threshold,
             0 if self.control is None else 1 + CONTROLS.index(self.control),
-            self.draw or 0,
+            self.order or self.draw or 0,
         )
-
-
-def _control(found: Mapping[str, str | None]) -> tuple[str | None, int | None]:
-    """The control that a name's ending stands for, and its draw."""
-    if found["untrained"]:
-        return UNTRAINED, None
-    if found["order"]:
-        return REORDERED, int(found["order"])
-    return (RANDOM, int(found["random"])) if found["random"] else (None, None)
 
 
 def grid(
@@ -156,7 +184,7 @@ def grid(
     thresholds: Iterable[float],
     states: Iterable[str] = STATES,
 ) -> list[Model]:
-    """All models of an experiment that are in one of `states`, in canonical order."""
+    """All models of an experiment whose state is one of `states`, sorted."""
     bases = [Model(seed) for seed in seeds]
     regularized = [
         Model(base.seed, l1, count) for base, l1, count in itertools.product(bases, lambdas, epochs)
@@ -173,24 +201,24 @@ def grid(
 def controls(
     models: Iterable[Model], untrained: bool, orders: Iterable[int], random: Iterable[int]
 ) -> list[Model]:
-    """The controls of an experiment's models, in canonical order.
+    """The controls of an experiment's models, sorted.
 
     Args:
-        models: base and pruned ones are given controls.
-        untrained: whether each base has one as it was before training.
-        orders: numbers of other orders of the images; each base has a control for each.
-        random: numbers of random drawings; each pruned model has a control for each.
+        models: all models; those that are base or pruned get controls.
+        untrained: whether each base gets a control from before its training.
+        orders: numbers of other orders of the images; each base gets a control for each.
+        random: numbers of random drawings; each pruned model gets a control for each.
     """
     found = []
     for model in models:
         if model.state == BASE:
-            found += [dataclasses.replace(model, control=UNTRAINED)] * untrained
-            found += [dataclasses.replace(model, control=REORDERED, draw=n) for n in orders]
+            found += [dataclasses.replace(model, untrained=True)] * untrained
+            found += [dataclasses.replace(model, order=n) for n in orders]
         elif model.state == PRUNED:
-            found += [dataclasses.replace(model, control=RANDOM, draw=n) for n in random]
+            found += [dataclasses.replace(model, draw=n) for n in random]
     return sorted(found, key=lambda model: model.sort_key)
 
 
 def pairs(models: Iterable[Model]) -> Iterator[tuple[Model, Model]]:
-    """All N(N−1)/2 unordered pairs, each with the model that sorts first as `a`."""
+    """All N(N−1)/2 unordered pairs; the first of a pair is the model that sorts first."""
     return itertools.combinations(sorted(models, key=lambda model: model.sort_key), 2)

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from skeletons.model_ids import RANDOM, Model
+from skeletons.model_ids import Model
 from skeletons.store import artifacts
 from skeletons.store.seals import unfit
-from skeletons.user_code import references
+from skeletons.user_code.load import call, refusal
 
 Array = artifacts.Array
 Mask = npt.NDArray[np.bool_]
@@ -101,20 +101,20 @@ def user_masks(criterion: str, weights: Mapping[str, Array], threshold: float) -
         ExtensionError: the function cannot be used, or returns something else.
     """
     copies = {name: values.copy() for name, values in weights.items()}
-    given = references.call(criterion, copies, threshold)
+    given = call(criterion, copies, threshold)
     wanted = "a dict with a boolean mask for each layer, in the shape of its weights"
     if not isinstance(given, Mapping):
-        raise references.refusal(criterion, f"a value of type {type(given).__name__}", wanted)
+        raise refusal(criterion, f"a value of type {type(given).__name__}", wanted)
     odd = sorted(map(str, set(given) ^ set(weights)))
     if odd:
         less = "no mask for" if odd[0] in weights else "a mask for the unknown layer"
-        raise references.refusal(criterion, f"{less} {odd[0]}", wanted)
+        raise refusal(criterion, f"{less} {odd[0]}", wanted)
     masks = {}
     for name, values in weights.items():
         kept = np.asarray(given[name])
         if kept.dtype != np.bool_ or kept.shape != values.shape:
             found = f"{kept.dtype} of shape {kept.shape} for {name}, of shape {values.shape}"
-            raise references.refusal(criterion, found, wanted)
+            raise refusal(criterion, found, wanted)
         masks[name] = kept & (values != 0)
     return masks
 
@@ -256,7 +256,7 @@ def random_stage(
         threshold: of the pruned model.
         draw: the number of the control, ≥ 1.
     """
-    name = str(Model(seed, l1, epochs, threshold, RANDOM, draw))
+    name = str(Model(seed, l1, epochs, threshold, draw=draw))
     report = artifacts.read_json(like, ["layers", "threshold", "scale"])
     pruned, own = prune_at_random(*_read(regularized, summary), report, name)
     artifacts.write_json(sparsity, own)

@@ -1,4 +1,4 @@
-"""Small pieces of text that several pages share."""
+"""Format tables, lists, counts and numbers as text."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; a bar inside a cell stays a bar."""
+    """A Markdown table; vertical bars inside cells are escaped."""
     lines = [
         [str(cell).replace("|", "\\|") for cell in head],
         ["---"] * len(head),
@@ -16,7 +16,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def listed(words: Sequence[str], most: int = 5) -> str:
-    """`a`, `a and b`, `a, b and c`; of more than `most` the first ones, and how many more."""
+    """`a`, `a and b`, `a, b and c`; of more than `most`, the first and the number of others."""
     shown = list(words)
     if len(shown) > most:
         shown = [*shown[: most - 1], f"{len(shown) - most + 1} more"]
@@ -29,11 +29,11 @@ def counted(number: int, one: str, many: str = "") -> str:
 
 
 def points(difference: float, digits: int = 1) -> str:
-    """A difference of two shares in percentage points, as `−1.2`; in % it might be relative.
+    """A difference of two shares in percentage points, such as `−1.2`.
 
     Args:
-        difference: −1..1; NaN is a dash.
-        digits: after the decimal point.
+        difference: −1..1; NaN becomes a dash.
+        digits: number of decimals.
     """
     if difference != difference:
         return "–"
@@ -42,7 +42,7 @@ def points(difference: float, digits: int = 1) -> str:
 
 
 def p_value(p: float) -> str:
-    """A p-value as one reads it: `0.031`, `< 0.001`, or a dash where there is none."""
+    """A p-value such as `0.031` or `< 0.001`; NaN becomes a dash."""
     if p != p:
         return "–"
     return "< 0.001" if p < 0.001 else f"{p:.3f}"

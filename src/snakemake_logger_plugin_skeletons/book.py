@@ -1,8 +1,8 @@
 """Which jobs run, which are done, and how long the rest will take.
 
-What a job will take is a matter of its rule: the seconds that the rule's jobs took so far in this
-run, for each unit of work, or in an earlier run as long as there are none of this one. A unit is an
-epoch where a job trains, so that half a long job is already something to go by; else it is a job.
+The time of a job is estimated from its rule: the seconds that each unit of work of the rule's jobs
+took so far in this run, or in an earlier run if none of this run is done. A unit is an epoch for
+jobs that train, so half a long job already gives an estimate; for all others it is the job.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from skeletons.workflow.jobs import TAKEN
 
 @dataclass(frozen=True)
 class Work:
-    """A job that is to be done: its rule, its cores, the units of its work, and what it awaits."""
+    """A job to do: its rule, its cores, the units of its work, and the jobs it waits for."""
 
     rule: str
     threads: int = 1
@@ -30,7 +30,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Running:
-    """A job at work: its rule, what it is for, when it began (seconds of the epoch), its logs."""
+    """A running job: its rule, its subject, when it began (seconds since the epoch), its logs."""
 
     rule: str
     subject: str
@@ -38,7 +38,7 @@ class Running:
     logs: tuple[str, ...] = ()
 
     def epochs(self) -> int:
-        """How many epochs it has trained, by its log."""
+        """How many epochs it has trained, according to its log."""
         for log in self.logs[:1]:
             with contextlib.suppress(OSError):
                 if Path(log).stat().st_mtime >= self.began:  # else it is of an earlier run
@@ -47,8 +47,8 @@ class Running:
         return 0
 
     def from_cache(self) -> bool:
-        """Whether its log, now that it is done, says that the run cache had its result."""
-        # Of this run, as every job begins its log anew.
+        """Whether the log of this job, which is done, says that the run cache had its result."""
+        # The log is of this run: every job overwrites it when it begins.
         for log in self.logs[:1]:
             with contextlib.suppress(OSError):
                 return (
@@ -59,7 +59,7 @@ class Running:
 
 @dataclass(frozen=True)
 class Left:
-    """The time that is left, in seconds, and whether every rule's jobs were reckoned with."""
+    """The time left in seconds, and whether it includes the jobs of every rule."""
 
     seconds: float
     whole: bool
@@ -67,17 +67,17 @@ class Left:
 
 @dataclass
 class Book:
-    """Keeps account of a run.
+    """The account of a run.
 
     Attributes:
-        work: every job that is to be done, by Snakemake's number.
-        earlier: seconds a unit of each rule's jobs took in earlier runs.
-        slots: how many cores there are, or on a cluster, how many jobs at once.
-        running: the jobs at work.
-        done: the numbers of the jobs that were done.
-        planned: how many jobs of each rule are to be done.
-        finished: how many of them are.
-        taken: how many of these had their result from the run cache.
+        work: every job to do, by Snakemake's number.
+        earlier: the seconds that a unit of each rule's jobs took in earlier runs.
+        slots: the number of cores, or on a cluster the number of jobs at once.
+        running: the running jobs.
+        done: the numbers of the jobs that are done.
+        planned: how many jobs of each rule there are to do.
+        finished: how many of them are done.
+        taken: how many of those took their result from the run cache.
         began: when each rule's first job began.
     """
 
@@ -94,14 +94,14 @@ class Book:
     _units: Counter[str] = field(default_factory=Counter)
 
     def begin(self, job: int, running: Running) -> bool:
-        """A job begins; whether it is the first of its rule."""
+        """Note that a job begins; whether it is the first of its rule."""
         self.running[job] = running
         first = running.rule not in self.began
         self.began.setdefault(running.rule, running.began)
         return first
 
     def finish(self, job: int, now: float) -> str | None:
-        """A job is done; its rule, if it was the last of it."""
+        """Note that a job is done; its rule, if it was the last job of the rule."""
         running = self.running.pop(job, None)
         if running is None or job in self.done:
             return None
@@ -115,11 +115,11 @@ class Book:
         return rule if self.finished[rule] == self.planned[rule] else None
 
     def fail(self, job: int) -> None:
-        """A job has failed: it runs no more, and may begin again."""
+        """Note that a job failed: it no longer runs, and may begin again."""
         self.running.pop(job, None)
 
     def rates(self, now: float) -> dict[str, float]:
-        """Seconds that a unit takes, by rule: of this run, else of earlier ones."""
+        """The seconds that a unit takes, by rule: in this run, else in earlier ones."""
         seconds, units = defaultdict(float, self._seconds), Counter(self._units)
         for job, running in list(self.running.items()):
             trains = job in self.work and self.work[job].units > 1
@@ -129,10 +129,10 @@ class Book:
         return {**self.earlier, **{rule: seconds[rule] / units[rule] for rule in units}}
 
     def left(self, now: float) -> Left | None:
-        """How long the rest will take; None if nothing is known that would tell.
+        """How long the rest will take; None if there is nothing to estimate it from.
 
-        No schedule is shorter than the longest chain of jobs that await each other, nor than all
-        the work spread over all cores; a good one is not much longer than the longer of the two
+        No schedule is shorter than the longest chain of jobs that wait for each other, nor than all
+        the work spread over all cores. A good one is not much longer than the longer of the two
         (Graham, Bounds on multiprocessing timing anomalies, 1969).
         """
         rates = self.rates(now)
@@ -149,13 +149,13 @@ class Book:
         return Left(max(longest, effort / self.slots), whole=len(seconds) == len(rest))
 
     def _seconds_left(self, job: int, whole: float, now: float) -> float:
-        """What is left of a job that takes `whole` seconds."""
+        """The seconds left of a job that takes `whole` seconds."""
         running = self.running.get(job)
         return whole if running is None else max(0.0, whole - (now - running.began))
 
 
 def _chains(rest: Mapping[int, Work], seconds: Mapping[int, float]) -> dict[int, float]:
-    """How long it takes at least until each job is done: it, and the longest chain it awaits."""
+    """The least time until each job is done: its own, and the longest chain it waits for."""
     ends: dict[int, float] = {}
     stack = list(rest)
     while stack:
@@ -171,7 +171,7 @@ def _chains(rest: Mapping[int, Work], seconds: Mapping[int, float]) -> dict[int,
 
 
 def words(seconds: float) -> str:
-    """A duration to two digits or so: `40 s`, `12 min`, `2 h 10 min`."""
+    """A duration to about two digits: `40 s`, `12 min`, `2 h 10 min`."""
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     minutes = round(seconds / 60)
@@ -182,7 +182,7 @@ def words(seconds: float) -> str:
 
 
 def remember(path: str | Path, rates: Mapping[str, float]) -> None:
-    """Keep what a unit of each rule's jobs took, for the next run; that it cannot is no failure."""
+    """Keep the seconds of a unit of each rule for the next run; a failure to write is ignored."""
     with contextlib.suppress(OSError):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         rounded = {rule: round(seconds, 3) for rule, seconds in sorted(rates.items())}
@@ -190,7 +190,7 @@ def remember(path: str | Path, rates: Mapping[str, float]) -> None:
 
 
 def recall(path: str | Path) -> dict[str, float]:
-    """What an earlier run kept; nothing if there was none, or the file is broken."""
+    """What an earlier run kept; empty if there was none, or the file is broken."""
     try:
         kept = json.loads(Path(path).read_text(encoding="utf-8"))
         return {str(rule): float(seconds) for rule, seconds in kept.items()}

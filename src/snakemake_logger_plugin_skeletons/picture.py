@@ -1,4 +1,4 @@
-"""What a run looks like on a terminal: one bar, the time left, and what runs now."""
+"""The picture of a run on a terminal: one bar, the time left, and the running jobs."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from rich.text import Text
 
 from snakemake_logger_plugin_skeletons.book import Book, Running, words
 
-LINES = 4  # of rules that run; more would push the rest of the terminal away
+LINES = 4  # of running rules; more would push the rest of the terminal away
 NAMES = 3  # of jobs in such a line
-PATIENCE = 2.0  # seconds between two reckonings of the time left: each goes through all jobs
+PATIENCE = 2.0  # seconds between two estimates of the time left: each visits all jobs
 
 
 class Picture:
-    """Draws a run's book whenever the terminal is refreshed."""
+    """Draws the account of a run each time the terminal is refreshed."""
 
     def __init__(self, book: Book) -> None:
         self.book = book
         self.failed = 0
         self._left = ""
-        self._reckoned = 0.0
+        self._estimated = 0.0
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         total, done = self.book.planned.total(), self.book.finished.total()
@@ -44,25 +44,25 @@ class Picture:
         return f"{done} of {total} jobs done{failed}{left and f', {left}'}"
 
     def left(self) -> str:
-        """The time left, in words; empty if nothing is known that would tell."""
+        """The time left in words; empty if there is nothing to estimate it from."""
         now = time.time()
-        if now - self._reckoned >= PATIENCE:
-            self._reckoned = now
+        if now - self._estimated >= PATIENCE:
+            self._estimated = now
             self._left = left_words(self.book, now)
         return self._left
 
 
 def left_words(book: Book, now: float) -> str:
-    """`about 12 min left`; `at least`, where of some rule nothing is known; empty, where of all."""
+    """`about 12 min left`; `at least` if a rule's time is unknown; empty if all are unknown."""
     left = book.left(now)
     if left is None or not left.seconds:
         return ""
-    seconds = math.ceil(left.seconds / 10) * 10  # it is not known any better
+    seconds = math.ceil(left.seconds / 10) * 10  # the estimate is not more precise
     return f"{'about' if left.whole else 'at least'} {words(seconds)} left"
 
 
 def running_lines(running: Iterable[Running]) -> list[str]:
-    """A line for each rule at work, the one that began first on top, with the names of its jobs."""
+    """A line for each running rule with the names of its jobs; the first to begin is on top."""
     jobs = sorted(running, key=lambda job: job.rule)
     rules = [list(group) for _, group in groupby(jobs, key=lambda job: job.rule)]
     rules.sort(key=lambda group: min(job.began for job in group))

@@ -1,51 +1,74 @@
-"""What Snakemake says when it cannot even begin, as one sentence that says what to do."""
+"""An error of Snakemake as one sentence that says what to do."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 from skeletons.config import yaml_file
 from skeletons.errors import ConfigError
-from skeletons.workflow import failures
+from skeletons.workflow import failures, phrases
+from skeletons.workflow.phrases import Phrase
+from skeletons.workflow.refusal import RefusalError, text_of
 
 DEFAULT = "workflow_config.yaml"
-ENTRY = r"[A-Za-z_][\w-]*\w=.*"  # of --config, as Snakemake takes it
+ENTRY = r"[A-Za-z_][\w-]*\w=.*"  # of --config, as Snakemake accepts it
 
 
-def sentence(message: str, command: Sequence[str]) -> str:
-    """A message of Snakemake's as a sentence; as it is, if it is none of those known here.
+def sentence(message: str, exception: str | None, command: Sequence[str], started: bool) -> str:
+    """An error as a sentence; the message as it is, if it is not one of those known here.
 
     Args:
-        message: the exception's name and text, maybe with a traceback.
-        command: what Snakemake was called with, which says what the message leaves out.
+        message: the exception's name and text, possibly with a traceback.
+        exception: the name of the exception.
+        command: the arguments of Snakemake, which hold what the message leaves out.
+        started: whether the workflow had started; if not, its configuration may be broken.
     """
-    if "Config file " in message or "in load_configfile" in message:
-        return broken_file(command) or message
-    if "Invalid config definition" in message:
-        return _broken_entry(command)
-    if match := re.search(r"No rule to produce (.+?) \(if you use", message):
-        return (
-            f"{match[1]} is no file that this configuration makes, and no rule; "
-            "`snakemake --summary` lists those that are, with the --configfile that they belong to."
-        )
-    if "Target rules may not contain wildcards" in message:
-        return (
-            "A rule that makes one file for each model is no target; name a file, as "
-            "results/demo/models/seed=1/weights.safetensors, or make all with `--until RULE`."
-        )
-    if match := re.search(r"^Expecting Snakemake version .+?\)", message, re.M):
-        return f"{match[0]}; `make env` installs it."
-    if match := re.search(r"^\w+Error: \[Errno \d+\] (.+?): '(.+?)'$", message, re.M):
-        return f"Cannot use {match[2]}: {match[1]}."
-    if match := re.search(r"^ModuleNotFoundError.*?No module named '(\w+)", message, re.M | re.S):
-        return failures.missing_package(match[1])
+    if exception == RefusalError.__name__:
+        return text_of(message)
+    if not started and (wrong := broken_file(command, missing=exception == "FileNotFoundError")):
+        return wrong
+    if not started and exception == "ValueError" and (wrong := broken_entry(command)):
+        return wrong
+    for phrase, words in KNOWN:
+        if match := phrase.find(message):
+            return words(match)
     return message
 
 
-def broken_file(command: Sequence[str]) -> str:
-    """What is wrong with the first configuration that cannot be read; empty if all can."""
-    for path in [*_values(command, "--configfile", "--configfiles"), DEFAULT]:
+KNOWN: tuple[tuple[Phrase, Callable[[re.Match[str]], str]], ...] = (
+    (
+        phrases.NO_RULE,
+        lambda match: (
+            f"{match[1]} is neither a rule nor a file of this configuration; `snakemake --summary` "
+            "with the same --configfile lists its files."
+        ),
+    ),
+    (
+        phrases.WILDCARDS,
+        lambda _: (
+            "A rule that makes one file per model cannot be a target; name a file, such as "
+            "results/demo/models/seed=1/weights.safetensors, or run it with `--until RULE`."
+        ),
+    ),
+    (phrases.VERSION, lambda match: f"{match[1]}; `make env` installs it."),
+    (phrases.NO_FILE, lambda match: f"Cannot use {match[2]}: {match[1]}."),
+    (phrases.NO_MODULE, lambda match: failures.missing_package(match[1])),
+)
+
+
+def broken_file(command: Sequence[str], *, missing: bool) -> str:
+    """What is wrong with the first configuration that cannot be read; empty if all can.
+
+    Args:
+        command: the arguments of Snakemake.
+        missing: whether a file that does not exist counts as well.
+    """
+    named = list(_values(command, "--configfile", "--configfiles"))
+    for path in [*named, DEFAULT]:
+        if not Path(path).exists() and not (missing and path in named):
+            continue
         try:
             yaml_file.read(path)
         except ConfigError as error:
@@ -53,13 +76,15 @@ def broken_file(command: Sequence[str]) -> str:
     return ""
 
 
-def _broken_entry(command: Sequence[str]) -> str:
-    wrong = [e for e in _values(command, "--config", "-C") if not re.fullmatch(ENTRY, e, re.S)]
-    found = f"found {wrong[0]!r}" if wrong else "found an entry of another form"
-    return (
-        f"--config: {found}; allowed: KEY=VALUE with a key of the configuration's first level, as "
-        "--config 'base={seeds: [3]}'."
-    )
+def broken_entry(command: Sequence[str]) -> str:
+    """What is wrong with the first entry of --config that is not of its form; empty if all are."""
+    for entry in _values(command, "--config", "-C"):
+        if not re.fullmatch(ENTRY, entry, re.S):
+            return (
+                f"--config: found {entry!r}; allowed: KEY=VALUE with a key of the configuration's "
+                "first level, as --config 'base={seeds: [3]}'."
+            )
+    return ""
 
 
 def _values(command: Sequence[str], *options: str) -> Iterator[str]:

@@ -193,8 +193,8 @@ def test_without_a_database_the_run_says_what_to_set_and_submits_nothing(
     run = Run(workflow, cluster, SMALL, program=python())
     assert run.end() == 1
     assert (
-        "sacct cannot tell how jobs end (Slurm accounting storage is disabled), so the run would "
-        "wait for ever: set `slurm-status-command: squeue` in profiles/slurm/config.yaml.\n"
+        "sacct cannot report how jobs end (Slurm accounting storage is disabled), so the run would "
+        "never finish: set `slurm-status-command: squeue` in profiles/slurm/config.yaml.\n"
     ) in run.said
     assert "Traceback" not in run.said
     assert cluster.count() == before

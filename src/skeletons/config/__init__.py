@@ -1,1 +1,1 @@
-"""The configuration: its schema, its checks, and one sentence for each problem."""
+"""The configuration: its keys and values, its checks, and one sentence per problem."""

@@ -7,29 +7,30 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from skeletons import text
-from skeletons.config import schema as config
+from skeletons.config.json_schema import json_schema
+from skeletons.config.types import USER_DEFINED
 from skeletons.store import artifacts
-from skeletons.user_code import references
+from skeletons.user_code.references import PATTERN
 
 INTRO = """\
 # Configuration
 
-<!-- Made by `make configuration` from the schema in src/skeletons/config.py. -->
+<!-- Made by `make configuration` from the schema in src/skeletons/config/. -->
 
-Every key, what it may be, and what it is if it is left out. `workflow_config.yaml` has them all; a
-file given with `--configfile` names those that differ. A data set is one thing: naming one replaces
-all keys of the default one. A key that does not exist or a value that is not allowed is refused
-before anything runs, in a sentence that says what is allowed.
+This page lists every key with its allowed values and its default. `workflow_config.yaml` contains
+all keys. A file given with `--configfile` overrides only the keys it names, with one exception: a
+data set is replaced as a whole. Unknown keys and values that are not allowed are refused before
+anything runs, in a sentence that says what is allowed.
 
-Numbers may be written `1e-4`, `1.0e-4` or `0.0001`: they are the same, and so are the names of the
-models.
+Numbers may be written `1e-4`, `1.0e-4` or `0.0001`. The three are the same number and give models
+the same names.
 """
 
-HEAD = ("key", "what it is", "allowed", "default")
+HEAD = ("key", "meaning", "allowed", "default")
 BOUNDS = {
     "minimum": "≥",
     "ge": "≥",
@@ -53,39 +54,38 @@ Node = Mapping[str, Any]
 
 def page() -> str:
     """The whole page, as Markdown."""
-    schema = config.json_schema()
-    sections = [(key, node) for key, node in schema["properties"].items() if "$ref" in node]
+    schema = json_schema()
+    sections = {key: node for key, node in schema["properties"].items() if "$ref" in node}
     single = {key: node for key, node in schema["properties"].items() if "$ref" not in node}
-    parts = [INTRO, "## At the top\n", _table(schema, single, [])]
-    for key, node in sections:
+    parts = [INTRO, "## At the top level\n", _table(schema, single, ())]
+    for key, node in sections.items():
         parts += _section(schema, key, node)
     parts += ["## Data sets\n", "The keys of `dataset`, and of each entry of `ood`.\n"]
-    for name in _kinds(schema["properties"]["ood"]["items"]):
-        found = schema["$defs"][name]
-        kind = _kind(found)
-        options = {key: node for key, node in found["properties"].items() if key != "kind"}
-        parts += [f"### `kind: {kind}`\n", f"{found['description']}\n"]
-        parts += [_table(schema, options, found.get("required", ()))] if options else []
+    for section in _datasets(schema, schema["properties"]["ood"]["items"]):
+        options = {key: node for key, node in section["properties"].items() if key != "kind"}
+        parts += [f"### `kind: {_kind(section)}`\n", f"{section['description']}\n"]
+        parts += [_table(schema, options, section.get("required", ()))] if options else []
     return "\n".join(parts)
 
 
 def _section(schema: Node, key: str, node: Node) -> Iterator[str]:
-    """A section of the configuration, and then those within it."""
-    found = _defined(schema, node)
+    """The heading, description and table of a section, with the keys of sections within it."""
+    section = _resolved(schema, node)
     yield f"## `{key}`\n"
-    yield f"{found['description']}\n"
-    yield _table(schema, dict(_flat(schema, node)), found.get("required", ()))
+    yield f"{section['description']}\n"
+    yield _table(schema, dict(_flat(schema, node)), section.get("required", ()))
 
 
 def _flat(schema: Node, section: Node, prefix: str = "") -> Iterator[tuple[str, Node]]:
-    """The keys of a section and of the sections within it, as `augment.flip`.
+    """The keys of a section and of the sections within it, such as `augment.flip`.
 
-    A default of the whole section counts, not those of its keys: two sections of one kind differ.
+    The default of a whole section takes precedence over the defaults of its keys, because two keys
+    may use the same section with different defaults.
     """
     defaults = section.get("default") or {}
-    for key, node in _defined(schema, section)["properties"].items():
+    for key, node in _resolved(schema, section)["properties"].items():
         own = {**node, "default": defaults[key]} if key in defaults else node
-        if "properties" in _defined(schema, node):
+        if "properties" in _resolved(schema, node):
             if "anyOf" in node:
                 yield f"{prefix}{key}", {**own, "allowed": "these keys, or null"}
             yield from _flat(schema, own, f"{prefix}{key}.")
@@ -93,8 +93,8 @@ def _flat(schema: Node, section: Node, prefix: str = "") -> Iterator[tuple[str, 
             yield f"{prefix}{key}", own
 
 
-def _defined(schema: Node, node: Node) -> Node:
-    """What a reference stands for; a node that is none stands for itself."""
+def _resolved(schema: Node, node: Node) -> Node:
+    """The node that a `$ref` points to, also one within `anyOf`; any other node itself."""
     for part in (node, *node.get("anyOf", ())):
         if "$ref" in part:
             found: Node = schema["$defs"][part["$ref"].rsplit("/", 1)[1]]
@@ -102,20 +102,17 @@ def _defined(schema: Node, node: Node) -> Node:
     return node
 
 
-def _kinds(node: Node) -> list[str]:
-    """The names of the sections that a data set may be; a choice may hold further choices."""
-    if "$ref" in node:
-        return [node["$ref"].rsplit("/", 1)[1]]
-    return [name for part in node.get("oneOf", ()) for name in _kinds(part)]
+def _datasets(schema: Node, node: Node) -> list[Node]:
+    """The sections that a data set may be; none if the node is not a data set."""
+    return [_resolved(schema, part) for part in node.get("oneOf", ()) if "$ref" in part]
 
 
 def _kind(section: Node) -> str:
-    """How a data set's kind is written: its name, or the form of a reference."""
-    kind = section["properties"]["kind"]
-    return str(kind.get("const", "FILE.py:FUNCTION"))
+    """The text that stands for the kind of a data set: its name, or the form of a reference."""
+    return str(section["properties"]["kind"].get("const", USER_DEFINED))
 
 
-def _table(schema: Node, properties: Node, required: Any) -> str:
+def _table(schema: Node, properties: Mapping[str, Node], required: Collection[str]) -> str:
     rows = [
         [f"`{key}`", node["description"], _allowed(schema, node), _default(key, node, required)]
         for key, node in properties.items()
@@ -123,30 +120,29 @@ def _table(schema: Node, properties: Node, required: Any) -> str:
     return text.table(HEAD, rows) + "\n"
 
 
-def _default(key: str, node: Node, required: Any) -> str:
+def _default(key: str, node: Node, required: Collection[str]) -> str:
     if "default" not in node or key in required:
         return "none: it must be given"
     return f"`{json.dumps(node['default'], ensure_ascii=False)}`".replace('"', "")
 
 
 def _allowed(schema: Node, node: Node) -> str:
-    """What a value may be, in words."""
+    """The allowed values in words."""
     if "allowed" in node:
         return str(node["allowed"])
-    if names := _kinds(node):
-        kinds = [f"`{_kind(schema['$defs'][name])}`" for name in names]
-        return f"a data set: {', '.join(kinds)}"
+    if datasets := _datasets(schema, node):
+        return f"a data set: {', '.join(f'`{_kind(section)}`' for section in datasets)}"
     if choices := node.get("anyOf", node.get("oneOf")):
         return " or ".join(_allowed(schema, part) for part in choices)
-    if node.get("pattern") == references.PATTERN:
-        return "`FILE.py:FUNCTION`"
+    if node.get("pattern") == PATTERN:
+        return f"`{USER_DEFINED}`"
     if "const" in node:
         return f"`{node['const']}`"
     if "enum" in node:
         return ", ".join(f"`{value}`" for value in node["enum"])
     if node.get("type") == "array":
-        least = "" if node.get("minItems") else ", or none"
-        return f"a list of these{least}: {_allowed(schema, node['items'])}"
+        empty = "" if node.get("minItems") else ", possibly empty,"
+        return f"a list{empty} of: {_allowed(schema, node['items'])}"
     if node.get("type") == "null":
         return "`null`"
     limits = [f"{sign} {node[key]:g}" for key, sign in BOUNDS.items() if key in node]

@@ -1,4 +1,4 @@
-"""A configuration's file, read strictly: what YAML lets pass in silence is refused as well."""
+"""Read a configuration's file strictly: mistakes that YAML silently accepts are refused too."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from skeletons.errors import ConfigError
 
 
 def read(path: str | Path) -> dict[str, Any]:
-    """A file's keys and values; JSON is read as the YAML that it is.
+    """The keys and values of a file. JSON is accepted too, because it is YAML.
 
     Raises:
-        ConfigError: it is not there, is not YAML, has a key twice, or no keys at all.
+        ConfigError: the file does not exist, is not YAML, has a key twice, or has no keys.
     """
     try:
         found = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_StrictLoader)
     except OSError as error:
         raise ConfigError(
-            f"{path}: {error.strerror or error}; allowed: a file of YAML, as experiments/*.yaml."
+            f"{path}: {error.strerror or error}; allowed: a YAML file, such as experiments/*.yaml."
         ) from None
     except UnicodeDecodeError as error:
         raise ConfigError(
@@ -30,13 +30,15 @@ def read(path: str | Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}{_line(error)}: {_problem(error)}.") from None
     if not isinstance(found, dict):
-        what = {type(None): "nothing", list: "a list"}.get(type(found), repr(found))
-        raise ConfigError(f"{path}: found {what}; allowed: keys and values, as `experiment: demo`.")
+        shown = {type(None): "nothing", list: "a list"}.get(type(found), repr(found))
+        raise ConfigError(
+            f"{path}: found {shown}; allowed: keys and values, such as `experiment: demo`."
+        )
     return found
 
 
 def typed(value: Any) -> Any:
-    """A value whose leaves may be YAML that was left as text, with each as what it stands for."""
+    """Parse all text within a value as YAML: Snakemake leaves the values of `--config` as text."""
     if isinstance(value, dict):
         return {key: typed(each) for key, each in value.items()}
     if isinstance(value, list):
@@ -45,7 +47,7 @@ def typed(value: Any) -> Any:
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """Refuses a key that a mapping has already, of which YAML would take the last."""
+    """Refuses a repeated key in a mapping; YAML itself would keep the last value."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Hashable] = set()
@@ -55,7 +57,7 @@ class _StrictLoader(yaml.SafeLoader):
                 raise yaml.constructor.ConstructorError(
                     None,
                     None,
-                    f"the key {key!r} is there twice; allowed: once",
+                    f"found the key {key!r} twice; allowed: once",
                     key_node.start_mark,
                 )
             seen |= {key} if isinstance(key, Hashable) else set()
@@ -72,6 +74,7 @@ def _problem(error: yaml.YAMLError) -> str:
     if isinstance(error, yaml.constructor.ConstructorError):
         return problem
     if "'\\t'" in problem:
-        return "a tab; YAML is indented with spaces"
+        return "found a tab; allowed: spaces as indentation"
     context = getattr(error, "context", None)
-    return f"not YAML ({f'{context}, ' if context else ''}{problem}); mend it there or a line above"
+    found = f"{context}, {problem}" if context else problem
+    return f"not YAML ({found}); correct it there or in the line above"

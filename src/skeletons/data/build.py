@@ -15,7 +15,7 @@ from skeletons.data.published import PUBLISHED, load_digits, load_published
 from skeletons.data.user import load_user
 from skeletons.errors import DataError
 from skeletons.store import artifacts
-from skeletons.user_code import references
+from skeletons.user_code.references import is_reference
 
 
 def load_shapes(spec: Mapping[str, Any], _: Path) -> Dataset:
@@ -53,7 +53,7 @@ def build(spec: Mapping[str, Any], data_root: Path) -> Dataset:
         ExtensionError: the user-defined function cannot be used, or returns something else.
     """
     kind = spec["kind"]
-    made = load_user(spec) if references.is_reference(kind) else LOADERS[kind](spec, data_root)
+    made = load_user(spec) if is_reference(kind) else LOADERS[kind](spec, data_root)
     train, test = (made.train_images, made.train_labels), (made.test_images, made.test_labels)
     return Dataset(
         *_first(*train, 0, spec.get("train"), f"{kind} (train)"),

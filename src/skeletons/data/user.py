@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from skeletons.data.files import SIDE, SPLITS, Dataset, Labels, Pixels
-from skeletons.user_code import references
+from skeletons.user_code.load import call, refusal
 
 PARTS = ("train_images", "train_labels", "test_images", "test_labels", "classes")
 
@@ -21,7 +21,7 @@ def load_user(spec: Mapping[str, Any]) -> Dataset:
         ExtensionError: the function cannot be used, or returns something else.
     """
     reference = spec["kind"]
-    given = references.call(reference, **spec["options"])
+    given = call(reference, **spec["options"])
     if isinstance(given, Dataset):
         given = tuple(getattr(given, part) for part in PARTS)
     if not isinstance(given, tuple):
@@ -29,7 +29,7 @@ def load_user(spec: Mapping[str, Any]) -> Dataset:
         return Dataset.without_training(images, np.zeros(len(images), dtype=np.int64), ("images",))
     if len(given) != len(PARTS):
         wanted = f"images alone, or ({', '.join(PARTS)})"
-        raise references.refusal(reference, f"a tuple of {len(given)}", wanted)
+        raise refusal(reference, f"a tuple of {len(given)}", wanted)
     *arrays, names = given
     classes = _classes(reference, names)
     splits: list[npt.NDArray[Any]] = []
@@ -45,7 +45,7 @@ def _images(reference: str, part: str, given: Any) -> Pixels:
     form = images.dtype == np.uint8 and images.shape[1:] == (3, SIDE, SIDE)
     if not form or (len(images) == 0 and part != "train_images"):
         found = f"{part} of {images.dtype} in shape {images.shape}"
-        raise references.refusal(reference, found, f"uint8 in shape (N, 3, {SIDE}, {SIDE}), N ≥ 1")
+        raise refusal(reference, found, f"uint8 in shape (N, 3, {SIDE}, {SIDE}), N ≥ 1")
     return np.ascontiguousarray(images)
 
 
@@ -56,17 +56,17 @@ def _labels(
     if labels.dtype.kind not in "iu" or labels.shape != images.shape[:1]:
         found = f"{part} of {labels.dtype} in shape {labels.shape}"
         wanted = f"integers in shape {images.shape[:1]}, one per image"
-        raise references.refusal(reference, found, wanted)
+        raise refusal(reference, found, wanted)
     if len(labels) and not 0 <= labels.min() <= labels.max() < len(classes):
         found = f"{part} from {labels.min()} to {labels.max()}"
-        raise references.refusal(reference, found, f"numbers of its {len(classes)} classes, from 0")
+        raise refusal(reference, found, f"numbers of its {len(classes)} classes, from 0")
     return labels.astype(np.int64)
 
 
 def _classes(reference: str, given: Any) -> tuple[str, ...]:
     if not isinstance(given, Sequence) or not all(isinstance(name, str) for name in given):
         found = f"classes of type {type(given).__name__}"
-        raise references.refusal(reference, found, "a list of the classes' names")
+        raise refusal(reference, found, "a list of the classes' names")
     if len(given) < 2:
-        raise references.refusal(reference, f"{len(given)} classes", "two or more")
+        raise refusal(reference, f"{len(given)} classes", "two or more")
     return tuple(given)

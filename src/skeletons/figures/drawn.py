@@ -133,7 +133,7 @@ def label(name: str) -> str:
     if model.state == "untrained":
         return "untrained"
     if model.state == "reordered":
-        return f"order {model.draw}"
+        return f"order {model.order}"
     text = f"λ{spell(model.l1 or 0)} ·{model.epochs}"
     if model.threshold is not None:
         text += f" <{spell(model.threshold)}"

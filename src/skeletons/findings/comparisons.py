@@ -132,7 +132,7 @@ def controls_of(models: Iterable[Model]) -> dict[str, Control]:
     if draws:
         mean = f" (mean of {len(draws)} drawings)" if len(draws) > 1 else ""
         found[f"models pruned at random{mean}"] = lambda model: [
-            str(dataclasses.replace(model, control=RANDOM, draw=draw)) for draw in draws
+            str(dataclasses.replace(model, draw=draw)) for draw in draws
         ]
     return found
 

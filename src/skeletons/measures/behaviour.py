@@ -26,7 +26,8 @@ from skeletons.measures.measure import Floats, Measure, by_name, measure
 from skeletons.measures.predictions import Predictions
 from skeletons.model_ids import Model
 from skeletons.store import artifacts
-from skeletons.user_code import references as extensions
+from skeletons.user_code.load import demand_callable, guarded, load, refusal
+from skeletons.user_code.references import is_reference, name_of
 
 
 def cosines(a: Floats, b: Floats) -> Floats:
@@ -188,9 +189,9 @@ def admit(names: Iterable[str]) -> tuple[str, ...]:
         ExtensionError: a reference is none to a measure.
     """
     chosen = tuple(names)
-    references = dict.fromkeys(filter(extensions.is_reference, chosen))
+    references = dict.fromkeys(filter(is_reference, chosen))
     OWN.update(by_name(*map(own, references)))
-    return tuple(map(extensions.name_of, chosen))
+    return tuple(map(name_of, chosen))
 
 
 @functools.cache
@@ -200,19 +201,19 @@ def own(reference: str) -> Measure:
     Raises:
         ExtensionError: it is neither a `Measure` nor a function of two models' logits.
     """
-    found = extensions.load(reference)
+    found = load(reference)
     if not isinstance(found, Measure):
-        extensions.demand_callable(reference, found, "p", "q")
-        found = measure(label=extensions.name_of(reference))(found)
+        demand_callable(reference, found, "p", "q")
+        found = measure(label=name_of(reference))(found)
     declared = found
 
     def values(a: Predictions, b: Predictions) -> Floats:
-        with extensions.guarded(reference):
+        with guarded(reference):
             numbers = np.asarray(declared.values(a, b))
         _demand_valid(reference, declared, numbers, len(a.labels))
         return numbers.astype(np.float64)
 
-    return dataclasses.replace(declared, name=extensions.name_of(reference), values=values)
+    return dataclasses.replace(declared, name=name_of(reference), values=values)
 
 
 @functools.cache
@@ -248,13 +249,13 @@ def _demand_valid(reference: str, declared: Measure, given: npt.NDArray[Any], im
     if given.shape != shape or given.dtype.kind not in "fiub":
         sizes = "×".join(map(str, given.shape)) or "one value"
         kind = "text" if given.dtype.kind in "SU" else given.dtype
-        raise extensions.refusal(reference, f"{sizes} of {kind}", wanted)
+        raise refusal(reference, f"{sizes} of {kind}", wanted)
     odd = int((~np.isfinite(given)).sum())
     if odd:
-        raise extensions.refusal(reference, f"{odd} of NaN or infinity", f"{wanted}, all finite")
+        raise refusal(reference, f"{odd} of NaN or infinity", f"{wanted}, all finite")
     low, high = float(given.min()), float(given.max())
     if low < declared.low - SLACK or high > declared.high + SLACK:
-        raise extensions.refusal(
+        raise refusal(
             reference,
             f"values from {low:g} to {high:g}",
             f"values from {declared.low:g} to {declared.high:g}, or declare another range with "
@@ -271,7 +272,7 @@ def _demand_same(reference: str, there: Floats, back: Floats) -> None:
     odd = ~np.isclose(there, back, rtol=1e-6, atol=SLACK)
     if odd.any():
         one, other = float(there[odd].flat[0]), float(back[odd].flat[0])
-        raise extensions.refusal(
+        raise refusal(
             reference,
             f"{one:g} for two models on an image, and {other:g} with the two exchanged",
             "the same either way",

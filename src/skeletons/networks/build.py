@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from skeletons.errors import ExtensionError
 from skeletons.networks.architectures import REGISTRY, SpeedNet
 from skeletons.networks.describe import IMAGE_SHAPE, prunable
-from skeletons.user_code import references
+from skeletons.user_code.load import call, guarded, load, refusal
+from skeletons.user_code.references import is_reference
 
 
 class Standardize(nn.Module):
@@ -51,7 +52,7 @@ def build(
         ExtensionError: the user-defined function cannot be used, or does not return a network for
             images.
     """
-    if references.is_reference(name):
+    if is_reference(name):
         body = _user_network(name, width, classes)
     else:
         body = REGISTRY[name](width, classes)
@@ -64,23 +65,23 @@ def build(
 def _user_network(reference: str, width: int, classes: int) -> nn.Module:
     """The network that a user-defined function returns, after a trial on two blank images."""
     _check_factory(reference)
-    body = references.call(reference, width, classes)
+    body = call(reference, width, classes)
     if not isinstance(body, nn.Module):
         found = f"a value of type {type(body).__name__}"
-        raise references.refusal(reference, found, "a torch.nn.Module")
-    with references.guarded(reference):
+        raise refusal(reference, found, "a torch.nn.Module")
+    with guarded(reference):
         logits, runs = _try(body)
     found = f"a network whose output for two images is {_shape(logits)}"
     if _shape(logits) != f"2×{classes}":
-        raise references.refusal(reference, found, f"logits, 2×{classes}")
+        raise refusal(reference, found, f"logits, 2×{classes}")
     if not runs:
         wanted = "a network with a trained convolution or linear layer"
-        raise references.refusal(reference, "a network in which nothing can be pruned", wanted)
+        raise refusal(reference, "a network in which nothing can be pruned", wanted)
     odd = next((name for name, times in runs.items() if times != 1), None)
     if odd is not None:
         found = f"a network that runs its layer {odd} {runs[odd]} times per forward pass"
         wanted = "a network that calls each convolution and linear layer once, like layer(x)"
-        raise references.refusal(reference, found, wanted)
+        raise refusal(reference, found, wanted)
     return body
 
 
@@ -93,7 +94,7 @@ def _check_factory(reference: str) -> None:
     Raises:
         ExtensionError: it names a network, or a class that does not take width and classes.
     """
-    named = references.load(reference)
+    named = load(reference)
     found = ""
     if isinstance(named, nn.Module):
         found = f"an instance of {type(named).__name__}"

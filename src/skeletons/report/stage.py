@@ -22,9 +22,8 @@ from skeletons.findings import pair_tables
 from skeletons.measures.behaviour import admit
 from skeletons.measures.catalogue import MEASURES
 from skeletons.model_ids import MASKED, UNTRAINED, Model
-from skeletons.report import captions, colours, html, pair_numbers, settings
+from skeletons.report import captions, colours, costs, html, pair_numbers, settings
 from skeletons.store import artifacts
-from skeletons.workflow import costs
 
 TEMPLATES = Path(__file__).parent / "templates"
 SCRIPTS = ("pages.js", "tables.js", "heatmap.js", "walks.js")

@@ -1,1 +1,1 @@
-"""Files of results: how they are written and checked, what they were made from, and the run cache."""
+"""Artifacts: reading and writing, seals, recipes, the run cache, and code fingerprints."""

@@ -1,8 +1,8 @@
-"""Reading and writing the workflow's files: tensors, tables and JSON.
+"""Read and write the workflow's files: tensors, tables and JSON.
 
-Every artifact is written whole or not at all (to a temporary file beside its place, then
-renamed), holds no timestamp or absolute path, and so the same content always gives the same bytes.
-Every read checks what it finds, its seal first; an error names the file and how to remake it.
+Every artifact is written completely or not at all: to a temporary file in the same folder, which is
+then renamed. It contains no timestamp or absolute path, so equal content gives equal bytes. Every
+read checks the seal and the content; an error names the file and says how to remake it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Array = npt.NDArray[Any]
 Scalar = str | bool | int | float
 T = TypeVar("T")
 
-# What pandas makes of each type of a cell; told, as a column of nothing but NaN does not show its.
+# The types that pandas would infer. They are explicit because a column of only NaN shows no type.
 _ARROW = {str: pa.large_string(), bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
 
 
@@ -42,12 +42,12 @@ def _read_umask() -> int:
     return umask
 
 
-UMASK = _read_umask()  # once: setting it, the only way to read it, would disturb other threads
+UMASK = _read_umask()  # read once: reading it means setting it, which would affect other threads
 
 
 @contextlib.contextmanager
 def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a temporary path that becomes `path` if the block ends well, and vanishes if not.
+    """Yield a temporary path that is renamed to `path` if the block succeeds, and else removed.
 
     Raises:
         ArtifactError: the file cannot be written (no space, no permission, …).
@@ -60,7 +60,7 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.close(handle)
         temporary = Path(name)
         yield temporary
-        # mkstemp makes private files; results are meant to be shared like any other file.
+        # mkstemp creates private files, but results have the usual permissions.
         temporary.chmod(0o666 & ~UMASK)
         temporary.replace(target)
     except OSError as error:
@@ -71,7 +71,7 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def sweep(folder: str | os.PathLike[str]) -> None:
-    """Remove what a killed run left half-written; no other run may be at work in the folder."""
+    """Remove unfinished files of killed runs; no other run may be writing to the folder."""
     for path in Path(folder).rglob(".*.tmp"):
         path.unlink(missing_ok=True)
 
@@ -86,12 +86,12 @@ def _absent(path: str | os.PathLike[str]) -> ArtifactError:
 
 
 def remembered(count: int) -> Callable[[Callable[[str], T]], Callable[[str | Path], T]]:
-    """Have a reader remember the last `count` files, and read one again only if it has changed.
+    """Decorate a reader to cache the last `count` files; a file that has changed is read again.
 
-    For artifacts that take part in many pairs. What is remembered must not be changed.
+    This is for artifacts that take part in many pairs. Callers must not modify the cached values.
 
     Raises:
-        ArtifactError: by the reader, the file does not exist.
+        ArtifactError: from the reader, if the file does not exist.
     """
 
     def decorate(read: Callable[[str], T]) -> Callable[[str | Path], T]:
@@ -113,7 +113,7 @@ def remembered(count: int) -> Callable[[Callable[[str], T]], Callable[[str | Pat
 
 
 def write_tensors(path: str | os.PathLike[str], tensors: Mapping[str, Array]) -> None:
-    """Write named arrays as safetensors; names are sorted, so equal content is equal bytes."""
+    """Write named arrays as safetensors, sorted by name, so that equal content has equal bytes."""
     ordered = {name: np.asarray(tensors[name], order="C") for name in sorted(tensors)}
     seal = seals.make(path, {name: _tensor_part(tensor) for name, tensor in ordered.items()})
     with atomic(path) as temporary:
@@ -127,11 +127,11 @@ def _tensor_part(tensor: Array) -> seals.Part:
 def read_tensors(
     path: str | os.PathLike[str], names: Iterable[str] | None = None
 ) -> dict[str, Array]:
-    """Read named arrays from safetensors, all of them or just `names`.
+    """Read named arrays from safetensors: all of them, or only `names`.
 
     Raises:
-        ArtifactError: the file is missing or broken, a name is not in it, or a floating-point
-            tensor holds a value that is not finite.
+        ArtifactError: the file is missing or broken, does not have one of the names, or a
+            floating-point tensor holds a value that is not finite.
     """
     _require_file(path)
     try:
@@ -152,16 +152,16 @@ def read_tensors(
 
 
 def write_table(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
-    """Write a table as parquet, without pandas' own index."""
+    """Write a table as parquet, without the index of pandas."""
     _write_arrow(path, pa.Table.from_pandas(table, preserve_index=False))
 
 
 def write_rows(path: str | os.PathLike[str], rows: Sequence[Mapping[str, Scalar]]) -> None:
-    """Write rows as parquet: the bytes of `write_table` of a frame of them, in half the time.
+    """Write rows as parquet: the same bytes as `write_table` with a frame, in half the time.
 
     Args:
         path: the file.
-        rows: at least one; all have the first one's names, each of one type.
+        rows: at least one; all have the names of the first, and each column has one type.
     """
     columns = {
         name: pa.array((row[name] for row in rows), _ARROW[type(value)], from_pandas=True)
@@ -198,7 +198,7 @@ def read_table(path: str | os.PathLike[str], columns: Iterable[str] = ()) -> pd.
 
 
 def read_tables(paths: Iterable[str | os.PathLike[str]], columns: Iterable[str]) -> pd.DataFrame:
-    """The rows of many tables as one, in their order; errors are those of `read_table`."""
+    """The rows of many tables as one table, in order; raises the errors of `read_table`."""
     parts = [_read_arrow(path, columns).replace_schema_metadata() for path in paths]
     return pa.concat_tables(parts, promote_options="default").to_pandas()
 
@@ -207,7 +207,7 @@ def _read_arrow(path: str | os.PathLike[str], columns: Iterable[str]) -> pa.Tabl
     _require_file(path)
     try:
         # ParquetFile opens one file; read_table would infer partitions from `seed=1` folders.
-        # One thread: these files are small, and other jobs want the cores.
+        # One thread: these files are small, and other jobs need the cores.
         table = pq.ParquetFile(path).read(use_threads=False)
         parts = {name: _column_part(table[name]) for name in table.column_names}
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
@@ -222,7 +222,7 @@ def _read_arrow(path: str | os.PathLike[str], columns: Iterable[str]) -> pa.Tabl
 
 
 def _brief(error: Exception) -> str:
-    """The first line of a library's error, which may go on for many."""
+    """The first line of a library's error message, which may have many lines."""
     return (str(error).splitlines() or [type(error).__name__])[0][:120]
 
 
@@ -231,13 +231,13 @@ def _json_part(value: Mapping[str, Any]) -> seals.Part:
 
 
 def write_json(path: str | os.PathLike[str], value: Mapping[str, Any]) -> None:
-    """Write an object as JSON: sorted keys, no NaN (None stands for what has no value).
+    """Write an object as JSON with sorted keys and without NaN; None stands for a missing value.
 
     Raises:
-        ValueError: the object has a key of the seal's name, which the seal would replace.
+        ValueError: the object has a key with the name of the seal, which would replace it.
     """
     if seals.KEY in value:
-        raise ValueError(f"{seals.KEY!r} is the name of the seal and cannot be a key of its own")
+        raise ValueError(f"{seals.KEY!r} is the name of the seal and cannot be a key")
     sealed = {**value, seals.KEY: seals.make(path, {"": _json_part(value)})}
     text = json.dumps(sealed, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
     write_text(path, text + "\n")
@@ -247,7 +247,7 @@ def read_json(path: str | os.PathLike[str], keys: Iterable[str] = ()) -> dict[st
     """Read a JSON object and check that it has `keys`.
 
     Raises:
-        ArtifactError: the file is missing, broken, no object, or lacks a key.
+        ArtifactError: the file is missing or broken, is not an object, or lacks a key.
     """
     _require_file(path)
     try:
@@ -272,9 +272,9 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 
 
 def read_seal(path: str | os.PathLike[str]) -> dict[str, Any] | None:
-    """What an artifact says of itself, unchecked: its format, place, digests, and recipe as `made`.
+    """The unchecked seal of an artifact: its format, place, digests, and recipe (as `made`).
 
-    None if it says nothing, or is too broken to.
+    None if the artifact has no seal or is too broken to read it.
     """
     try:
         if Path(path).suffix == ".safetensors":

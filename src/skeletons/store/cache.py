@@ -1,8 +1,8 @@
 """The run cache: the results of costly jobs by recipe, so that nothing is computed twice.
 
-A folder a recipe, with copies of the job's files and a manifest of their digests. It appears whole,
-by renaming, so two runs may write at once; it is checked when used, so a damaged one costs a
-computation and never a wrong result.
+Each recipe has a folder with copies of the job's files and a manifest of their digests. The folder
+is created under another name and renamed when complete, so two runs may write at the same time. An
+entry is checked when it is used: a damaged one costs a computation but never gives a wrong result.
 """
 
 from __future__ import annotations
@@ -24,7 +24,13 @@ MANIFEST = "manifest.json"
 
 @dataclass(frozen=True)
 class Entry:
-    """The kept files of one job: their folder, their bytes, and when they were last used."""
+    """The stored files of one job.
+
+    Attributes:
+        folder: that holds them.
+        size: in bytes.
+        used: when they were last used, in seconds since the epoch.
+    """
 
     folder: Path
     size: int
@@ -32,11 +38,14 @@ class Entry:
 
 
 class _DamagedError(Exception):
-    """A kept file is gone or not what it was."""
+    """A stored file is missing or was changed."""
 
 
 def _copy_checked(source: Path, target: Path, about: Mapping[str, str]) -> None:
-    """Copy a kept file, and hold the copy against the manifest: another run may remove it now."""
+    """Copy a stored file and check the copy against the manifest.
+
+    Another run may remove the file at the same time.
+    """
     try:
         content = source.read_bytes()
     except OSError as error:
@@ -47,7 +56,7 @@ def _copy_checked(source: Path, target: Path, about: Mapping[str, str]) -> None:
 
 
 class RunCache:
-    """The results kept in a folder, which is made when there is something to keep."""
+    """A folder of stored results; it is created when the first result is stored."""
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
@@ -56,14 +65,14 @@ class RunCache:
         return self.folder / key[:2] / key
 
     def fetch(self, key: str, outputs: Mapping[str, str]) -> bool:
-        """Copy a job's files to where they belong.
+        """Copy the stored files of a job to its outputs.
 
         Args:
-            key: of the job's recipe.
-            outputs: where each file goes, by its place in the experiment.
+            key: the key of the job's recipe.
+            outputs: the path of each file, by its place in the experiment.
 
         Returns:
-            Whether all files were there, and whole; if not, none is written.
+            Whether all files were present and undamaged; if not, none is written.
 
         Raises:
             ArtifactError: a file cannot be written.
@@ -85,7 +94,7 @@ class RunCache:
         return True
 
     def keep(self, key: str, outputs: Mapping[str, str]) -> None:
-        """Keep copies of a job's files; if another run keeps them at the same time, one wins.
+        """Store copies of a job's files. If another run stores them at the same time, one is kept.
 
         Raises:
             OSError: the copies cannot be written.
@@ -112,7 +121,7 @@ class RunCache:
             shutil.rmtree(temporary, ignore_errors=True)
 
     def entries(self) -> list[Entry]:
-        """What is kept, the least recently used first."""
+        """All entries, the least recently used first."""
         found = []
         for folder in self.folder.glob("??/*"):
             with contextlib.suppress(OSError):
@@ -121,9 +130,9 @@ class RunCache:
         return sorted(found, key=lambda entry: (entry.used, entry.folder))
 
     def prune(self, limit: int) -> list[Entry]:
-        """Remove the least recently used entries until the rest has at most `limit` bytes.
+        """Remove the least recently used entries until the others have at most `limit` bytes.
 
-        What an interrupted run left half-written is removed as well.
+        Unfinished entries of interrupted runs are removed as well.
 
         Returns:
             The removed entries.

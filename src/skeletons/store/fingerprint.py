@@ -46,7 +46,7 @@ class Import(NamedTuple):
         module: dotted, with a leading dot for each level of a relative import; `?` for a name that
             is computed when the program runs.
         name: empty for `import MODULE`, `*` for all.
-        line: where it stands.
+        line: its line number.
     """
 
     module: str
@@ -55,11 +55,11 @@ class Import(NamedTuple):
 
 
 class Source(NamedTuple):
-    """What a file of code holds.
+    """The content of a file of code.
 
     Attributes:
         digest: of its syntax tree.
-        imports: all that it imports, also inside functions.
+        imports: all of its imports, also those inside functions.
         homes: names bound at its top level, with the module that each is imported from; empty for a
             name that is defined here.
     """
@@ -78,23 +78,23 @@ def fingerprint(*modules: str, own: Iterable[str] = ()) -> str:
         own: user-defined files that the stage runs as well.
 
     Returns:
-        Sixteen hexadecimal digits, and for each of the user's files ` FILE=` and as many again.
+        Sixteen hexadecimal digits, and for each user-defined file ` FILE=` and sixteen more.
 
     Raises:
         FingerprintError: an import of this package cannot be followed.
-        ExtensionError: a file of the user's, or one that it imports, cannot be read.
+        ExtensionError: a user-defined file, or one that it imports, cannot be read.
     """
     return " ".join([_of_package(modules), *(f"{file}={_of_own(file)}" for file in sorted({*own}))])
 
 
 def own_files(code: str) -> tuple[str, ...]:
-    """The user's files that a fingerprint covers."""
+    """The user-defined files that a fingerprint covers."""
     return tuple(re.findall(r" (.+?)=[0-9a-f]{16}(?= |$)", code))
 
 
 def now(*modules: str, own: Iterable[str] = ()) -> str:
-    """The fingerprint of the code as it is on disk now, whatever was read of it before."""
-    # One thread at a time: CPython 3.11 counts the depth of syntax trees for all threads together.
+    """The fingerprint of the code as it is on disk now, without cached digests."""
+    # One thread at a time: CPython 3.11 counts the depth of syntax trees over all threads.
     with _parsing:
         _read.cache_clear()
         _of_own.cache_clear()
@@ -105,7 +105,7 @@ def now(*modules: str, own: Iterable[str] = ()) -> str:
 
 
 def _of_package(modules: Iterable[str]) -> str:
-    """The digest of modules of this package and of all that they import of it."""
+    """The digest of modules of this package and of everything that they import from it."""
     digest = hashlib.sha256()
     for name in sorted(closure_of(modules)):
         digest.update(f"{name}={_read(name)[0]}\n".encode())
@@ -113,7 +113,7 @@ def _of_package(modules: Iterable[str]) -> str:
 
 
 def closure_of(modules: Iterable[str]) -> set[str]:
-    """Modules of this package with all that they import of it, by their names within the package.
+    """Modules of this package and all modules that they import from it, as names within it.
 
     Raises:
         FingerprintError: an import of this package cannot be followed.
@@ -150,8 +150,8 @@ def _templates(path: Path) -> Iterator[str]:
 
 def _path(name: str) -> Path | None:
     """The file of a module, or of a package's `__init__`; None if there is none."""
-    place = PACKAGE.joinpath(*name.split("."))
-    paths = (place / "__init__.py", place.parent / f"{place.name}.py")
+    stem = PACKAGE.joinpath(*name.split("."))
+    paths = (stem / "__init__.py", stem.parent / f"{stem.name}.py")
     return next((path for path in paths if path.is_file()), None)
 
 
@@ -163,8 +163,8 @@ def _of_this_package(
     Args:
         imports: the file's.
         path: the file, for errors.
-        package: its place within this package; None for a file elsewhere, whose relative imports
-            and computed names are not ours to follow.
+        package: the file's package within this one; None for a file elsewhere, whose relative
+            imports and computed names are not followed.
     """
     for found in imports:
         if found.module[0] in ".?" and package is None:
@@ -201,7 +201,7 @@ def _absolute(found: Import, package: str) -> str | None:
 
 
 def _imported(inside: str, name: str) -> Iterator[str]:
-    """What `from PACKAGE.inside import name` loads, by names within this package.
+    """The modules that `from PACKAGE.inside import name` loads, as names within this package.
 
     Raises:
         LookupError: it is neither a module nor a name that the module binds.
@@ -231,31 +231,32 @@ def _with_packages(name: str) -> list[str]:
     return [".".join(steps[: count + 1]) for count in range(len(steps))]
 
 
-# --- the user's files -----------------------------------------------------------------------------
+# --- user-defined files ---------------------------------------------------------------------------
 
 
 @functools.cache
 def _of_own(file: str) -> str:
-    """The digest of a user's file, of theirs that it imports, and of what these import of ours."""
+    """The digest of a user-defined file and of all code that it imports, also from this package."""
     digest = hashlib.sha256()
     ours: set[str] = set()
     for path in closure(file):
         source = _parsed_own(path)
         ours |= set(_of_this_package(source.imports, path))
-        # By its place beside the file: the same in every folder.
-        place = os.path.relpath(path, Path(file).parent)
-        digest.update(f"{place}={source.digest}\n".encode())
+        # A relative path, so that the digest is the same in every folder.
+        relative = os.path.relpath(path, Path(file).parent)
+        digest.update(f"{relative}={source.digest}\n".encode())
     digest.update(_of_package(ours).encode())
     return digest.hexdigest()[:16]
 
 
 def closure(file: str) -> dict[Path, str]:
-    """A user's file and those that it imports, directly or through others.
+    """A user-defined file and the user's files that it imports, directly or through others.
 
-    Modules are sought where the file is loaded to find them: beside it, and in the working folder.
+    Modules are searched in the folders from which `user_code.load` lets the file import: its own
+    folder and the working folder.
 
     Returns:
-        By path, the name that each is imported by; of the file itself, none.
+        The module name of each file, by path; empty for the file itself.
 
     Raises:
         ExtensionError: one of them cannot be read.
@@ -279,13 +280,13 @@ def _dotted(imports: Iterable[Import]) -> list[str]:
 
 
 def _local(module: str, roots: Iterable[Path]) -> list[tuple[Path, str]]:
-    """What is run when a module is imported, packages first, of the first folder that has it."""
+    """The files that importing a module runs, packages first, in the first folder that has it."""
     steps = module.split(".")
     names = [".".join(steps[:n]) for n in range(1, len(steps) + 1)]
     for root in roots:
-        places = [(root.joinpath(*name.split("."), "__init__.py"), name) for name in names]
-        places.append((root.joinpath(*steps).with_suffix(".py"), module))
-        found = [(path, name) for path, name in places if path.is_file()]
+        possible = [(root.joinpath(*name.split("."), "__init__.py"), name) for name in names]
+        possible.append((root.joinpath(*steps).with_suffix(".py"), module))
+        found = [(path, name) for path, name in possible if path.is_file()]
         if found:
             return found
     return []
@@ -296,18 +297,17 @@ def _parsed_own(path: Path) -> Source:
         return _parsed(path)
     except (SyntaxError, ValueError) as error:  # a null byte is either, by Python's version
         line = getattr(error, "lineno", None)
-        told = f"line {line}: {getattr(error, 'msg', error)}" if line else str(error)
-        raise ExtensionError(f"{path} is not Python ({told})") from None
+        reason = f"line {line}: {getattr(error, 'msg', error)}" if line else str(error)
+        raise ExtensionError(f"{path} is not Python ({reason})") from None
     except OSError as error:
-        reason = error.strerror or error
-        raise ExtensionError(f"{path} cannot be read ({reason})") from None
+        raise ExtensionError(f"{path} cannot be read ({error.strerror or error})") from None
 
 
 # --- a file's syntax tree -------------------------------------------------------------------------
 
 
 def _parsed(path: Path) -> Source:
-    """What a file holds; a content that was read before is not parsed again."""
+    """The content of a file; content that was read before is not parsed again."""
     content = path.read_bytes()
     key = hashlib.sha256(content + Path(__file__).read_bytes()).hexdigest()
     known = _known()
@@ -328,9 +328,9 @@ def _source(content: bytes) -> Source:
 
 @functools.cache
 def _known() -> dict[str, Source]:
-    """Sources by content, kept as Python keeps compiled modules, because parsing takes time."""
+    """Sources by content, stored beside the compiled modules, because parsing takes time."""
     try:
-        found = json.loads(_place().read_text(encoding="utf-8"))
+        found = json.loads(_cache_file().read_text(encoding="utf-8"))
         return {
             str(key): Source(str(digest), tuple(Import(*each) for each in imports), dict(homes))
             for key, (digest, imports, homes) in found.items()
@@ -339,18 +339,18 @@ def _known() -> dict[str, Source]:
         return {}
 
 
-def _place() -> Path:
+def _cache_file() -> Path:
     return PACKAGE / "__pycache__" / f"fingerprints-{sys.implementation.cache_tag}.json"
 
 
 def _remember(known: Mapping[str, Source]) -> None:
-    """Keep the digests; it is no failure if they cannot be kept."""
+    """Store the digests; a failure to do so is ignored."""
     newest = dict(list(known.items())[-KEPT:])
-    temporary = _place().with_suffix(f".{os.getpid()}")
+    temporary = _cache_file().with_suffix(f".{os.getpid()}")
     with contextlib.suppress(OSError):
         temporary.parent.mkdir(exist_ok=True)
         temporary.write_text(json.dumps(newest), encoding="utf-8")
-        temporary.replace(_place())
+        temporary.replace(_cache_file())
 
 
 def _drop_docstrings(tree: ast.Module) -> None:
@@ -366,7 +366,7 @@ def _drop_docstrings(tree: ast.Module) -> None:
 
 
 def _drop_words_of_errors(tree: ast.Module) -> None:
-    """Leave of `raise Error(words)` that it raises: no result depends on how an error reads."""
+    """Drop the arguments of `raise Error(…)`: no result depends on the wording of an error."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
             node.exc.args, node.exc.keywords = [], []
@@ -390,7 +390,7 @@ def _is_import(function: ast.expr) -> bool:
 
 
 def _literal(call: ast.Call) -> str:
-    """A call's first argument if it is written out as text; else empty."""
+    """The first argument of a call if it is a text literal; else empty."""
     match call.args:
         case [ast.Constant(value=str(text)), *_]:
             return text
@@ -398,7 +398,7 @@ def _literal(call: ast.Call) -> str:
 
 
 def _homes(body: Iterable[ast.stmt]) -> Iterator[tuple[str, str]]:
-    """Names bound by statements, also those under an `if` or `try`, with where they come from."""
+    """Names bound by statements, also under an `if` or `try`, with the module that each is from."""
     for node in body:
         if isinstance(node, ast.ImportFrom):
             home = "." * node.level + (node.module or "")

@@ -1,9 +1,9 @@
-"""What an artifact was made from: written into every artifact, and what the run cache goes by.
+"""The recipe that an artifact was made from; it is stored in the artifact and keys the run cache.
 
-A recipe names everything that shapes a job's result: the stage, its slice of the configuration,
-the fingerprint of its code, its inputs by content, and the versions of the packages that compute.
-It holds no time and no place outside of the experiment, so equal work has an equal recipe in
-every folder and every experiment.
+A recipe names everything that determines the result of a job: the stage, its slice of the
+configuration, the fingerprint of its code, its inputs by content, and the versions of the packages
+that compute. It contains no time and no path outside the experiment, so equal work has an equal
+recipe in every folder and every experiment.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ _made: contextvars.ContextVar[Mapping[str, Any] | None] = contextvars.ContextVar
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that shapes the result of a job.
+    """Everything that determines the result of a job.
 
     Attributes:
         stage: the rule's name.
-        settings: the slice of the configuration that the stage uses, and which model it is for.
+        settings: the slice of the configuration that the stage uses, and the model it makes.
         code: fingerprint of the code that the stage runs.
         inputs: SHA-256 of each input file, by its place in the experiment.
         parents: lineage of each input file that the workflow makes, by its place.
-        threads: of the job; sums of floating-point numbers depend on it.
+        threads: of the job; they change the order of floating-point sums.
         versions: of the packages that compute.
     """
 
@@ -54,26 +54,26 @@ class Recipe:
     versions: Mapping[str, str]
 
     def key(self) -> str:
-        """A digest that is equal for equal recipes."""
+        """A digest; equal recipes have equal digests."""
         text = json.dumps(asdict(self), sort_keys=True, allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
 
 def lineage_of(stage: str, settings: Mapping[str, Any], parents: Iterable[str]) -> str:
-    """What an artifact is by its configuration: a digest of all settings it ever depended on.
+    """The identity of an artifact by configuration: a digest of all settings that it depends on.
 
     Args:
         stage: the rule that makes it.
-        settings: that rule's slice of the configuration, as JSON knows it.
-        parents: lineages of what it is made from.
+        settings: the slice of the configuration that the rule uses, as values that JSON has.
+        parents: lineages of the artifacts that it is made from.
     """
-    told = {"stage": stage, "settings": settings, "parents": sorted(parents)}
-    text = json.dumps(told, sort_keys=True, allow_nan=False)
+    described = {"stage": stage, "settings": settings, "parents": sorted(parents)}
+    text = json.dumps(described, sort_keys=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def digests(paths: Iterable[str | os.PathLike[str]]) -> dict[str, str]:
-    """SHA-256 of files, by their place in the experiment; folders are left out.
+    """SHA-256 of files, by their place in the experiment; folders are skipped.
 
     Raises:
         ArtifactError: a file cannot be read.
@@ -82,10 +82,10 @@ def digests(paths: Iterable[str | os.PathLike[str]]) -> dict[str, str]:
 
 
 def place(path: str | os.PathLike[str]) -> str:
-    """An artifact's path within its experiment: the same in all folders and experiments.
+    """The place of an artifact: its path within its experiment, equal in all experiments.
 
-    `results/demo/models/seed=1/weights.safetensors` is `models/seed=1/weights.safetensors`; of a
-    path outside of `results`, it is the file's name.
+    The place of `results/demo/models/seed=1/weights.safetensors` is
+    `models/seed=1/weights.safetensors`. For a path outside `results`, it is the name of the file.
     """
     parts = Path(path).parts
     if "results" not in parts:
@@ -95,7 +95,11 @@ def place(path: str | os.PathLike[str]) -> str:
 
 
 def file_digest(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a file; asked again, the file is read again only if it has changed."""
+    """SHA-256 of a file. It is cached, and the file is read again only if it has changed.
+
+    Raises:
+        ArtifactError: the file cannot be read.
+    """
     try:
         status = Path(path).stat()
         return _file_digest(str(path), status.st_mtime_ns, status.st_size, status.st_ino)
@@ -111,13 +115,13 @@ def _file_digest(path: str, *_version: int) -> str:
 
 @functools.cache
 def versions() -> dict[str, str]:
-    """The versions of the packages that shape a result."""
+    """The versions of the packages that influence results."""
     return {name: metadata.version(name) for name in PACKAGES}
 
 
 @contextlib.contextmanager
 def making(recipe: Recipe) -> Iterator[None]:
-    """All artifacts written in this block, in this thread, are made by `recipe`."""
+    """Record `recipe` in all artifacts that this thread writes in this block."""
     token = _made.set(asdict(recipe))
     try:
         yield
@@ -126,13 +130,13 @@ def making(recipe: Recipe) -> Iterator[None]:
 
 
 def made() -> dict[str, Any] | None:
-    """The recipe of the job that runs here, and the device it runs on; None outside of a job."""
+    """The recipe and the device of the job that runs in this thread; None outside a job."""
     recipe = _made.get()
     return None if recipe is None else {**recipe, "device": _device(recipe["settings"])}
 
 
 def lineage() -> str | None:
-    """The lineage of what the job that runs here makes; None outside of a job."""
+    """The lineage of the artifacts that the running job makes; None outside a job."""
     recipe = _made.get()
     if recipe is None:
         return None
@@ -140,13 +144,13 @@ def lineage() -> str | None:
 
 
 def expected(path: str | os.PathLike[str]) -> str | None:
-    """The lineage that the job that runs here expects of an input; None if it expects none."""
+    """The lineage that the running job expects of an input; None if it expects none."""
     recipe = _made.get()
     return None if recipe is None else recipe["parents"].get(place(path))
 
 
 def _device(settings: Mapping[str, Any]) -> dict[str, str]:
-    """The kind of processor that computes, as far as this process has one to tell."""
+    """The type and name of the processor that computes, as far as this process knows it."""
     torch = sys.modules.get("torch")
     if "device" not in settings or torch is None:
         return {"type": "cpu", "name": platform.machine()}

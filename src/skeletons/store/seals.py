@@ -1,9 +1,9 @@
-"""The seal of an artifact: what it is and a digest of its content, kept inside the file.
+"""The seal of an artifact: a description and a digest of its content, stored inside the file.
 
-A flipped bit in a file of weights is still a file of weights. So every artifact carries the
-version of its format, its place in the experiment and a digest of each of its parts, and a reader
-refuses one that does not match: nothing that was damaged, edited or put in another's place is
-ever computed with. What it was made from is there too.
+A file of weights with a flipped bit is still a readable file of weights. So every artifact contains
+the version of its format, its place in the experiment and a digest of each of its parts, and a
+reader refuses an artifact that does not match: damaged, edited or misplaced artifacts are never
+used. The seal also contains the recipe that the artifact was made from.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from skeletons.store import provenance
 from skeletons.store.provenance import place
 
 KEY = "skeletons"  # the seal's name in a file's metadata
-FORMAT = 1  # rises when the meaning of an artifact changes
-Part = Sequence[bytes | memoryview]  # a part's bytes, in as many pieces as is convenient
+FORMAT = 1  # incremented when the meaning of an artifact changes
+Part = Sequence[bytes | memoryview]  # the bytes of a part, in any number of pieces
 
 
 def unfit(path: str | os.PathLike[str], what: str) -> ArtifactError:
-    """The error for an artifact that cannot be used: which, why, and how to remake it."""
-    return ArtifactError(f"{path} {what}; delete it and run snakemake again, which makes it anew.")
+    """The error for an unusable artifact: its path, the reason, and how to remake it."""
+    return ArtifactError(f"{path} {what}; delete it and run snakemake again to remake it.")
 
 
 def make(path: str | os.PathLike[str], parts: Mapping[str, Part]) -> dict[str, Any]:
-    """The seal of what is about to be written to `path`."""
+    """The seal of an artifact that is about to be written to `path`."""
     made = provenance.made()
     seal: dict[str, Any] = {
         "format": FORMAT,
@@ -42,17 +42,22 @@ def make(path: str | os.PathLike[str], parts: Mapping[str, Part]) -> dict[str, A
 
 
 def dump(seal: Mapping[str, Any]) -> str:
-    """A seal as text that is the same for equal seals."""
+    """A seal as text; equal seals give equal text."""
     return json.dumps(seal, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def check(path: str | os.PathLike[str], seal: object, parts: Mapping[str, Part]) -> None:
-    """Hold an artifact's parts, all or some of them, against its seal (None if it has none).
+    """Check some or all parts of an artifact against its seal.
+
+    Args:
+        path: of the artifact.
+        seal: as read from the file; None if the file has none.
+        parts: the content to check, by name.
 
     Raises:
-        ArtifactError: the seal is absent, of another format or another artifact's, a part is not
-            what it was when it was written, or the job that reads it expects one that was made
-            from other settings.
+        ArtifactError: the seal is missing, has another format or belongs to another artifact, a
+            part was changed after it was written, or the job that reads the artifact expects one
+            that was made from other settings.
     """
     if isinstance(seal, str | bytes):
         try:
@@ -60,7 +65,7 @@ def check(path: str | os.PathLike[str], seal: object, parts: Mapping[str, Part])
         except ValueError:
             raise unfit(path, "was changed after it was written (its seal is broken)") from None
     if not isinstance(seal, dict) or "format" not in seal:
-        raise unfit(path, "was not written by this workflow, or changed since (it has no seal)")
+        raise unfit(path, "was not written by this workflow, or was changed since (it has no seal)")
     if seal["format"] != FORMAT:
         raise unfit(path, f"is in format {seal['format']}, but this version reads {FORMAT}")
     if seal.get("self") != _own_digest(seal):
@@ -78,7 +83,7 @@ def check(path: str | os.PathLike[str], seal: object, parts: Mapping[str, Part])
 
 
 def _own_digest(seal: Mapping[str, Any]) -> str:
-    """A digest of the rest of a seal: what it says of the artifact's making is sealed as well."""
+    """A digest of the rest of the seal, so that the recipe in it is protected as well."""
     return _digest([dump({key: seal[key] for key in seal if key != "self"}).encode()])
 
 

@@ -1,6 +1,6 @@
-"""What can be known of a user's own functions before any runs: from the syntax of their files.
+"""Check user-defined functions before a run, from the syntax of their files alone.
 
-So a mistake in a name ends a run before it begins, and reading the rules imports nothing heavy.
+A mistake in a name ends the run before it begins, and parsing the rules imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -15,55 +15,57 @@ from typing import Any
 
 from skeletons.errors import ExtensionError
 from skeletons.store.fingerprint import closure
-from skeletons.user_code import references as extensions
+from skeletons.user_code.load import bind
+from skeletons.user_code.references import files_of, split
 
 
 def check(reference: str, /, *arguments: Any, **options: Any) -> None:
-    """See whether a file defines a function that can be called so, from its syntax alone.
+    """Check that a file defines a function that accepts these arguments, from its syntax alone.
 
-    Of decorated functions, classes and other objects only running the file can tell.
+    For decorated functions, classes and other objects only the name is checked: their signature is
+    known only once the file has run.
 
     Raises:
-        ExtensionError: it does not; the text is a clause, to stand after what was found.
+        ExtensionError: it does not; the text is a clause, meant to follow the value found.
     """
-    file, function = reference.rsplit(":", 1)
+    file, function = split(reference)
     if not Path(file).is_file():
         raise ExtensionError(f"there is no file {file} in {Path.cwd()}")
-    _demand_unambiguous(closure(file))
+    _demand_importable(closure(file))
     known = dict(_defined(ast.parse(Path(file).read_bytes()).body))
     if function not in known:
         near = difflib.get_close_matches(function, known, n=1, cutoff=0.6)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
-        raise ExtensionError(f"{file} defines no {function!r}{hint}")
+        raise ExtensionError(f"{file} does not define {function!r}{hint}")
     node = known[function]
     if isinstance(node, ast.FunctionDef) and not node.decorator_list:
-        extensions.bind(function, _signature(node.args), *arguments, **options)
+        bind(function, _signature(node.args), *arguments, **options)
 
 
-def _demand_unambiguous(modules: Mapping[Path, str]) -> None:
-    """See whether Python will import the user's modules, and not others of the same name.
+def _demand_importable(modules: Mapping[Path, str]) -> None:
+    """Check that Python will import the user's modules and not installed ones of the same name.
 
     Raises:
-        ExtensionError: an installed module has the name of one.
+        ExtensionError: an installed module has the name of one of them.
     """
     for path, name in modules.items():
         top = name.partition(".")[0]
-        # A package of the user's is a folder, whose own place says nothing.
+        # A user's package is found as a folder without an origin.
         spec = importlib.util.find_spec(top) if top else None
         origin = None if spec is None else spec.origin
         if origin and Path(origin).resolve() not in {known.resolve() for known in modules}:
             raise ExtensionError(
-                f"{path} cannot be imported, as {top!r} is an installed module ({origin})"
+                f"{path} cannot be imported, because {top!r} is an installed module ({origin})"
             )
 
 
 def clashes(references: Iterable[str]) -> Iterator[str]:
-    """Modules of one name that the files of several references import from different places.
+    """Different files that several references import under one module name.
 
-    In one process, Python knows one module of a name.
+    A Python process can hold only one module of each name.
     """
     known: dict[str, Path] = {}
-    for file in extensions.files_of(*references):
+    for file in files_of(*references):
         for path, name in closure(file).items():
             other = known.setdefault(name, path) if name else path
             if other.resolve() != path.resolve():
@@ -71,7 +73,7 @@ def clashes(references: Iterable[str]) -> Iterator[str]:
 
 
 def _defined(body: Sequence[ast.stmt]) -> Iterator[tuple[str, ast.stmt]]:
-    """The names that statements define, each with the statement, the branches of `if` included."""
+    """The names that statements define, each with its statement; branches of `if` are included."""
     for node in body:
         match node:
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
@@ -87,7 +89,7 @@ def _defined(body: Sequence[ast.stmt]) -> Iterator[tuple[str, ast.stmt]]:
 
 
 def _signature(arguments: ast.arguments) -> inspect.Signature:
-    """A signature without annotations, and with None for every default: none of these is run."""
+    """The signature without annotations and with None for every default, so no user code runs."""
     for node in ast.walk(arguments):
         if isinstance(node, ast.arg):
             node.annotation = None

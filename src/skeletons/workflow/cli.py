@@ -1,4 +1,4 @@
-"""The command `skeletons`: what made an artifact and whether it is current; the run cache.
+"""The command `skeletons`: show how an artifact was made and whether it is current; the run cache.
 
 skeletons show results/demo/models/seed=1
 skeletons cache --limit 1GB
@@ -21,7 +21,7 @@ from skeletons.store import artifacts, provenance
 from skeletons.store.cache import RunCache
 from skeletons.workflow import lookup
 
-SHOWN = 8  # inputs of an artifact at most; a table of all pairs has thousands
+SHOWN = 8  # inputs of an artifact at most: a table of all pairs has thousands
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 READERS = {
     ".json": artifacts.read_json,
@@ -31,14 +31,14 @@ READERS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; what is wrong is one sentence on stderr, and exit code 1."""
+    """Run the command; an error is one sentence on stderr, and exit code 1."""
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
     except SkeletonsError as error:
         print(error, file=sys.stderr)
         return 1
-    except BrokenPipeError:  # whoever reads, as `head`, has read enough
+    except BrokenPipeError:  # the reader, for example `head`, has read enough
         sys.stderr.close()
     return 0
 
@@ -46,18 +46,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="skeletons", description=str(__doc__).splitlines()[0])
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    show = commands.add_parser("show", help="say what made an artifact and whether it is current")
+    show = commands.add_parser("show", help="show how an artifact was made, and if it is current")
+    show.add_argument("path", help="a file or folder of results, or a model id such as seed=1")
     show.add_argument(
-        "path", help="a file of results, a folder of them, or the id of a model, as seed=1"
-    )
-    show.add_argument(
-        "--configfile", type=Path, help="hold it against this, not against the last run's settings"
+        "--configfile", type=Path, help="compare it with these settings, not with the last run's"
     )
     show.set_defaults(run=_show)
-    cache = commands.add_parser("cache", help="say what the run cache holds, and prune it")
+    cache = commands.add_parser("cache", help="show the size of the run cache, and prune it")
     cache.add_argument("--folder", default="results/.cache", help="default: %(default)s")
     cache.add_argument(
-        "--limit", type=_size, metavar="SIZE", help="remove the oldest until SIZE is left, as 1GB"
+        "--limit", type=_size, metavar="SIZE", help="remove the oldest until SIZE (1GB) is left"
     )
     cache.set_defaults(run=_cache)
     return parser
@@ -67,7 +65,7 @@ def _size(text: str) -> int:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", text.strip().upper())
     if match is None:
         raise argparse.ArgumentTypeError(
-            f"found {text!r}; allowed: a number and a unit, as 500MB or 1GB."
+            f"found {text!r}; allowed: a number and a unit, for example 500MB or 1GB."
         )
     return int(float(match[1]) * UNITS[match[2]])
 
@@ -87,25 +85,25 @@ def _amount(size: int, count: int) -> str:
 
 def _show(options: argparse.Namespace) -> None:
     files = lookup.files_at(options.path, READERS)
-    told: list[Any] = []
+    shown: list[Any] = []
     for path in files:
         print(path)
         seal = artifacts.read_seal(path) if path.suffix in READERS else None
-        _tell("content", _content(path))
+        _print("content", _content(path))
         made = (seal or {}).get("made")
-        if made and made not in told:  # the files of one job have one recipe
-            told.append(made)
+        if made and made not in shown:  # the files of one job have one recipe
+            shown.append(made)
             for label, text in _recipe_lines(made):
-                _tell(label, text)
-    _tell("current", _current(files[0], options.configfile))
+                _print(label, text)
+    _print("current", _current(files[0], options.configfile))
 
 
-def _tell(label: str, text: str) -> None:
+def _print(label: str, text: str) -> None:
     print(f"  {label:<10}{text}")
 
 
 def _content(path: Path) -> str:
-    """Whether a file is as it was written, if it is one that can tell."""
+    """Whether a file is unchanged since it was written, if it carries a seal."""
     if path.suffix not in READERS:
         return "not sealed"
     try:
@@ -131,19 +129,19 @@ def _recipe_lines(made: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _version(name: str, found: str) -> str:
-    """A package's version when the artifact was made, and now, if that is another."""
+    """A package's version when the artifact was made, and its version now if that differs."""
     now = provenance.versions().get(name)
     return f"{name} {found}" + ("" if now == found else f" (now {now})")
 
 
 def _current(path: Path, configfile: Path | None) -> str:
-    """Whether the workflow would leave an artifact as it is, and its reason if it would not.
+    """Whether the workflow would keep an artifact as it is, and the reason if it would not.
 
     Raises:
-        ArtifactError: it is no artifact of this folder's workflow, or the workflow cannot be read.
+        ArtifactError: it is not an artifact of this workflow, or the workflow cannot be read.
     """
     configfile = configfile or _experiment(path) / "config.yaml"
-    # A data set belongs to no experiment; it is held against the default one.
+    # A data set belongs to no experiment; it is compared with the default one.
     configured = ["--configfile", str(configfile)] if configfile.is_file() else []
     command = ["--detailed-summary", "--nolock", *configured, "--", str(path)]
     done = subprocess.run(
@@ -156,15 +154,15 @@ def _current(path: Path, configfile: Path | None) -> str:
             return "yes" if same else f"no: {row['status']}, {row['plan']}"
     if "No rule to produce" in done.stderr:
         return "no: it is not part of this configuration"
-    reason = (done.stderr.strip().splitlines() or ["it is none of the workflow's targets"])[-1]
-    raise ArtifactError(f"Whether {path} is current cannot be said: {reason}")
+    reason = (done.stderr.strip().splitlines() or ["it is not a target of the workflow"])[-1]
+    raise ArtifactError(f"Cannot determine whether {path} is current: {reason}")
 
 
 def _experiment(path: Path) -> Path:
-    """results/EXPERIMENT, of a path in it."""
+    """The folder results/EXPERIMENT that a path is in."""
     parts = path.parts
     if "results" not in parts or len(parts) < parts.index("results") + 2:
-        raise ArtifactError(f"{path} is not in results/EXPERIMENT, so it is no artifact.")
+        raise ArtifactError(f"{path} is not in results/EXPERIMENT, so it is not an artifact.")
     return Path(*parts[: parts.index("results") + 2])
 
 

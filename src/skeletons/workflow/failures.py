@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from skeletons.workflow import slurm
+from skeletons.workflow import phrases, slurm
 from skeletons.workflow.jobs import FAILED
-from skeletons.workflow.slurm import Cause, Verdict
+from skeletons.workflow.slurm import Cause, Diagnosis
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,8 @@ class Watch(logging.Handler):
 
 
 def of_cluster(told: Mapping[str, Any]) -> bool:
-    """Whether Snakemake tells of a job that was a cluster's, or should have been."""
-    return "external_jobid" in told["aux"] or "cluster/cloud" in (told["rule_msg"] or "")
+    """Whether a failed job ran on a cluster, or should have."""
+    return "external_jobid" in told["aux"] or bool(phrases.SEE_CLUSTER.find(told["rule_msg"] or ""))
 
 
 def explain(told: Mapping[str, Any], since: float = 0.0) -> Failure:
@@ -101,20 +101,20 @@ def explain(told: Mapping[str, Any], since: float = 0.0) -> Failure:
     """
     logs = list(told["log"])
     own, others = logs[:1], logs[1:]
-    message = told["rule_msg"] or ""
+    message = phrases.SEE_CLUSTER.removed(told["rule_msg"] or "")
     job = told["aux"].get("external_jobid")
     name = job_name(told["rule_name"], own)
     if job is None and (refused := _refused(message)):
         return Failure(name, f"could not be submitted: {refused}", "", (), hopeless=False)
-    verdict = Verdict(Cause.OTHER)
+    verdict = Diagnosis(Cause.OTHER)
     if job is not None:
-        state = re.search(r"SLURM status is: '(\w+)", message)
+        state = phrases.STATUS.find(message)
         verdict = slurm.examine(str(job), others, state[1] if state else "")
     sentence, crashed, _ = last_words(own[0], since) if own else ("", "", "")
     by_itself = verdict.cause is Cause.OTHER and (sentence or crashed)
     return Failure(
         name,
-        _what(verdict, sentence or crashed or verdict.error),
+        _what(verdict, sentence or crashed or verdict.error or _line(message)),
         _advice(verdict.cause, told["rule_name"]),
         (*(own if by_itself else ()), *((verdict.log,) if verdict.log else ())),
         hopeless=bool(by_itself and sentence) or not verdict.cause.helped_by_retry,
@@ -138,12 +138,18 @@ def subject(rule: str, logs: Sequence[str]) -> str:
 
 
 def _refused(message: str) -> str:
-    """Why the cluster did not take a job; empty if it did."""
-    match = re.search(r"error message was '(.*?)'", message, re.S)
-    return " ".join(match[1].split()).rstrip(".") if match else ""
+    """Why the cluster did not take a job; the whole message if it has another form."""
+    known = (phrases.REFUSED, phrases.REFUSED_UNQUOTED, phrases.NOT_SUBMITTED)
+    found = next((match for phrase in known if (match := phrase.find(message))), None)
+    return _line(found[1] if found else message)
 
 
-def _what(verdict: Verdict, last: str) -> str:
+def _line(message: str) -> str:
+    """A message in one line, without its full stop."""
+    return " ".join(message.split()).rstrip(".")
+
+
+def _what(verdict: Diagnosis, last: str) -> str:
     where = f" on {verdict.node}" if verdict.node else ""
     had = f" of {verdict.limit}" if verdict.limit else ""
     return {
@@ -185,7 +191,7 @@ def last_words(log: str | Path, since: float = 0.0) -> tuple[str, str, str]:
 
 def plainly(crash: str) -> str:
     """The last line of a traceback, in words that say what to do if it is one that users meet."""
-    if match := re.match(r"ModuleNotFoundError: No module named '(\w+)", crash):
+    if match := phrases.NO_MODULE.find(crash):
         return missing_package(match[1])
     if re.match(r"(torch\.)?OutOfMemoryError: CUDA", crash):
         return (

@@ -1,7 +1,7 @@
-"""One run at a time where results are made, whatever became of the run before.
+"""One run at a time in a folder of results.
 
-Snakemake's own lock is a file that a killed run leaves behind, to be removed by hand. This one is
-the operating system's: it ends with the process that holds it.
+Snakemake's own lock is a file that a killed run leaves behind and that has to be removed by hand.
+This lock belongs to the operating system: it ends with the process that holds it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TextIO
 
 from skeletons.errors import ArtifactError, LockError
 
-_held: list[TextIO] = []  # open as long as the process lives
+_held: list[TextIO] = []  # stays open until the process ends
 
 
 def hold(folder: str | os.PathLike[str], *, shared: bool = False) -> None:
@@ -24,12 +24,12 @@ def hold(folder: str | os.PathLike[str], *, shared: bool = False) -> None:
     Source: flock(2).
 
     Args:
-        folder: made if it is not there.
-        shared: keep out only those that do not share it, being one that only reads there.
+        folder: created if it does not exist.
+        shared: whether other runs may share the lock, for a run that only reads there.
 
     Raises:
-        LockError: another run is at work there.
-        ArtifactError: nothing can be written there.
+        LockError: another run holds the lock.
+        ArtifactError: the folder cannot be written to.
     """
     path = Path(folder) / ".lock"
     try:
@@ -41,14 +41,14 @@ def hold(folder: str | os.PathLike[str], *, shared: bool = False) -> None:
         fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         file.seek(0)
-        other = file.read().strip() or "a process that has just begun"
+        other = file.read().strip() or "a process that has just started"
         file.close()
         raise LockError(
-            f"Another run is at work in {folder} ({other}); wait for its end, or stop it, and run "
+            f"Another run is using {folder} ({other}); wait until it ends, or stop it, and run "
             "snakemake again."
         ) from None
     except OSError as error:  # some network file systems have no locks
-        print(f"Runs in {folder} are not kept apart: {error.strerror or error}.", file=sys.stderr)
+        print(f"{folder} cannot be locked: {error.strerror or error}.", file=sys.stderr)
         file.close()
         return
     file.truncate(0)

@@ -1,4 +1,4 @@
-"""From what a user types to files of results: a path, a model's id, or something near to one."""
+"""From a path or a model id that a user types to files of results."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ RESULTS = Path("results")
 
 
 def files_at(named: str, kinds: Collection[str]) -> list[Path]:
-    """The file that is named, or the files of certain kinds in the folder or of the model.
+    """The named file, or the files of some kinds in the named folder or of the named model.
 
     Args:
-        named: a path, or the id of a model that is in one experiment only.
+        named: a path, or the id of a model that only one experiment has.
         kinds: suffixes, such as `.json`.
 
     Raises:
-        ArtifactError: there is none, or several experiments have that model.
+        ArtifactError: there is no such file, or several experiments have that model.
     """
     path = Path(named)
     if path.is_file():
@@ -30,7 +30,7 @@ def files_at(named: str, kinds: Collection[str]) -> list[Path]:
     if not found:
         near = _nearest(path) or _nearest_model(named)
         hint = f"; the nearest is {near}." if near else "."
-        raise ArtifactError(f"{path} is no artifact and no folder of artifacts{hint}")
+        raise ArtifactError(f"{path} is neither an artifact nor a folder of artifacts{hint}")
     return found
 
 
@@ -38,7 +38,7 @@ def _of_model(named: str) -> Path | None:
     """The folder of the model with this id; None if no experiment has it.
 
     Raises:
-        ArtifactError: several have.
+        ArtifactError: several experiments have it.
     """
     found = [folder for folder in _models() if folder.name == named]
     if len(found) > 1:
@@ -54,7 +54,7 @@ def _models() -> list[Path]:
 
 
 def _nearest(path: Path) -> Path | None:
-    """The path that is there and nearest to one that is not; None if some part has none near."""
+    """The existing path nearest to one that does not exist; None if a part has no near match."""
     place = Path(path.anchor)
     for part in path.parts[len(place.parts) :]:
         if not (place / part).exists():

@@ -1,7 +1,7 @@
-"""What SLURM knows: whether jobs can be sent to it from here, and why one of them failed.
+"""Whether jobs can be sent to SLURM from here, and why one of them failed.
 
-Only its own commands are asked, and the logs it writes. What it remembers of a job is gone minutes
-after the job's end where no database keeps it, so it must be asked when the failure is news.
+The sources are SLURM's own commands and the logs that it writes. Without a database, SLURM forgets
+a job minutes after its end, so it is asked as soon as a failure is reported.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from pathlib import Path
 from skeletons.errors import ClusterError
 
 PROFILE = "profiles/slurm/config.yaml"
-PATIENCE = 60  # seconds to wait for an answer
-SLOWEST = 180  # seconds between two looks at the jobs: the plugin looks less often while none ends
-TAIL = 20_000  # characters at the end of a log that are looked at
+PATIENCE = 60  # seconds to wait for a command
+SLOWEST = 180  # seconds between two status checks: the plugin checks less often while no job ends
+TAIL = 20_000  # characters at the end of a log that are read
 
 
 class Cause(Enum):
     """Why a job failed; its value says whether another attempt can help."""
 
-    CANCELLED = ("cancelled", False)  # someone wanted it so
+    CANCELLED = ("cancelled", False)  # somebody decided so
     TIME = ("time", True)  # the next attempt has more
     MEMORY = ("memory", True)
     NODE = ("node", True)
     PREEMPTED = ("preempted", True)
-    OTHER = ("other", True)  # its own log says more
+    OTHER = ("other", True)  # the job's own log has the reason
 
     @property
     def helped_by_retry(self) -> bool:
@@ -37,15 +37,15 @@ class Cause(Enum):
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """Why a job failed, and what SLURM says about it.
+class Diagnosis:
+    """Why a job failed, and what SLURM reports about it.
 
     Attributes:
         cause: the kind of failure.
-        node: where it ran; empty if it never did, or nobody knows.
-        limit: what it was allowed, in words, where it went over a limit; else empty.
-        log: what SLURM wrote down of the job's output; empty if there is no such file.
-        error: the last that SLURM itself had to say there; empty if nothing.
+        node: where it ran; empty if it never started, or if the node is unknown.
+        limit: the limit that it exceeded, in words; empty for other causes.
+        log: the file of the job's output that SLURM wrote; empty if there is no such file.
+        error: the last error of SLURM itself in that file; empty if there is none.
     """
 
     cause: Cause
@@ -56,20 +56,20 @@ class Verdict:
 
 
 def check(status_command: str | None, interval: int, partitions: Collection[str] = ()) -> None:
-    """Make sure that jobs can be submitted and that their end will be seen.
+    """Check that jobs can be submitted and that their end will be noticed.
 
     Args:
-        status_command: what the jobs' states are asked with: sacct or squeue.
-        interval: seconds until they are first asked for.
-        partitions: those that the jobs are meant for; empty for the site's default.
+        status_command: the command that reports the states of jobs: sacct or squeue.
+        interval: seconds until the first status check.
+        partitions: those that the jobs ask for; empty for the site's default.
 
     Raises:
-        ClusterError: something is not as it must be; says what to set.
+        ClusterError: a check fails; the sentence names the setting to change.
     """
     settings, trouble = _ask("scontrol", "show", "config")
     if trouble:
         raise ClusterError(
-            f"SLURM does not answer here ({trouble}): run this on a machine where `sbatch` works, "
+            f"SLURM does not respond here ({trouble}): run this on a machine where `sbatch` works, "
             "or without `--workflow-profile profiles/slurm`."
         )
     _check_status(status_command, interval, settings)
@@ -83,12 +83,12 @@ def check(status_command: str | None, interval: int, partitions: Collection[str]
 
 
 def _check_status(command: str | None, interval: int, settings: str) -> None:
-    """Refuse a way to ask for states that would let a run wait for ever."""
+    """Refuse a status command with which a run would never finish."""
     if command == "sacct":
         trouble = _ask("sacct", "--noheader", "--allocations", "--starttime=now")[1]
         if trouble:
             raise ClusterError(
-                f"sacct cannot tell how jobs end ({trouble}), so the run would wait for ever: "
+                f"sacct cannot report how jobs end ({trouble}), so the run would never finish: "
                 f"set `slurm-status-command: squeue` in {PROFILE}."
             )
         return
@@ -96,19 +96,19 @@ def _check_status(command: str | None, interval: int, settings: str) -> None:
     needed = max(SLOWEST + 20, 3 * interval)
     if match and int(match[1]) < needed:
         raise ClusterError(
-            f"SLURM forgets a job {match[1]} s after its end, before squeue is sure to be asked "
-            f"again: set `slurm-status-command: sacct` in {PROFILE}, or have MinJobAge of "
-            f"slurm.conf raised to {needed}."
+            f"SLURM forgets a job {match[1]} s after its end, possibly before squeue is asked for "
+            f"its status: set `slurm-status-command: sacct` in {PROFILE}, or ask your "
+            f"administrator to raise MinJobAge in slurm.conf to {needed}."
         )
 
 
-def examine(job: str, logs: Collection[str] = (), state: str = "") -> Verdict:
+def examine(job: str, logs: Collection[str] = (), state: str = "") -> Diagnosis:
     """Find out why a job failed.
 
     Args:
-        job: its number, as `17` or, in an array, `17_2`.
-        logs: files that may hold what SLURM wrote of it.
-        state: what is known of its state already, should SLURM have forgotten the job.
+        job: its number, for example `17` or, in an array, `17_2`.
+        logs: files that may hold the job's output.
+        state: its last known state, in case SLURM has forgotten the job.
     """
     record = _record(job) or {"JobState": state}
     log = next((path for path in (record.get("StdOut", ""), *logs) if Path(path).is_file()), "")
@@ -119,7 +119,7 @@ def examine(job: str, logs: Collection[str] = (), state: str = "") -> Verdict:
         Cause.TIME: record.get("TimeLimit", ""),
         Cause.MEMORY: record.get("MinMemoryNode", "") or record.get("MinMemoryCPU", ""),
     }
-    return Verdict(
+    return Diagnosis(
         cause,
         node="" if node in ("(null)", "None assigned") else node,
         limit=limits.get(cause, ""),
@@ -129,9 +129,9 @@ def examine(job: str, logs: Collection[str] = (), state: str = "") -> Verdict:
 
 
 def _cause(record: Mapping[str, str], text: str) -> Cause:
-    """The kind of failure, by the job's state, or where that says too little, by its log.
+    """The kind of failure, from the job's state, or from its log if the state is not specific.
 
-    A job killed for memory is called FAILED or CANCELLED unless the site uses cgroups.
+    A job killed for memory is reported as FAILED or CANCELLED unless the site uses cgroups.
     """
     state = record.get("JobState", "")
     if state == "OUT_OF_MEMORY" or re.search(r"memory limit|oom[-_ ]kill|Out Of Memory", text):
@@ -146,19 +146,19 @@ def _cause(record: Mapping[str, str], text: str) -> Cause:
 
 
 def _record(job: str) -> dict[str, str]:
-    """What SLURM remembers of a job, in scontrol's words; empty if nothing."""
-    told = _ask("scontrol", "--oneliner", "show", "job", job)[0]
-    if told:
-        return dict(re.findall(r"(\w+)=(\S*)", told))
+    """SLURM's record of a job, with scontrol's names; empty if it has none."""
+    answer = _ask("scontrol", "--oneliner", "show", "job", job)[0]
+    if answer:
+        return dict(re.findall(r"(\w+)=(\S*)", answer))
     names = {"State": "JobState", "NodeList": "NodeList", "Timelimit": "TimeLimit"}
     names |= {"ReqMem": "MinMemoryNode"}
-    told = _ask("sacct", "-j", job, "-n", "-P", "-X", f"--format={','.join(names)}")[0]
-    values = told.splitlines()[0].split("|") if told else []
+    answer = _ask("sacct", "-j", job, "-n", "-P", "-X", f"--format={','.join(names)}")[0]
+    values = answer.splitlines()[0].split("|") if answer else []
     return dict(zip(names.values(), values, strict=False))
 
 
 def _ask(*command: str) -> tuple[str, str]:
-    """What a command says on stdout, and if it failed, why; empty if it did not."""
+    """A command's stdout, and the reason if it failed; empty if it did not fail."""
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=PATIENCE, check=False
@@ -166,7 +166,7 @@ def _ask(*command: str) -> tuple[str, str]:
     except FileNotFoundError:
         return "", f"there is no command {command[0]}"
     except subprocess.TimeoutExpired:
-        return "", f"{command[0]} said nothing for {PATIENCE} s"
+        return "", f"{command[0]} gave no answer within {PATIENCE} s"
     if done.returncode == 0:
         return done.stdout, ""
     lines = (done.stderr or done.stdout).strip().splitlines()
@@ -182,6 +182,6 @@ def _tail(path: str) -> str:
 
 
 def _relative(path: str) -> str:
-    """A path as seen from the working directory, if it is below it."""
+    """A path relative to the working directory, if it is below it."""
     here = Path.cwd()
     return str(Path(path).relative_to(here)) if path and Path(path).is_relative_to(here) else path

@@ -1,0 +1,272 @@
+"""Checks of a valid configuration: keys against each other, and the folders and files it names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from skeletons.config.datasets import DatasetSection, ImageFolder, UserDataset, dataset_id
+from skeletons.config.sections import (
+    ALIGNED_INSPECTIONS,
+    INSPECTIONS,
+    MASK_MEASURES,
+    MEASURES,
+    NETWORKS,
+    REPRESENTATIONS,
+    Config,
+    user_measures,
+)
+from skeletons.errors import ExtensionError
+from skeletons.user_code.check import check, clashes
+from skeletons.user_code.references import is_reference, name_of
+
+
+def problems(config: Config) -> Iterator[str]:
+    """One sentence per problem."""
+    return chain(
+        _reserved_name(config),
+        _missing_folders(config),
+        _repeated_datasets(config),
+        _unknown_variant(config),
+        _no_masks(config),
+        _too_few_seeds(config),
+        _too_few_classes(config),
+        _same_folder(config),
+        _user_functions(config),
+        _user_criterion_scale(config),
+        _measure_names(config),
+        _no_alignment(config),
+    )
+
+
+# --- data sets ------------------------------------------------------------------------------------
+
+
+def _datasets(config: Config) -> Iterator[tuple[str, DatasetSection]]:
+    """All data sets, with the keys that describe them."""
+    yield "dataset", config.dataset
+    for index, section in enumerate(config.ood):
+        yield f"ood[{index}]", section
+
+
+def _missing_folders(config: Config) -> Iterator[str]:
+    for key, section in _datasets(config):
+        if isinstance(section, ImageFolder) and not Path(section.path).expanduser().is_dir():
+            found = f"{key}.path: found {section.path!r}, which is not a folder"
+            yield f"{found}; allowed: an existing folder."
+    section = config.dataset
+    if isinstance(section, ImageFolder) and section.test_share == 1:
+        yield (
+            "dataset.test_share: found 1.0, which leaves no training images; "
+            "allowed: a number above 0 and below 1."
+        )
+
+
+def _repeated_datasets(config: Config) -> Iterator[str]:
+    seen: dict[str, str] = {}
+    for key, section in _datasets(config):
+        name = dataset_id(section)
+        if name in seen:
+            hint = "; give one of them another name" if isinstance(section, ImageFolder) else ""
+            yield (
+                f"{key}: found the data set {name!r} again, after {seen[name]}; "
+                f"allowed: each data set once{hint}."
+            )
+        seen[name] = key
+
+
+def _too_few_classes(config: Config) -> Iterator[str]:
+    """A training folder needs two class folders; `_missing_folders` reports a missing folder."""
+    section = config.dataset
+    if not isinstance(section, ImageFolder):
+        return
+    root = Path(section.path).expanduser()
+    if not root.is_dir():
+        return
+    root = root / "train" if (root / "train").is_dir() and (root / "test").is_dir() else root
+    classes = [path for path in root.glob("*/") if not path.name.startswith(".")]
+    if len(classes) < 2:
+        found = f"one class, {classes[0].name!r}," if classes else "no folders of classes"
+        alone = {"train", "test"} & {path.name for path in classes} == {"train"}
+        note = " (train counts as a class unless test is beside it)" if alone else ""
+        yield (
+            f"dataset.path: found {found} in {str(root)!r}{note}; "
+            "allowed: a folder for each of two or more classes."
+        )
+
+
+def _same_folder(config: Config) -> Iterator[str]:
+    """Training images are not out of distribution, whatever name they have."""
+    section = config.dataset
+    for index, other in enumerate(config.ood):
+        if (
+            isinstance(section, ImageFolder)
+            and isinstance(other, ImageFolder)
+            and dataset_id(section) != dataset_id(other)
+            and Path(section.path).expanduser().resolve() == Path(other.path).expanduser().resolve()
+        ):
+            yield (
+                f"ood[{index}].path: found {other.path!r}, the folder of dataset; "
+                "allowed: another folder."
+            )
+
+
+# --- keys that must fit each other ----------------------------------------------------------------
+
+
+def _reserved_name(config: Config) -> Iterator[str]:
+    if config.experiment == "data":
+        yield (
+            "experiment: found 'data'; allowed: another name, because results/data holds the data "
+            "sets."
+        )
+
+
+def _unknown_variant(config: Config) -> Iterator[str]:
+    """The inspected variant must be in the grid, and there must be one if anything is inspected."""
+    variant = config.inspect.variant
+    active = [key for key in INSPECTIONS if getattr(config.inspect, key)]
+    if variant is None:
+        if active:
+            yield (
+                f"inspect.variant: found nothing, but inspect.{active[0]} is on; allowed: "
+                "{l1: …, epochs: …, threshold: …} of one recipe of the grid."
+            )
+        return
+    for key, value, listed, source in (
+        ("l1", variant.l1, config.regularize.lambdas, "regularize.lambdas"),
+        ("epochs", variant.epochs, config.regularize.epochs, "regularize.epochs"),
+        ("threshold", variant.threshold, config.prune.thresholds, "prune.thresholds"),
+    ):
+        if value not in listed:
+            allowed = ", ".join(f"{number:g}" for number in listed)
+            yield (
+                f"inspect.variant.{key}: found {value:g}; allowed: {allowed} (the values of "
+                f"{source})."
+            )
+
+
+def _no_masks(config: Config) -> Iterator[str]:
+    """Measures of masks need at least two compared models that have a mask."""
+    grid = len(config.base.seeds) * len(config.regularize.lambdas) * len(config.regularize.epochs)
+    per_pruned = len(config.controls.random) + ("pruned" in config.compare.states)
+    if config.compare.weights and grid * len(config.prune.thresholds) * per_pruned < 2:
+        yield (
+            f"compare.weights: found {', '.join(config.compare.weights)}, but no two pruned models "
+            "are compared; allowed: an empty list, or two pruned models or random controls."
+        )
+
+
+def _too_few_seeds(config: Config) -> Iterator[str]:
+    if len(config.base.seeds) > 1:
+        return
+    for key in ("plane", "curve"):
+        if getattr(config.inspect, key):
+            yield (
+                f"inspect.{key}: found true, but base.seeds has one seed; allowed: false, or two "
+                "or more seeds, because it needs two base models."
+            )
+
+
+def _no_alignment(config: Config) -> Iterator[str]:
+    """Which units of a user-defined network are interchangeable is unknown."""
+    if not is_reference(config.network.name) or len(config.base.seeds) < 2:
+        return
+    needing = [
+        (f"inspect.{key}", "true", "false")
+        for key in ALIGNED_INSPECTIONS
+        if getattr(config.inspect, key)
+    ]
+    if "mask_overlap_aligned" in config.compare.weights:
+        needing.append(("compare.weights", "'mask_overlap_aligned'", "mask_overlap"))
+    for key, found, allowed in needing:
+        yield (
+            f"{key}: found {found}, which aligns the units of different base models, but the "
+            f"interchangeable units of {config.network.name!r} are unknown; allowed: {allowed}, "
+            f"or one of {', '.join(NETWORKS)} as network.name."
+        )
+
+
+# --- user-defined functions -----------------------------------------------------------------------
+
+
+class _Use(NamedTuple):
+    """A key that may name a user-defined function, and how that function is called.
+
+    Attributes:
+        key: the full name of the key.
+        name: its value, a reference or a built-in name.
+        takes: the arguments, in words.
+        arguments: passed by position.
+        options: passed by keyword.
+    """
+
+    key: str
+    name: str
+    takes: str
+    arguments: Sequence[str] = ()
+    options: Mapping[str, Any] | None = None
+
+
+def _uses(config: Config) -> Iterator[_Use]:
+    yield _Use("network.name", config.network.name, "width and classes", ["width", "classes"])
+    for key, section in _datasets(config):
+        if isinstance(section, UserDataset):
+            yield _Use(f"{key}.kind", section.kind, "the options", options=section.options)
+    for key, names in (
+        ("compare.measures", config.compare.measures),
+        ("figures.measures", config.figures.measures),
+    ):
+        for index, name in enumerate(names):
+            yield _Use(f"{key}[{index}]", name, "two models' logits", ["p", "q"])
+    yield _Use(
+        "prune.criterion",
+        config.prune.criterion,
+        "weights and threshold",
+        ["weights", "threshold"],
+    )
+
+
+def _user_functions(config: Config) -> Iterator[str]:
+    """Each function must exist, and accept the arguments that it will be called with."""
+    usable = []
+    for use in _uses(config):
+        if is_reference(use.name):
+            try:
+                check(use.name, *use.arguments, **(use.options or {}))
+                usable.append(use.name)
+            except ExtensionError as error:
+                allowed = f"FILE.py:FUNCTION, a function of {use.takes}"
+                yield f"{use.key}: found {use.name!r}, but {error}; allowed: {allowed}."
+    for clash in clashes(usable):
+        yield (
+            f"User-defined functions: {clash}; allowed: one module of each name, so rename one of "
+            "them."
+        )
+
+
+def _user_criterion_scale(config: Config) -> Iterator[str]:
+    if is_reference(config.prune.criterion) and config.prune.scale != "absolute":
+        yield (
+            f"prune.scale: found {config.prune.scale!r}, but a user-defined criterion takes the "
+            "thresholds unscaled; allowed: absolute."
+        )
+
+
+def _measure_names(config: Config) -> Iterator[str]:
+    """A measure's name in results must differ from all other names, and from those of spreads."""
+    taken: dict[str, str] = {}
+    for name in (*MEASURES, *REPRESENTATIONS, *MASK_MEASURES):
+        taken |= {name: name, f"{name}_std": name}
+    for reference in user_measures(config):
+        name = name_of(reference)
+        other = next((taken[n] for n in (name, f"{name}_std") if n in taken), None)
+        if other:
+            yield (
+                f"compare.measures: found {reference!r}, whose name in results, {name!r}, is also "
+                f"that of {other!r} or of its spread; allowed: another name of the file or "
+                "function."
+            )
+        taken |= {name: reference, f"{name}_std": reference}

@@ -1,0 +1,317 @@
+"""The configuration's sections, with every key's type, default and description."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, get_args
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    WithJsonSchema,
+)
+
+from skeletons.config.datasets import Digits, OodSet, Shapes, TrainingSet
+from skeletons.config.types import (
+    EXPERIMENT_PATTERN,
+    Count,
+    Counts,
+    Draws,
+    NotNegative,
+    Number,
+    Numbers,
+    Penalties,
+    Positive,
+    Reference,
+    Section,
+    Share,
+    ShareBelowOne,
+    Whole,
+    Wholes,
+    distinct,
+    known_or_reference,
+    known_or_reference_schema,
+)
+from skeletons.user_code.references import is_reference
+
+NETWORKS = ("cnn", "resnet9", "resnet20", "speednet")
+MEASURES = (
+    "cosine_prob",
+    "cosine_prob_flat",
+    "cosine_logit",
+    "cosine_logit_flat",
+    "agreement",
+    "disagreement",
+    "jensen_shannon",
+)
+CRITERIA = ("magnitude",)
+NetworkName = Annotated[
+    StrictStr,
+    BeforeValidator(known_or_reference(NETWORKS)),
+    WithJsonSchema(known_or_reference_schema(NETWORKS)),
+]
+MeasureName = Annotated[
+    StrictStr,
+    BeforeValidator(known_or_reference(MEASURES)),
+    WithJsonSchema(known_or_reference_schema(MEASURES)),
+]
+CriterionName = Annotated[
+    StrictStr,
+    BeforeValidator(known_or_reference(CRITERIA)),
+    WithJsonSchema(known_or_reference_schema(CRITERIA)),
+]
+State = Literal["base", "regularized", "pruned"]
+RepresentationName = Literal["linear_cka", "linear_cka_debiased"]
+MaskMeasureName = Literal["mask_overlap", "mask_overlap_aligned"]
+REPRESENTATIONS: tuple[str, ...] = get_args(RepresentationName)
+MASK_MEASURES: tuple[str, ...] = get_args(MaskMeasureName)
+# Keys of `inspect` that switch an inspection on, and those that align units of different bases.
+INSPECTIONS = ("lines", "plane", "curve", "expose", "importance", "probe")
+ALIGNED_INSPECTIONS = ("lines", "plane", "curve", "importance")
+
+
+class Network(Section):
+    """The architecture of all models."""
+
+    name: NetworkName = Field(
+        "cnn",
+        description="architecture; cnn has no normalisation; or your own FILE.py:FUNCTION",
+    )
+    width: Count = Field(8, description="channels of the first trained convolution")
+
+
+class Augment(Section):
+    """Random changes to training images."""
+
+    flip: StrictBool = Field(False, description="mirror left to right, with probability 0.5")
+    shift: Annotated[StrictInt, Field(ge=0, le=16)] = Field(
+        0, description="shift by up to this many pixels in each direction"
+    )
+    cutout: Annotated[StrictInt, Field(ge=0, le=32)] = Field(
+        0, description="side in pixels of a square that is blackened"
+    )
+
+
+class Target(Section):
+    """Loss and accuracy on the whole training set that a base model must reach to be optimal."""
+
+    train_loss: Positive = Field(0.1, description="highest mean cross-entropy, in nats")
+    train_accuracy: Share = Field(0.97, description="lowest accuracy")
+
+
+class Base(Section):
+    """Training of the base models to optimality."""
+
+    seeds: Wholes = Field((1, 2), description="one base model per seed")
+    epochs: Count = Field(5, description="passes over the training images")
+    batch_size: Count = Field(50, description="images per step")
+    optimizer: Literal["sgd", "adam", "muon"] = Field(
+        "sgd", description="sgd with momentum; adam; or muon, with adam for biases and norms"
+    )
+    learning_rate: Positive = Field(
+        0.7, description="peak: the rate rises to it during warmup, then falls to 0"
+    )
+    momentum: ShareBelowOne = Field(0.9, description="Nesterov momentum of sgd and muon")
+    weight_decay: NotNegative = Field(
+        3e-6, description="decay of the weights, multiplied by the learning rate"
+    )
+    label_smoothing: ShareBelowOne = Field(
+        0.0, description="share of a label that is spread evenly over all classes"
+    )
+    warmup: Share = Field(0.2, description="share of all steps during which the rate rises")
+    augment: Augment = Field(Augment(flip=True), description="random changes to training images")
+    target: Target = Field(
+        Target(), description="a base model that misses this is flagged as not optimal"
+    )
+
+
+class Regularize(Section):
+    """The walk along the ridge: training on L(w) + λ‖w‖₁."""
+
+    lambdas: Numbers = Field((2e-4,), description="λ of the L1 penalty; one walk for each value")
+    epochs: Counts = Field((1, 2), description="numbers of epochs after which a model is saved")
+    optimizer: Literal["sgd", "adam"] = Field("adam", description="with a constant learning rate")
+    trace: Whole = Field(
+        0, description="training images for measuring the loss after every step; 0 for none"
+    )
+    penalty: Literal["subgradient", "proximal"] = Field(
+        "subgradient", description="proximal is soft thresholding, which makes exact zeros"
+    )
+    learning_rate: Positive = Field(
+        0.01, description="constant, so that an epoch does not depend on how many follow"
+    )
+    momentum: ShareBelowOne = Field(0.9, description="for sgd only")
+    batch_size: Count = Field(100, description="images per step")
+    augment: Augment = Field(Augment(flip=True), description="random changes to training images")
+
+
+class Prune(Section):
+    """Permanent removal of small weights."""
+
+    thresholds: Numbers = Field(
+        (0.02, 0.05, 0.1, 0.2, 0.5, 1.0), description="weights of a smaller magnitude become zero"
+    )
+    criterion: CriterionName = Field(
+        "magnitude",
+        description="which weights a threshold removes; or your own FILE.py:FUNCTION",
+    )
+    scale: Literal["absolute", "layer_rms"] = Field(
+        "absolute",
+        description="unit of the thresholds: 1, or the root mean square weight of the layer",
+    )
+
+
+class Compare(Section):
+    """Which models are compared, pair by pair, and on how many images."""
+
+    states: Annotated[tuple[State, ...], Field(min_length=1), AfterValidator(distinct)] = Field(
+        ("base", "pruned"), description="models to compare"
+    )
+    ood_images: Count | None = Field(
+        2_000, description="number of images of each OOD set, the first ones; null for all"
+    )
+    measures: Annotated[tuple[Reference, ...], AfterValidator(distinct)] = Field(
+        (), description="FILE.py:FUNCTION, in addition to the built-in measures"
+    )
+    test_set: StrictBool = Field(False, description="also compare on the test set of the task")
+    blocks_beyond: Whole = Field(
+        100,
+        description="number of models above which one file holds all pairs of two bases, not one "
+        "pair",
+    )
+    representations: Annotated[tuple[RepresentationName, ...], AfterValidator(distinct)] = Field(
+        (), description="measures of penultimate features, on each OOD set; costly"
+    )
+    weights: Annotated[tuple[MaskMeasureName, ...], AfterValidator(distinct)] = Field(
+        (), description="measures of pruned models' masks, with or without aligned units; costly"
+    )
+
+
+class Controls(Section):
+    """Models to compare the similarities of pruned models with; they take part in all pairs."""
+
+    untrained: StrictBool = Field(False, description="each base before its training")
+    orders: Draws = Field(
+        (), description="numbers of further image orders; each base is trained in each"
+    )
+    random: Draws = Field(
+        (), description="numbers of random prunings, each as dense per layer as the model"
+    )
+
+
+class Variant(Section):
+    """One recipe of the grid."""
+
+    l1: Positive = Field(description="its λ, one of regularize.lambdas")
+    epochs: Count = Field(description="its epochs, one of regularize.epochs")
+    threshold: NotNegative = Field(description="its threshold, one of prune.thresholds")
+
+
+class Inspect(Section):
+    """Costly inspections of one variant of each base."""
+
+    variant: Variant | None = Field(None, description="recipe to inspect; null for none")
+    lines: StrictBool = Field(
+        False, description="loss on the lines between pairs, with and without aligned units"
+    )
+    plane: StrictBool = Field(
+        False, description="loss on the plane through two bases and a variant"
+    )
+    curve: StrictBool = Field(False, description="train a curve of low loss between two bases")
+    expose: StrictBool = Field(False, description="convert the skeleton to a smaller dense network")
+    importance: StrictBool = Field(
+        False,
+        description="how much the loss rises without each unit, and whether pruning keeps the "
+        "important ones",
+    )
+    probe: Penalties = Field(
+        (), description="λs to penalise the skeleton's weights with, in search of a second skeleton"
+    )
+    epochs: Count = Field(4, description="epochs to train a curve or a probe")
+    points: Annotated[StrictInt, Field(ge=3)] = Field(
+        21, description="points on a line at which the loss is measured, including both ends"
+    )
+    images: Count = Field(2_000, description="test images on which losses are measured")
+
+
+class Findings(Section):
+    """Significance level and tolerances of the statements in the findings."""
+
+    alpha: Annotated[Number, Field(gt=0, lt=0.5)] = Field(
+        0.05,
+        description="significance level of the verdicts, after correction for multiple tests",
+    )
+    margin: Positive = Field(0.05, description="smallest rise of similarity that matters")
+    loss_rise: Positive = Field(
+        0.05, description="highest rise of the loss allowed on a walk along the ridge, in nats"
+    )
+    largest_step: Positive = Field(
+        0.05, description="longest step allowed on a walk, as a share of the weights' norm"
+    )
+
+
+class Figures(Section):
+    """What the figures show."""
+
+    measures: Annotated[tuple[MeasureName, ...], Field(min_length=1), AfterValidator(distinct)] = (
+        Field(
+            ("cosine_prob",),
+            description="measures of similarity to draw; or your own FILE.py:FUNCTION",
+        )
+    )
+    colormap: Literal["viridis", "cividis", "magma", "inferno", "plasma", "mako", "rocket"] = Field(
+        "viridis", description="colours of the heatmap, all safe for colour-blind readers"
+    )
+
+
+class Compute(Section):
+    """Where and how training runs."""
+
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="auto takes a GPU if there is one"
+    )
+    precision: Literal["auto", "bf16", "fp32"] = Field(
+        "auto",
+        description="of training; auto is bf16 if the hardware multiplies in it, else fp32; "
+        "weights and predictions are always fp32",
+    )
+    threads: Count = Field(1, description="CPU threads per training job")
+
+
+class Config(Section):
+    """An experiment."""
+
+    experiment: Annotated[StrictStr, Field(pattern=EXPERIMENT_PATTERN)] = Field(
+        "demo", description="name; results go to results/EXPERIMENT"
+    )
+    dataset: TrainingSet = Field(Shapes(kind="shapes"), description="training data")
+    ood: Annotated[tuple[OodSet, ...], Field(min_length=1)] = Field(
+        (Digits(kind="digits"),),
+        description="out-of-distribution (OOD) data that the models are compared on",
+    )
+    data_root: StrictStr = Field(
+        "data", description="folder for data sets that torchvision reads or downloads"
+    )
+    cache: StrictStr | None = Field(
+        "results/.cache",
+        description="folder of the run cache, shared by all experiments; null for none",
+    )
+    network: Network = Field(Network(), description="architecture of all models")
+    base: Base = Field(Base(), description="training of the base models")
+    regularize: Regularize = Field(Regularize(), description="the walk along the ridge")
+    prune: Prune = Field(Prune(), description="removal of small weights")
+    compare: Compare = Field(Compare(), description="which models are compared")
+    controls: Controls = Field(Controls(), description="models to compare similarities with")
+    inspect: Inspect = Field(Inspect(), description="costly inspections of one variant")
+    findings: Findings = Field(Findings(), description="significance level and tolerances")
+    figures: Figures = Field(Figures(), description="what the figures show")
+    compute: Compute = Field(Compute(), description="where and how training runs")
+
+
+def user_measures(config: Config) -> list[str]:
+    """References to the user-defined measures of all pairs, each once and sorted."""
+    drawn = filter(is_reference, config.figures.measures)
+    return sorted({*config.compare.measures, *drawn})

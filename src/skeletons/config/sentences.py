@@ -1,0 +1,163 @@
+"""Turn the problems that pydantic found into sentences: `KEY: found X; allowed: Y.`."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from skeletons.config.datasets import BUILT_IN, SECTIONS, TRAINABLE
+from skeletons.config.sections import MEASURES, Config
+from skeletons.config.types import EXPERIMENT_PATTERN, NAME_PATTERN, USER_DEFINED
+from skeletons.user_code.references import is_reference
+
+Steps = Sequence[int | str]  # from the top of a configuration to a key
+
+OR_YOUR_OWN = f", or your own {USER_DEFINED}"
+_TAG_AFTER = {"dataset": 1, "ood": 2}  # steps to a data set; the kind that pydantic chose follows
+_BOUNDS = {
+    "greater_than_equal": ("ge", "≥"),
+    "greater_than": ("gt", ">"),
+    "less_than_equal": ("le", "≤"),
+    "less_than": ("lt", "<"),
+}
+_PATTERNS = {
+    EXPERIMENT_PATTERN: "letters, digits, '_', '-' and '.', not starting with '.'",
+    NAME_PATTERN: "letters, digits, '-' and '.', starting with a letter or digit",
+}
+_A_MAPPING = "a mapping of keys to values"
+_ALLOWED = {
+    "bool_type": "true or false",
+    "int_type": "a whole number",
+    "string_type": "text",
+    "number": "a number",
+    "finite_number": "a finite number",
+    "tuple_type": "a list",
+    "too_short": "a list with at least one entry",
+    "model_type": _A_MAPPING,
+    "model_attributes_type": _A_MAPPING,
+    "dict_type": _A_MAPPING,
+    "option": "options that are numbers, text, true, false or null",
+}
+
+
+def of(error: ValidationError) -> list[str]:
+    """The sentences of all problems of a configuration, each once."""
+    problems = (
+        problem
+        for problem in error.errors(include_url=False)
+        # pydantic counts only the valid entries, so it calls a list with an invalid one too short
+        if not (problem["type"] == "too_short" and problem["input"])
+    )
+    return list(dict.fromkeys(map(_sentence, problems)))
+
+
+def shown(value: object) -> str:
+    """A value as the user may have written it, shortened."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Mapping):
+        return "a mapping"
+    if isinstance(value, list | tuple):
+        return "an empty list" if not value else "a list"
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def _sentence(problem: ErrorDetails) -> str:
+    steps, tag = _without_tag(problem["loc"])
+    kind, found, context = problem["type"], problem["input"], problem.get("ctx", {})
+    if kind == "invalid_key":  # one that is not text
+        steps[-1] = str(steps[-1])
+    key = "".join(_parts(steps))
+    if kind in ("extra_forbidden", "invalid_key"):
+        known = _section(steps[:-1], tag).model_fields
+        return f"{key}: unknown key; allowed here: {_listed(known, steps[-1])}."
+    if kind == "missing":
+        return f"{key}: found nothing; allowed: a value, because this key has no default."
+    if kind == "repeated":
+        return f"{key}: found {context['value']} twice; allowed: each value once."
+    if steps[-1] == "[key]":  # of a mapping with any keys
+        mapping = "".join(_parts(steps[:-2]))
+        return f"{mapping}: found the key {shown(found)}; allowed: keys that are text."
+    if kind.startswith("union_tag") and isinstance(found, Mapping):
+        kinds = TRAINABLE if steps[0] == "dataset" else BUILT_IN
+        key, found = f"{key}.kind", found.get("kind")
+        return f"{key}: found {shown(found)}; allowed: {_listed(kinds, found)}{OR_YOUR_OWN}."
+    return f"{key}: found {shown(found)}; allowed: {_allowed(kind, found, context)}."
+
+
+def _without_tag(location: Steps) -> tuple[list[int | str], str | None]:
+    """A problem's location without the kind of data set that pydantic adds to it, and that kind."""
+    steps = list(location)
+    index = _TAG_AFTER.get(str(steps[0]), len(steps))
+    return (steps, None) if index >= len(steps) else (steps, str(steps.pop(index)))
+
+
+def _parts(steps: Steps) -> Iterator[str]:
+    """The parts of a key's name, as in `regularize.lambdas[0]`."""
+    for position, step in enumerate(steps):
+        if isinstance(step, int) and position:
+            yield f"[{step}]"
+        else:
+            yield f".{step}" if position else str(step)
+
+
+def _section(steps: Steps, tag: str | None) -> type[BaseModel]:
+    """The section of the schema that `steps` lead to."""
+    if tag is not None:
+        return SECTIONS[tag]
+    section: type[BaseModel] = Config
+    for step in steps:
+        annotation = section.model_fields[str(step)].annotation
+        section = next(
+            part
+            for part in (annotation, *get_args(annotation))
+            if isinstance(part, type) and issubclass(part, BaseModel)
+        )
+    return section
+
+
+def _listed(values: Iterable[str], found: object = None) -> str:
+    """The allowed values, with the one that is nearest to the value found."""
+    names = list(values)
+    near = difflib.get_close_matches(str(found), names, n=1, cutoff=0.6)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    return f"{', '.join(names)}{hint}"
+
+
+def _allowed(kind: str, found: object, context: Mapping[str, Any]) -> str:
+    """The allowed values, by the kind of problem."""
+    if kind in _BOUNDS:
+        limit, sign = _BOUNDS[kind]
+        return f"a number {sign} {context[limit]:g}"
+    if kind == "literal_error":
+        return _listed(re.findall(r"'([^']*)'", str(context["expected"])), found)
+    if kind == "unknown_name":
+        return f"{_listed(context['names'], found)}{OR_YOUR_OWN}"
+    if kind == "string_pattern_mismatch":
+        return _PATTERNS[context["pattern"]]
+    if kind == "reference":
+        return USER_DEFINED + (_BUILT_IN_MEASURE if found in MEASURES else "")
+    if kind.startswith("union_tag"):
+        return _as_section(found)
+    return _ALLOWED.get(kind, "another value")
+
+
+_BUILT_IN_MEASURE = (
+    ", because the built-in measures are always computed; list those to draw in figures.measures"
+)
+
+
+def _as_section(found: object) -> str:
+    """How to write a data set that was given as one word: a kind, a reference or a folder."""
+    if not isinstance(found, str):
+        return _A_MAPPING
+    is_kind = found in SECTIONS or is_reference(found)
+    return f"a mapping, such as {{kind: {found if is_kind else f'imagefolder, path: {found}'}}}"

@@ -1,0 +1,115 @@
+"""The types of the configuration's values, and the base of its sections.
+
+Each annotated type defines the allowed values, so that validation, error sentences, the JSON Schema
+and the page of all keys agree.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Hashable
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictInt,
+    StrictStr,
+    WithJsonSchema,
+)
+from pydantic_core import PydanticCustomError
+
+from skeletons.user_code import references
+
+# A reference as text; it stands for all user-defined functions where kinds or names are listed.
+USER_DEFINED = "FILE.py:FUNCTION"
+EXPERIMENT_PATTERN = r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$"
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9.-]*$"
+
+
+class Section(BaseModel):
+    """A mapping of keys to values: immutable, without unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+# --- numbers --------------------------------------------------------------------------------------
+
+
+def _number(value: object) -> object:
+    """Convert a number from any spelling: YAML 1.1 reads `1e-4`, without a dot, as text."""
+    if isinstance(value, str) and re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", value):
+        return float(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise PydanticCustomError("number", "a number")
+    return float(value)
+
+
+Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
+NotNegative = Annotated[Number, Field(ge=0)]
+Positive = Annotated[Number, Field(gt=0)]
+Share = Annotated[Number, Field(ge=0, le=1)]
+ShareBelowOne = Annotated[Number, Field(ge=0, lt=1)]
+PositiveShare = Annotated[Number, Field(gt=0, le=1)]
+Count = Annotated[StrictInt, Field(ge=1)]
+Whole = Annotated[StrictInt, Field(ge=0)]
+
+
+# --- lists ----------------------------------------------------------------------------------------
+
+
+def distinct(values: tuple[Hashable, ...]) -> tuple[Hashable, ...]:
+    """Refuse a list that has a value twice."""
+    for index, value in enumerate(values):
+        if value in values[:index]:
+            raise PydanticCustomError("repeated", "{value}", {"value": repr(value)})
+    return values
+
+
+def _ascending(values: tuple[float, ...]) -> tuple[float, ...]:
+    """Refuse a repeated value and sort, so that the order in the file has no effect."""
+    distinct(values)
+    return tuple(sorted(values))
+
+
+Numbers = Annotated[tuple[NotNegative, ...], Field(min_length=1), AfterValidator(_ascending)]
+Counts = Annotated[tuple[Count, ...], Field(min_length=1), AfterValidator(_ascending)]
+Wholes = Annotated[tuple[Whole, ...], Field(min_length=1), AfterValidator(_ascending)]
+Draws = Annotated[tuple[Count, ...], AfterValidator(_ascending)]
+Penalties = Annotated[tuple[Positive, ...], AfterValidator(_ascending)]
+
+
+# --- names and references -------------------------------------------------------------------------
+
+
+def _canonical(value: str) -> str:
+    try:
+        return references.canonical(value)
+    except ValueError:
+        raise PydanticCustomError("reference", "a reference") from None
+
+
+REFERENCE_SCHEMA = {"type": "string", "pattern": references.PATTERN}
+Reference = Annotated[StrictStr, AfterValidator(_canonical), WithJsonSchema(REFERENCE_SCHEMA)]
+Name = Annotated[StrictStr, Field(pattern=NAME_PATTERN)]
+
+
+def known_or_reference(names: tuple[str, ...]) -> Callable[[object], object]:
+    """A validator of text that is one of `names` or a reference to a user-defined function."""
+
+    def validate(value: object) -> object:
+        if isinstance(value, str) and references.is_reference(value):
+            return _canonical(value)
+        if value not in names:
+            raise PydanticCustomError("unknown_name", "a name", {"names": list(names)})
+        return value
+
+    return validate
+
+
+def known_or_reference_schema(names: tuple[str, ...]) -> dict[str, Any]:
+    """The JSON Schema of such text."""
+    return {"oneOf": [{"type": "string", "enum": list(names)}, REFERENCE_SCHEMA]}

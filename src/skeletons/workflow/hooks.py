@@ -1,0 +1,141 @@
+"""What happens when a run starts and when it ends, besides its jobs."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import sys
+from pathlib import Path
+
+from skeletons.config.load import canonical
+from skeletons.errors import SkeletonsError
+from skeletons.model_ids import Model
+from skeletons.report import settings
+from skeletons.store import artifacts
+from skeletons.store.cache import RunCache
+from skeletons.workflow import lock, slurm
+from skeletons.workflow.failures import Watch
+from skeletons.workflow.internals import PlannedJob, Run
+from skeletons.workflow.plan import DATA, Plan
+
+
+class Hooks:
+    """The hooks of one run."""
+
+    def __init__(self, run: Run, plan: Plan, logger: logging.Logger) -> None:
+        """Prepare; what is loaded by now is needed until the run ends.
+
+        Args:
+            run: the run.
+            plan: its experiment.
+            logger: Snakemake's.
+        """
+        self._run, self._plan, self._logger = run, plan, logger
+        self._watch = Watch(run.give_up)
+        if run.is_main():
+            logger.addHandler(self._watch)
+        # Python need not look for garbage in it any more: a run with nothing to do ends sooner.
+        gc.freeze()
+
+    def start(self) -> None:
+        """Check that the run can do its work, and hand its plan to the logger.
+
+        Raises:
+            SkeletonsError: another run is in its way, nothing can be written, or the cluster is not
+                as the profile assumes.
+        """
+        jobs = self._run.planned()
+        self._check_cluster(jobs)
+        self._keep_others_out(jobs)
+        work = {job.number: self._work(job) for job in jobs if job.makes_files}
+        memory = f"{self._plan.logs}/seconds.json"
+        self._logger.info("", extra={"plan": {"work": work, "memory": memory}})
+        self._run.pace()
+
+    def success(self) -> None:
+        """Print which attempts failed, what the cache holds, and what was found."""
+        self._print_failures()
+        self._print_cache()
+        self._print_verdict()
+
+    def error(self) -> None:
+        """Print why jobs failed, and whether the report is of an earlier run."""
+        self._print_failures()
+        self._print_outdated()
+
+    def _check_cluster(self, jobs: list[PlannedJob]) -> None:
+        cluster = self._run.cluster()
+        if cluster is not None:
+            partitions = {job.partition for job in jobs if job.on_cluster} - {""}
+            slurm.check(cluster.status_command, cluster.interval, partitions)
+
+    def _keep_others_out(self, jobs: list[PlannedJob]) -> None:
+        """Lock the experiment, and the data sets if one has to be made.
+
+        Experiments run side by side, unless one makes a data set that the others may be reading.
+        """
+        makes_data = any(job.rule == "dataset" for job in jobs)
+        lock.hold(self._plan.results)
+        artifacts.sweep(self._plan.results)
+        lock.hold(DATA, shared=not makes_data)
+        if makes_data:
+            artifacts.sweep(DATA)
+
+    def _work(self, job: PlannedJob) -> dict[str, object]:
+        """What the logger needs to know about a job to estimate the time that is left."""
+        return {
+            "rule": job.rule,
+            "threads": job.threads,
+            "units": self._units(job),
+            "after": job.after,
+        }
+
+    def _units(self, job: PlannedJob) -> int:
+        """A job's work: its epochs, if it trains."""
+        if job.rule in ("train_base", "reorder"):
+            return self._plan.config.base.epochs
+        if job.rule == "regularize":
+            seed, l1, epochs = (job.wildcards[name] for name in ("seed", "l1", "epochs"))
+            model = Model(int(seed), float(l1), int(epochs))
+            return int(epochs) - (model.parent.epochs or 0)
+        return 1
+
+    def _print_failures(self) -> None:
+        """One sentence per failed job, where they are easy to find: at the end."""
+        for sentence in self._watch.summary():
+            _print(sentence)
+
+    def _print_cache(self) -> None:
+        """How much the run cache holds, and how it is pruned."""
+        folder = self._plan.config.cache
+        if folder is None:
+            return
+        entries = RunCache(folder).entries()
+        size = sum(entry.size for entry in entries)
+        _print(
+            f"The run cache {folder} holds {len(entries)} results in {size / 1e6:,.0f} MB; "
+            "`skeletons cache --limit 1GB` removes the oldest."
+        )
+
+    def _print_verdict(self) -> None:
+        """What was found, and where to read it."""
+        page = f"{self._plan.results}/report.html"
+        # There may be no page, or an old one, after `--until` another rule.
+        if self._print_outdated() or not Path(page).exists():
+            return
+        try:
+            found = artifacts.read_json(f"{self._plan.results}/findings.json", ["verdict"])
+            _print(f"The verdict: {found['verdict']['answer']}. The report is {page}.")
+        except SkeletonsError as error:
+            _print(str(error))
+
+    def _print_outdated(self) -> bool:
+        """Whether the report is of an earlier run with another configuration; prints it if so."""
+        sentence = settings.outdated(self._plan.results, canonical(self._plan.config))
+        if sentence:
+            _print(sentence)
+        return bool(sentence)
+
+
+def _print(sentence: str) -> None:
+    print(sentence, file=sys.stderr)

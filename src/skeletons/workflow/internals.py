@@ -1,0 +1,193 @@
+"""All that this workflow touches of Snakemake without a documented interface.
+
+Nothing else in the library or in the rules does. Each attribute is read through `_of`, so one that
+another version of Snakemake has renamed ends the run with a sentence that names it. TOUCHED lists
+them; `tests/test_internals.py` checks each against the installed Snakemake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any
+
+from skeletons.errors import SkeletonsError
+
+DEFAULT_LIMIT = (100, 1)  # jobs, seconds: Snakemake's own limit of jobs that start
+# Each attribute, as a path: from Snakemake's `workflow`, from a job or a limit of its scheduler,
+# and from the settings of its plugin for SLURM.
+TOUCHED = (
+    "workflow.is_main_process",
+    "workflow.overwrite_configfiles",
+    "workflow.config_settings.config",
+    "workflow.cores",
+    "workflow.local_exec",
+    "workflow.executor_plugin.name",
+    "workflow.executor_settings",
+    "workflow.dag.jobid",
+    "workflow.dag.needrun_jobs",
+    "workflow.dag.dependencies",
+    "workflow.scheduler.running",
+    "workflow.scheduler.subsample",
+    "workflow.scheduler.job_rate_limiter",
+    "limit.max_jobs",
+    "limit.timespan",
+    "job.rule.name",
+    "job.threads",
+    "job.wildcards",
+    "job.output",
+    "job.is_local",
+    "job.resources",
+    "job.attempt",
+    "job.restart_times",
+    "settings.status_command",
+    "settings.init_seconds_before_status_checks",
+)
+
+
+class InternalsError(SkeletonsError):
+    """The installed Snakemake has not what this workflow needs of it."""
+
+
+@dataclass(frozen=True)
+class PlannedJob:
+    """A job that this run is going to do.
+
+    Attributes:
+        number: Snakemake's number of it.
+        rule: the name of its rule.
+        threads: how many it takes.
+        wildcards: which model, pair or data set it is for.
+        makes_files: whether it does anything; the rule `all` does not.
+        on_cluster: whether it is submitted if the run has a cluster.
+        partition: the partition of the cluster that it asks for; empty for the default one.
+        after: the numbers of the jobs that it waits for.
+    """
+
+    number: int
+    rule: str
+    threads: int
+    wildcards: dict[str, str]
+    makes_files: bool
+    on_cluster: bool
+    partition: str
+    after: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """How SLURM is asked about jobs: the command, and the seconds until it is first asked."""
+
+    status_command: str | None
+    interval: int
+
+
+class Run:
+    """A run of Snakemake."""
+
+    def __init__(self, workflow: Any) -> None:
+        """Take the variable `workflow`, which every rule file has."""
+        self._workflow = workflow
+
+    def is_main(self) -> bool:
+        """Whether this process plans the run; jobs on a cluster's nodes read the rules as well."""
+        return bool(_of("workflow.is_main_process", self._workflow))
+
+    def config_files(self) -> list[str]:
+        """The files that were given with `--configfile`."""
+        return [str(path) for path in _of("workflow.overwrite_configfiles", self._workflow)]
+
+    def config_entries(self) -> dict[str, Any]:
+        """The entries that were given with `--config`."""
+        return dict(_of("workflow.config_settings.config", self._workflow))
+
+    def planned(self) -> list[PlannedJob]:
+        """The jobs that this run is going to do; known once the run starts."""
+        needed = list(_of("workflow.dag.needrun_jobs", self._workflow)())
+        number = _of("workflow.dag.jobid", self._workflow)
+        awaited = _of("workflow.dag.dependencies", self._workflow)
+        numbers = {job: number(job) for job in needed}
+        return [
+            PlannedJob(
+                number=numbers[job],
+                rule=_of("job.rule.name", job),
+                threads=_of("job.threads", job),
+                wildcards=dict(_of("job.wildcards", job).items()),
+                makes_files=bool(_of("job.output", job)),
+                on_cluster=not _of("job.is_local", job),
+                partition=str(_of("job.resources", job).get("slurm_partition") or ""),
+                after=tuple(numbers[other] for other in awaited[job] if other in numbers),
+            )
+            for job in needed
+        ]
+
+    def cluster(self) -> Cluster | None:
+        """How SLURM is asked about jobs; None if jobs run on this machine."""
+        if _of("workflow.executor_plugin.name", self._workflow) != "slurm":
+            return None
+        settings = _of("workflow.executor_settings", self._workflow)
+        return Cluster(
+            _of("settings.status_command", settings),
+            _of("settings.init_seconds_before_status_checks", settings),
+        )
+
+    def give_up(self, number: int) -> None:
+        """Leave a running job no further attempt."""
+        jobid = _of("workflow.dag.jobid", self._workflow)
+        for job in list(_of("workflow.scheduler.running", self._workflow)):
+            if jobid(job) == number:
+                spent = _of("job.restart_times", job) + 1
+                job.attempt = max(spent, _of("job.attempt", job))
+
+    def pace(self) -> None:
+        """Let each round of the scheduler look at as many ready jobs as can start, and no other.
+
+        Snakemake limits the jobs that start to 100 a second by default, more than start here. The
+        limit costs a thread, and a second round a second later. A limit that the user sets stays.
+        """
+        scheduler = _of("workflow.scheduler", self._workflow)
+        limit = _of("workflow.scheduler.job_rate_limiter", self._workflow)
+        if limit and (_of("limit.max_jobs", limit), _of("limit.timespan", limit)) == DEFAULT_LIMIT:
+            scheduler.job_rate_limiter = None
+        sample = _of("workflow.scheduler.subsample", self._workflow)
+        if sample and _of("workflow.local_exec", self._workflow):
+            scheduler.subsample = max(sample, 2 * _of("workflow.cores", self._workflow))
+
+
+def _of(path: str, start: Any) -> Any:
+    """What stands at the end of a path of attributes.
+
+    Args:
+        path: one of TOUCHED, or the beginning of one.
+        start: what its first name stands for.
+
+    Raises:
+        InternalsError: Snakemake has no such attribute.
+    """
+    found = start
+    name, *attributes = path.split(".")
+    for attribute in attributes:
+        try:
+            found = getattr(found, attribute)
+        except AttributeError:
+            raise InternalsError(
+                f"Snakemake {metadata.version('snakemake')} has no attribute {attribute!r} of "
+                f"{name}, which this workflow needs ({path}); `make env` installs a version that "
+                "has it."
+            ) from None
+        name = f"{name}.{attribute}"
+    return found
+
+
+def missing(starts: Mapping[str, Any]) -> Iterator[str]:
+    """One sentence for each attribute of TOUCHED that is not there; for the contract test.
+
+    Args:
+        starts: what the first name of each path stands for.
+    """
+    for path in TOUCHED:
+        try:
+            _of(path, starts[path.partition(".")[0]])
+        except InternalsError as error:
+            yield str(error)

@@ -1,0 +1,109 @@
+"""The phrases by which messages of Snakemake, its plugins and Python are recognised.
+
+Snakemake describes most of what happens by events with fields, and those are used where they exist.
+Each message below comes as text only. `tests/test_phrases.py` checks that the installed packages
+still contain every phrase. A message that matches none of them is shown as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+SCHEDULER = "snakemake.scheduling.job_scheduler"
+WORKFLOW = "snakemake.workflow"
+DAG = "snakemake.dag"
+SLURM = "snakemake_executor_plugin_slurm"
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """A part of a message.
+
+    Attributes:
+        pattern: a regular expression that finds it; its group is the part that differs each time.
+        source: the module whose text it is, or the built-in exception that Python prints.
+    """
+
+    pattern: str
+    source: str
+
+    def find(self, message: str) -> re.Match[str] | None:
+        """Where a message contains the phrase, if it does."""
+        return re.search(self.pattern, message)
+
+    def removed(self, message: str) -> str:
+        """The message without the phrase."""
+        return re.sub(self.pattern, "", message)
+
+
+# The exception that ends a local job, by its name in the field `exception` of an error event. The
+# event of the failed job follows.
+JOB_EXCEPTION = "RuleException"
+
+# --- the course of a run ------------------------------------------------------------------------
+
+# There is no event for an interrupt: the scheduler logs a plain line.
+INTERRUPTED = Phrase(r"\ATerminating processes on user request", SCHEDULER)
+# An error event, but its exception is a WorkflowError, as it is for many other errors.
+UNDONE = Phrase(r"At least one job did not complete successfully\.", WORKFLOW)
+# A dry run ends without an event: this is its last line.
+DRY_RUN = Phrase(r"\AThis was a dry-run", WORKFLOW)
+# A line of the summary of a dry run. It refers to a list of jobs that only --verbose shows.
+JOBS_ABOVE = Phrase(r"\n +\(check individual jobs above for details\)", DAG)
+
+# --- messages that are hidden: plain lines, so only their text tells them from others -----------
+
+# What Snakemake does at each step; the picture and the lines of each stage show it.
+SELECTING = Phrase(r"\ASelect jobs to execute", SCHEDULER)
+BUILDING = Phrase(r"\ABuilding DAG of jobs", WORKFLOW)
+# Settings that are the same in nearly all runs.
+SHARED_FILES = Phrase(r"\AAssuming unrestricted shared filesystem", "snakemake.api")
+SHELL = Phrase(r"\AUsing shell:", WORKFLOW)
+CONDA_IGNORED = Phrase(r"\AConda environments: ignored", WORKFLOW)
+CONDA_ACTIVATED = Phrase(r"\AActivating conda environment", "snakemake.shell")
+# The sentence about the failed job says more.
+REMOVING = Phrase(r"\ARemoving output files of failed job", "snakemake.jobs")
+EXITING = Phrase(r"\AExiting because a job execution failed", SCHEDULER)
+# Where settings or code have changed, a dry run advises to compare times only. Here that would keep
+# results of another configuration. The summary of reasons names the same jobs.
+PROVENANCE = Phrase(r"\ASome jobs were triggered by provenance", WORKFLOW)
+PROVENANCE_RULES = Phrase(r"\ARules with provenance triggered jobs", WORKFLOW)
+
+HIDDEN = (
+    *(SELECTING, BUILDING, SHARED_FILES, SHELL, CONDA_IGNORED, CONDA_ACTIVATED, REMOVING, EXITING),
+    *(PROVENANCE, PROVENANCE_RULES),
+)
+
+# --- errors: the event holds the name of the exception, its text holds the rest -----------------
+
+NO_RULE = Phrase(r"No rule to produce (.+?) \(if you use", "snakemake.exceptions")
+WILDCARDS = Phrase(r"Target rules may not contain wildcards", DAG)
+VERSION = Phrase(r"(?m)^(Expecting Snakemake version .+?\))", "snakemake.utils")
+
+# --- jobs of a cluster: the event of a failed job has the message as its field `rule_msg` -------
+
+# Every message of an executor that submits jobs ends with it. Another field, `external_jobid`, is
+# missing where a job was never submitted.
+SEE_CLUSTER = Phrase(
+    r"For further error details see the cluster/cloud log and the log files of the involved "
+    r"rule\(s\)\.",
+    "snakemake_interface_executor_plugins.executors.remote",
+)
+# SLURM's state of the job, as the plugin found it. No field holds it.
+STATUS = Phrase(r"SLURM status is: '(\w+)", SLURM)
+# Why sbatch refused a job: in quotes if sbatch failed, else without.
+REFUSED = Phrase(r"(?s)The error message was '(.*?)'\.(?:\n|\Z)", SLURM)
+REFUSED_UNQUOTED = Phrase(r"(?s)The error message was (?!')(.+)", SLURM)
+# Any other exception while a job is submitted.
+NOT_SUBMITTED = Phrase(r"(?s)submission failed with exception: (.+)", SLURM)
+
+# --- what Python prints -------------------------------------------------------------------------
+
+TRACEBACK = Phrase(r"Traceback \(most recent call last\):", "traceback")
+ENDED_BY_SIGNAL = Phrase(r"died with <Signals\.(\w+)", "CalledProcessError")
+NO_FILE = Phrase(r"(?m)^\w+Error: \[Errno \d+\] (.+?): '(.+?)'$", "OSError")
+NO_MODULE = Phrase(
+    r"(?ms)^ModuleNotFoundError.*?No module named '(\w+)",  # Snakemake adds where it happened
+    "ModuleNotFoundError",
+)

@@ -1,0 +1,124 @@
+"""The plan of an experiment: which models, pairs and data sets its configuration asks for."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+from skeletons import model_ids
+from skeletons.config.datasets import DOWNLOADED, dataset_id
+from skeletons.config.sections import user_measures
+from skeletons.model_ids import Model
+from skeletons.user_code import references
+
+if TYPE_CHECKING:
+    from skeletons.config.sections import Config
+
+DATA = "results/data"  # shared by all experiments
+
+
+class Plan:
+    """What an experiment consists of; `Targets` says which files that makes.
+
+    Attributes:
+        config: the validated configuration.
+        results, logs, figures: the experiment's folders.
+        datasets: the configuration of every data set, by its id.
+        task: the id of the data set that the models are trained on.
+        ood: ids of the sets that all models are compared on, sorted.
+        sets: the same, with the task's own test set if it is asked for.
+        models: all models, controls among them, in canonical order.
+        compared: those that take part in pairs.
+        masked: those of them of which weights are permanently zero.
+        pairs: every pair of compared models.
+        blocks: whether one file holds all pairs of two bases, because there are too many models for
+            one file per pair.
+        measures: names in results of the measures that are drawn.
+        user_measures: references to the user-defined measures that all pairs are compared by.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.results = f"results/{config.experiment}"
+        self.logs = f"logs/{config.experiment}"
+        self.figures = f"{self.results}/figures"
+        specs = (config.dataset, *config.ood)
+        self.datasets = {dataset_id(spec): spec.model_dump() for spec in specs}
+        self.task = dataset_id(config.dataset)
+        self.ood = sorted(dataset_id(spec) for spec in config.ood)
+        self.sets = sorted([*self.ood, *([self.task] if config.compare.test_set else [])])
+        self.models = self._models()
+        self.compared = [model for model in self.models if self._is_compared(model)]
+        self.masked = [model for model in self.compared if model.state in model_ids.MASKED]
+        self.pairs = list(model_ids.pairs(self.compared))
+        self.blocks = len(self.compared) > config.compare.blocks_beyond
+        self.measures = [references.name_of(measure) for measure in config.figures.measures]
+        self.user_measures = user_measures(config)
+
+    def _models(self) -> list[Model]:
+        config = self.config
+        grid = model_ids.grid(
+            config.base.seeds,
+            config.regularize.lambdas,
+            config.regularize.epochs,
+            config.prune.thresholds,
+        )
+        controls = model_ids.controls(
+            grid, config.controls.untrained, config.controls.orders, config.controls.random
+        )
+        return sorted([*grid, *controls], key=lambda model: model.sort_key)
+
+    def _is_compared(self, model: Model) -> bool:
+        return model.control is not None or model.state in self.config.compare.states
+
+    @functools.cached_property
+    def bases(self) -> list[Model]:
+        """The base models."""
+        return [model for model in self.models if model.state == model_ids.BASE]
+
+    @functools.cached_property
+    def variants(self) -> list[Model]:
+        """The variant of each base that `inspect` looks at; none if it looks at nothing."""
+        recipe = self.config.inspect.variant
+        if recipe is None:
+            return []
+        return [Model(base.seed, recipe.l1, recipe.epochs, recipe.threshold) for base in self.bases]
+
+    def variant_of(self, seed: int) -> Model:
+        """The variant of the base of this seed that `inspect` looks at."""
+        return next(variant for variant in self.variants if variant.seed == seed)
+
+    def line_pairs(self) -> list[tuple[Model, Model]]:
+        """The ends of the lines on which the loss is measured."""
+        if self.config.inspect.lines:
+            own = list(zip(self.bases, self.variants, strict=True))
+            return [*model_ids.pairs(self.bases), *own, *model_ids.pairs(self.variants)]
+        return self.first_bases() if self.config.inspect.curve else []
+
+    def first_bases(self) -> list[tuple[Model, Model]]:
+        """The first two bases as a pair; none if there is one base."""
+        return list(model_ids.pairs(self.bases[:2]))
+
+    def plane_models(self) -> list[Model]:
+        """The three models that span the plane, and those that are shown on it."""
+        first, second = self.bases[:2]
+        walk = [
+            model
+            for model in self.models
+            if model.state == model_ids.REGULARIZED and model.seed == first.seed
+        ]
+        variants = (self.variant_of(first.seed), self.variant_of(second.seed))
+        return [first, second, variants[0], *walk, variants[1]]
+
+    def images_of(self, dataset: str) -> int | None:
+        """On how many of a data set's test images models are run; None for all."""
+        return None if dataset == self.task else self.config.compare.ood_images
+
+    def download_folder(self, dataset: str) -> str | None:
+        """Where torchvision keeps a data set; None for one that is not downloaded."""
+        downloaded = self.datasets[dataset]["kind"] in DOWNLOADED
+        return self.config.data_root if downloaded else None
+
+    def spec_of(self, dataset: str) -> dict[str, Any]:
+        """The configuration of a data set."""
+        return self.datasets[dataset]

@@ -1,0 +1,359 @@
+"""The stages of the workflow, each named once: its function, and what it depends on.
+
+A rule of the same name says what a stage reads and makes. Here stands the rest: which function does
+the work, the slice of the configuration that it depends on, and which user-defined code it runs.
+The function is called by keywords: the names of the rule's inputs and outputs, and of the settings.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from skeletons import model_ids
+from skeletons.config.load import canonical
+from skeletons.model_ids import Model
+from skeletons.store.fingerprint import fingerprint
+from skeletons.user_code import references
+from skeletons.workflow.plan import Plan
+
+Wildcards = Mapping[str, str]
+Settings = Callable[[Plan, Wildcards], dict[str, Any]]
+TOLERANCE = 0.02  # of accuracy that a skeleton may lose, as in the findings
+TIMED_BATCH = 500  # images in a batch when inference is timed
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a rule runs.
+
+    Attributes:
+        function: `module:function` within this package.
+        settings: the slice of the configuration that the stage depends on, for a rule's wildcards.
+        user_code: names in the configuration that may be references to user-defined code it runs.
+        computes: whether it takes the number of threads, for work that depends on it.
+        cached: whether its results are kept in the run cache.
+    """
+
+    function: str
+    settings: Settings
+    user_code: Callable[[Plan, Wildcards], list[str]] = lambda plan, wildcards: []
+    computes: bool = False
+    cached: bool = False
+
+    @property
+    def module(self) -> str:
+        """The module of the function, whose code the fingerprint covers."""
+        return self.function.partition(":")[0]
+
+    def code(self, plan: Plan, wildcards: Wildcards) -> str:
+        """The fingerprint of the code that the stage runs.
+
+        Raises:
+            FingerprintError: an import cannot be followed.
+            ExtensionError: a user's file cannot be read.
+        """
+        return _code(self.module, tuple(references.files_of(*self.user_code(plan, wildcards))))
+
+
+@functools.cache
+def _code(module: str, own: tuple[str, ...]) -> str:
+    return fingerprint(module, own=own)
+
+
+# --- slices of the configuration ------------------------------------------------------------------
+
+
+def _numbers(wildcards: Wildcards) -> dict[str, int | float]:
+    """The wildcards that are parts of a model id, as numbers."""
+    return model_ids.numbers(wildcards)
+
+
+def _machine(plan: Plan) -> dict[str, Any]:
+    """Where and how exactly a stage that trains computes."""
+    return {"device": plan.config.compute.device, "precision": plan.config.compute.precision}
+
+
+def _network(plan: Plan, wildcards: Wildcards) -> list[str]:
+    return [plan.config.network.name]
+
+
+def _pair(wildcards: Wildcards) -> list[str]:
+    return [wildcards["a"], wildcards["b"]]
+
+
+def _base_settings(plan: Plan) -> dict[str, Any]:
+    return plan.config.base.model_dump(exclude={"seeds", "target"})
+
+
+def _walk_settings(plan: Plan) -> dict[str, Any]:
+    return plan.config.regularize.model_dump(exclude={"lambdas", "epochs"})
+
+
+def _dataset(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
+    name = wildcards["dataset"]
+    return {"spec": plan.datasets[name], "data_root": plan.download_folder(name)}
+
+
+def _train_base(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
+    return {
+        **_numbers(wildcards),
+        "network": plan.config.network.model_dump(),
+        "base": _base_settings(plan),
+        **_machine(plan),
+    }
+
+
+def _untrained(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
+    return {
+        **_numbers(wildcards),
+        "network": plan.config.network.model_dump(),
+        "device": plan.config.compute.device,
+    }
+
+
+def _regularize(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
+    numbers = _numbers(wildcards)
+    parent = Model(int(numbers["seed"]), numbers["l1"], int(numbers["epochs"])).parent
+    return {
+        **numbers,
+        "after": parent.epochs or 0,
+        "regularize": _walk_settings(plan),
+        **_machine(plan),
+    }
+
+
+def _prune(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
+    return {
+        "threshold": float(wildcards["threshold"]),
+        "scale": plan.config.prune.scale,
+        "criterion": plan.config.prune.criterion,
+    }
+
+
+def _predict(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
+    return {
+        "images": plan.images_of(wildcards["dataset"]),
+        "device": plan.config.compute.device,
+    }
+
+
+def _score(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
+    return {"model": wildcards["model"], "target": plan.config.base.target.model_dump()}
+
+
+def _compare(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
+    return {"ood": wildcards["ood"], "models": _pair(wildcards), "measures": plan.user_measures}
+
+
+def _compare_bases(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
+    return {"ood": wildcards["ood"], "measures": plan.user_measures}
+
+
+def _compare_features(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
+    return {
+        "representation": wildcards["representation"],
+        "ood": wildcards["ood"],
+        "models": _pair(wildcards),
+    }
+
+
+def _measured(plan: Plan) -> dict[str, Any]:
+    """On what, and how exactly, a loss between models is measured."""
+    images = plan.config.inspect.images
+    return {
+        "split": "test",
+        "images": images,
+        "norm_images": images,
+        "precision": "fp32",
+        "device": plan.config.compute.device,
+    }
+
+
+def _line(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
+    return {"points": plan.config.inspect.points, "measured": _measured(plan)}
+
+
+def _plane(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
+    models = plan.plane_models()
+    return {
+        "models": [str(model) for model in models],
+        "aligned": [str(model) for model in models if model.seed != models[0].seed],
+        "points": plan.config.inspect.points,
+        "margin": 0.2,
+        "measured": _measured(plan),
+    }
+
+
+def _curve(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
+    return {
+        "seed": Model.parse(wildcards["a"]).seed,
+        "base": {**_base_settings(plan), "epochs": plan.config.inspect.epochs},
+        "points": plan.config.inspect.points,
+        "measured": _measured(plan),
+        "precision": plan.config.compute.precision,
+    }
+
+
+def _expose(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
+    return {"images": plan.config.inspect.images}
+
+
+def _time_exposed(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
+    return {
+        "batch": min(plan.config.inspect.images, TIMED_BATCH),
+        "repeats": 10,
+        "device": plan.config.compute.device,
+    }
+
+
+def _importance(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
+    return {"images": plan.config.inspect.images, "device": plan.config.compute.device}
+
+
+def _probe(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
+    return {
+        **_numbers(wildcards),
+        "epochs": plan.config.inspect.epochs,
+        # How finely walks are recorded changes no probe.
+        "regularize": {**_walk_settings(plan), "trace": 0},
+        "tolerance": TOLERANCE,
+        **_machine(plan),
+    }
+
+
+def _heatmap_of_features(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
+    return {
+        "measure": wildcards["representation"],
+        "title": f"What every pair of models sees of {wildcards['ood']}",
+        "colormap": plan.config.figures.colormap,
+    }
+
+
+def _heatmap_of_masks(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
+    return {
+        "measure": wildcards["overlap"],
+        "title": "Which weights every pair of pruned models keeps",
+        "colormap": plan.config.figures.colormap,
+    }
+
+
+def _findings(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
+    return {
+        "experiment": plan.config.experiment,
+        "measures": plan.config.figures.measures,
+        "ood": plan.sets,
+        "settings": plan.config.findings.model_dump(),
+    }
+
+
+def _figures(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
+    return {
+        "ood": plan.sets,
+        "measures": plan.config.figures.measures,
+        "folder": plan.figures,
+        "colormap": plan.config.figures.colormap,
+    }
+
+
+def _inspection_figures(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
+    return {"folder": plan.figures, "colormap": plan.config.figures.colormap}
+
+
+def _record(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
+    return {"values": canonical(plan.config)}
+
+
+def _named(*names: str) -> Settings:
+    """The settings that are wildcards of the same name."""
+    return lambda plan, wildcards: {name: wildcards[name] for name in names}
+
+
+# --- the table ------------------------------------------------------------------------------------
+
+_TRAIN_BASE = Stage(
+    "training.base:train_base_stage", _train_base, _network, computes=True, cached=True
+)
+STAGES: Mapping[str, Stage] = {
+    "dataset": Stage(
+        "data.build:dataset_stage",
+        _dataset,
+        lambda plan, wildcards: [plan.datasets[wildcards["dataset"]]["kind"]],
+    ),
+    "train_base": _TRAIN_BASE,
+    "reorder": _TRAIN_BASE,
+    "untrained": Stage("training.base:untrained_stage", _untrained, _network, computes=True),
+    "regularize": Stage(
+        "training.walk:regularize_stage", _regularize, _network, computes=True, cached=True
+    ),
+    "prune": Stage(
+        "pruning:prune_stage", _prune, lambda plan, wildcards: [plan.config.prune.criterion]
+    ),
+    "prune_at_random": Stage("pruning:random_stage", lambda plan, wildcards: _numbers(wildcards)),
+    "predict": Stage("prediction.inference:predict_stage", _predict, _network, cached=True),
+    "score": Stage("findings.scores:score_stage", _score),
+    "compare": Stage(
+        "measures.behaviour:compare_stage", _compare, lambda plan, wildcards: plan.user_measures
+    ),
+    "compare_bases": Stage(
+        "measures.behaviour:compare_block_stage",
+        _compare_bases,
+        lambda plan, wildcards: plan.user_measures,
+    ),
+    "similarity": Stage("measures.behaviour:collect_pairs_stage", _named()),
+    "features": Stage("prediction.features:features_stage", _predict, _network, cached=True),
+    "compare_features": Stage(
+        "measures.representations:compare_representations_stage", _compare_features
+    ),
+    "representations": Stage(
+        "measures.representations:collect_representations_stage", _named("representation")
+    ),
+    "compare_masks": Stage(
+        "measures.masks:compare_masks_stage",
+        lambda plan, wildcards: {"overlap": wildcards["overlap"], "models": _pair(wildcards)},
+    ),
+    "weights": Stage("measures.masks:collect_masks_stage", _named("overlap")),
+    "align": Stage(
+        "alignment.matching:align_stage",
+        lambda plan, wildcards: {"seed": 0, "restarts": 3},
+        cached=True,
+    ),
+    "line": Stage("inspection.lines:line_stage", _line, _network, computes=True, cached=True),
+    "plane": Stage("inspection.plane:plane_stage", _plane, _network, computes=True, cached=True),
+    "curve": Stage("inspection.curve:curve_stage", _curve, _network, computes=True, cached=True),
+    "expose": Stage(
+        "inspection.exposure:expose_stage", _expose, _network, computes=True, cached=True
+    ),
+    # Never from the run cache: a time that another machine took says nothing about this one.
+    "time_exposed": Stage(
+        "inspection.exposure:timing_stage", _time_exposed, _network, computes=True
+    ),
+    "importance": Stage(
+        "inspection.importance:importance_stage", _importance, _network, computes=True, cached=True
+    ),
+    "match_importance": Stage("inspection.matched_units:match_importance_stage", _named()),
+    "probe": Stage(
+        "inspection.second_skeleton:probe_stage", _probe, _network, computes=True, cached=True
+    ),
+    "heatmap_of_features": Stage("figures.stages:heatmap_stage", _heatmap_of_features),
+    "heatmap_of_masks": Stage("figures.stages:heatmap_stage", _heatmap_of_masks),
+    "findings": Stage(
+        "findings.stage:findings_stage",
+        _findings,
+        lambda plan, wildcards: list(plan.config.figures.measures),
+    ),
+    "figures": Stage(
+        "figures.stages:figures_stage",
+        _figures,
+        lambda plan, wildcards: list(plan.config.figures.measures),
+    ),
+    "inspection_figures": Stage(
+        "figures.inspections:inspection_figures_stage", _inspection_figures
+    ),
+    "record": Stage("report.settings:record_stage", _record),
+    "report": Stage(
+        "report.stage:report_stage", _named(), lambda plan, wildcards: plan.user_measures
+    ),
+}

@@ -1,0 +1,286 @@
+"""Which files an experiment consists of: the only module that knows all paths of results."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Iterable
+from itertools import combinations_with_replacement
+from pathlib import Path
+
+from skeletons import model_ids
+from skeletons.findings import inspections
+from skeletons.measures.catalogue import MEASURES
+from skeletons.model_ids import Model
+from skeletons.user_code import references
+from skeletons.workflow.plan import DATA, Plan
+
+TRAINED = ("weights.safetensors", "history.parquet", "model.json")
+PRUNED = ("weights.safetensors", "sparsity.json")
+FOLDERS = {  # what the folder of a model in each state holds
+    model_ids.BASE: TRAINED,
+    model_ids.REORDERED: TRAINED,
+    model_ids.UNTRAINED: ("weights.safetensors", "model.json"),
+    model_ids.REGULARIZED: (*TRAINED, "walk.parquet", "optimizer.safetensors"),
+    model_ids.PRUNED: PRUNED,
+    model_ids.RANDOM: PRUNED,
+}
+
+
+class Targets:
+    """The files of a plan."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.results = plan.results
+
+    # --- one model or data set --------------------------------------------------------------------
+
+    def images(self, dataset: str) -> str:
+        """The images of a data set."""
+        return f"{DATA}/{dataset}/images.safetensors"
+
+    def model_file(self, model: Model | str, name: str) -> str:
+        """A file in a model's folder."""
+        return f"{self.results}/models/{model}/{name}"
+
+    def weights(self, model: Model | str) -> str:
+        """A model's weights."""
+        return self.model_file(model, "weights.safetensors")
+
+    def network(self, model: Model | str) -> str:
+        """The model.json of a model's network; that of a pruned model is its parent's."""
+        model = Model.parse(str(model))
+        pruned = model.state in model_ids.MASKED
+        return self.model_file(model.parent if pruned else model, "model.json")
+
+    def sparsity(self, model: str) -> list[str]:
+        """A pruned model's sparsity.json, and nothing for another."""
+        pruned = Model.parse(model).state in model_ids.MASKED
+        return [self.model_file(model, "sparsity.json")] if pruned else []
+
+    def parent_files(self, model: Model) -> dict[str, str]:
+        """What a regularised checkpoint starts from: the base model, or an earlier checkpoint."""
+        names = {"weights": "weights.safetensors", "summary": "model.json"}
+        if model.parent.state == model_ids.REGULARIZED:
+            names |= {
+                "history": "history.parquet",
+                "walk": "walk.parquet",
+                "optimizer": "optimizer.safetensors",
+            }
+        return {f"parent_{key}": self.model_file(model.parent, name) for key, name in names.items()}
+
+    def predictions(self, dataset: str, model: Model | str) -> str:
+        """A model's logits on a data set."""
+        return f"{self.results}/predictions/{dataset}/{model}.parquet"
+
+    def alignment(self, a: Model | str, b: Model | str) -> list[str]:
+        """The permutations that align b's units to a's; none if both come from one base.
+
+        Alignment is a matter of the bases: two models of one base hold their units in one order.
+        """
+        one, two = (Model.parse(str(model)).base for model in (a, b))
+        return [] if one == two else [f"{self.results}/alignment/{one}--{two}.safetensors"]
+
+    def dataset_sources(self, dataset: str) -> list[str]:
+        """A user's folders of images, whose times change when files are added or removed."""
+        spec = self.plan.spec_of(dataset)
+        if spec["kind"] != "imagefolder":
+            return []
+        root = Path(spec["path"])
+        return sorted(str(path) for path in (root, *root.glob("*/"), *root.glob("*/*/")))
+
+    # --- pairs ------------------------------------------------------------------------------------
+
+    def compared(self, ood: str) -> list[str]:
+        """What the table of all pairs on a data set is made from: one file per pair, or blocks."""
+        folder = f"{self.results}/similarity/{ood}"
+        if not self.plan.blocks:
+            return [f"{folder}/{a}--{b}.parquet" for a, b in self.plan.pairs]
+        models = Counter(model.seed for model in self.plan.compared)
+        both = combinations_with_replacement(sorted(models), 2)
+        return [
+            f"{folder}/bases/seed={a}--seed={b}.parquet"
+            for a, b in both
+            if a != b or models[a] > 1  # one model alone makes no pair
+        ]
+
+    def predictions_of_base(self, ood: str, seed: int) -> list[str]:
+        """Predictions of all compared models that come from one base."""
+        chosen = [model for model in self.plan.compared if model.seed == seed]
+        return [self.predictions(ood, model) for model in chosen]
+
+    def feature_pairs(self, measure: str, ood: str) -> list[str]:
+        """A measure of representations on one OOD set: one file per pair of compared models."""
+        folder = f"{self.results}/representations/{measure}/{ood}"
+        return [f"{folder}/{a}--{b}.parquet" for a, b in self.plan.pairs]
+
+    def mask_pairs(self, measure: str) -> list[str]:
+        """A measure of masks: one file per pair of models that have a mask."""
+        folder = f"{self.results}/weights/{measure}"
+        return [f"{folder}/{a}--{b}.parquet" for a, b in model_ids.pairs(self.plan.masked)]
+
+    # --- tables -----------------------------------------------------------------------------------
+
+    def similarity_tables(self) -> list[str]:
+        """The table of all pairs on each set."""
+        return [f"{self.results}/similarity/{ood}.parquet" for ood in self.plan.sets]
+
+    def measure_tables(self) -> list[str]:
+        """The table of each costly measure."""
+        compare = self.plan.config.compare
+        return [
+            *(
+                f"{self.results}/representations/{measure}/{ood}.parquet"
+                for measure in compare.representations
+                for ood in self.plan.ood
+            ),
+            *(f"{self.results}/weights/{measure}.parquet" for measure in compare.weights),
+        ]
+
+    def scores(self) -> list[str]:
+        """The scores of every model."""
+        return [f"{self.results}/scores/{model}.json" for model in self.plan.models]
+
+    def longest_walks(self, name: str) -> list[str]:
+        """A file of each walk's longest checkpoint, which holds those of the shorter ones."""
+        last = max(self.plan.config.regularize.epochs)
+        return [
+            self.model_file(model, name)
+            for model in self.plan.models
+            if model.state == model_ids.REGULARIZED and model.epochs == last
+        ]
+
+    def walks_without_loss(self) -> list[str]:
+        """Histories of the walks, which have a loss per epoch, if none was recorded per step."""
+        traced = self.plan.config.regularize.trace
+        return [] if traced else self.longest_walks("history.parquet")
+
+    def verdict_predictions(self) -> list[str]:
+        """Predictions of the models that a verdict is about, if a measure is a mean over images."""
+        # Only the code of a user-defined measure says whether it is one. If it is not, findings
+        # take its values from the table, and reading these files, which exist anyway, is needless.
+        over_images = any(
+            references.is_reference(measure) or MEASURES[measure].per_image
+            for measure in self.plan.config.figures.measures
+        )
+        if not over_images:
+            return []
+        left_out = (model_ids.UNTRAINED, model_ids.REORDERED)
+        chosen = [model for model in self.plan.compared if model.state not in left_out]
+        return [self.predictions(ood, model) for ood in self.plan.sets for model in chosen]
+
+    # --- figures ----------------------------------------------------------------------------------
+
+    def drawn(self, name: str) -> list[str]:
+        """One figure for each set and measure."""
+        plan = self.plan
+        return [
+            f"{plan.figures}/{name}_{ood}_{measure}.svg"
+            for ood in plan.sets
+            for measure in plan.measures
+        ]
+
+    def measure_heatmaps(self) -> list[str]:
+        """The heatmap of each costly measure."""
+        plan = self.plan
+        return [
+            *(
+                f"{plan.figures}/heatmap_{ood}_{measure}.svg"
+                for measure in plan.config.compare.representations
+                for ood in plan.ood
+            ),
+            *(f"{plan.figures}/heatmap_{measure}.svg" for measure in plan.config.compare.weights),
+        ]
+
+    def inspection_figures(self) -> list[str]:
+        """The figures of the looks inside that are on."""
+        looks = self.plan.config.inspect
+        found = self.inspections()
+        names = ["curve"] if looks.curve else []
+        names += ["lines"] if "lines" in found else []
+        names += ["plane", "plane_surface"] if looks.plane else []
+        names += ["exposure"] if looks.expose else []
+        for kind in ("importance", "probe"):
+            names += [f"{kind}_{Path(path).stem}" for path in found.get(kind, [])]
+        return [f"{self.plan.figures}/{name}.svg" for name in names]
+
+    # --- looks inside -----------------------------------------------------------------------------
+
+    @functools.cache  # noqa: B019 - one plan lives as long as the run
+    def inspections(self) -> dict[str, list[str]]:
+        """All artifacts of looks inside, by kind; nothing for a look that is off."""
+        plan, results = self.plan, self.results
+        looks = plan.config.inspect
+        probes = [f"{base}_l1={model_ids.spell(l1)}" for base in plan.bases for l1 in looks.probe]
+        exposed = [f"{results}/exposed/{model}" for model in plan.variants if looks.expose]
+        valued = [f"{results}/importance/{model}" for model in plan.variants if looks.importance]
+        matched = list(model_ids.pairs(plan.variants)) if looks.importance else []
+        curves = [f"{results}/curve/{a}--{b}" for a, b in plan.first_bases() if looks.curve]
+        planes = [f"{results}/plane"] if looks.plane else []
+        kinds = {
+            "lines": [f"{results}/lines/{a}--{b}.parquet" for a, b in plan.line_pairs()],
+            "plane": [f"{path}/plane.parquet" for path in planes],
+            "located": [f"{path}/located.parquet" for path in planes],
+            "curve": [f"{path}.parquet" for path in curves],
+            "curve_weights": [f"{path}.safetensors" for path in curves],
+            "exposed": [f"{path}/exposed.json" for path in exposed],
+            "exposed_weights": [f"{path}/weights.safetensors" for path in exposed],
+            "timing": [f"{path}/timing.json" for path in exposed],
+            "importance": [f"{path}.json" for path in valued],
+            "importance_units": [f"{path}.parquet" for path in valued],
+            "matched": [f"{results}/importance/matched/{a}--{b}.json" for a, b in matched],
+            "probe": [f"{results}/probe/{name}.json" for name in probes],
+            "probe_epochs": [f"{results}/probe/{name}.parquet" for name in probes],
+            "probe_weights": [f"{results}/probe/{name}.safetensors" for name in probes],
+        }
+        return {kind: files for kind, files in kinds.items() if files}
+
+    def inspection_findings(self) -> dict[str, list[str]]:
+        """Those artifacts of looks inside that the findings read, by kind."""
+        found = self.inspections()
+        return {kind: found[kind] for kind in inspections.READ if kind in found}
+
+    # --- everything -------------------------------------------------------------------------------
+
+    def artifacts(self) -> list[str]:
+        """Every artifact: one that was deleted is made again, even if the report is there."""
+        plan = self.plan
+        return [
+            *(
+                self.model_file(model, name)
+                for model in plan.models
+                for name in FOLDERS[model.state]
+            ),
+            *(self.predictions(plan.task, model) for model in plan.models),
+            *(self.predictions(ood, model) for ood in plan.ood for model in plan.compared),
+            *self.scores(),
+            *(path for ood in plan.sets for path in self.compared(ood)),
+            *self._costly(),
+            *_flat(self.inspections().values()),
+        ]
+
+    def _costly(self) -> list[str]:
+        """What costly measures leave: features, one file per pair, alignments, tables."""
+        plan, compare = self.plan, self.plan.config.compare
+        masked = list(model_ids.pairs(plan.masked))
+        aligned = masked if "mask_overlap_aligned" in compare.weights else []
+        return [
+            *(
+                f"{self.results}/features/{ood}/{model}.safetensors"
+                for ood in (plan.ood if compare.representations else [])
+                for model in plan.compared
+            ),
+            *_flat(
+                self.feature_pairs(measure, ood)
+                for measure in compare.representations
+                for ood in plan.ood
+            ),
+            *_flat(self.mask_pairs(measure) for measure in compare.weights),
+            *sorted({path for a, b in aligned for path in self.alignment(a, b)}),
+            *self.measure_tables(),
+        ]
+
+
+def _flat(lists: Iterable[list[str]]) -> list[str]:
+    return [path for paths in lists for path in paths]

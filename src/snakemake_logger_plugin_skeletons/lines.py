@@ -1,0 +1,50 @@
+"""The lines that are printed about stages and failures."""
+
+from __future__ import annotations
+
+from snakemake_logger_plugin_skeletons.book import Book, words
+from snakemake_logger_plugin_skeletons.picture import left_words
+
+INTERRUPTED = (
+    "Interrupted: the results of running jobs that did not finish are not kept. The next run "
+    "continues from the finished ones."
+)
+
+
+def begun(book: Book, rule: str) -> str:
+    """A stage begins."""
+    return f"◯ {rule} begins: {jobs(book.planned[rule])}"
+
+
+def done(book: Book, rule: str, now: float, *, with_left: bool) -> str:
+    """A stage is done; with the time that is left of the run, if it is known and wanted."""
+    count = book.planned[rule]
+    took = f"✓ {rule}: {jobs(count)} done in {words(now - book.began[rule])}"
+    left = left_words(book, now) if with_left else ""
+    return f"{took}{_cached(book.taken[rule], count)}{left and f', {left}'}"
+
+
+def failed(job: str, reason: str, log: str) -> str:
+    """A job failed."""
+    return f"✗ {job}: {reason}{log and f' ({log})'}"
+
+
+def closing(failed: int, reasons: int) -> str:
+    """The end of a run in which jobs failed."""
+    them = "it" if failed == 1 else "them"
+    why = f", for {reasons} reason{'s' if reasons > 1 else ''}" if reasons < failed else ""
+    return (
+        f"{jobs(failed)} failed{why}; the jobs that depend on {them} did not run, all others did. "
+        "Fix the cause and run the same command again to make the rest."
+    )
+
+
+def jobs(count: int) -> str:
+    """`1 job`, `2 jobs`."""
+    return "1 job" if count == 1 else f"{count} jobs"
+
+
+def _cached(taken: int, count: int) -> str:
+    if not taken:
+        return ""
+    return ", from the run cache" if taken == count else f", {taken} of them from the run cache"
