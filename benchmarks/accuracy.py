@@ -20,8 +20,9 @@ from loops import LOOPS, OWN
 from sandbox import machine, run, spread
 
 from skeletons.config.datasets import SECTIONS
-from skeletons.data import sources
-from skeletons.training import stages
+from skeletons.data.build import build
+from skeletons.training.images import Images
+from skeletons.training.optimizers import scheduled_rate
 
 LOOPS_COMPARED = (OWN, "DataLoader, 0 workers, fp32")
 # Width, learning rate, and enough epochs that seeds differ only a little.
@@ -36,17 +37,17 @@ def data_set(folder: str | None, train: int) -> dict[str, Any]:
     return {"kind": "shapes", "train": train, "test": 2000}
 
 
-def images_of(folder: str | None, train: int) -> tuple[str, dict[str, stages.Images]]:
+def images_of(folder: str | None, train: int) -> tuple[str, dict[str, Images]]:
     """Return a description of the same data set, and both splits."""
     raw = data_set(folder, train)
     spec = SECTIONS[raw["kind"]].model_validate(raw)
-    made = sources.build(spec.model_dump(), Path())
+    made = build(spec.model_dump(), Path())
     splits = {
         "train": (made.train_images, made.train_labels),
         "test": (made.test_images, made.test_labels),
     }
     found = {
-        name: stages.Images(torch.from_numpy(pixels), torch.from_numpy(labels))
+        name: Images(torch.from_numpy(pixels), torch.from_numpy(labels))
         for name, (pixels, labels) in splits.items()
     }
     return f"{train:,} images of {folder or 'shapes'}", found
@@ -59,7 +60,7 @@ def trained(
     rate: float,
     epochs: int,
     seed: int,
-    images: dict[str, stages.Images],
+    images: dict[str, Images],
 ) -> tuple[float, float]:
     """Train a network; return its test accuracy in per cent and the seconds it took."""
     network = LOOPS[loop].build(name, width, seed)
@@ -67,7 +68,7 @@ def trained(
     optimizer = torch.optim.SGD(parameters, lr=rate, momentum=0.9, nesterov=True)
     steps = epochs * -(-len(images["train"].labels) // BATCH)
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: stages.scheduled_rate(step, steps, 1.0, 0.2)
+        optimizer, lambda step: scheduled_rate(step, steps, 1.0, 0.2)
     )
 
     def update() -> None:
@@ -81,7 +82,7 @@ def trained(
     if loop != OWN:  # this network takes standardised images, but `measure` takes raw ones
         standard = LOOPS[OWN].build(name, width, seed)
         network.standardize = standard.standardize
-    return 100 * stages.measure(network, images["test"])[1], seconds
+    return 100 * epochs.measure(network, images["test"])[1], seconds
 
 
 def measure(options: argparse.Namespace, folder: Path) -> str:

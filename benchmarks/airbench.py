@@ -23,10 +23,14 @@ from cost import accuracies, experiment_of
 from sandbox import machine, run, spread
 from torch import Tensor, nn
 
-from skeletons.data import sources
-from skeletons.networks import architectures
-from skeletons.training import stages
-from skeletons.training.eager import PlainMuon, PlainSGD
+from skeletons.data import files
+from skeletons.networks.build import build, prepare
+from skeletons.networks.describe import describe
+from skeletons.training.epochs import run_epoch
+from skeletons.training.generators import generator_for
+from skeletons.training.images import Images, batches
+from skeletons.training.internals import PlainMuon, PlainSGD
+from skeletons.training.job import start
 
 EPOCHS, BATCH, SMOOTHING = 8, 2000, 0.2
 FILTER_RATE, FILTER_MOMENTUM = 0.24, 0.6
@@ -100,32 +104,30 @@ class Recipe:
         self.steps += 1
 
 
-def epoch_of(images: stages.Images, seed: int, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+def epoch_of(images: Images, seed: int, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
     """The batches of an epoch; each image is mirrored in every other epoch, the first at random."""
-    first = torch.randint(
-        2, (len(images.labels),), generator=stages.generator_for("mirrored", seed)
-    )
+    first = torch.randint(2, (len(images.labels),), generator=generator_for("mirrored", seed))
     mirrored = (first + epoch) % 2 == 1
     pixels = torch.where(mirrored.view(-1, 1, 1, 1), images.pixels.flip(3), images.pixels)
-    random = stages.generator_for("airbench", seed, epoch)
+    random = generator_for("airbench", seed, epoch)
     changes = {"flip": False, "shift": 2, "cutout": 0}
-    batches = stages.batches(stages.Images(pixels, images.labels), BATCH, random, changes)
-    return (batch for batch in batches if len(batch[1]) == BATCH)
+    data = batches(Images(pixels, images.labels), BATCH, random, changes)
+    return (batch for batch in data if len(batch[1]) == BATCH)
 
 
 def trained(folder: Path, width: int, seed: int) -> tuple[float, float, float]:
     """Train; return PFLOPs and test accuracies in per cent, over one view and over six views."""
-    place = stages.start(seed, 1, "cpu")
+    place = start(seed, 1, "cpu")
     train, test = (
-        stages.Images.read(folder / "images.safetensors", split, place) for split in sources.SPLITS
+        Images.read(folder / "images.safetensors", split, place) for split in files.SPLITS
     )
-    about = sources.read_info(folder / "info.json")
+    about = files.read_info(folder / "info.json")
     classes = len(about["classes"])
-    network = architectures.build("speednet", width, classes, about["mean"], about["std"])
-    architectures.prepare(network, train.sample(5000).pixels)
+    network = build("speednet", width, classes, about["mean"], about["std"])
+    prepare(network, train.sample(5000).pixels)
     recipe = Recipe(network, len(train.labels) // BATCH)
     for epoch in range(EPOCHS):
-        stages.run_epoch(
+        run_epoch(
             network,
             epoch_of(train, seed, epoch),
             recipe.step,
@@ -133,7 +135,7 @@ def trained(folder: Path, width: int, seed: int) -> tuple[float, float, float]:
             where="The benchmark",
             label_smoothing=SMOOTHING,
         )
-    spent = 3 * architectures.describe(network)["flops"] * recipe.steps * BATCH / 1e15
+    spent = 3 * describe(network)["flops"] * recipe.steps * BATCH / 1e15
     return spent, *accuracies(network, test)
 
 

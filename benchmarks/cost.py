@@ -27,10 +27,10 @@ from torch import Tensor, nn
 from skeletons.config.datasets import dataset_id
 from skeletons.config.load import load
 from skeletons.config.sections import Config
-from skeletons.data import sources
+from skeletons.data import files
 from skeletons.prediction import inference
 from skeletons.store import artifacts
-from skeletons.training import stages
+from skeletons.training.images import Images
 
 VIEWS = ((0.5, 0, 0), (0.25, -1, -1), (0.25, 1, 1))  # weight, pixels down, pixels right
 
@@ -42,7 +42,7 @@ def moved(images: Tensor, down: int, right: int) -> Tensor:
 
 
 @torch.inference_mode()
-def accuracies(network: nn.Module, images: stages.Images) -> tuple[float, float]:
+def accuracies(network: nn.Module, images: Images) -> tuple[float, float]:
     """Accuracy in per cent, over one view and over six views of each image."""
     alone = inference.predict(network, images.pixels)
     several = torch.zeros_like(alone)
@@ -68,8 +68,8 @@ def measure(options: argparse.Namespace, folder: Path) -> str:
     """Return the table: one row per base model, and their means."""
     torch.set_num_threads(options.threads)
     chosen, images = experiment_of(options)
-    test = stages.Images(*map(torch.from_numpy, sources.read_split(images, "test")))
-    count = len(sources.read_split(images, "train")[1])
+    test = Images(*map(torch.from_numpy, files.read_split(images, "test")))
+    count = len(files.read_split(images, "train")[1])
     models = Path(options.results) / chosen.experiment
     rows = []
     for seed in chosen.base.seeds:

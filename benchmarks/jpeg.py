@@ -22,15 +22,18 @@ from cost import accuracies, experiment_of
 from PIL import Image
 from sandbox import machine, run, spread
 
-from skeletons.data import sources
-from skeletons.networks import architectures
-from skeletons.training import stages
+from skeletons.data import files
+from skeletons.networks.build import build, prepare
+from skeletons.training.base import train_base
+from skeletons.training.images import Images
+from skeletons.training.job import start
+from skeletons.training.settings import BaseSettings
 
 QUALITY, ASIDE = 75, 4  # pixels; a block has 8, or 16 for colour
-Splits = dict[str, tuple[sources.Pixels, sources.Labels]]
+Splits = dict[str, tuple[files.Pixels, files.Labels]]
 
 
-def compressed(image: sources.Pixels) -> sources.Pixels:
+def compressed(image: files.Pixels) -> files.Pixels:
     """An image uint8 3×H×W after JPEG compression."""
     wide = np.pad(image.transpose(1, 2, 0), ((ASIDE, ASIDE), (ASIDE, ASIDE), (0, 0)), "reflect")
     file = io.BytesIO()
@@ -48,26 +51,24 @@ def all_compressed(splits: Splits) -> Splits:
         }
 
 
-def trained(
-    splits: Splits, width: int, seed: int, settings: stages.BaseSettings
-) -> tuple[float, float]:
+def trained(splits: Splits, width: int, seed: int, settings: BaseSettings) -> tuple[float, float]:
     """Train a base model; return test accuracies in per cent, over one view and over six views."""
-    stages.start(seed, 1, "cpu")
-    train, test = (stages.Images(*map(torch.from_numpy, splits[name])) for name in sources.SPLITS)
+    start(seed, 1, "cpu")
+    train, test = (Images(*map(torch.from_numpy, splits[name])) for name in files.SPLITS)
     scaled = splits["train"][0] / np.float32(255)
     mean, deviation = (f((0, 2, 3), dtype=np.float64) for f in (scaled.mean, scaled.std))
-    network = architectures.build("speednet", width, 10, mean.tolist(), deviation.tolist())
-    architectures.prepare(network, train.sample(5000).pixels)
-    stages.train_base(network, train, test.sample(1000), seed, settings, "auto")
+    network = build("speednet", width, 10, mean.tolist(), deviation.tolist())
+    prepare(network, train.sample(5000).pixels)
+    train_base(network, train, test.sample(1000), seed, settings, "auto")
     return accuracies(network, test)
 
 
 def measure(options: argparse.Namespace, folder: Path) -> str:
     """Train both ways for each seed, as many at once as there are cores; return the table."""
     chosen, file = experiment_of(options)
-    images = {split: sources.read_split(file, split) for split in sources.SPLITS}
+    images = {split: files.read_split(file, split) for split in files.SPLITS}
     ways = {"unchanged": images, "compressed once more": all_compressed(images)}
-    settings = stages.BaseSettings(**chosen.base.model_dump(exclude={"seeds", "target"}))
+    settings = BaseSettings(**chosen.base.model_dump(exclude={"seeds", "target"}))
     with ProcessPoolExecutor(options.cores) as pool:
         running = [
             (way, pool.submit(trained, splits, options.width, seed, settings))

@@ -17,17 +17,18 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from skeletons.networks import architectures
-from skeletons.prediction import inference
-from skeletons.training import stages
+from skeletons.networks.build import build
+from skeletons.prediction.device import pick_precision
+from skeletons.training.epochs import run_epoch
+from skeletons.training.images import Images, batches
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616)
 Batches = Iterator[tuple[Tensor, Tensor]]
-Run = Callable[[nn.Sequential, stages.Images, int, Callable[[], None], int], None]
+Run = Callable[[nn.Sequential, Images, int, Callable[[], None], int], None]
 SHIFT = 4
 WARM = 3  # steps before a pass is timed
 # The precision of the fast loops on this machine: bf16, unless it is emulated.
-PRECISION = inference.pick_precision("auto", torch.device("cpu"))
+PRECISION = pick_precision("auto", torch.device("cpu"))
 FAST = torch.bfloat16 if PRECISION == "bf16" else torch.float32
 
 
@@ -42,7 +43,7 @@ class Loop:
 class _Pictures(Dataset[tuple[Tensor, int]]):
     """Images as torchvision's data sets return them: one at a time, through PIL."""
 
-    def __init__(self, images: stages.Images) -> None:
+    def __init__(self, images: Images) -> None:
         self.pixels = images.pixels.permute(0, 2, 3, 1).contiguous().numpy()
         self.labels = images.labels.tolist()
         self.change = transforms.Compose(
@@ -63,7 +64,7 @@ class _Pictures(Dataset[tuple[Tensor, int]]):
 
 def _network(name: str, width: int, seed: int) -> nn.Sequential:
     torch.manual_seed(seed)
-    return architectures.build(name, width, 10, MEAN, STD)
+    return build(name, width, 10, MEAN, STD)
 
 
 def _plain_network(name: str, width: int, seed: int) -> nn.Sequential:
@@ -76,7 +77,7 @@ def _plain_network(name: str, width: int, seed: int) -> nn.Sequential:
 def dataloader(workers: int) -> Loop:
     """A DataLoader with torchvision transforms, in fp32."""
 
-    def loaded(images: stages.Images, size: int, seed: int) -> Batches:
+    def loaded(images: Images, size: int, seed: int) -> Batches:
         order = torch.Generator().manual_seed(seed)
         loader: Any = DataLoader(
             _Pictures(images), size, shuffle=True, num_workers=workers, generator=order
@@ -86,12 +87,12 @@ def dataloader(workers: int) -> Loop:
     return Loop(_plain_network, _over(loaded))
 
 
-def _over(batches: Callable[[stages.Images, int, int], Batches]) -> Run:
+def _over(batches: Callable[[Images, int, int], Batches]) -> Run:
     """The usual pass over batches, without autocast."""
 
     def run(
         network: nn.Sequential,
-        images: stages.Images,
+        images: Images,
         size: int,
         update: Callable[[], None],
         seed: int,
@@ -116,7 +117,7 @@ def _airbench_network(name: str, width: int, seed: int) -> nn.Sequential:
     return network.to(memory_format=torch.channels_last)
 
 
-def _airbench_batches(images: stages.Images, size: int, seed: int) -> Batches:
+def _airbench_batches(images: Images, size: int, seed: int) -> Batches:
     """Augment all images of the epoch at once, as one tensor, then split it into batches."""
     order = torch.Generator().manual_seed(seed)
     mean, std = (torch.tensor(x).view(1, 3, 1, 1) for x in (MEAN, STD))
@@ -138,14 +139,14 @@ def _airbench_batches(images: stages.Images, size: int, seed: int) -> Batches:
 
 def _own_run(
     network: nn.Sequential,
-    images: stages.Images,
+    images: Images,
     size: int,
     update: Callable[[], None],
     seed: int,
 ) -> None:
     changes = {"flip": True, "shift": SHIFT, "cutout": 0}
-    data = stages.batches(images, size, torch.Generator().manual_seed(seed), changes)
-    stages.run_epoch(network, data, update, precision="auto", where="The benchmark")
+    data = batches(images, size, torch.Generator().manual_seed(seed), changes)
+    run_epoch(network, data, update, precision="auto", where="The benchmark")
 
 
 OWN = "this library"
@@ -164,7 +165,7 @@ def warm(loop: str, name: str, width: int, batch: int, count: int) -> Callable[[
     how long a step takes.
     """
     random = torch.Generator().manual_seed(0)
-    images = stages.Images(
+    images = Images(
         torch.randint(256, (count, 3, 32, 32), generator=random).byte(),
         torch.randint(10, (count,), generator=random),
     )
@@ -172,6 +173,6 @@ def warm(loop: str, name: str, width: int, batch: int, count: int) -> Callable[[
     trained = [p for p in network.parameters() if p.requires_grad]
     optimizer = torch.optim.SGD(trained, lr=1e-3, momentum=0.9, nesterov=True)
     begin = WARM * batch
-    first = stages.Images(images.pixels[:begin], images.labels[:begin])
+    first = Images(images.pixels[:begin], images.labels[:begin])
     LOOPS[loop].run(network, first, batch, optimizer.step, 0)
     return lambda: LOOPS[loop].run(network, images, batch, optimizer.step, 1)

@@ -21,7 +21,7 @@ import torch
 from loops import PRECISION
 from sandbox import machine, run
 
-from skeletons.networks import architectures
+from skeletons.networks.build import build
 
 NETWORKS = (("cnn", 32), ("resnet9", 16), ("speednet", 64))
 BATCH, IMAGES = 500, 2_000
@@ -68,7 +68,7 @@ def measure(options: argparse.Namespace, folder: Path) -> str:
     data = stages.shapes(folder, IMAGES)
     empty = bare()
     for name, width in NETWORKS:
-        network = architectures.build(name, width, 10, [0.5] * 3, [0.25] * 3)
+        network = build(name, width, 10, [0.5] * 3, [0.25] * 3)
         weights = sum(p.numel() for p in network.parameters())
         counted = Path(data[0]).stat().st_size + 3 * 4 * weights + kept(network)
         settings = {"epochs": 1, "batch_size": BATCH, "learning_rate": 0.001}

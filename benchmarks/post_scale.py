@@ -30,12 +30,13 @@ from loops import MEAN, STD, dataloader
 from sandbox import Sandbox, machine, run
 from timeline import draw, jobs_of, table_of
 
-from skeletons.data import sources
+from skeletons.data.build import build as build_dataset
 from skeletons.measures import behaviour
 from skeletons.measures.predictions import Predictions
-from skeletons.networks import architectures
+from skeletons.networks.describe import prunable
 from skeletons.prediction import inference
-from skeletons.training import stages
+from skeletons.training.images import Images
+from skeletons.training.penalties import add_subgradient
 
 SEEDS, L1 = (1, 2), 1e-4
 EPOCHS, THRESHOLDS = (1, 2, 4, 8, 16), (0.02, 0.05, 0.1, 0.2, 0.5)
@@ -73,17 +74,17 @@ def config(options: argparse.Namespace, train: int) -> dict[str, Any]:
 def passes(
     network: torch.nn.Sequential,
     optimizer: torch.optim.Optimizer,
-    images: stages.Images,
+    images: Images,
     epochs: int,
     l1: float,
 ) -> None:
     """Train for some epochs by the usual loop, with a penalty on the prunable weights."""
-    weights = list(architectures.prunable(network).values())
+    weights = list(prunable(network).values())
     loop = dataloader(0)
 
     def update() -> None:
         if l1:
-            stages.add_subgradient(weights, l1)
+            add_subgradient(weights, l1)
         optimizer.step()
 
     for epoch in range(epochs):
@@ -95,7 +96,7 @@ def straightforward(options: argparse.Namespace, train: int) -> float:
     begun = time.perf_counter()
     torch.set_num_threads(options.cores)
     _, images = images_of(options.images, train)
-    pixels = sources.build({"kind": "digits"}, Path()).test_images
+    pixels = build_dataset({"kind": "digits"}, Path()).test_images
     build = dataloader(0).build
     found: list[Predictions] = []
     for seed in SEEDS:
@@ -111,7 +112,7 @@ def straightforward(options: argparse.Namespace, train: int) -> float:
             trained = {key: value.clone() for key, value in model.state_dict().items()}
             for threshold in THRESHOLDS:
                 model.load_state_dict(trained)
-                for weight in architectures.prunable(model).values():
+                for weight in prunable(model).values():
                     weight.data[weight.data.abs() < threshold] = 0
                 found.append(predicted(model, pixels))
     for a, b in itertools.combinations(found, 2):

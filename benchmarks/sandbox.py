@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from conftest import Workflow  # noqa: E402
 
-from skeletons.prediction import inference  # noqa: E402
+from skeletons.prediction.device import pick_precision  # noqa: E402
 
 Answer = TypeVar("Answer")
 SEALED = (".parquet", ".json", ".safetensors")
@@ -86,7 +86,7 @@ def machine() -> str:
         f"{name} {metadata.version(name)}" for name in ("snakemake", "torch", "numpy", "pyarrow")
     )
     processor = found[1].strip() if found else platform.processor() or platform.machine()
-    bf16 = inference.pick_precision("auto", torch.device("cpu")) == "bf16"
+    bf16 = pick_precision("auto", torch.device("cpu")) == "bf16"
     processor = f"{processor}, {'with' if bf16 else 'without'} bf16"
     return f"{os.cpu_count()} cores ({processor}), Python {platform.python_version()}, {versions}"
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from skeletons.config.datasets import Shapes
 from skeletons.config.sections import Base, Regularize
-from skeletons.data import sources
+from skeletons.data.build import build, write
 
 # The peak resident memory in bytes of the process that evaluates this. The value from `resource`
 # would be at least the memory of the process that started it.
@@ -20,17 +20,16 @@ PEAK = """next(
 )"""
 # The program of a job: run one stage, then print its peak memory.
 CALL = f"""
-import json, sys
-from skeletons import training
-stage, positional, named = json.loads(sys.argv[1])
-getattr(training, stage)(*positional, **named)
+import importlib, json, sys
+module, stage, named = json.loads(sys.argv[1])
+getattr(importlib.import_module("skeletons.training." + module), stage)(**named)
 print("PEAK", {PEAK})
 """
 
 
-def begin(stage: str, *positional: Any, **named: Any) -> subprocess.Popen[str]:
-    """Start a stage of `skeletons.training.stages` in a new process."""
-    call = json.dumps([stage, positional, named])
+def begin(module: str, stage: str, **named: Any) -> subprocess.Popen[str]:
+    """Start a stage of a module of `skeletons.training` in a new process."""
+    call = json.dumps([module, stage, named])
     command = [sys.executable, "-c", CALL, call]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -51,7 +50,7 @@ def shapes(folder: Path, train: int, test: int = 200) -> tuple[str, str]:
     """Make a data set of shapes; return its two files, the images and the information on them."""
     spec = Shapes(kind="shapes", train=train, test=test).model_dump()
     files = str(folder / "images.safetensors"), str(folder / "info.json")
-    sources.write(sources.build(spec, folder), *files)
+    write(build(spec, folder), *files)
     return files
 
 
@@ -62,11 +61,12 @@ def base(
     threads = changed.pop("threads", 1)
     settings = Base.model_validate(changed).model_dump(exclude={"seeds", "target"})
     folder.mkdir(parents=True, exist_ok=True)
-    names = ("weights.safetensors", "history.parquet", "model.json")
     return begin(
+        "base",
         "train_base_stage",
-        *data,
-        *(str(folder / name) for name in names),
+        dataset=data[0],
+        info=data[1],
+        **{key: str(folder / FILES[key]) for key in ("weights", "history", "summary")},
         seed=seed,
         network=network,
         base=settings,
@@ -92,16 +92,17 @@ def regularized(
     folder.mkdir(parents=True, exist_ok=True)
     settings = Regularize().model_dump(exclude={"lambdas", "epochs"})
     return begin(
+        "walk",
         "regularize_stage",
-        data[0],
-        str(origin / FILES["weights"]),
-        {key: str(parent / name) for key, name in FILES.items()},
-        {key: str(folder / name) for key, name in FILES.items()},
+        dataset=data[0],
+        base=str(origin / FILES["weights"]),
+        **{f"parent_{key}": str(parent / name) for key, name in FILES.items()},
+        **{key: str(folder / name) for key, name in FILES.items()},
         seed=1,
         l1=2e-4,
         after=after,
         epochs=epochs,
-        settings=settings,
+        regularize=settings,
         device="cpu",
         precision="auto",
         threads=1,

@@ -21,7 +21,7 @@ OWN = """
 import torch
 from skeletons import training
 training.start(0, 1, "cpu")
-from skeletons.training.eager import PlainSGD as SGD
+from skeletons.training.internals import PlainSGD as SGD
 """
 TORCHS = """
 import torch

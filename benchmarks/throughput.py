@@ -31,8 +31,8 @@ import torch
 from loops import FAST, LOOPS, OWN, PRECISION, warm
 from sandbox import in_a_process, machine, run, spread
 
-from skeletons.networks import architectures
-from skeletons.training import stages
+from skeletons.networks.describe import describe
+from skeletons.training.job import start
 
 NETWORKS = (("speednet", 64), ("resnet9", 16), ("resnet20", 16), ("cnn", 32))
 BATCH = 500
@@ -60,7 +60,7 @@ def images_per_second(
     """
     torch.set_num_threads(threads)
     if loop == OWN:
-        stages.start(0, threads, "cpu")  # like every training job
+        start(0, threads, "cpu")  # like every training job
     run_pass = warm(loop, name, width, BATCH, count)
     if ready is not None:
         ready.wait()
@@ -83,7 +83,7 @@ def jobs_at_once(name: str, width: int, count: int, jobs: int) -> float:
 def share_of_products(name: str, width: int, count: int, threads: int) -> float:
     """The share of convolutions and matrix products in the time of a pass by this library."""
     torch.set_num_threads(threads)
-    stages.start(0, threads, "cpu")
+    start(0, threads, "cpu")
     run_pass = warm(OWN, name, width, BATCH, count)
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
         run_pass()
@@ -119,7 +119,7 @@ def measure(options: argparse.Namespace, folder: Path) -> str:
                     rates.extend(rate)
                     alone.append(seen[loop][-1] / statistics.median(rate))
                     together.append(several[-1] / statistics.median(rate))
-        flops = 3 * architectures.describe(LOOPS[OWN].build(name, width, 0))["flops"]
+        flops = 3 * describe(LOOPS[OWN].build(name, width, 0))["flops"]
         own = statistics.median(seen[OWN])
         for loop, values in seen.items():
             middle = statistics.median(values)

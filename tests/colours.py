@@ -2,7 +2,7 @@
 
 import torch
 
-from skeletons.training.stages import Images
+from skeletons.training.images import Images
 
 PLAIN = {"flip": False, "shift": 0, "cutout": 0}
 

@@ -9,6 +9,7 @@ from skeletons.alignment import matching, permutations
 from skeletons.alignment.permutations import Array, Specification
 from skeletons.errors import ArtifactError, ConfigError
 from skeletons.networks import architectures
+from skeletons.networks.build import build
 from skeletons.prediction import inference
 from skeletons.store import artifacts
 
@@ -21,7 +22,7 @@ def _one_thread() -> None:
 
 
 def network(name: str) -> torch.nn.Sequential:
-    return architectures.build(name, WIDTHS[name], 5, (0.5, 0.4, 0.3), (0.2, 0.2, 0.2))
+    return build(name, WIDTHS[name], 5, (0.5, 0.4, 0.3), (0.2, 0.2, 0.2))
 
 
 def model(name: str, seed: int) -> dict[str, Array]:

@@ -1,4 +1,4 @@
-"""Memory that training frees is there for its next step."""
+"""A training step can use the memory that the step before freed."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-# How many pages the system maps in for the same tensors of 36 MB, freed and made again: from 32 MB
-# on the C library gives them back by its defaults.
+# How many pages the system maps for the same tensors of 36 MB, freed and created again. By default,
+# the C library returns tensors of 32 MB and more.
 FAULTS = """
 import resource, sys, torch
 from skeletons.training.memory import keep_freed
@@ -35,6 +35,6 @@ def faults(how: str) -> tuple[str, int]:
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators have no settings")
 def test_freed_memory_is_kept_for_the_next_step() -> None:
     given_back, kept = faults("by default"), faults("keep")
-    assert given_back[1] > 20 * 17_000  # of 4 KB: 20 steps of 72 MB, each mapped in anew
+    assert given_back[1] > 20 * 17_000  # of 4 KB: 20 steps of 72 MB, each mapped again
     assert kept[0] == "True"
-    assert kept[1] < given_back[1] / 10  # none but where the heap grows once more
+    assert kept[1] < given_back[1] / 10  # only where the heap grows once more

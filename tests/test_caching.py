@@ -213,14 +213,17 @@ def edit(module: str, old: str, new: str) -> Edit:
 
 
 CODE: dict[str, tuple[Edit, dict[str, int]]] = {
-    "a comment is added": (edit("training", "import torch\n", "import torch  # the engine\n"), {}),
+    "a comment is added": (
+        edit("training/epochs", "import torch\n", "import torch  # the engine\n"),
+        {},
+    ),
     "a docstring is changed": (edit("similarity", '"""', '"""Once more: '), {}),
     "code is reformatted": (
         edit("pruning", "from __future__", "\n\n\nfrom __future__"),
         {},
     ),
     "a line of training changes": (
-        edit("training", "MEASURED_IMAGES = 5_000", "MEASURED_IMAGES = 4_000"),
+        edit("training/epochs", "MEASURED_IMAGES = 5_000", "MEASURED_IMAGES = 4_000"),
         TRAINED,
     ),
     "a line of pruning changes": (

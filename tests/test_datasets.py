@@ -10,7 +10,10 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import RidgeClassifier
 
 from skeletons.config.datasets import SECTIONS
-from skeletons.data import shapes, sources
+from skeletons.data import build as building
+from skeletons.data import files, shapes
+from skeletons.data.folders import read_image
+from skeletons.data.published import to_rgb
 from skeletons.errors import ArtifactError, DataError
 
 NOWHERE = Path("no-data")
@@ -20,8 +23,8 @@ def spec(**values: Any) -> dict[str, Any]:
     return SECTIONS[values["kind"]].model_validate(values).model_dump()
 
 
-def build(root: Path = NOWHERE, **values: Any) -> sources.Dataset:
-    return sources.build(spec(**values), root)
+def build(root: Path = NOWHERE, **values: Any) -> files.Dataset:
+    return building.build(spec(**values), root)
 
 
 def save(path: Path, colour: tuple[int, int, int] = (200, 10, 10), size: int = 32) -> None:
@@ -72,7 +75,7 @@ def test_noise_is_uniform() -> None:
 
 def test_grey_images_get_a_border_and_three_channels() -> None:
     grey = np.full((2, 28, 28), 9, dtype=np.uint8)
-    rgb = sources.to_rgb(grey)
+    rgb = to_rgb(grey)
     assert rgb.shape == (2, 3, 32, 32)
     assert (rgb[:, :, 2:30, 2:30] == 9).all()
     assert rgb.sum() == 2 * 3 * 28 * 28 * 9
@@ -160,7 +163,7 @@ def test_any_mode_and_size_becomes_rgb_of_32(
     else:
         image = Image.new("RGB", size, (255, 255, 255)).convert(mode)
     image.save(path)
-    pixels = sources.read_image(path)
+    pixels = read_image(path)
     assert pixels.shape == (3, 32, 32)
     assert pixels.dtype == np.uint8
     expected = 128 if mode.startswith("I") else 255
@@ -169,14 +172,14 @@ def test_any_mode_and_size_becomes_rgb_of_32(
 
 def test_transparency_is_laid_over_black(tmp_path: Path) -> None:
     Image.new("RGBA", (32, 32), (255, 255, 255, 0)).save(tmp_path / "x.png")
-    assert sources.read_image(tmp_path / "x.png").max() == 0
+    assert read_image(tmp_path / "x.png").max() == 0
 
 
 def test_the_middle_of_a_wide_image_is_kept(tmp_path: Path) -> None:
     wide = np.zeros((32, 96, 3), dtype=np.uint8)
     wide[:, 32:64] = 255
     Image.fromarray(wide).save(tmp_path / "x.png")
-    assert sources.read_image(tmp_path / "x.png").min() == 255
+    assert read_image(tmp_path / "x.png").min() == 255
 
 
 # --- through torchvision, without a network -----------------------------------------------------
@@ -243,11 +246,11 @@ def test_a_half_downloaded_cifar_archive_is_one_sentence(tmp_path: Path) -> None
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     made = build(kind="shapes", train=60, test=40)
-    sources.write(made, tmp_path / "images.safetensors", tmp_path / "info.json")
-    images, labels = sources.read_split(tmp_path / "images.safetensors", "test")
+    building.write(made, tmp_path / "images.safetensors", tmp_path / "info.json")
+    images, labels = files.read_split(tmp_path / "images.safetensors", "test")
     assert np.array_equal(images, made.test_images)
     assert np.array_equal(labels, made.test_labels)
-    info = sources.read_info(tmp_path / "info.json")
+    info = files.read_info(tmp_path / "info.json")
     assert info["classes"] == list(shapes.CLASSES)
     assert (info["train"], info["test"]) == (60, 40)
     scaled = made.train_images / 255
@@ -264,4 +267,4 @@ def test_a_file_of_something_else_is_named(tmp_path: Path) -> None:
         {"test_images": np.zeros((4, 3, 8, 8), np.uint8), "test_labels": np.zeros(4, np.int64)},
     )
     with pytest.raises(ArtifactError, match=r"images\.safetensors does not hold images of 3×32×32"):
-        sources.read_split(path, "test")
+        files.read_split(path, "test")

@@ -31,14 +31,17 @@ from skeletons.config import yaml_file
 from skeletons.config.datasets import SECTIONS
 from skeletons.config.load import load
 from skeletons.config.sections import Base
-from skeletons.data import sources
+from skeletons.data import build as building
+from skeletons.data.files import Dataset
 from skeletons.errors import SkeletonsError
 from skeletons.measures import catalogue
-from skeletons.networks import architectures
-from skeletons.prediction import inference
+from skeletons.networks.build import build as build_network
+from skeletons.prediction.device import pick_device
 from skeletons.store import artifacts, seals
 from skeletons.store.provenance import Recipe, making
-from skeletons.training import stages
+from skeletons.training.base import train_base
+from skeletons.training.images import Images
+from skeletons.training.settings import BaseSettings
 from skeletons.workflow import failures, lock, slurm
 from snakemake_logger_plugin_skeletons.reasons import explain
 from snakemake_logger_plugin_skeletons.sentences import sentence
@@ -305,9 +308,9 @@ FILES = [
 # --- data ---------------------------------------------------------------------------------------
 
 
-def build(**values: Any) -> sources.Dataset:
+def build(**values: Any) -> Dataset:
     spec = SECTIONS[values["kind"]].model_validate(values).model_dump()
-    return sources.build(spec, Path("data"))
+    return building.build(spec, Path("data"))
 
 
 def photos(*images: str, empty: str = "", **values: Any) -> Callable[[Scene], Any]:
@@ -345,9 +348,9 @@ def offline(kind: str) -> Callable[[Scene], Any]:
 
 def sought(name: str, files: str) -> str:
     return (
-        f"{name} (train) could not be read: sought {files} in …/data, where they are absent, "
-        "incomplete or broken, and they could not be downloaded (…); delete what is there and run "
-        "again where there is a network, or copy the files to …/data from a machine that has them."
+        f"{name} (train) could not be read: {files} in …/data are absent, "
+        "incomplete or broken, and could not be downloaded (…); delete what is there and run "
+        "again with a network connection, or copy the files to …/data from a machine that has them."
     )
 
 
@@ -359,7 +362,7 @@ def no_place_for_data(scene: Scene) -> None:
 DATA = [
     Mistake(
         "an image folder went away",
-        "photos is no folder; an imagefolder's path is a folder of images.",
+        "photos is not a folder; an imagefolder's path is a folder of images.",
         lambda _: build(kind="imagefolder", path="photos"),
     ),
     Mistake("an image folder is empty", "photos holds no images; names of images end in", photos()),
@@ -370,8 +373,8 @@ DATA = [
     ),
     Mistake(
         "a class has one image, and no test folder is beside",
-        "photos/dogs holds one image; allowed: two or more, as each class has some to train on and "
-        "some to test; or, for a set that is only compared on, test_share: 1.",
+        "photos/dogs holds one image; allowed: at least two, because each class needs training and "
+        "test images; or test_share: 1 for a set that models are only compared on.",
         photos("cats/1.png", "cats/2.png", "dogs/1.png"),
     ),
     Mistake(
@@ -391,13 +394,13 @@ DATA = [
     ),
     Mistake(
         "more images are asked for than there are",
-        "imagefolder (train) has 2 images, but 9 are asked for; ask for fewer, or leave the key "
-        "out to have all.",
+        "imagefolder (train) has 2 images, but 9 are requested; request fewer, or leave the key "
+        "out to use all.",
         photos("cats/1.png", "cats/2.png", "dogs/1.png", "dogs/2.png", test_share=0.5, train=9),
     ),
     Mistake(
         "an image is broken",
-        "photos/dogs/2.png is not a whole image (…); repair or remove it.",
+        "photos/dogs/2.png is not a complete image (…); repair or remove it.",
         broken_image,
     ),
     Mistake(
@@ -613,17 +616,17 @@ def diverged(**changes: Any) -> Callable[[Scene], Any]:
         torch.manual_seed(0)
         random = torch.Generator().manual_seed(0)
         pixels = torch.randint(0, 256, (100, 3, 32, 32), dtype=torch.uint8, generator=random)
-        images = stages.Images(pixels, torch.arange(100) % 10)
-        network = architectures.build("cnn", 2, 10, [0.5] * 3, [0.2] * 3)
+        images = Images(pixels, torch.arange(100) % 10)
+        network = build_network("cnn", 2, 10, [0.5] * 3, [0.2] * 3)
         settings = Base(**changes).model_dump(exclude={"seeds", "target"})
-        stages.train_base(network, images, images, 1, stages.BaseSettings(**settings), "fp32")
+        train_base(network, images, images, 1, BaseSettings(**settings), "fp32")
 
     return provoke
 
 
 def no_gpu(scene: Scene) -> None:
     scene.patch.setattr(torch.cuda, "is_available", lambda: False)
-    inference.pick_device("cuda")
+    pick_device("cuda")
 
 
 def two_runs(scene: Scene) -> None:
@@ -665,7 +668,7 @@ RUN = [
     ),
     Mistake(
         "`compute.device: cuda` where there is no GPU",
-        "compute.device: found cuda, but no CUDA device is to be seen here; allowed: auto, cpu.",
+        "compute.device: found cuda, but no CUDA device is available; allowed: auto, cpu.",
         no_gpu,
     ),
     Mistake(

@@ -24,16 +24,16 @@ from matplotlib.figure import Figure
 from skeletons import pruning
 from skeletons.config import load as configuration
 from skeletons.config.datasets import dataset_id
-from skeletons.data import sources
+from skeletons.data import build as building
 from skeletons.errors import ConfigError, DataError, ExtensionError, SkeletonsError
 from skeletons.experiment import Experiment
 from skeletons.measures import behaviour
 from skeletons.measures.measure import Measure
 from skeletons.measures.predictions import Predictions
-from skeletons.networks import architectures
+from skeletons.networks.build import build
 from skeletons.store import fingerprint
 from skeletons.store.provenance import Recipe
-from skeletons.training.stages import Images
+from skeletons.training.images import Images
 from skeletons.user_code.load import call, load
 from skeletons.user_code.references import file_of
 from skeletons.workflow.jobs import Job
@@ -459,10 +459,10 @@ def test_a_file_runs_once_whatever_the_number_of_threads(write: Callable[[str], 
 
 
 MAKERS = {
-    "nn.Sequential(nn.Flatten())": "mine.py:f cannot be used: found a network that is made "
-    "already, a Sequential; allowed: a function of width and classes that makes one.",
-    "type('Net', (nn.Sequential,), {})": "found the class Net, whose __init__ takes no width and "
-    "classes; allowed: a function",
+    "nn.Sequential(nn.Flatten())": "mine.py:f cannot be used: found an instance of "
+    "Sequential; allowed: a function of width and classes that returns a network.",
+    "type('Net', (nn.Sequential,), {})": "found the class Net, whose __init__ does not take "
+    "width and classes; allowed: a function",
 }
 
 
@@ -471,7 +471,7 @@ def test_what_does_not_make_a_network_is_refused(
     source: str, sentence: str, write: Callable[[str], str]
 ) -> None:
     reference = write(f"from torch import nn\n\nf = {source}\n")
-    assert sentence in refused(lambda: architectures.build(reference, 2, 4, [0.5] * 3, [0.2] * 3))
+    assert sentence in refused(lambda: build(reference, 2, 4, [0.5] * 3, [0.2] * 3))
 
 
 def test_a_class_of_width_and_classes_makes_a_network(write: Callable[[str], str]) -> None:
@@ -479,7 +479,7 @@ def test_a_class_of_width_and_classes_makes_a_network(write: Callable[[str], str
         "from torch import nn\n\nclass f(nn.Sequential):\n    def __init__(self, width, classes):\n"
         "        super().__init__(nn.Flatten(), nn.Linear(3072, classes))\n"
     )
-    assert architectures.build(reference, 2, 4, [0.5] * 3, [0.2] * 3)
+    assert build(reference, 2, 4, [0.5] * 3, [0.2] * 3)
 
 
 NETWORKS = {
@@ -489,7 +489,7 @@ NETWORKS = {
     "2×5; it must return logits, 2×4.",
     "return nn.Sequential(nn.AdaptiveAvgPool3d((1, 1, c)), nn.Flatten())": "in which nothing can",
     "l = nn.Linear(3072, 3072); return nn.Sequential(nn.Flatten(), l, l, nn.Linear(3072, c))": (
-        "runs its layer 1 2 times for an image"
+        "runs its layer 1 2 times per forward pass"
     ),
 }
 
@@ -498,7 +498,7 @@ NETWORKS = {
 def test_a_network_must_give_logits(body: str, sentence: str, write: Callable[[str], str]) -> None:
     reference = write(f"from torch import nn\n\ndef f(w, c):\n    {body}\n")
     given = ([0.5] * 3, [0.2] * 3)
-    assert sentence in refused(lambda: architectures.build(reference, 2, 4, *given))
+    assert sentence in refused(lambda: build(reference, 2, 4, *given))
 
 
 def test_trying_a_network_changes_nothing(write: Callable[[str], str]) -> None:
@@ -507,7 +507,7 @@ def test_trying_a_network_changes_nothing(write: Callable[[str], str]) -> None:
     )
     reference = write(f"from torch import nn\n\ndef f(w, c):\n    return nn.Sequential({layers})\n")
     torch.manual_seed(0)
-    built = architectures.build(reference, 2, 4, [0.5] * 3, [0.2] * 3)
+    built = build(reference, 2, 4, [0.5] * 3, [0.2] * 3)
     following = torch.rand(1)
     torch.manual_seed(0)
     plain = load(reference)(2, 4)
@@ -546,21 +546,21 @@ def test_a_data_set_must_give_images_and_labels(
 ) -> None:
     reference = write(f"{ARRAYS}\ndef f():\n    return {given}\n")
     spec = {"kind": reference, "options": {}, "train": None, "test": None}
-    assert sentence in refused(lambda: sources.build(spec, Path()))
+    assert sentence in refused(lambda: building.build(spec, Path()))
 
 
 def test_an_option_may_have_any_name(write: Callable[[str], str]) -> None:
     reference = write(f"{ARRAYS}\ndef f(reference, found, function):\n    return images[:found]\n")
     options = {"reference": 1, "found": 2, "function": 3}
     configuration.load({"ood": [{"kind": reference, "options": options}]})
-    assert len(sources.build({"kind": reference, "options": options}, Path()).test_labels) == 2
+    assert len(building.build({"kind": reference, "options": options}, Path()).test_labels) == 2
 
 
 def test_images_alone_are_nothing_to_train_on(write: Callable[[str], str], tmp_path: Path) -> None:
     reference = write(f"{ARRAYS}\ndef f():\n    return images\n")
-    made = sources.build({"kind": reference, "options": {}}, Path())
+    made = building.build({"kind": reference, "options": {}}, Path())
     path = tmp_path / "images.safetensors"
-    sources.write(made, path, tmp_path / "info.json")
+    building.write(made, path, tmp_path / "info.json")
     assert len(Images.read(path, "test", torch.device("cpu")).labels) == 6
     with pytest.raises(DataError, match="has no images to train on"):
         Images.read(path, "train", torch.device("cpu"))
@@ -571,7 +571,7 @@ def test_a_data_set_may_be_taken_in_part(write: Callable[[str], str]) -> None:
         f"{ARRAYS}\ndef f():\n    return images, labels, images, labels, ['a', 'b']\n"
     )
     spec = {"kind": reference, "options": {}, "train": 4, "test": None}
-    made = sources.build(spec, Path())
+    made = building.build(spec, Path())
     assert (len(made.train_labels), len(made.test_labels), made.classes) == (4, 6, ("a", "b"))
 
 
@@ -634,8 +634,7 @@ def test_a_measure_may_be_an_entry_of_the_catalogue(
 
 
 MASKS = {
-    "3": "returned a value of type int; it must return a dict with a mask of "
-    "booleans for each layer",
+    "3": "returned a value of type int; it must return a dict with a boolean mask for each layer",
     "{}": "returned no mask for a.weight;",
     "{**weights, 'b': weights['a.weight']}": "returned a mask for the unknown layer b;",
     "weights": "returned float32 of shape (2, 2) for a.weight, of shape (2, 2);",
@@ -650,12 +649,12 @@ def test_a_criterion_must_give_masks(
     given: str, sentence: str, write: Callable[[str], str]
 ) -> None:
     reference = write(f"def f(weights, threshold):\n    return {given}\n")
-    assert sentence in refused(lambda: pruning.own_masks(reference, WEIGHTS, 0.5))
+    assert sentence in refused(lambda: pruning.user_masks(reference, WEIGHTS, 0.5))
 
 
 def test_a_criterion_cannot_change_weights_or_keep_a_zero(write: Callable[[str], str]) -> None:
     body = "weights['a.weight'][:] = 5\n    return {n: w > t for n, w in weights.items()}"
     reference = write(f"def f(weights, t):\n    {body}\n")
-    kept = pruning.own_masks(reference, WEIGHTS, 1.0)["a.weight"]
+    kept = pruning.user_masks(reference, WEIGHTS, 1.0)["a.weight"]
     assert kept.tolist() == [[False, True], [True, True]]
     assert WEIGHTS["a.weight"][1, 1] == 3.0

@@ -13,9 +13,11 @@ from torch import Tensor, nn
 
 from skeletons.inspection import importance, unit_ranks
 from skeletons.networks import architectures
+from skeletons.networks.build import build
+from skeletons.networks.describe import prunable
 from skeletons.store import artifacts
-from skeletons.training import stages
-from skeletons.training.stages import Images
+from skeletons.training.epochs import measure
+from skeletons.training.images import Images
 
 
 @pytest.fixture(autouse=True)
@@ -33,8 +35,8 @@ def images(count: int = 24) -> Images:
 @torch.no_grad()
 def network(name: str) -> nn.Sequential:
     torch.manual_seed(0)
-    made = architectures.build(name, 4, 5, (0.5, 0.4, 0.3), (0.2, 0.2, 0.2))
-    for weight in architectures.prunable(made).values():
+    made = build(name, 4, 5, (0.5, 0.4, 0.3), (0.2, 0.2, 0.2))
+    for weight in prunable(made).values():
         weight += 0.05 * torch.randn(weight.shape)
     for module in made.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -54,7 +56,7 @@ def silenced(made: nn.Sequential, module: str, unit: int, value: Tensor | float 
 
     handle = made.get_submodule(module).register_forward_hook(hook)
     try:
-        return np.array(stages.measure(made, images()))
+        return np.array(measure(made, images()))
     finally:
         handle.remove()
 
@@ -74,7 +76,7 @@ def test_sharing_the_work_changes_nothing(name: str, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(importance, "BATCH", 30)
     made = network(name)
     table = importance.silence(made, images()).set_index(["layer", "unit"])
-    baseline = np.array(stages.measure(made, images()))
+    baseline = np.array(measure(made, images()))
     for layer, module in PLACES[name].items():
         for unit in (0, 3):
             expected = silenced(made, f"body.{module}", unit) - baseline
@@ -98,7 +100,7 @@ def test_the_mean_stands_in_for_a_unit_place_by_place() -> None:
     made = network("cnn")
     seen: list[Tensor] = []
     handle = made.get_submodule("body.9").register_forward_hook(lambda *a: seen.append(a[2]))
-    baseline = np.array(stages.measure(made, images()))
+    baseline = np.array(measure(made, images()))
     handle.remove()
     table = importance.silence(made, images(), "mean").set_index(["layer", "unit"])
     expected = silenced(made, "body.9", 5, torch.cat(seen)[:, 5].mean(dim=0)) - baseline

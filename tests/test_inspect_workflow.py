@@ -12,7 +12,7 @@ import torch
 from conftest import SCIENCE, TINY, Workflow
 
 from skeletons import model_ids
-from skeletons.data import sources
+from skeletons.data.files import read_split
 from skeletons.findings import inspections
 from skeletons.inspection import exposure
 from skeletons.measures import predictions
@@ -117,7 +117,7 @@ def test_the_plane_goes_through_its_models_and_shows_the_walk(results: Path) -> 
 def test_an_exposed_skeleton_stands_alone_and_computes_the_same(results: Path, model: str) -> None:
     folder = results / "exposed" / model
     network = exposure.load(folder / "weights.safetensors", folder / "exposed.json")
-    pixels, _ = sources.read_split(results.parent / f"data/{DATA}/images.safetensors", "test")
+    pixels, _ = read_split(results.parent / f"data/{DATA}/images.safetensors", "test")
     logits = inference.predict(network, torch.from_numpy(pixels)).numpy()
     masked = predictions.read(results / f"predictions/{DATA}/{model}.parquet").logits
     assert np.abs(logits - masked).max() <= 1e-5 * np.abs(masked).max()

@@ -17,7 +17,7 @@ from skeletons.alignment import permutations
 from skeletons.config.load import load
 from skeletons.errors import ArtifactError, ConfigError
 from skeletons.measures import representations
-from skeletons.networks import architectures
+from skeletons.networks.build import build
 from skeletons.prediction import features
 from skeletons.store import artifacts
 
@@ -220,7 +220,7 @@ def test_without_two_masks_a_measure_of_masks_is_refused() -> None:
 def test_features_are_what_the_last_linear_layer_gets() -> None:
     images = torch.randint(0, 256, (7, 3, 32, 32), dtype=torch.uint8)
     for name, width in (("cnn", 8), ("resnet9", 16), ("resnet20", 8), ("speednet", 8)):
-        network = architectures.build(name, 2, 10, [0.5] * 3, [0.2] * 3).eval()
+        network = build(name, 2, 10, [0.5] * 3, [0.2] * 3).eval()
         found = features.penultimate(network, images, batch_size=4)
         assert found.shape == (7, width)
         # No hook is left behind, and the layer was given just these rows.

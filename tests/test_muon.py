@@ -8,8 +8,10 @@ from colours import PLAIN, images
 from torch import Tensor, nn
 
 from skeletons.networks import architectures
-from skeletons.training import stages
+from skeletons.networks.build import build
+from skeletons.training.base import train_base
 from skeletons.training.muon import Muon
+from skeletons.training.settings import BaseSettings
 
 RATE = 0.01
 
@@ -91,9 +93,9 @@ def test_decay_shrinks_what_has_no_gradient_to_follow() -> None:
 @pytest.mark.parametrize("name", architectures.REGISTRY)
 def test_muon_trains_every_network(name: str) -> None:
     torch.manual_seed(0)
-    net = architectures.build(name, 4, 3, (0.3, 0.3, 0.3), (0.2, 0.2, 0.2))
+    net = build(name, 4, 3, (0.3, 0.3, 0.3), (0.2, 0.2, 0.2))
     fixed = {key: p.detach().clone() for key, p in net.named_parameters() if not p.requires_grad}
-    settings = stages.BaseSettings(4, 16, "muon", 0.05, 0.6, 0.01, 0.1, 0.2, PLAIN)
-    rows = stages.train_base(net, images(), images(seed=1), 1, settings, "fp32")
+    settings = BaseSettings(4, 16, "muon", 0.05, 0.6, 0.01, 0.1, 0.2, PLAIN)
+    rows = train_base(net, images(), images(seed=1), 1, settings, "fp32")
     assert rows[-1]["test_accuracy"] > 0.9
     assert all(torch.equal(net.get_parameter(key), before) for key, before in fixed.items())

@@ -2,13 +2,16 @@ import pytest
 import torch
 
 from skeletons.networks import architectures
+from skeletons.networks.build import build as build_network
+from skeletons.networks.build import prepare
+from skeletons.networks.describe import describe, prunable
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.2, 0.2)
 
 
 def build(name: str, width: int, classes: int = 10) -> torch.nn.Sequential:
     torch.manual_seed(0)
-    return architectures.build(name, width, classes, MEAN, STD)
+    return build_network(name, width, classes, MEAN, STD)
 
 
 @pytest.mark.parametrize("name", architectures.REGISTRY)
@@ -34,11 +37,11 @@ def test_every_network_works_at_every_width(name: str, width: int) -> None:
     ],
 )
 def test_sizes_are_the_published_ones(name: str, width: int, parameters: int) -> None:
-    assert architectures.describe(build(name, width))["parameters"] == parameters
+    assert describe(build(name, width))["parameters"] == parameters
 
 
 def test_flops_count_two_for_each_multiply_add() -> None:
-    about = architectures.describe(build("cnn", 2))
+    about = describe(build("cnn", 2))
     convolutions = [(3, 2, 32), (2, 2, 32), (2, 4, 16), (4, 4, 16)]
     by_hand = sum(2 * 9 * i * o * side**2 for i, o, side in convolutions)
     by_hand += 2 * (256 * 8 + 8 * 8 + 8 * 10)
@@ -49,7 +52,7 @@ def test_flops_count_two_for_each_multiply_add() -> None:
 def test_prunable_are_trained_weights_of_convolutions_and_linear_layers() -> None:
     for name in architectures.REGISTRY:
         network = build(name, 4)
-        names = set(architectures.prunable(network))
+        names = set(prunable(network))
         assert all(network.get_parameter(n).ndim in (2, 4) for n in names)
         assert not any("whiten" in n or "norm" in n or "bias" in n for n in names)
 
@@ -59,7 +62,7 @@ def test_whitening_filters_whiten() -> None:
     images = torch.randint(0, 256, (64, 3, 32, 32), dtype=torch.uint8)
     # correlated channels, as real images have
     images[:, 1] = images[:, 0] // 2 + images[:, 1] // 2
-    architectures.prepare(network, images)
+    prepare(network, images)
     standardized = network.get_submodule("standardize")(images)
     patches = standardized.unfold(2, 2, 1).unfold(3, 2, 1).movedim(1, 3).reshape(-1, 12)
     whiten = network.get_parameter("body.whiten.weight")[:12].reshape(12, 12)

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from skeletons.inspection import second_skeleton
 from skeletons.inspection.second_skeleton import LEARNT, LOST, SHARED, STAYS, TAKES_OVER
-from skeletons.networks import architectures
+from skeletons.networks.build import Standardize, build
+from skeletons.networks.describe import prunable
 from skeletons.store import artifacts
-from skeletons.training.stages import RegularizeSettings
+from skeletons.training.settings import RegularizeSettings
 
 SGD = RegularizeSettings("sgd", "proximal", 0.1, 0.0, 12, 0, PLAIN)
 ADAM = RegularizeSettings("adam", "subgradient", 1e-2, 0.9, 12, 0, PLAIN)
@@ -44,7 +45,7 @@ def planted(second: bool) -> tuple[nn.Sequential, dict[str, Tensor]]:
     torch.manual_seed(0)
     body = Halves()
     made = nn.Sequential()
-    made.add_module("standardize", architectures.Standardize([0.4] * 3, [0.25] * 3))
+    made.add_module("standardize", Standardize([0.4] * 3, [0.25] * 3))
     made.add_module("body", body)
     for half in (body.one, body.other):
         if half is body.other and not second:
@@ -55,7 +56,7 @@ def planted(second: bool) -> tuple[nn.Sequential, dict[str, Tensor]]:
         half[2].weight.copy_(half[0].weight.T)
         for layer in (half[0], half[2]):
             layer.bias.zero_()
-    weights = architectures.prunable(made)
+    weights = prunable(made)
     return made, {name: torch.full(w.shape, ".one." in name) for name, w in weights.items()}
 
 
@@ -108,7 +109,7 @@ def test_a_weak_penalty_does_not_move_a_needed_skeleton() -> None:
 def test_only_the_skeleton_is_penalised(settings: RegularizeSettings) -> None:
     """Without data loss, the others stay where they are."""
     made, skeleton = planted(True)
-    weights = architectures.prunable(made)
+    weights = prunable(made)
     before = {name: w.detach().clone() for name, w in weights.items()}
     for w in weights.values():
         w.grad = torch.zeros_like(w)
@@ -189,7 +190,7 @@ def test_the_largest_weights_of_each_layer_are_counted_in_the_skeleton() -> None
         "1.weight": torch.tensor([[False, True]]),
     }
     # of the two largest of the first layer one, of the largest of the second none
-    assert second_skeleton._largest(architectures.prunable(made), skeleton) == pytest.approx(1 / 3)
+    assert second_skeleton._largest(prunable(made), skeleton) == pytest.approx(1 / 3)
 
 
 def test_an_empty_skeleton_has_no_share_left() -> None:
@@ -202,7 +203,7 @@ def test_an_empty_skeleton_has_no_share_left() -> None:
 
 
 def test_the_stage_writes_the_same_bytes_each_time(tmp_path: Path) -> None:
-    made = architectures.build("cnn", 4, 3, (0.3, 0.3, 0.3), (0.2, 0.2, 0.2))
+    made = build("cnn", 4, 3, (0.3, 0.3, 0.3), (0.2, 0.2, 0.2))
     tensors = {name: t.numpy() for name, t in made.state_dict().items()}
     pruned = {n: np.where(np.abs(t) < 1, 0, t) if t.ndim > 1 else t for n, t in tensors.items()}
     about = {"network": {"name": "cnn", "width": 4, "classes": 3}}

@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,13 +8,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from skeletons import pruning
-from skeletons.training.magnitudes import GRID, share_at, share_below
+from skeletons.store import artifacts
 
 weights = hnp.arrays(
     np.float32, st.tuples(st.integers(1, 8), st.integers(1, 8)), elements=st.floats(-2, 2, width=32)
 )
 thresholds = st.floats(0, 3)
-scales = st.sampled_from(pruning.SCALES)
+scales = st.sampled_from(("absolute", "layer_rms"))
 LAYERS: list[dict[str, Any]] = [
     {"name": "a", "flops": 800, "prunable": True},
     {"name": "b", "flops": 40, "prunable": True},
@@ -77,22 +78,6 @@ def test_an_emptied_layer_is_called_dead_and_named() -> None:
     assert report["dead_reason"] == "no weight is left in b"
 
 
-@given(
-    hnp.arrays(np.float64, st.integers(1, 50), elements=st.floats(0, 9)),
-    st.sampled_from(list(GRID)),
-)
-def test_shares_on_the_grid_are_exact(magnitudes: Any, threshold: float) -> None:
-    exact = float((magnitudes < threshold).mean())
-    assert share_at(share_below(magnitudes), threshold) == pytest.approx(exact, abs=1e-12)
-
-
-def test_shares_between_grid_values_lie_between_them() -> None:
-    shares = share_below(np.random.default_rng(0).exponential(0.05, 1000))
-    low, between, high = (share_at(shares, t) for t in (0.051, 0.0515, 0.052))
-    assert low <= between <= high
-    assert share_at(shares, 0) == 0
-
-
 def test_controls_of_two_bases_are_independent_draws() -> None:
     """Even where the two are alike: else their masks would share more than chance gives."""
     tensors = {"a": np.ones((50, 40), np.float32), "b": np.ones(1000, np.float32)}
@@ -115,3 +100,22 @@ def test_controls_of_two_bases_are_independent_draws() -> None:
     assert both["a"] == pytest.approx(500, abs=5 * np.sqrt(2000 / 16))
     assert both["b"] == pytest.approx(10, abs=5 * np.sqrt(1000 * 0.01))
     assert all(np.array_equal(one[0][name], again[0][name]) for name in tensors)
+
+
+def test_a_control_is_drawn_from_its_id(tmp_path: Path) -> None:
+    before = tensors()
+    layers = [layer | {"shape": list(before[layer["name"]].shape)} for layer in LAYERS]
+    _, like = pruning.prune(before, layers, 0.7, "absolute")
+    paths = {name: str(tmp_path / f"{name}.json") for name in ("summary", "like", "sparsity")} | {
+        name: str(tmp_path / f"{name}.safetensors") for name in ("regularized", "weights")
+    }
+    artifacts.write_tensors(paths["regularized"], before)
+    artifacts.write_json(paths["summary"], {"layers": layers})
+    artifacts.write_json(paths["like"], like)
+    pruning.random_stage(**paths, seed=3, l1=1e-4, epochs=2, threshold=0.7, draw=1)
+    drawn, report = pruning.prune_at_random(
+        before, layers, like, "seed=3_l1=0.0001_ep=2_t=0.7_random=1"
+    )
+    found = artifacts.read_tensors(paths["weights"])
+    assert all(np.array_equal(found[name], drawn[name]) for name in before)
+    assert artifacts.read_json(paths["sparsity"]) == report

@@ -25,7 +25,7 @@ from skeletons.findings import stage as findings
 from skeletons.measures import behaviour
 from skeletons.prediction import inference
 from skeletons.store import artifacts
-from skeletons.training import stages
+from skeletons.training.walk import regularize_stage
 
 BASE, WALKED, VARIANT = "seed=1", "seed=1_l1=0.0001_ep=1", "seed=1_l1=0.0001_ep=1_t=0.05"
 DATA = "data/shapes_train=300_test=120"
@@ -54,22 +54,20 @@ def pair(a: str, b: str) -> str:
 
 def walk_on(inputs: list[str], outputs: list[str]) -> None:
     dataset, base, weights, summary, history, walk, optimizer = inputs
-    stages.regularize_stage(
-        dataset,
-        base,
-        {
-            "weights": weights,
-            "summary": summary,
-            "history": history,
-            "walk": walk,
-            "optimizer": optimizer,
-        },
-        dict(zip(("weights", "history", "walk", "summary", "optimizer"), outputs, strict=True)),
+    regularize_stage(
+        dataset=dataset,
+        base=base,
+        parent_weights=weights,
+        parent_summary=summary,
+        parent_history=history,
+        parent_walk=walk,
+        parent_optimizer=optimizer,
+        **dict(zip(("weights", "history", "walk", "summary", "optimizer"), outputs, strict=True)),
         seed=1,
         l1=1e-4,
         after=1,
         epochs=2,
-        settings=SETTINGS,
+        regularize=SETTINGS,
         device="cpu",
         precision="fp32",
         threads=1,
@@ -111,7 +109,15 @@ STAGES: dict[str, Stage] = {
     "prune": (
         [model(WALKED, "weights.safetensors"), model(WALKED, "model.json")],
         [model(VARIANT, "weights.safetensors"), model(VARIANT, "sparsity.json")],
-        lambda i, o: pruning.prune_stage(*i, *o, "0.05", "absolute"),
+        lambda i, o: pruning.prune_stage(
+            regularized=i[0],
+            summary=i[1],
+            weights=o[0],
+            sparsity=o[1],
+            threshold=0.05,
+            scale="absolute",
+            criterion="magnitude",
+        ),
     ),
     "predict": (
         [
@@ -120,7 +126,9 @@ STAGES: dict[str, Stage] = {
             f"{DATA}/images.safetensors",
         ],
         [predicted("shapes", VARIANT)],
-        lambda i, o: inference.predict_stage(*i, *o, 50, "cpu"),
+        lambda i, o: inference.predict_stage(
+            weights=i[0], summary=i[1], dataset=i[2], predictions=o[0], images=50, device="cpu"
+        ),
     ),
     "score": (
         [

@@ -11,11 +11,14 @@ from skeletons.alignment import matching, permutations
 from skeletons.errors import ArtifactError
 from skeletons.inspection import barriers, ridge
 from skeletons.inspection.ridge import Landscape
-from skeletons.networks import architectures
+from skeletons.networks.build import build
 from skeletons.store import artifacts
 from skeletons.store.artifacts import Array
-from skeletons.training import stages
-from skeletons.training.stages import BaseSettings, Images
+from skeletons.training.base import train_base
+from skeletons.training.generators import generator_for
+from skeletons.training.images import Images
+from skeletons.training.job import tensors_of
+from skeletons.training.settings import BaseSettings
 
 SETTINGS = BaseSettings(3, 16, "sgd", 0.05, 0.9, 5e-4, 0.0, 0.2, PLAIN)
 MEASURED: dict[str, Any] = {
@@ -35,7 +38,7 @@ def _one_thread() -> None:
 
 def network(name: str, seed: int = 0) -> torch.nn.Sequential:
     torch.manual_seed(seed)
-    return architectures.build(name, 4, 3, (0.3, 0.3, 0.3), (0.2, 0.2, 0.2))
+    return build(name, 4, 3, (0.3, 0.3, 0.3), (0.2, 0.2, 0.2))
 
 
 Trained = dict[tuple[str, int], dict[str, Array]]
@@ -49,8 +52,8 @@ def trained() -> Trained:
     for name in ("cnn", "resnet9"):
         for seed in (1, 2):
             net = network(name, seed)
-            stages.train_base(net, images(), images(48, 1), seed, SETTINGS, "fp32")
-            made[name, seed] = {k: v.copy() for k, v in stages._state(net).items()}
+            train_base(net, images(), images(48, 1), seed, SETTINGS, "fp32")
+            made[name, seed] = {k: v.copy() for k, v in tensors_of(net).items()}
     return made
 
 
@@ -274,7 +277,7 @@ def test_one_step_of_a_curve_is_the_chain_rule(trained: Trained) -> None:
     rate = 0.1
     settings = BaseSettings(1, 16, "sgd", rate, 0.0, 0.0, 0.0, 0.0, PLAIN)
     control = ridge.train_curve(network("cnn"), a, b, data, 1, settings, "fp32")
-    t = float(torch.rand((), generator=stages.generator_for("place on the curve", 1, 1)))
+    t = float(torch.rand((), generator=generator_for("place on the curve", 1, 1)))
     net = network("cnn")
     ends = [{k: torch.from_numpy(v) for k, v in model.items()} for model in (a, b)]
     theta = {k: ((ends[0][k] + ends[1][k]) / 2).requires_grad_() for k, _ in net.named_parameters()}

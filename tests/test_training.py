@@ -3,7 +3,6 @@ import itertools
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -11,10 +10,16 @@ from colours import PLAIN, images
 
 from skeletons.errors import TrainingError
 from skeletons.networks import architectures
+from skeletons.networks.build import build
+from skeletons.networks.describe import prunable
 from skeletons.store import artifacts
-from skeletons.training import stages
 from skeletons.training.augmentation import augment
-from skeletons.training.stages import BaseSettings, RegularizeSettings
+from skeletons.training.base import train_base, train_base_stage
+from skeletons.training.epochs import run_epoch
+from skeletons.training.optimizers import scheduled_rate, walk_optimizer
+from skeletons.training.penalties import add_subgradient, shrink
+from skeletons.training.settings import BaseSettings, RegularizeSettings
+from skeletons.training.walk import regularize_stage, walk_on
 
 ALL = {"flip": True, "shift": 2, "cutout": 8}
 ADAM = RegularizeSettings("adam", "subgradient", 1e-3, 0.9, 32, 16, ALL)
@@ -28,7 +33,7 @@ def _one_thread() -> None:
 
 def network(name: str = "cnn") -> torch.nn.Sequential:
     torch.manual_seed(0)
-    return architectures.build(name, 4, 3, (0.3, 0.3, 0.3), (0.2, 0.2, 0.2))
+    return build(name, 4, 3, (0.3, 0.3, 0.3), (0.2, 0.2, 0.2))
 
 
 def settings(**changes: Any) -> BaseSettings:
@@ -50,7 +55,7 @@ def settings(**changes: Any) -> BaseSettings:
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_every_network_learns_an_easy_task(name: str, precision: str) -> None:
     net = network(name)
-    rows = stages.train_base(net, images(), images(seed=1), 1, settings(epochs=4), precision)
+    rows = train_base(net, images(), images(seed=1), 1, settings(epochs=4), precision)
     assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
     assert rows[-1]["train_accuracy"] > 0.9
     assert rows[-1]["test_accuracy"] > 0.9
@@ -63,8 +68,8 @@ def test_adam_trains_a_base_as_well_and_decays_its_weights() -> None:
     for decay in (0.0, 1.0):
         net = network("cnn")
         chosen = dataclasses.replace(adam, weight_decay=decay)
-        rows = stages.train_base(net, images(), images(seed=1), 1, chosen, "fp32")
-        norms.append(sum(float(w.detach().norm()) for w in architectures.prunable(net).values()))
+        rows = train_base(net, images(), images(seed=1), 1, chosen, "fp32")
+        norms.append(sum(float(w.detach().norm()) for w in prunable(net).values()))
         if not decay:
             assert rows[-1]["train_accuracy"] > 0.9
     assert norms[1] < norms[0]
@@ -81,9 +86,7 @@ def test_label_smoothing_descends_the_mixed_cross_entropy() -> None:
             (-(target * log_p).sum(1)).mean().backward()
         else:
             batch = iter([(data.pixels, data.labels)])
-            stages.run_epoch(
-                net, batch, lambda: None, precision="fp32", where="", label_smoothing=0.3
-            )
+            run_epoch(net, batch, lambda: None, precision="fp32", where="", label_smoothing=0.3)
         found.append([w.grad for w in net.parameters()])
     for ours, wanted in zip(*found, strict=True):
         torch.testing.assert_close(ours, wanted, rtol=1e-4, atol=1e-7)
@@ -93,14 +96,14 @@ def test_a_base_model_trained_with_smoothed_labels_is_less_sure() -> None:
     losses = []
     for smoothing in (0.0, 0.3):
         chosen = settings(label_smoothing=smoothing)
-        rows = stages.train_base(network(), images(), images(seed=1), 1, chosen, "fp32")
+        rows = train_base(network(), images(), images(seed=1), 1, chosen, "fp32")
         assert rows[-1]["test_accuracy"] > 0.9
         losses.append(rows[-1]["train_loss"])
     assert losses[0] < 0.1 < losses[1]
 
 
 def test_the_rate_rises_to_its_peak_and_falls_to_nothing() -> None:
-    rates = [stages.scheduled_rate(step, 100, 0.5, 0.2) for step in range(100)]
+    rates = [scheduled_rate(step, 100, 0.5, 0.2) for step in range(100)]
     assert max(rates) == pytest.approx(0.5)
     assert rates.index(max(rates)) in (19, 20)
     assert all(a < b for a, b in itertools.pairwise(rates[:20]))
@@ -110,12 +113,12 @@ def test_the_rate_rises_to_its_peak_and_falls_to_nothing() -> None:
 
 @pytest.mark.parametrize("warmup", [0.0, 1.0])
 def test_the_schedule_has_no_hole_at_its_ends(warmup: float) -> None:
-    assert all(0 < stages.scheduled_rate(s, 10, 1.0, warmup) <= 1 for s in range(10))
+    assert all(0 < scheduled_rate(s, 10, 1.0, warmup) <= 1 for s in range(10))
 
 
 def test_divergence_is_an_error_that_names_epoch_and_step() -> None:
     with pytest.raises(TrainingError, match=r"seed=1, epoch \d+, diverged.* at step \d+ of 6"):
-        stages.train_base(
+        train_base(
             network(), images(), images(), 1, settings(learning_rate=1e6, weight_decay=0.0), "fp32"
         )
 
@@ -145,30 +148,28 @@ def test_augmentation_moves_mirrors_and_cuts() -> None:
 def test_the_subgradient_is_lambda_times_the_sign() -> None:
     w = torch.nn.Parameter(torch.tensor([2.0, -3.0, 0.0]))
     w.grad = torch.ones(3)
-    stages.add_subgradient([w], 0.25)
+    add_subgradient([w], 0.25)
     assert w.grad.tolist() == [1.25, 0.75, 1.0]
 
 
 def test_the_proximal_step_makes_exact_zeros() -> None:
     w = torch.nn.Parameter(torch.tensor([2.0, -3.0, 0.1, -0.2]))
-    stages.shrink([w], 0.25)
+    shrink([w], 0.25)
     assert w.tolist() == [1.75, -2.75, 0.0, 0.0]
 
 
 def walk(net: torch.nn.Sequential, optimizer: Any, epochs: range, l1: float = 1e-2) -> list[Any]:
     origin = {name: p.detach().clone() for name, p in network().named_parameters()}
-    return stages.regularize(
-        net, optimizer, origin, images(), images(), 1, l1, epochs, ADAM, "bf16"
-    )
+    return walk_on(net, optimizer, origin, images(), images(), 1, l1, epochs, ADAM, "bf16")
 
 
 def test_a_walk_records_where_it_goes() -> None:
     net = network()
-    rows = walk(net, stages.make_optimizer(net, ADAM), range(1, 4))
+    rows = walk(net, walk_optimizer(net, ADAM), range(1, 4))
     assert [row["epoch"] for row in rows] == [1, 2, 3]
     assert rows[0]["distance"] == pytest.approx(rows[0]["step"])
     assert rows[2]["distance"] <= sum(row["step"] for row in rows) + 1e-9
-    magnitudes = torch.cat([w.abs().flatten() for w in architectures.prunable(net).values()])
+    magnitudes = torch.cat([w.abs().flatten() for w in prunable(net).values()])
     assert rows[2]["penalty"] == pytest.approx(1e-2 * float(magnitudes.sum()), rel=1e-6)
     assert rows[2]["penalty"] < rows[0]["penalty"]
 
@@ -178,7 +179,7 @@ def test_a_walk_records_where_it_goes() -> None:
 
 @pytest.fixture
 def dataset(tmp_path: Path) -> Path:
-    """A data set's folder, written as `datasets.write` writes it."""
+    """A data set's folder, with the files that `data.build.write` writes."""
     folder = tmp_path / "data"
     train, test = images(), images(48, 1)
     artifacts.write_tensors(
@@ -208,12 +209,12 @@ def files(folder: Path, name: str) -> dict[str, str]:
 
 def train_base_files(folder: Path, dataset: Path, **changes: Any) -> None:
     base = files(folder, "base")
-    stages.train_base_stage(
-        str(dataset / "images.safetensors"),
-        str(dataset / "info.json"),
-        base["weights"],
-        base["history"],
-        base["summary"],
+    train_base_stage(
+        dataset=str(dataset / "images.safetensors"),
+        info=str(dataset / "info.json"),
+        weights=base["weights"],
+        history=base["history"],
+        summary=base["summary"],
         seed=1,
         network={"name": "resnet9", "width": 2},
         base=vars(settings(**changes)),
@@ -226,16 +227,18 @@ def train_base_files(folder: Path, dataset: Path, **changes: Any) -> None:
 def checkpoint(
     folder: Path, dataset: Path, after: int, epochs: int, optimizer: str, to: str
 ) -> None:
-    stages.regularize_stage(
-        str(dataset / "images.safetensors"),
-        files(folder, "base")["weights"],
-        files(folder, f"ep{after}" if after else "base"),
-        files(folder, to),
+    parent = files(folder, f"ep{after}" if after else "base")
+    names = parent if after else ("weights", "summary")
+    regularize_stage(
+        dataset=str(dataset / "images.safetensors"),
+        base=files(folder, "base")["weights"],
+        **{f"parent_{name}": parent[name] for name in names},
+        **files(folder, to),
         seed=1,
         l1=1e-3,
         after=after,
         epochs=epochs,
-        settings=vars(ADAM) | {"optimizer": optimizer},
+        regularize=vars(ADAM) | {"optimizer": optimizer},
         device="cpu",
         precision="bf16",
         threads=1,
@@ -258,7 +261,6 @@ def test_a_checkpoint_is_the_same_bytes_whichever_way_it_was_reached(
     assert history.epoch.tolist() == [0, 1, 2, 3, 4]
     assert isinstance(history, pd.DataFrame)
     assert history.distance[0] == history.step[0] == 0
-    assert all(np.diff(shares).min() >= 0 for shares in history.share_below)
 
 
 def test_a_trained_model_says_in_which_precision(tmp_path: Path, dataset: Path) -> None:

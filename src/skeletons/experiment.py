@@ -26,7 +26,7 @@ import pandas as pd
 
 from skeletons import plots
 from skeletons.alignment import matching, permutations
-from skeletons.data import sources
+from skeletons.data.files import read_split
 from skeletons.errors import ArtifactError, SkeletonsError
 from skeletons.findings import pair_tables
 from skeletons.measures import behaviour
@@ -267,7 +267,7 @@ class Experiment:
         name = dataset or self.dataset()
         count = len(self.predictions(str(self._scores.model.iloc[0]), name).labels)
         path = self.path.parent / "data" / name / "images.safetensors"
-        return sources.read_split(path, "test")[0][:count]
+        return read_split(path, "test")[0][:count]
 
     def measure(self, name: str, a: str, b: str, on: str | Images | None = None) -> float:
         """A measure of two models, computed now.

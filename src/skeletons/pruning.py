@@ -1,17 +1,17 @@
-"""Pruning: which weights survive a threshold, and what that leaves of a network.
+"""Pruning: which weights survive a threshold, and the size of the network that remains.
 
-It needs no network: a pruned model is a comparison on saved tensors.
+No network is built: pruning compares saved tensors with a threshold.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from skeletons.model_ids import Model
 from skeletons.store import artifacts
 from skeletons.store.seals import unfit
 from skeletons.user_code.load import call, refusal
@@ -19,12 +19,11 @@ from skeletons.user_code.load import call, refusal
 Array = artifacts.Array
 Mask = npt.NDArray[np.bool_]
 
-SCALES = ("absolute", "layer_rms")
 MAGNITUDE = "magnitude"
 
 
 def mask(weights: Array, threshold: float, scale: str = "absolute") -> Mask:
-    """Which weights survive: those with |w| ≥ threshold (`absolute`) or threshold·RMS(layer).
+    """Find the weights that survive: |w| ≥ threshold (`absolute`) or |w| ≥ threshold·RMS(layer).
 
     Args:
         weights: one layer's weights, any shape.
@@ -36,7 +35,7 @@ def mask(weights: Array, threshold: float, scale: str = "absolute") -> Mask:
     """
     magnitudes = np.abs(weights.astype(np.float64))
     cut = threshold * (_rms(magnitudes) if scale == "layer_rms" else 1.0)
-    # The threshold in the weights' own precision: |w| = float32(0.05) is not below 0.05.
+    # Compare in the weights' precision, in which |w| = float32(0.05) is not below 0.05.
     survives: Mask = (magnitudes >= np.float64(weights.dtype.type(cut))) & (magnitudes > 0)
     return survives
 
@@ -46,10 +45,10 @@ def _rms(values: Array) -> float:
 
 
 def random_mask(weights: Array, kept: int, random: np.random.Generator) -> Mask:
-    """A mask that keeps `kept` weights, each as likely as any other that is not zero already."""
-    places = np.flatnonzero(weights)
+    """Draw a mask that keeps `kept` weights, all nonzero weights with equal probability."""
+    nonzero = np.flatnonzero(weights)
     survives = np.zeros(weights.size, dtype=bool)
-    survives[random.choice(places, min(kept, len(places)), replace=False)] = True
+    survives[random.choice(nonzero, min(kept, len(nonzero)), replace=False)] = True
     return survives.reshape(weights.shape)
 
 
@@ -60,48 +59,50 @@ def prune(
     scale: str,
     criterion: str = MAGNITUDE,
 ) -> tuple[dict[str, Array], dict[str, Any]]:
-    """Set the weights that do not survive a threshold to zero for good.
+    """Set the weights that do not survive a threshold permanently to zero.
 
     Args:
         tensors: a model's tensors by name.
         layers: its layers, as in model.json: name, flops and prunable are used.
-        threshold: see `mask`, or what the user's criterion takes it to be.
-        scale: see `mask`; of no use to a criterion of the user's.
-        criterion: `magnitude`, which is `mask` layer by layer, or a reference to the user's own.
+        threshold: see `mask`; a user-defined criterion gives it its own meaning.
+        scale: see `mask`; a user-defined criterion ignores it.
+        criterion: `magnitude`, which applies `mask` to each layer, or a reference to a user-defined
+            function.
 
     Returns:
-        The pruned tensors, and a sparsity report: per layer and in all size, kept, density,
-        sparsity, the layer's RMS before, and the FLOPs of an image left if zero weights cost
-        nothing; `dead`, with `dead_reason`, if a layer is left empty.
+        The pruned tensors, and a sparsity report. Per layer and in total: size, kept, density,
+        sparsity, and the FLOPs of one image if zero weights cost nothing; per layer also the RMS
+        before pruning. `dead`, with `dead_reason`, is true if a layer has no weights left.
 
     Raises:
-        ExtensionError: the user's criterion cannot be used, or gives no masks of the weights.
+        ExtensionError: the user-defined criterion cannot be used, or does not return masks of the
+            weights.
     """
     weights = {layer["name"]: tensors[layer["name"]] for layer in layers if layer["prunable"]}
     if criterion == MAGNITUDE:
         masks = {name: mask(values, threshold, scale) for name, values in weights.items()}
         about = {"threshold": threshold, "scale": scale}
     else:
-        masks = own_masks(criterion, weights, threshold)
+        masks = user_masks(criterion, weights, threshold)
         about = {"threshold": threshold, "scale": scale, "criterion": criterion}
     pruned, report = apply(tensors, layers, masks)
     return pruned, {**about, **report}
 
 
-def own_masks(criterion: str, weights: Mapping[str, Array], threshold: float) -> dict[str, Mask]:
-    """The masks that the user's criterion gives; a weight that is zero already never survives.
+def user_masks(criterion: str, weights: Mapping[str, Array], threshold: float) -> dict[str, Mask]:
+    """Call a user-defined criterion for masks; a weight that is already zero never survives.
 
     Args:
         criterion: a reference to a function of weights and threshold.
-        weights: those of all prunable layers by name, of which it gets copies.
+        weights: the weights of all prunable layers by name; the function gets copies.
         threshold: ≥ 0.
 
     Raises:
-        ExtensionError: it cannot be used, or gives something else.
+        ExtensionError: the function cannot be used, or returns something else.
     """
     copies = {name: values.copy() for name, values in weights.items()}
     given = call(criterion, copies, threshold)
-    wanted = "a dict with a mask of booleans for each layer, of its weights' shape"
+    wanted = "a dict with a boolean mask for each layer, in the shape of its weights"
     if not isinstance(given, Mapping):
         raise refusal(criterion, f"a value of type {type(given).__name__}", wanted)
     odd = sorted(map(str, set(given) ^ set(weights)))
@@ -124,17 +125,17 @@ def prune_at_random(
     like: Mapping[str, Any],
     name: str,
 ) -> tuple[dict[str, Array], dict[str, Any]]:
-    """The control of a pruned model: as many weights left in each layer, but drawn at random.
+    """Make the control of a pruned model: each layer keeps as many weights, drawn at random.
 
     Args:
         tensors: the tensors of the regularised model.
         layers: its layers, as in model.json.
         like: the sparsity report of the pruned model.
-        name: id of the control, which with the layer's place decides the drawing, so that those
-            of two bases are independent.
+        name: the control's id. The draws depend on it and on the number of the layer, so the
+            controls of two bases are independent.
 
     Returns:
-        As `prune` does.
+        The pruned tensors and a sparsity report, as from `prune`.
     """
     masks = {
         row["name"]: random_mask(
@@ -149,7 +150,7 @@ def prune_at_random(
 def apply(
     tensors: Mapping[str, Array], layers: Sequence[Mapping[str, Any]], masks: Mapping[str, Mask]
 ) -> tuple[dict[str, Array], dict[str, Any]]:
-    """Zero what the masks of the prunable layers do not keep, and report what is left."""
+    """Set weights outside the masks of the prunable layers to zero, and report the rest."""
     pruned = dict(tensors)
     rows = []
     for layer in (layer for layer in layers if layer["prunable"]):
@@ -189,10 +190,10 @@ def _shares(kept: int, size: int) -> dict[str, Any]:
 
 
 def _read(weights: str, summary: str) -> tuple[dict[str, Array], list[dict[str, Any]]]:
-    """A regularised model's tensors and layers.
+    """Read a regularised model's tensors and layers.
 
     Raises:
-        ArtifactError: a file is missing or broken, or the two do not go together.
+        ArtifactError: a file is missing or broken, or the two are of different networks.
     """
     layers = artifacts.read_json(summary, ["layers"])["layers"]
     tensors = artifacts.read_tensors(weights)
@@ -203,26 +204,60 @@ def _read(weights: str, summary: str) -> tuple[dict[str, Array], list[dict[str, 
 
 
 def prune_stage(
-    weights: str,
+    *,
+    regularized: str,
     summary: str,
-    output: str,
+    weights: str,
     sparsity: str,
-    threshold: str,
+    threshold: float,
     scale: str,
-    criterion: str = MAGNITUDE,
+    criterion: str,
 ) -> None:
-    """Write the pruned weights of a regularised model and their sparsity.json."""
-    pruned, report = prune(*_read(weights, summary), float(threshold), scale, criterion)
-    artifacts.write_json(sparsity, report)
-    artifacts.write_tensors(output, pruned)
+    """Prune a regularised model and write its weights and sparsity report.
 
-
-def random_stage(weights: str, summary: str, like: str, output: str, sparsity: str) -> None:
-    """Write the control of the model whose sparsity.json is `like`, and its own report.
-
-    The folder that `output` is in is named by the control's id.
+    Args:
+        regularized: the regularised model's weights.safetensors.
+        summary: its model.json.
+        weights: the safetensors file to write.
+        sparsity: the JSON file to write, see `prune`.
+        threshold: see `prune`.
+        scale: see `prune`.
+        criterion: see `prune`.
     """
+    pruned, report = prune(*_read(regularized, summary), threshold, scale, criterion)
+    artifacts.write_json(sparsity, report)
+    artifacts.write_tensors(weights, pruned)
+
+
+def random_stage(
+    *,
+    regularized: str,
+    summary: str,
+    like: str,
+    weights: str,
+    sparsity: str,
+    seed: int,
+    l1: float,
+    epochs: int,
+    threshold: float,
+    draw: int,
+) -> None:
+    """Write the random control of a pruned model: its weights and sparsity report.
+
+    Args:
+        regularized: the regularised model's weights.safetensors.
+        summary: its model.json.
+        like: the sparsity.json of the pruned model.
+        weights: the safetensors file to write.
+        sparsity: the JSON file to write, see `prune`.
+        seed: of the base model.
+        l1: λ of the regularised model.
+        epochs: of the regularised model.
+        threshold: of the pruned model.
+        draw: the number of the control, ≥ 1.
+    """
+    name = str(Model(seed, l1, epochs, threshold, draw=draw))
     report = artifacts.read_json(like, ["layers", "threshold", "scale"])
-    pruned, own = prune_at_random(*_read(weights, summary), report, Path(output).parent.name)
+    pruned, own = prune_at_random(*_read(regularized, summary), report, name)
     artifacts.write_json(sparsity, own)
-    artifacts.write_tensors(output, pruned)
+    artifacts.write_tensors(weights, pruned)

@@ -1,1 +1,1 @@
-"""Images from any source to one file, and back."""
+"""Data sets: build one file of images from any source, and read it."""

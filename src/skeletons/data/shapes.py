@@ -1,7 +1,7 @@
-"""A task drawn from nothing: ten classes of shapes that a network learns and a linear map does not.
+"""A synthetic task: ten classes of shapes, which a network learns and a linear model does not.
 
-Outlines, fills and textures make the class; colour, place, size, rotation, background and noise
-are drawn at random and say nothing about it, so no single pixel does either.
+Outline, fill and texture define the class. Colour, position, size, rotation, background and noise
+are random and independent of it, so a single pixel carries no information about the class.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float32]
+Floats32 = npt.NDArray[np.float32]
 
 SIDE = 32
-CHUNK = 1_000  # images drawn at a time, to bound the memory
+CHUNK = 1_000  # images drawn at a time, which bounds the memory
 CLASSES = (
     "disc",
     "ring",
@@ -29,14 +29,14 @@ THICKNESS = 0.3  # of an outline, in units of the shape's radius
 
 
 def draw(count: int, *seed: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """Draw labelled images; the same arguments always give the same ones.
+    """Draw labelled images; the same arguments always give the same images.
 
     Args:
-        count: how many; the classes are as equally frequent as can be, in random order.
-        seed: one or more whole numbers.
+        count: number of images; the classes are as balanced as possible, in random order.
+        seed: one or more integers.
 
     Returns:
-        Images uint8 count×3×32×32 and labels int64 count, numbers of `CLASSES`.
+        Images uint8 count×3×32×32 and labels int64 count, indices into `CLASSES`.
     """
     random = np.random.default_rng(seed)
     labels = random.permutation(np.arange(count) % len(CLASSES)).astype(np.int64)
@@ -47,12 +47,12 @@ def draw(count: int, *seed: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.
 def _draw(labels: npt.NDArray[np.int64], random: np.random.Generator) -> npt.NDArray[np.uint8]:
     count = len(labels)
     radius = random.uniform(9, 13, (count, 1, 1)).astype(np.float32)
-    u, v = _own_coordinates(radius, random)
+    u, v = _shape_coordinates(radius, random)
     inside = np.empty_like(u)
     for label in range(len(CLASSES)):
         chosen = labels == label
         inside[chosen] = _distance_inside(label, u[chosen], v[chosen])
-    # An edge covers a pixel by as much as it reaches into it.
+    # A pixel on an edge is covered in proportion to how far the shape reaches into it.
     cover = np.clip(inside * radius + 0.5, 0, 1)[:, None]
     background, foreground = _colours(count, random)
     noise = random.normal(size=(count, 3, SIDE, SIDE)).astype(np.float32)
@@ -61,8 +61,8 @@ def _draw(labels: npt.NDArray[np.int64], random: np.random.Generator) -> npt.NDA
     return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
 
 
-def _own_coordinates(radius: Floats, random: np.random.Generator) -> tuple[Floats, Floats]:
-    """Each pixel's place as its image's shape sees it: centred, turned, in units of its radius."""
+def _shape_coordinates(radius: Floats32, random: np.random.Generator) -> tuple[Floats32, Floats32]:
+    """Each pixel's position relative to the shape: centred, rotated, in units of its radius."""
     count = len(radius)
     angle = random.uniform(0, 2 * np.pi, (count, 1, 1)).astype(np.float32)
     # The whole shape stays in the image.
@@ -74,8 +74,8 @@ def _own_coordinates(radius: Floats, random: np.random.Generator) -> tuple[Float
     return (x * cos + y * sin) / radius, (y * cos - x * sin) / radius
 
 
-def _colours(count: int, random: np.random.Generator) -> tuple[Floats, Floats]:
-    """A background that shades from one colour to another, and a colour that stands out from it."""
+def _colours(count: int, random: np.random.Generator) -> tuple[Floats32, Floats32]:
+    """A background with a colour gradient, and a foreground colour that contrasts with it."""
     ends = random.uniform(0, 255, (2, count, 3, 1, 1)).astype(np.float32)
     line = np.linspace(0, 1, SIDE, dtype=np.float32)
     along = np.where(random.random((count, 1, 1, 1)) < 0.5, line, line[:, None])
@@ -86,8 +86,8 @@ def _colours(count: int, random: np.random.Generator) -> tuple[Floats, Floats]:
     return background, candidates[far, np.arange(count)]
 
 
-def _distance_inside(label: int, u: Floats, v: Floats) -> Floats:
-    """How far inside the shape a place is (negative outside), in units of the shape's radius."""
+def _distance_inside(label: int, u: Floats32, v: Floats32) -> Floats32:
+    """Distance of a position to the edge, in units of the shape's radius; negative outside."""
     disc = 1 - np.hypot(u, v)
     square = 0.8 - np.maximum(np.abs(u), np.abs(v))
     sides = (np.pi / 2, np.pi * 7 / 6, np.pi * 11 / 6)

@@ -23,12 +23,16 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
-from skeletons.data import sources
+from skeletons.arrays import Floats
+from skeletons.data.files import read_split
 from skeletons.errors import ExposureError
-from skeletons.networks import architectures, channels
+from skeletons.networks import channels
+from skeletons.networks.build import Standardize, build
 from skeletons.networks.channels import Mask, Stream, Wiring
-from skeletons.networks.offsets import Floats, Offset, conv, runs
+from skeletons.networks.describe import IMAGE_SHAPE, describe
+from skeletons.networks.offsets import Offset, conv, runs
 from skeletons.prediction import inference
+from skeletons.prediction.device import pick_device
 from skeletons.store import artifacts
 
 Spec = dict[str, Any]
@@ -129,7 +133,7 @@ def _offsets(network: nn.Module, wires: Wiring, units: Mapping[Stream, Mask]) ->
         return hook
 
     hooks = [wires.modules[name].register_forward_pre_hook(look(name)) for name in wires.layers()]
-    network(torch.zeros(1, *architectures.IMAGE_SHAPE))
+    network(torch.zeros(1, *IMAGE_SHAPE))
     for hook in hooks:
         hook.remove()
     return found
@@ -262,8 +266,8 @@ def report(network: nn.Sequential, exposed: Exposed) -> dict[str, Any]:
         `units`, by layer how many there are before and after.
     """
     sizes = {
-        "before": architectures.describe(network),
-        "after": architectures.describe(exposed.network),
+        "before": describe(network),
+        "after": describe(exposed.network),
     }
     left = {f"body.{name}.weight": len(units) for name, units in exposed.kept.items()}
     return {
@@ -320,11 +324,9 @@ def load(weights: str | Path, structure: str | Path) -> nn.Sequential:
         raise ExposureError(f"{structure} holds no network: {found['dead_reason']}")
     about = found["network"]
     with torch.device("meta"):  # shapes without numbers: what the layers are, before their sizes
-        original = architectures.build(
-            about["name"], about["width"], about["classes"], [0] * 3, [1] * 3
-        )
+        original = build(about["name"], about["width"], about["classes"], [0] * 3, [1] * 3)
     body = _assemble(channels.trace(original.get_submodule("body")), found["layers"])
-    network = _whole(architectures.Standardize([0.0] * 3, [1.0] * 3), body)
+    network = _whole(Standardize([0.0] * 3, [1.0] * 3), body)
     inference.load(network, weights)
     return network
 
@@ -375,14 +377,14 @@ def expose_stage(
     try:
         exposed = expose(network)
     except ExposureError as error:
-        blank = torch.zeros(1, *architectures.IMAGE_SHAPE)
+        blank = torch.zeros(1, *IMAGE_SHAPE)
         empty = {"layers": {}, "kept": {}, "dead_reason": str(error)}
         artifacts.write_json(structure, {"network": about["network"], **empty})
         artifacts.write_tensors(output, {"logits": inference.predict(network, blank)[0].numpy()})
         return
     found = report(network, exposed)
     if dataset is not None:
-        pixels = torch.from_numpy(sources.read_split(dataset, "test")[0][:images])
+        pixels = torch.from_numpy(read_split(dataset, "test")[0][:images])
         found["difference"] = largest_difference(network, exposed.network, pixels)
     save(exposed, about["network"], output, structure, **found)
 
@@ -450,8 +452,8 @@ def timing_stage(
     if dead:
         artifacts.write_json(output, {"dead_reason": dead})
         return
-    place = inference.pick_device(device)
-    pixels = torch.from_numpy(sources.read_split(dataset, "test")[0][:batch]).to(place)
+    place = pick_device(device)
+    pixels = torch.from_numpy(read_split(dataset, "test")[0][:batch]).to(place)
     both = {
         "before": inference.restore(weights, artifacts.read_json(summary, ["network"])),
         "after": load(small_weights, structure),

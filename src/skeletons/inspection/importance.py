@@ -26,12 +26,14 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from skeletons.inspection import unit_ranks
-from skeletons.networks import architectures, channels
+from skeletons.networks import channels
 from skeletons.networks.channels import Wiring
+from skeletons.networks.describe import prunable
 from skeletons.prediction import inference
+from skeletons.prediction.device import pick_device
 from skeletons.store import artifacts
 from skeletons.training import memory
-from skeletons.training.stages import Images
+from skeletons.training.images import Images
 
 Array = artifacts.Array
 Losses = npt.NDArray[np.float64]
@@ -52,12 +54,12 @@ class _Site:
 
 def hidden_layers(network: nn.Sequential, wires: Wiring) -> list[str]:
     """The layers with prunable weights, without the one that gives the logits."""
-    prunable = architectures.prunable(network.get_submodule("body"))
+    pruned = prunable(network.get_submodule("body"))
     last = wires.of[wires.logits()]
     return [
         name
         for name in wires.layers()
-        if f"{name}.weight" in prunable and wires.written(name) is not last
+        if f"{name}.weight" in pruned and wires.written(name) is not last
     ]
 
 
@@ -277,7 +279,7 @@ def importance_stage(
     """
     torch.set_num_threads(threads)
     memory.keep_freed()
-    place = inference.pick_device(device)
+    place = pick_device(device)
     network = inference.restore(weights, artifacts.read_json(summary, ["network"])).to(place)
     test = Images.read(dataset, "test", place)
     some = Images(test.pixels[:images], test.labels[:images])

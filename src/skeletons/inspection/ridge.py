@@ -26,10 +26,15 @@ from skeletons.alignment import permutations
 from skeletons.errors import ArtifactError
 from skeletons.inspection import barriers
 from skeletons.prediction import inference
+from skeletons.prediction.device import autocast
 from skeletons.store import artifacts
 from skeletons.store.artifacts import Array
-from skeletons.training import stages
-from skeletons.training.stages import BaseSettings, Images
+from skeletons.training.epochs import measure, run_epoch
+from skeletons.training.generators import generator_for
+from skeletons.training.images import Images, batches
+from skeletons.training.job import start
+from skeletons.training.optimizers import optimizer_of_groups, scheduled_rate
+from skeletons.training.settings import BaseSettings
 
 Floats = npt.NDArray[np.float64]
 Weights = Mapping[str, Array]  # a model's tensors by name, as in weights.safetensors
@@ -100,7 +105,7 @@ def recompute_norms(network: nn.Module, images: Images, precision: str = "fp32")
     count = len(images.labels)
     pixels = images.pixels[: max(count // NORM_BATCH * NORM_BATCH, min(count, NORM_BATCH))]
     network.train()
-    with inference.autocast(precision, pixels.device):
+    with autocast(precision, pixels.device):
         for batch in torch.split(pixels, NORM_BATCH):
             network(batch.contiguous(memory_format=torch.channels_last))
     for norm, momentum in zip(norms, momenta, strict=True):
@@ -130,7 +135,7 @@ class Landscape:
         put(self.network, weights)
         if self.norm_images is not None:
             recompute_norms(self.network, self.norm_images, self.precision)
-        return stages.measure(self.network, self.images, self.precision)
+        return measure(self.network, self.images, self.precision)
 
     @property
     def parameters(self) -> list[str]:
@@ -343,13 +348,13 @@ def train_curve(
     ends = [_tensors(model, points, device) for model in (a, b)]
     control = [nn.Parameter(p.detach().clone()) for p in points.values()]
     # The decay acts on the models on the curve, below, and not on the control point.
-    optimizer = stages.descent([{"params": control}], settings)
+    optimizer = optimizer_of_groups([{"params": control}], settings)
     steps = settings.epochs * -(-len(train.labels) // settings.batch_size)
     step, rate, t = 0, 0.0, 0.5
 
     def update() -> None:
         nonlocal step, rate
-        rate = stages.scheduled_rate(step, steps, settings.learning_rate, settings.warmup)
+        rate = scheduled_rate(step, steps, settings.learning_rate, settings.warmup)
         for group in optimizer.param_groups:
             group["lr"] = rate
         for p, theta in zip(points.values(), control, strict=True):
@@ -369,11 +374,11 @@ def train_curve(
             yield batch
 
     for epoch in range(1, settings.epochs + 1):
-        order = stages.generator_for("curve", seed, epoch)
-        draw = stages.generator_for("place on the curve", seed, epoch)
-        data = stages.batches(train, settings.batch_size, order, settings.augment)
+        order = generator_for("curve", seed, epoch)
+        draw = generator_for("place on the curve", seed, epoch)
+        data = batches(train, settings.batch_size, order, settings.augment)
         where = f"Curve seed={seed}, epoch {epoch},"
-        stages.run_epoch(
+        run_epoch(
             network,
             placed(data, draw),
             update,
@@ -429,7 +434,7 @@ class Measured:
 
     def landscape(self, weights: str, summary: str, dataset: str, seed: int = 0) -> Landscape:
         """The landscape of the network of `weights` on a data set's file."""
-        place = stages.start(seed, self.threads, self.device)
+        place = start(seed, self.threads, self.device)
         network = inference.restore(weights, artifacts.read_json(summary, ["network"])).to(place)
         measured = _first(Images.read(dataset, self.split, place), self.images)
         norms = None

@@ -23,22 +23,16 @@ import torch
 from torch import Tensor, nn
 
 from skeletons import text
-from skeletons.networks import architectures
+from skeletons.networks.describe import prunable
 from skeletons.prediction import inference
 from skeletons.store import artifacts
-from skeletons.training.stages import (
-    MEASURED_IMAGES,
-    Images,
-    RegularizeSettings,
-    Row,
-    batches,
-    generator_for,
-    make_optimizer,
-    measure,
-    run_epoch,
-    shrink,
-    start,
-)
+from skeletons.training.epochs import MEASURED_IMAGES, Row, measure, run_epoch
+from skeletons.training.generators import generator_for
+from skeletons.training.images import Images, batches
+from skeletons.training.job import start
+from skeletons.training.optimizers import walk_optimizer
+from skeletons.training.penalties import shrink
+from skeletons.training.settings import RegularizeSettings
 
 Masks = Mapping[str, Tensor]
 
@@ -71,7 +65,7 @@ def shrink_skeleton(weights: Masks, skeleton: Masks, amount: float) -> None:
 @contextlib.contextmanager
 def only(network: nn.Module, chosen: Masks) -> Iterator[None]:
     """Within the block, all prunable weights but the chosen ones are zero."""
-    weights = architectures.prunable(network)
+    weights = prunable(network)
     with torch.no_grad():
         whole = {name: w.detach().clone() for name, w in weights.items()}
         for name, w in weights.items():
@@ -115,8 +109,8 @@ def probe(
     Raises:
         TrainingError: the loss became NaN or infinite.
     """
-    weights = architectures.prunable(network)
-    optimizer = make_optimizer(network, settings)
+    weights = prunable(network)
+    optimizer = walk_optimizer(network, settings)
 
     def update() -> None:
         if settings.penalty == "subgradient":
@@ -175,7 +169,7 @@ def probe_row(
         layer as it has there; skeleton_loss, skeleton_accuracy, others_loss and others_accuracy,
         on the test images, with the weights outside or inside of the skeleton set to zero.
     """
-    weights = architectures.prunable(network)
+    weights = prunable(network)
     others = {name: ~mask for name, mask in skeleton.items()}
     inside, outside = _mass(weights, skeleton), _mass(weights, others)
     row: Row = {"epoch": epoch}
@@ -313,7 +307,7 @@ def probe_stage(
     place = start(seed, threads, device)
     network = inference.restore(weights, artifacts.read_json(summary, ["network"])).to(place)
     train, test = (Images.read(dataset, split, place) for split in ("train", "test"))
-    names = list(architectures.prunable(network))
+    names = list(prunable(network))
     found = masks(artifacts.read_tensors(pruned, names), names)
     rows = probe(
         network,

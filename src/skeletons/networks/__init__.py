@@ -1,1 +1,1 @@
-"""Architectures, and how channels flow through them."""
+"""Networks: the architectures, their sizes, and how channels flow through them."""

@@ -1,8 +1,8 @@
 """How channels flow through a network: which layers write a channel, and which read it.
 
-The network is traced (torch.fx), so that a new one needs no description of its own. Channels that
-are added to each other, as in a residual connection, are one stream: unit k of one writer is
-unit k of all of them.
+The network is traced (torch.fx), so a new architecture needs no description. Channels that are
+added to each other, as in a residual connection, form one stream: unit k of one writer is unit k of
+all its writers.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from skeletons.errors import WiringError
-from skeletons.networks.architectures import IMAGE_SHAPE
+from skeletons.networks.describe import IMAGE_SHAPE
 from skeletons.networks.offsets import Offset
 
 Mask = npt.NDArray[np.bool_]
 
 LAYERS = (nn.Conv2d, nn.Linear, Offset)
 
-# What keeps every channel to itself; those of `SETTLES` belong to the layer whose output they take.
+# Operations that do not mix channels. Those of `SETTLES` belong to the layer that feeds them.
 SETTLES_MODULES = (nn.BatchNorm2d, nn.ReLU, nn.GELU, nn.MaxPool2d)
 SETTLES_FUNCTIONS = (F.relu, F.gelu, F.max_pool2d)
 KEEPS_MODULES = (*SETTLES_MODULES, nn.Flatten)
@@ -33,18 +33,19 @@ KEEPS_FUNCTIONS = SETTLES_FUNCTIONS
 KEEPS_METHODS = ("mean", "flatten")
 
 
-@dataclass(eq=False)  # a stream is itself only
+@dataclass(eq=False)  # compared by identity
 class Stream:
     """Channels that are the same units for all layers named here.
 
     Attributes:
-        size: how many.
-        writers: layers whose outputs they are, or are added to them.
-        readers: layers whose inputs they are.
-        norms: batch norms on the way.
-        whole: whether no channel can be taken out: images, logits, and what is padded with further
-            channels, where a channel's number has a meaning.
-        padded: narrower streams that go on in this one, each with the number of its first channel.
+        size: number of channels.
+        writers: layers whose outputs are these channels, or are added to them.
+        readers: layers whose inputs are these channels.
+        norms: batch norms that the channels pass.
+        whole: whether no channel can be removed, because a channel's number has a meaning: images,
+            logits, and streams that are padded with further channels.
+        padded: narrower streams that continue in this one, each with the number of its first
+            channel.
     """
 
     size: int
@@ -63,7 +64,7 @@ class Wiring:
         graph: its operations in order.
         modules: its leaf modules by name.
         streams: of channels; each once.
-        of: the stream of each operation's result.
+        of: the stream of each operation's output.
     """
 
     graph: fx.Graph
@@ -76,7 +77,7 @@ class Wiring:
         return next(n for n in self.graph.nodes if n.op == "call_module" and n.target == layer)
 
     def logits(self) -> fx.Node:
-        """The operation whose result the network gives."""
+        """The operation whose output is the network's output."""
         return next(n for n in self.graph.nodes if n.op == "output").all_input_nodes[0]
 
     def written(self, layer: str) -> Stream:
@@ -84,7 +85,7 @@ class Wiring:
         return self.of[self.node(layer)]
 
     def read(self, layer: str) -> Stream | None:
-        """The stream that a layer reads; None if it reads nothing."""
+        """The stream that a layer reads; None if it has no input."""
         return next((s for s in self.streams if layer in s.readers), None)
 
     def layers(self) -> list[str]:
@@ -93,7 +94,7 @@ class Wiring:
         return [n.target for n in nodes if isinstance(self.modules[n.target], LAYERS)]
 
     def settled(self, layer: str) -> fx.Node:
-        """Where a layer's units are as others read them: after its norm, activation and pooling."""
+        """The operation after which other layers read a layer's units, past norm and pooling."""
         node = self.node(layer)
         while len(node.users) == 1 and self._settles(user := next(iter(node.users))):
             node = user
@@ -106,7 +107,7 @@ class Wiring:
 
 
 class _Tracer(fx.Tracer):
-    """Layers with weights and norms stay whole, also those that the networks define themselves."""
+    """Keeps layers with weights and norms whole, including those that a network itself defines."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         leaf = nn.Conv2d | nn.Linear | nn.BatchNorm2d | Offset
@@ -114,10 +115,10 @@ class _Tracer(fx.Tracer):
 
 
 def trace(body: nn.Module) -> Wiring:
-    """The wiring of a network's body, whose input are standardised images.
+    """Trace a network's body, whose input is standardised images.
 
     Raises:
-        WiringError: an operation is met of which it is not known where channels go.
+        WiringError: the network has an operation whose channels cannot be followed.
     """
     graph = _Tracer().trace(body)
     names = {str(node.target) for node in graph.nodes if node.op == "call_module"}
@@ -129,7 +130,7 @@ def trace(body: nn.Module) -> Wiring:
 
 
 class _Flow:
-    """Follows channels from operation to operation; holds the stream of each tensor so far."""
+    """Follows channels from operation to operation, and keeps the stream of each output so far."""
 
     def __init__(self, modules: Mapping[str, nn.Module]) -> None:
         self.modules = modules
@@ -168,7 +169,7 @@ class _Flow:
     def _call_function(self, node: fx.Node) -> Stream | None:
         streams = [self.of[n] for n in node.all_input_nodes if n in self.of]
         if node.target is getattr or not streams:
-            return None  # a shape, or a number computed from one
+            return None  # a shape, or a number computed from a shape
         if node.target in KEEPS_FUNCTIONS:
             return streams[0]
         if node.target in (operator.truediv, operator.mul) and len(streams) == 1:
@@ -205,8 +206,8 @@ class _Flow:
     def _unknown(self, node: fx.Node) -> Stream:
         what = self.modules[str(node.target)] if node.op == "call_module" else node.target
         raise WiringError(
-            f"wiring: found the operation {what} at {node.name}; allowed: one of which it is known "
-            "where channels go (add it in src/skeletons/wiring.py)."
+            f"The network has an unsupported operation, {what} at {node.name}: its channels cannot "
+            "be followed (add it in src/skeletons/networks/channels.py)."
         )
 
 
@@ -215,14 +216,14 @@ def _all_channels(index: Any) -> bool:
 
 
 def changing(wiring: Wiring, weights: Mapping[str, Mask]) -> dict[Stream, Mask]:
-    """Which units can differ from image to image: those that a weight ties to one that does.
+    """Find the units that can differ between images: those that a weight connects to such a unit.
 
     Args:
         wiring: of the network.
         weights: which weights are not zero, see `nonzero`.
 
     Returns:
-        For each stream a mask of its size.
+        For each stream, a mask of its size.
     """
     found = {stream: np.zeros(stream.size, dtype=bool) for stream in wiring.streams}
     for stream in found:
@@ -242,7 +243,7 @@ def changing(wiring: Wiring, weights: Mapping[str, Mask]) -> dict[Stream, Mask]:
 def driven(
     wiring: Wiring, weights: Mapping[str, Mask], found: Mapping[Stream, Mask], layer: str
 ) -> Mask:
-    """Which of a layer's units a weight enters from one of the units in `found`."""
+    """Find the units of a layer that a weight connects to one of the units in `found`."""
     source = wiring.read(layer)
     if source is None:
         return np.zeros(wiring.written(layer).size, dtype=bool)
@@ -250,19 +251,19 @@ def driven(
 
 
 def live(wiring: Wiring, weights: Mapping[str, Mask]) -> dict[Stream, Mask]:
-    """Which units can neither be replaced by a constant nor be left out.
+    """Find the units that can neither be replaced by a constant nor be left out.
 
-    A unit is dead when its value is the same for every image, as all weights that enter it are
-    zero or come from such units; or when no weight takes it to a live unit. One death can be
-    another's, so the search goes on until it finds no more. Units of a residual stream die only
-    when they are dead for every layer on it, and those of a `whole` stream never do.
+    A unit is dead if its value is the same for every image, because all its incoming weights are
+    zero or come from such units, or if no weight connects it to a live unit. A dead unit can make
+    others dead, so the search continues until it finds no more. A unit of a residual stream is dead
+    only if it is dead for all layers of the stream, and units of a `whole` stream are never dead.
 
     Args:
         wiring: of the network.
         weights: which weights are not zero, see `nonzero`.
 
     Returns:
-        For each stream a mask of its size, True for a live unit.
+        For each stream, a mask of its size, True for a live unit.
     """
     found = {stream: units | stream.whole for stream, units in changing(wiring, weights).items()}
     while True:
@@ -276,16 +277,16 @@ def live(wiring: Wiring, weights: Mapping[str, Mask]) -> dict[Stream, Mask]:
 
 
 def dead(wiring: Wiring, weights: Mapping[str, Mask], layer: str) -> Mask:
-    """Which of a layer's own units are dead: they are constant, or their channel is not live.
+    """Find a layer's dead units: those that are constant, or whose channel is not live.
 
-    On a residual stream, a layer's unit can be dead while others keep its channel alive.
+    On a residual stream, a layer's unit can be dead while other layers keep its channel alive.
     """
     alive = driven(wiring, weights, changing(wiring, weights), layer)
     return np.asarray(~(alive & live(wiring, weights)[wiring.written(layer)]))
 
 
 def nonzero(wiring: Wiring, weights: Mapping[str, npt.NDArray[Any]]) -> dict[str, Mask]:
-    """Which weights are not zero, by layer, as outputs×channels of the stream that it reads.
+    """Find the weights that are not zero, by layer, as outputs×channels of its input stream.
 
     After a flattening, a channel is a block of a linear layer's inputs.
 

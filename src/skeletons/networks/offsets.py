@@ -1,9 +1,9 @@
-"""Layers that hold what dead units added to their outputs: the same for every image.
+"""Layers that add the constant contribution of removed dead units, the same for every image.
 
-A channel that never changes still adds something to each channel that reads it. In a convolution
-with zero padding that is one number in the middle of the image and others along its borders, so
-it is a map. It has few distinct rows and columns, and is kept as these and how often each
-repeats.
+A channel that never changes still contributes to each channel that reads it. In a convolution with
+zero padding the contribution is one number in the middle of the image and others along its borders,
+so it is a map. The map has few distinct rows and columns; only these are kept, with the number of
+times that each repeats.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-Floats = npt.NDArray[np.float64]
+from skeletons.arrays import Floats
 
-NOISE = 1e-9  # of the largest value: what sums in double precision differ by from place to place
+NOISE = 1e-9  # relative to the largest value: rounding differences of sums in double precision
 
 
 class Offset(nn.Module):
-    """Outputs that are the same for every image; as a layer, it reads nothing.
+    """A layer without input, whose output is the same for every image.
 
     Args:
         outputs: channels or units.
-        rows: how often each row of the kept map repeats; empty for units without a place.
+        rows: how often each row of the kept map repeats; empty for units without positions.
         columns: the same for its columns.
     """
 
@@ -46,7 +46,7 @@ class Offset(nn.Module):
 
 
 class OffsetConv(nn.Conv2d):
-    """A convolution that adds an `Offset` to what it gives."""
+    """A convolution that adds an `Offset` to its output."""
 
     offset: Offset
 
@@ -63,15 +63,15 @@ def conv(
     *,
     bias: bool,
 ) -> nn.Conv2d:
-    """A convolution of another's kernel, stride and padding.
+    """A convolution with the kernel, stride and padding of another one.
 
     Args:
-        like: the other.
-        inputs: channels.
-        outputs: channels.
-        rows: of its `Offset`; empty if it has none.
-        columns: the same.
-        bias: whether it has one.
+        like: the other convolution.
+        inputs: number of input channels.
+        outputs: number of output channels.
+        rows: see `Offset`; empty for a convolution without one.
+        columns: see `Offset`.
+        bias: whether it has a bias.
     """
     kernel, stride, padding = like.kernel_size, like.stride, like.padding
     kind = OffsetConv if rows else nn.Conv2d
@@ -82,7 +82,7 @@ def conv(
 
 
 def runs(values: Floats) -> tuple[Floats, list[int], list[int]]:
-    """The distinct neighbouring rows and columns of maps, and how often each repeats.
+    """Merge equal neighbouring rows and columns of maps, and count how often each repeats.
 
     Args:
         values: maps channels×height×width.
@@ -96,7 +96,7 @@ def runs(values: Floats) -> tuple[Floats, list[int], list[int]]:
 
 
 def _starts(slices: Floats) -> npt.NDArray[np.int64]:
-    """Where a slice differs from the one before."""
+    """The indices of slices that differ from the slice before."""
     close = NOISE * max(float(np.abs(slices).max(initial=0.0)), np.finfo(np.float64).tiny)
     differs = np.abs(np.diff(slices, axis=0)).max(axis=(1, 2), initial=0.0) > close
     return np.concatenate([[0], np.flatnonzero(differs) + 1])

@@ -1,1 +1,1 @@
-"""From weights and images to logits and features."""
+"""Predictions: from weights and images to logits and features."""

@@ -1,1 +1,1 @@
-"""Base models, and walks along the ridge."""
+"""Training: base models, and walks along the ridge."""

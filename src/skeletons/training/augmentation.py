@@ -1,4 +1,4 @@
-"""Random changes to a batch of training images, all images at once, as tensors."""
+"""Augmentation: random changes to all images of a batch at once."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from torch import Tensor
 
 
 def _draw(high: int, shape: tuple[int, ...], generator: torch.Generator, like: Tensor) -> Tensor:
-    # Drawn on the CPU whatever the device, so that every device sees the same images.
+    # Drawn on the CPU, so that all devices see the same images.
     return torch.randint(high, shape, generator=generator).to(like.device, non_blocking=True)
 
 
 def augment(
     images: Tensor, generator: torch.Generator, *, flip: bool, shift: int, cutout: int
 ) -> Tensor:
-    """A batch of images, each changed in its own random way.
+    """Change each image of a batch at random.
 
     Args:
         images: uint8 N×3×H×W.
-        generator: a CPU generator; the same state gives the same images on every device.
-        flip: mirror left and right with probability 1/2.
-        shift: move by up to this many pixels each way, borders reflected; 0 for none.
-        cutout: blacken a square of this side at a random place (DeVries & Taylor 2017); 0 for none.
+        generator: a CPU generator; the same state gives the same images on all devices.
+        flip: mirror horizontally with probability 1/2.
+        shift: move by up to this many pixels in each direction, borders reflected; 0 for none.
+        cutout: side of a square to blacken at random (DeVries & Taylor 2017); 0 for none.
 
     Returns:
         uint8 N×3×H×W.
@@ -40,7 +40,7 @@ def augment(
     else:
         padded, rows_of = images, rows.expand(count, height)
     each = torch.arange(count, device=images.device)
-    # Advanced indices around a slice put the channel last; permuting back makes it channels_last.
+    # Advanced indices around a slice put the channel last, so the permuted batch is channels_last.
     images = padded[each[:, None, None], :, rows_of[:, :, None], columns[:, None, :]]
     images = images.permute(0, 3, 1, 2)
     if cutout:

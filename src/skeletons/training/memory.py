@@ -1,8 +1,8 @@
-"""The C library's allocator, told what training does: the same large tensors, step after step.
+"""Settings of the C library's allocator for training, where each step needs the same memory.
 
-By its defaults a large tensor's memory goes back to the system when it is freed, and every step
-asks for it anew: each page is then mapped and cleared again. What that costs is in
-`docs/performance.md`.
+By default the allocator returns a large tensor's memory to the system when the tensor is freed, and
+each step requests it again, so each page is mapped and cleared again. `docs/performance.md` has the
+cost.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 
-# Of mallopt(3), in glibc's malloc.h: what is to be set, and to what.
+# Parameters of mallopt(3) by their number in glibc's malloc.h, with the values to set.
 KEEP = {
-    -4: 0,  # M_MMAP_MAX: no tensor gets pages of its own, which would be unmapped with it
-    -1: -1,  # M_TRIM_THRESHOLD: what is freed at the heap's end stays, however much it is
-    -2: 64 << 20,  # M_TOP_PAD: bytes that the heap grows by at least
+    -4: 0,  # M_MMAP_MAX: no separate mapping for a tensor, which would be unmapped with it
+    -1: -1,  # M_TRIM_THRESHOLD: never return freed memory at the end of the heap
+    -2: 64 << 20,  # M_TOP_PAD: the least number of bytes that the heap grows by
 }
 
 
 def keep_freed() -> bool:
-    """Let this process keep the memory that it frees, for its next tensors.
+    """Let this process keep the memory that it frees for its next tensors.
 
     Returns:
-        Whether it does: only glibc has these settings, and elsewhere nothing changes.
+        Whether the settings were applied; only glibc has them, and nothing changes without it.
     """
     try:
         mallopt: Callable[[int, int], int] = ctypes.CDLL(None).mallopt

@@ -1,11 +1,11 @@
-"""Muon: weights move by orthogonalised steps, and all else by AdamW's.
+"""Muon: weights move by orthogonalised steps, all other parameters by AdamW's steps.
 
-A step along all of a layer's directions alike, instead of mostly along the steepest few, reaches an
-accuracy in fewer epochs. torch has the method for matrices; here a convolution is one too, with a
-row a filter, and one learning rate serves both kinds of parameters.
+A step of equal length in all directions of a layer, instead of mostly in the steepest few, reaches
+an accuracy in fewer epochs. torch implements Muon for matrices. Here a convolution is a matrix with
+one row per filter, and one learning rate serves both kinds of parameters.
 
 Source: Jordan et al. 2024, Muon: an optimizer for hidden layers in neural networks; Liu et al.
-2025, Muon is scalable for LLM training, section 2.2 (the rate that fits AdamW's as well).
+2025, Muon is scalable for LLM training, section 2.2 (a rate that fits AdamW as well).
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from skeletons.training.eager import PlainAdamW, PlainMuon
+from skeletons.training.internals import PlainAdamW, PlainMuon
 
 Group = dict[str, Any]
 
 
 class Muon:
-    """An optimiser of weights of two and more dimensions by Muon, and of the others by AdamW.
+    """Optimises parameters of two or more dimensions by Muon, and the others by AdamW.
 
-    What it has of torch's optimisers is what training needs: groups, whose rate can be changed
-    between steps, and steps. Decay is decoupled in both kinds.
+    It has the part of torch's interface that training uses: steps, and groups whose rate can change
+    between steps. Both methods use decoupled weight decay.
     """
 
     def __init__(self, groups: Sequence[Group], rate: float, momentum: float) -> None:
-        """Begin with parameters that have no gradient yet.
+        """Create the optimiser of groups of parameters.
 
         Args:
-            groups: each with `params`, and `weight_decay` if they decay.
+            groups: each with `params`, and with `weight_decay` if the parameters decay.
             rate: learning rate, > 0.
-            momentum: of Muon, in [0, 1).
+            momentum: Muon's, in [0, 1).
         """
         self.weights: list[nn.Parameter] = []
         self.matrices: list[nn.Parameter] = []
@@ -54,7 +54,7 @@ class Muon:
 
     @torch.no_grad()
     def step(self) -> None:
-        """Move every parameter that has a gradient."""
+        """Update all parameters that have a gradient."""
         for weight, matrix in zip(self.weights, self.matrices, strict=True):
             matrix.copy_(_matrix(weight))
             matrix.grad = None if weight.grad is None else _matrix(weight.grad)
@@ -65,5 +65,5 @@ class Muon:
 
 
 def _matrix(weight: Tensor) -> Tensor:
-    """A weight as a matrix with a row an output."""
+    """A weight as a matrix with one row per output."""
     return weight.flatten(1)

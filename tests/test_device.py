@@ -1,4 +1,4 @@
-"""What `auto` stands for, here and on machines that are not at hand."""
+"""What `auto` stands for on this machine and on others."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import pytest
 import torch
 from torch.nn.functional import linear
 
-from skeletons.prediction import inference
+from skeletons.prediction.device import autocast, pick_precision, use_one_thread
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
 
 @pytest.fixture(autouse=True)
-def _asked_anew() -> Iterator[None]:
-    inference.pick_precision.cache_clear()
+def _clear_cache() -> Iterator[None]:
+    pick_precision.cache_clear()
     yield
-    inference.pick_precision.cache_clear()
+    pick_precision.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -35,38 +35,38 @@ def test_a_processor_that_has_bf16_trains_in_it(
     monkeypatch: pytest.MonkeyPatch, has: dict[str, object], precision: str
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has)
-    assert inference.pick_precision("auto", CPU) == precision
-    with inference.autocast("auto", CPU):
+    assert pick_precision("auto", CPU) == precision
+    with autocast("auto", CPU):
         found = linear(torch.ones(1, 2), torch.ones(3, 2)).dtype
     assert found == {"bf16": torch.bfloat16, "fp32": torch.float32}[precision]
 
 
 @pytest.mark.parametrize("able", [True, False])
-def test_so_does_a_gpu_that_does_not_emulate_it(
+def test_a_gpu_that_does_not_emulate_bf16_trains_in_it(
     monkeypatch: pytest.MonkeyPatch, able: bool
 ) -> None:
     def supported(*, including_emulation: bool) -> bool:
         return including_emulation or able
 
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
-    assert inference.pick_precision("auto", CUDA) == ("bf16" if able else "fp32")
+    assert pick_precision("auto", CUDA) == ("bf16" if able else "fp32")
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp32"])
-def test_what_is_named_is_taken(monkeypatch: pytest.MonkeyPatch, precision: str) -> None:
+def test_a_named_precision_is_used(monkeypatch: pytest.MonkeyPatch, precision: str) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
-    assert inference.pick_precision(precision, CPU) == precision
+    assert pick_precision(precision, CPU) == precision
 
 
 def test_a_stage_in_snakemake_s_process_computes_in_its_own_thread_alone() -> None:
     before = torch.get_num_threads()
 
-    def told() -> int:
-        inference.one_thread()
+    def threads() -> int:
+        use_one_thread()
         return torch.get_num_threads()
 
     try:
         with ThreadPoolExecutor(1) as pool:
-            assert pool.submit(told).result() == 1
+            assert pool.submit(threads).result() == 1
     finally:
         torch.set_num_threads(before)

@@ -1,0 +1,164 @@
+"""Base models: networks trained to optimality from one random seed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+from torch import nn
+
+from skeletons.data.files import read_info
+from skeletons.networks.build import build, prepare
+from skeletons.prediction.device import pick_precision
+from skeletons.store import artifacts
+from skeletons.training.epochs import MEASURED_IMAGES, Row, measure_splits, report_epoch, run_epoch
+from skeletons.training.generators import generator_for
+from skeletons.training.images import Images, batches
+from skeletons.training.job import start, summarize, tensors_of
+from skeletons.training.optimizers import base_optimizer, scheduled_rate
+from skeletons.training.settings import BaseSettings
+
+PREPARED_IMAGES = 5_000  # of the training set, for filters that are derived from images
+
+
+def train_base(
+    network: nn.Sequential,
+    train: Images,
+    test: Images,
+    seed: int,
+    settings: BaseSettings,
+    precision: str,
+    order: int = 0,
+) -> list[Row]:
+    """Train a network from its initial weights, with a learning rate that rises and then falls.
+
+    Args:
+        network: trained in place.
+        train: training images.
+        test: images to measure on after each epoch.
+        seed: of the order of images and their augmentation.
+        settings: see the config.
+        precision: `auto`, `bf16` or `fp32`.
+        order: the number of another order of images; 0 for the base model itself.
+
+    Returns:
+        One row per epoch: epoch (from 1), learning_rate (at its end), and loss and accuracy at its
+        end on the test set and on a fixed sample of the training set.
+
+    Raises:
+        TrainingError: the loss became NaN or infinite.
+    """
+    optimizer = base_optimizer(network, settings)
+    steps = settings.epochs * -(-len(train.labels) // settings.batch_size)
+    step = 0
+    rate = 0.0
+
+    def update() -> None:
+        nonlocal step, rate
+        rate = scheduled_rate(step, steps, settings.learning_rate, settings.warmup)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.step()
+        step += 1
+
+    sample, rows = train.sample(MEASURED_IMAGES), []
+    order_name = ("order", order) if order else ()
+    for epoch in range(1, settings.epochs + 1):
+        random = generator_for("base", seed, epoch, *order_name)
+        where = f"Base model seed={seed}{f' in order {order}' if order else ''}, epoch {epoch},"
+        run_epoch(
+            network,
+            batches(train, settings.batch_size, random, settings.augment),
+            update,
+            precision=precision,
+            where=where,
+            label_smoothing=settings.label_smoothing,
+        )
+        measured = measure_splits(network, sample, test, precision)
+        rows.append({"epoch": epoch, "learning_rate": rate, **measured})
+        report_epoch(where, rows[-1])
+    return rows
+
+
+def _untrained(info: str, network: Mapping[str, Any]) -> tuple[nn.Sequential, dict[str, Any]]:
+    """A network with initial weights, and its description in model.json."""
+    about = read_info(info)
+    classes = len(about["classes"])
+    made = build(network["name"], network["width"], classes, about["mean"], about["std"])
+    return made, {**network, "classes": classes}
+
+
+def train_base_stage(
+    *,
+    dataset: str,
+    info: str,
+    weights: str,
+    history: str,
+    summary: str,
+    seed: int,
+    order: int = 0,
+    network: Mapping[str, Any],
+    base: Mapping[str, Any],
+    device: str,
+    precision: str,
+    threads: int,
+) -> None:
+    """Train a base model and write its weights, history and description.
+
+    With `order` > 0 the images come in another order, and all else stays the same.
+
+    Args:
+        dataset: the data set's images.safetensors.
+        info: the data set's info.json.
+        weights: the safetensors file to write.
+        history: the parquet file to write, with the rows of `train_base`.
+        summary: the model.json to write.
+        seed: of the initial weights and the order of images.
+        order: see `train_base`.
+        network: name and width of the network.
+        base: the fields of `BaseSettings`.
+        device: `auto`, `cpu` or `cuda`.
+        precision: `auto`, `bf16` or `fp32`.
+        threads: CPU threads.
+    """
+    place = start(seed, threads, device)
+    net, about = _untrained(info, network)
+    train, test = (Images.read(dataset, split, place) for split in ("train", "test"))
+    prepare(net.to(place), train.sample(PREPARED_IMAGES).pixels)
+    rows = train_base(net, train, test, seed, BaseSettings(**base), precision, order)
+    result = summarize(net, about, train, test)
+    artifacts.write_table(history, pd.DataFrame(rows))
+    artifacts.write_json(summary, {**result, "precision": pick_precision(precision, place)})
+    artifacts.write_tensors(weights, tensors_of(net))
+
+
+def untrained_stage(
+    *,
+    dataset: str,
+    info: str,
+    weights: str,
+    summary: str,
+    seed: int,
+    network: Mapping[str, Any],
+    device: str,
+    threads: int,
+) -> None:
+    """Write a base model's initial weights and description.
+
+    Args:
+        dataset: the data set's images.safetensors.
+        info: the data set's info.json.
+        weights: the safetensors file to write.
+        summary: the model.json to write.
+        seed: of the base model.
+        network: name and width of the network.
+        device: `auto`, `cpu` or `cuda`.
+        threads: CPU threads.
+    """
+    place = start(seed, threads, device)
+    net, about = _untrained(info, network)
+    train, test = (Images.read(dataset, split, place) for split in ("train", "test"))
+    prepare(net.to(place), train.sample(PREPARED_IMAGES).pixels)
+    artifacts.write_json(summary, summarize(net, about, train, test))
+    artifacts.write_tensors(weights, tensors_of(net))

@@ -1,0 +1,63 @@
+"""Images in memory: reading a split, taking a sample, and batches in random order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from skeletons.data.files import read_split
+from skeletons.errors import DataError
+from skeletons.training.augmentation import augment
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images uint8 N×3×32×32 and labels int64 N, on the device that trains."""
+
+    pixels: Tensor
+    labels: Tensor
+
+    @classmethod
+    def read(cls, path: str | Path, split: str, device: torch.device) -> Images:
+        """Read one split of a data set's file.
+
+        Raises:
+            DataError: the split is empty: the data set is only used to compare models.
+        """
+        pixels, labels = read_split(path, split)
+        if not len(labels):
+            raise DataError(f"{path} has no images to {split} on; train on another data set.")
+        return cls(torch.from_numpy(pixels).to(device), torch.from_numpy(labels).to(device))
+
+    def sample(self, count: int) -> Images:
+        """About `count` of the images, evenly spaced."""
+        step = max(1, len(self.labels) // count)
+        return Images(self.pixels[::step], self.labels[::step])
+
+    def spread(self, count: int) -> Images:
+        """Exactly `count` of the images or all, evenly spaced; none for 0."""
+        chosen = torch.arange(min(count, len(self.labels)), device=self.labels.device)
+        chosen = chosen * len(self.labels) // max(1, len(chosen))
+        return Images(self.pixels[chosen], self.labels[chosen])
+
+
+def batches(
+    images: Images, size: int, generator: torch.Generator, changes: Mapping[str, Any]
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """One epoch of augmented batches in random order; the last batch may be smaller.
+
+    Args:
+        images: to draw from.
+        size: images per batch.
+        generator: draws the order and the augmentation.
+        changes: the keyword arguments of `augment`.
+    """
+    order = torch.randperm(len(images.labels), generator=generator).to(images.labels.device)
+    for indices in torch.split(order, size):
+        pixels = augment(images.pixels[indices], generator, **changes)
+        yield pixels.contiguous(memory_format=torch.channels_last), images.labels[indices]
