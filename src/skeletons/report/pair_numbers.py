@@ -6,7 +6,7 @@ values of (0, 1), (0, 2), …, (1, 2), …
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,19 +15,25 @@ import pandas as pd
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
+from skeletons.arrays import Floats
 from skeletons.measures.catalogue import MEASURES
-from skeletons.measures.measure import Floats, Measure
+from skeletons.measures.measure import Measure
 from skeletons.model_ids import Model
 from skeletons.report.html import rounded
 
 
-def gather(tables: Sequence[pd.DataFrame], scores: pd.DataFrame) -> dict[str, Any]:
+def gather(
+    tables: Sequence[pd.DataFrame],
+    scores: pd.DataFrame,
+    measures: Mapping[str, Measure] = MEASURES,
+) -> dict[str, Any]:
     """What the heatmap needs to know, as JSON knows it.
 
     Args:
         tables: each with columns a, b, one or more measures, and, if its values depend on images,
             `ood`, the one data set that they are of; `reason` says why a pair has no value.
         scores: columns model and sparsity (0..1), with a row for each model in the tables.
+        measures: the measures that columns of the tables are named after.
 
     Returns:
         `models`, each with its id and seed, in the order seed, λ, epochs, threshold;
@@ -44,18 +50,20 @@ def gather(tables: Sequence[pd.DataFrame], scores: pd.DataFrame) -> dict[str, An
     return {
         "models": [{"id": name, "seed": Model.parse(name).seed} for name in names],
         "sparsity": sorted(range(len(names)), key=lambda k: sparsity[names[k]]),
-        "measures": [one for table in tables for one in _measures(table, names)],
+        "measures": [one for table in tables for one in _measures(table, names, measures)],
     }
 
 
-def _measures(table: pd.DataFrame, names: Sequence[str]) -> list[dict[str, Any]]:
+def _measures(
+    table: pd.DataFrame, names: Sequence[str], measures: Mapping[str, Measure]
+) -> list[dict[str, Any]]:
     """Each measure of one table; `names` are all models, of which the table may lack some."""
     present = set(table.a.unique()) | set(table.b.unique())
     models = [k for k, name in enumerate(names) if name in present]
     chosen = [names[k] for k in models]
     upper = np.triu_indices(len(chosen), 1)
     found = []
-    for measure in (MEASURES[column] for column in table.columns if column in MEASURES):
+    for measure in (measures[column] for column in table.columns if column in measures):
         values = matrix(table, measure, chosen)
         found.append(
             {

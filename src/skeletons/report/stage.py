@@ -18,11 +18,11 @@ from plotly.offline import get_plotlyjs
 
 from skeletons import text as prose
 from skeletons.errors import ArtifactError
+from skeletons.figures import captions
 from skeletons.findings import pair_tables
-from skeletons.measures.behaviour import admit
-from skeletons.measures.catalogue import MEASURES
+from skeletons.measures.catalogue import MEASURES, resolve
 from skeletons.model_ids import MASKED, UNTRAINED, Model
-from skeletons.report import captions, colours, html, pair_numbers, settings
+from skeletons.report import colours, html, pair_numbers, pictures, settings
 from skeletons.store import artifacts
 from skeletons.workflow import costs
 
@@ -79,7 +79,7 @@ def gather(
     verdict = _verdict(found["verdict"])
     table = pair_tables.with_base_accuracy(artifacts.read_table(scores, SCORES))
     jobs = costs.read(benchmarks, set(table.model))
-    drawn = [_figure(path) for path in figures]
+    drawn = [pictures.figure(path) for path in figures]
     return {
         "experiment": found["experiment"],
         "numbers": _key_numbers(found),
@@ -87,7 +87,7 @@ def gather(
         "claims": _claims(found["claims"]),
         "claims_note": found["claims_note"],
         "rest": html.rendered(_rest(_text(text), verdict)),
-        "heatmap": _first_heatmap(drawn, found["verdict"]["measure"]),
+        "heatmap": pictures.first_heatmap(drawn, found["verdict"]["measure"]),
         "grid": _grid(table),
         "certificates": found["walks"],
         "sections": {
@@ -103,6 +103,7 @@ def gather(
             "pairs": pair_numbers.gather(
                 [artifacts.read_table(path, ["a", "b"]) for path in pairs],
                 table,
+                {**MEASURES, **resolve(settings.measures_in(config))},
             ),
             "walks": [_walk(path) for path in histories],
             "walked": WALKED,
@@ -201,33 +202,6 @@ def _rest(text: str, verdict: Mapping[str, Any]) -> str:
 # --- the other pages ----------------------------------------------------------------------------
 
 
-def _figure(path: str) -> dict[str, Any]:
-    """A figure with its caption, its file, and itself as an address."""
-    try:
-        caption, of = captions.caption_of(Path(path).stem)
-    except KeyError:
-        kinds = ", ".join(captions.CAPTIONS)
-        raise ArtifactError(
-            f"{path} is a figure of no kind that has a caption; its name must begin with one of "
-            f"{kinds}."
-        ) from None
-    return {
-        "section": caption.section,
-        "title": caption.title,
-        "of": of,
-        "text": caption.text,
-        "file": f"figures/{Path(path).name}",
-        "source": html.picture(path),
-    }
-
-
-def _first_heatmap(drawn: Sequence[Mapping[str, Any]], measure: str | None) -> Any:
-    """The heatmap of the measure that the verdict rests on; None if none is drawn."""
-    maps = [figure for figure in drawn if figure["title"] == captions.CAPTIONS["heatmap"].title]
-    label = MEASURES[measure].label if measure else ""
-    return next((figure for figure in maps if figure["of"].endswith(label)), None)
-
-
 def _grid(table: pd.DataFrame) -> list[dict[str, Any]]:
     """One row a model, in the order seed, λ, epochs, threshold; None for what it does not have."""
     plain = table.astype(object).where(table.notna(), None)
@@ -279,6 +253,5 @@ def report_stage(output: str, *, config: str, **files: Any) -> None:
         ArtifactError: a file that it shows is missing or broken, or it cannot be written.
         ExtensionError: a reference is none to a measure.
     """
-    admit(settings.measures_in(config))
     benchmarks = Path(output).parent / "benchmarks"
     artifacts.write_text(output, page(gather(config=config, benchmarks=benchmarks, **files)))

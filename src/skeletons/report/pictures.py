@@ -1,0 +1,41 @@
+"""The figures that the report shows, each with the caption from its own file."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from skeletons.figures import captions
+from skeletons.report import html
+
+
+def figure(path: str) -> dict[str, Any]:
+    """A figure for the page: the fields of `captions.Drawn`, its file, and the picture itself.
+
+    Returns:
+        kind, section, title, of, text and measure, see `captions.Drawn`; file, relative to the
+        report; source, an address that holds the whole picture.
+
+    Raises:
+        ArtifactError: the file cannot be read, or has no caption.
+    """
+    return {
+        **dataclasses.asdict(captions.read(path)),
+        "file": f"figures/{Path(path).name}",
+        "source": html.picture(path),
+    }
+
+
+def first_heatmap(
+    drawn: Sequence[Mapping[str, Any]], measure: str | None
+) -> Mapping[str, Any] | None:
+    """The first heatmap of predictions by a measure; None if there is none.
+
+    Args:
+        drawn: what `figure` gives for each figure.
+        measure: the name of the measure that the verdict rests on; None if there is no verdict.
+    """
+    maps = [one for one in drawn if one["kind"] == "heatmap"]
+    return next((one for one in maps if measure in (None, one["measure"])), None)
