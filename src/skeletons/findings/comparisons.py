@@ -13,11 +13,12 @@ import numpy as np
 import pandas as pd
 
 from skeletons import text
+from skeletons.arrays import Floats
 from skeletons.errors import SkeletonsError
 from skeletons.findings import recipe_verdicts, seed_pairs
 from skeletons.findings.recipe_verdicts import ALPHA, MARGIN, Verdict
 from skeletons.measures import behaviour
-from skeletons.measures.measure import Floats
+from skeletons.measures.measure import Measure
 from skeletons.measures.predictions import Predictions
 from skeletons.model_ids import PRUNED, RANDOM, REGULARIZED, Model, spell
 
@@ -52,14 +53,14 @@ def from_table(pairs: pd.DataFrame, measure: str) -> Values:
     return values
 
 
-def from_predictions(known: Mapping[str, Predictions], measure: str) -> Values:
+def from_predictions(known: Mapping[str, Predictions], measure: Measure) -> Values:
     """Computes a measure of all pairs of some models image by image.
 
     Verdicts from it hold for other images of the same kind too, not just for those at hand.
 
     Args:
         known: by model id, predictions on the same N images.
-        measure: the name of a measure that is a mean over images.
+        measure: a mean over images.
 
     Returns:
         A function of n model ids that gives n(n−1)/2 × N values, NaN where there is none.

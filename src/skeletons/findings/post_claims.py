@@ -18,6 +18,7 @@ from skeletons import text as prose
 from skeletons.findings import page_test, pair_tables, seed_pairs
 from skeletons.findings.pair_tables import ALIKE, SLACK
 from skeletons.measures.catalogue import MEASURES
+from skeletons.measures.measure import Measure
 from skeletons.model_ids import Model
 
 ALPHA = 0.05  # of each test and interval on its own
@@ -28,18 +29,24 @@ YES, NO, UNDECIDED = "yes", "no", "undecided"
 Claim = dict[str, str]
 
 
-def claims(scores: pd.DataFrame, pairs: pd.DataFrame, measure: str) -> list[Claim]:
+def claims(
+    scores: pd.DataFrame,
+    pairs: pd.DataFrame,
+    measure: str,
+    declared: Mapping[str, Measure] = MEASURES,
+) -> list[Claim]:
     """Every claim of the post that can be held against an experiment's tables.
 
     Args:
         scores: all models' scores, as `scores.read_all` gives.
         pairs: the table of all pairs on one OOD set.
         measure: one of its columns; higher must be more alike.
+        declared: measures by name.
 
     Raises:
         ValueError: the measure is a dissimilarity, of which the claims would mean the opposite.
     """
-    if not MEASURES[measure].higher_is_alike:
+    if not declared[measure].higher_is_alike:
         raise ValueError(f"{measure} is a dissimilarity; the claims are about similarities")
     return [
         *accuracy_kept(scores),

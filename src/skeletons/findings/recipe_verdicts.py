@@ -28,8 +28,8 @@ import numpy as np
 from scipy import stats
 
 from skeletons import text as prose
+from skeletons.arrays import Floats
 from skeletons.findings import seed_pairs
-from skeletons.measures.measure import Floats
 
 CONVERGES = "converges"
 NOT = "does not converge"

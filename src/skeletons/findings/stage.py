@@ -32,8 +32,8 @@ from skeletons.findings.pair_tables import ALIKE, SLACK, SPARSE
 from skeletons.findings.recipe_verdicts import Verdict
 from skeletons.findings.walk_certificates import Certificate
 from skeletons.measures import predictions
-from skeletons.measures.behaviour import admit
-from skeletons.measures.catalogue import MEASURES
+from skeletons.measures.catalogue import MEASURES, resolve
+from skeletons.measures.measure import Measure
 from skeletons.measures.predictions import Predictions
 from skeletons.model_ids import BASE, CONTROLS, PRUNED, Model
 from skeletons.store import artifacts
@@ -68,6 +68,7 @@ def summarize(
     walked: Mapping[str, pd.DataFrame] | None = None,
     inside: Mapping[str, Any] | None = None,
     settings: Settings | None = None,
+    declared: Mapping[str, Measure] = MEASURES,
 ) -> dict[str, Any]:
     """Everything that was found; `plain` gives what findings.json holds.
 
@@ -80,11 +81,12 @@ def summarize(
         walked: by the model at its end, the table of each walk (`walks.certify`).
         inside: what looks inside found (`inspections.inspections`).
         settings: levels and tolerances.
+        declared: measures by name.
     """
     chosen = settings or Settings()
     compared = sorted({name for pairs in similarity.values() for name in (*pairs.a, *pairs.b)})
     plain_pairs = {ood: without_controls(pairs) for ood, pairs in similarity.items()}
-    main, why = told_by(measures)
+    main, why = told_by(measures, declared)
     return {
         "experiment": experiment,
         "models": len(table),
@@ -92,9 +94,9 @@ def summarize(
         "compared_models": len(compared),
         "pairs": len(compared) * (len(compared) - 1) // 2,
         "settings": chosen,
-        "verdict": _verdict(similarity, measures, known or {}, table, chosen),
+        "verdict": _verdict(similarity, measures, known or {}, table, chosen, declared),
         "claims": {
-            ood: post_claims.claims(table, pairs, measure)
+            ood: post_claims.claims(table, pairs, measure, declared)
             for ood, pairs in plain_pairs.items()
             for measure in main
         },
@@ -105,7 +107,7 @@ def summarize(
             for measure in main
         },
         "kinds": {
-            ood: {measure: pair_kinds.summary(pairs, measure) for measure in measures}
+            ood: {measure: pair_kinds.summary(pairs, measure, declared) for measure in measures}
             for ood, pairs in similarity.items()
         },
         "bases": _records(
@@ -128,18 +130,20 @@ def summarize(
         ),
         "dead": _records(table[table.dead], ["model", "sparsity", "dead_reason"]),
         "similarity": {
-            ood: {measure: _similarity(pairs, measure) for measure in measures}
+            ood: {measure: _similarity(pairs, declared[measure]) for measure in measures}
             for ood, pairs in plain_pairs.items()
         },
     }
 
 
-def told_by(measures: Sequence[str]) -> tuple[list[str], str]:
+def told_by(
+    measures: Sequence[str], declared: Mapping[str, Measure] = MEASURES
+) -> tuple[list[str], str]:
     """The measure by which the post's claims are told, if there is one, and why not by the first.
 
     The claims are about similarities, so a measure in which lower is more alike tells none.
     """
-    unfit = list(itertools.takewhile(lambda m: not MEASURES[m].higher_is_alike, measures))
+    unfit = list(itertools.takewhile(lambda m: not declared[m].higher_is_alike, measures))
     main = list(measures[len(unfit) :][:1])
     if not main:
         return [], (
@@ -167,6 +171,7 @@ def _verdict(
     known: Mapping[str, Mapping[str, Predictions]],
     table: pd.DataFrame,
     chosen: Settings,
+    declared: Mapping[str, Measure],
 ) -> dict[str, Any]:
     """The experiment's answer by its first measure, and for each OOD set and measure all of it."""
     seeds = int(table.seed.nunique())
@@ -174,7 +179,7 @@ def _verdict(
     for ood, pairs in similarity.items():
         by[ood] = {}
         for measure in measures:
-            recipes = recipe_verdicts(pairs, measure, known.get(ood, {}), chosen)
+            recipes = recipe_verdicts(pairs, declared[measure], known.get(ood, {}), chosen)
             answer = experiment_answer.combine(
                 recipes, seeds, alpha=chosen.alpha, margin=chosen.margin
             )
@@ -205,7 +210,7 @@ def off_optimum(table: pd.DataFrame) -> str:
 
 
 def recipe_verdicts(
-    pairs: pd.DataFrame, measure: str, known: Mapping[str, Predictions], chosen: Settings
+    pairs: pd.DataFrame, measure: Measure, known: Mapping[str, Predictions], chosen: Settings
 ) -> list[Verdict]:
     """A verdict on every recipe that was compared, image by image if that can be.
 
@@ -218,32 +223,32 @@ def recipe_verdicts(
     models = [Model.parse(name) for name in sorted({*pairs.a, *pairs.b})]
     if not any(model.state == BASE for model in models):
         return []
-    by_image = bool(known) and MEASURES[measure].per_image
+    by_image = bool(known) and measure.per_image
     values = (
         comparisons.from_predictions(known, measure)
         if by_image
-        else comparisons.from_table(pairs, measure)
+        else comparisons.from_table(pairs, measure.name)
     )
     remembered = functools.lru_cache(maxsize=64)(values)  # the bases are asked for again and again
     return comparisons.convergence(
         models,
         lambda names: remembered(tuple(names)),
         comparisons.controls_of(models),
-        sign=MEASURES[measure].sign,
+        sign=measure.sign,
         alpha=chosen.alpha,
         margin=chosen.margin,
         resamples=0,
     )
 
 
-def _similarity(pairs: pd.DataFrame, measure: str) -> dict[str, Any]:
-    values = pairs[measure].dropna()
+def _similarity(pairs: pd.DataFrame, measure: Measure) -> dict[str, Any]:
+    values = pairs[measure.name].dropna()
     return {
-        "all_pairs": pair_tables.spread(pairs, measure),
+        "all_pairs": pair_tables.spread(pairs, measure.name),
         "share_above": {"value": ALIKE, "share": float((values > ALIKE).mean())}
-        if len(values) and MEASURES[measure].higher_is_alike
+        if len(values) and measure.higher_is_alike
         else None,
-        "across_bases": pair_tables.across_bases(pairs, measure),
+        "across_bases": pair_tables.across_bases(pairs, measure.name),
     }
 
 
@@ -544,20 +549,21 @@ def findings_stage(
     looks: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
     """Write findings.json, findings.md, and all scores as one table."""
-    measures = admit(measures)
+    declared = resolve(measures)
     all_scores = scores.read_all(scores_of)
     pairs = {
-        ood: artifacts.read_table(path, ["a", "b", *measures]) for ood, path in similarity.items()
+        ood: artifacts.read_table(path, ["a", "b", *declared]) for ood, path in similarity.items()
     }
     found = summarize(
         experiment,
         all_scores,
         pairs,
-        measures,
+        list(declared),
         known=read_predictions(predictions_of),
         walked=read_walks(walks_of, histories),
         inside=inspections.inspections(looks or {}),
         settings=Settings(**(settings or {})),
+        declared=declared,
     )
     artifacts.write_table(table, all_scores)
     artifacts.write_json(output, plain(found))

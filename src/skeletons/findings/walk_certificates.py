@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 
 from skeletons import text
+from skeletons.arrays import Floats
 from skeletons.errors import SkeletonsError
-from skeletons.measures.measure import Floats
 
 COLUMNS = ("step", "epoch", "loss", "accuracy", "distance", "step_length")
 RISE = 0.05  # nats: a base is called optimal below 0.1
