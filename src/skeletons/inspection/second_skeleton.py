@@ -43,7 +43,7 @@ from skeletons.training.stages import (
 Masks = Mapping[str, Tensor]
 
 TAKES_OVER = "another takes over"
-LEARNT = "another is learnt anew"
+LEARNT = "another is learnt again"
 STAYS = "the skeleton stays"
 SHARED = "both are needed"
 LOST = "the loss cannot be held"
@@ -264,8 +264,8 @@ def _sentence(verdict: str, found: Mapping[str, Any]) -> str:
     epochs = text.counted(found["epochs"], "epoch")
     return (
         f"{verdict.capitalize()}: after {epochs} {weight} is left, and test "
-        f"accuracy is {found['end_accuracy']:.2%} ({found['start_accuracy']:.2%} before, at the "
-        f"least {found['least_accuracy']:.2%}); of the skeleton alone it is "
+        f"accuracy is {found['end_accuracy']:.2%} ({found['start_accuracy']:.2%} before, at least "
+        f"{found['least_accuracy']:.2%} in between); of the skeleton alone it is "
         f"{found['skeleton_end_accuracy']:.2%} ({found['skeleton_start_accuracy']:.2%} before), "
         f"of the others alone {found['others_end_accuracy']:.2%} "
         f"({found['others_start_accuracy']:.2%} before)."
