@@ -198,7 +198,7 @@ _HEATMAPS = {"representation": "heatmap_of_features", "weights": "heatmap_of_mas
 
 _RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 _DUBLIN_CORE = "{http://purl.org/dc/elements/1.1/}"
-_METADATA = "{http://www.w3.org/2000/svg}metadata"
+_WORK = "{http://creativecommons.org/ns#}Work"
 
 
 def drawn(kind: str, of: str = "", measure: Measure | None = None) -> Drawn:
@@ -254,15 +254,11 @@ def read(path: str | Path) -> Drawn:
 
 
 def _elements(path: str | Path) -> dict[str, list[str]]:
-    """The texts of each Dublin Core element of a file's first `metadata`, by the element's name."""
+    """The texts of each Dublin Core element that describes a file, by the element's name."""
     with Path(path).open("rb") as file:
         for _, element in ElementTree.iterparse(file):
-            if element.tag == _METADATA:
-                return {
-                    part.tag.removeprefix(_DUBLIN_CORE): _texts(part)
-                    for part in element.iter()
-                    if part.tag.startswith(_DUBLIN_CORE)
-                }
+            if element.tag == _WORK:  # of the metadata, which come first
+                return {part.tag.removeprefix(_DUBLIN_CORE): _texts(part) for part in element}
     return {}
 
 

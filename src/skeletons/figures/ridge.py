@@ -249,7 +249,7 @@ def surface(grid: pd.DataFrame, ax: Any, colormap: str = "mako") -> None:
         edgecolor=(1, 1, 1, 0.35),
         antialiased=True,
     )
-    # Tick labels show losses. matplotlib has no working log scale in three dimensions:
+    # Tick labels show losses; before 3.11, matplotlib has no log scale in three dimensions:
     # https://github.com/matplotlib/matplotlib/issues/209
     ax.zaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{10**value:.2g}"))
     ax.set_xlabel("towards the second model")
