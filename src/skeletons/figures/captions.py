@@ -17,7 +17,7 @@ from skeletons.errors import ArtifactError
 from skeletons.measures.measure import Measure
 
 PAIRS = "Similarity of every pair"
-ALIKE = "Do different bases grow alike?"
+ALIKE = "Do different bases become similar?"
 PRUNING = "What pruning changes"
 WALK = "The walk along the ridge"
 RIDGE = "Is the ridge connected?"
@@ -115,7 +115,7 @@ CAPTIONS: Mapping[str, Caption] = {
     ),
     "cross_base": Caption(
         ALIKE,
-        "Different bases, pruned alike",
+        "Different bases, pruned in the same way",
         "Similarity of models of different bases that were regularised and pruned in the same way, "
         "against the pruning threshold. If pruning exposed a shared skeleton, the lines would rise "
         "above the grey band, which is the similarity of the unpruned bases.",

@@ -18,15 +18,16 @@ MAGNITUDE = "magnitude_l1"
 
 
 def spearman(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
-    """The rank correlation of two lists of numbers, −1..1.
+    """The rank correlation of two lists of numbers, −1..1: Pearson's of ranks, averaged over ties.
 
-    NaN if a list has fewer than two different values, because then it has no ranks.
+    Unlike that of scipy.stats, it is exactly 1 for equal ranks. It is NaN if a list has fewer than
+    two different values, because then it has no ranks.
     """
-    from scipy.stats import spearmanr  # here, because importing it takes a while
-
-    if any(len(np.unique(np.asarray(values))) < 2 for values in (a, b)):
+    ranks = [pd.Series(np.asarray(values, dtype=np.float64)).rank() for values in (a, b)]
+    if any(r.nunique() < 2 for r in ranks):
         return float("nan")
-    return float(np.clip(spearmanr(a, b).statistic, -1, 1))
+    x, y = ((r - r.mean()).to_numpy() for r in ranks)
+    return float(np.clip((x * y).sum() / np.sqrt((x * x).sum() * (y * y).sum()), -1, 1))
 
 
 def top(values: npt.ArrayLike, k: int) -> Mask:
@@ -45,7 +46,7 @@ def overlap(a: Mask, b: Mask) -> dict[str, Any]:
         sizes, |a|·|b| / n; and `probability`, that two random sets share at least as many, by the
         hypergeometric distribution (the one-sided test of Fisher 1935).
     """
-    from scipy.stats import hypergeom
+    from scipy.stats import hypergeom  # here, because importing it takes a while
 
     n, size_a, size_b, shared = len(a), int(a.sum()), int(b.sum()), int((a & b).sum())
     return {
