@@ -58,8 +58,9 @@ rule compare:
 """
 SCRIPT = """
 from skeletons.measures.behaviour import compare_stage
-wildcards = snakemake.wildcards
-compare_stage(*snakemake.input, *snakemake.output, "digits", wildcards.a, wildcards.b)
+a, b = snakemake.input
+models = [snakemake.wildcards.a, snakemake.wildcards.b]
+compare_stage(a=a, b=b, pair=snakemake.output[0], ood="digits", models=models)
 """
 
 

@@ -11,8 +11,10 @@ import pandas as pd
 import yaml
 
 from skeletons import model_ids
+from skeletons.figures import captions, style
 from skeletons.findings import gather, stage
 from skeletons.measures import behaviour
+from skeletons.measures.catalogue import MEASURES
 from skeletons.model_ids import BASE, MASKED, REGULARIZED, Model
 from skeletons.store import artifacts
 
@@ -66,11 +68,19 @@ def write(
     artifacts.write_json(place / "versions.json", {"python": "3.11.7"})
     for model, walk in walks.items():
         artifacts.write_table(place / f"models/{model}/history.parquet", _history(walk, rng))
-    maps = [f"heatmap_{data}_{measure}" for data in ood for measure in measures]
-    kinds = [*maps, "heatmap_mask_overlap"]
-    figures = [place / f"figures/{kind}.svg" for kind in (*kinds, "ridge_walk")]
-    for figure in figures:
-        artifacts.write_text(figure, SVG)
+    shown = {
+        f"heatmap_{data}_{measure}": captions.drawn("heatmap", data, MEASURES[measure])
+        for data in ood
+        for measure in measures
+    }
+    shown["heatmap_mask_overlap"] = captions.drawn("heatmap", "", MEASURES["mask_overlap"])
+    shown["ridge_walk"] = captions.drawn("ridge_walk")
+    figures = [place / f"figures/{kind}.svg" for kind in shown]
+    for figure, about in zip(figures, shown.values(), strict=True):
+        with style.styled():
+            picture, axes = style.new_figure(3, 2)
+            axes[0].plot([0, 1])
+            style.save_svg(picture, figure, about)
     for k, base in enumerate(model_ids.grid(range(1, seeds + 1), [], [], [])):
         text = BENCHMARK.format(wall=10 + k, mb=100 * (k + 1), cpu=5 + k)
         artifacts.write_text(place / f"benchmarks/train_base/{base}.tsv", text)
@@ -121,8 +131,8 @@ def _pairs(compared: Sequence[Model], ood: str, rng: np.random.Generator) -> pd.
         silent = DEAD in (str(a), str(b))
         low = 0.7 if a.seed == b.seed else 0.3
         values = {
-            measure: np.nan if silent else float(rng.uniform(low, low + 0.25))
-            for measure in behaviour.MEASURES
+            measure.name: np.nan if silent else float(rng.uniform(low, low + 0.25))
+            for measure in behaviour.DECLARED
         }
         reason = "a model answers every image alike" if silent else None
         rows.append({"a": str(a), "b": str(b), "ood": ood, "reason": reason, **values})

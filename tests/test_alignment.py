@@ -212,7 +212,7 @@ def test_what_cannot_be_aligned_is_said() -> None:
     with pytest.raises(ValueError, match=r"differ at 'body\.0\.bias'"):
         matching.match(tensors, {**tensors, "body.0.bias": np.zeros(2)}, spec)
     for wrong in ({"body.1": np.arange(6)}, {"body.0": np.zeros(6, dtype=np.int64)}):
-        with pytest.raises(ValueError, match="is no group of 6 units"):
+        with pytest.raises(ValueError, match="is not a group of 6 units"):
             permutations.apply(tensors, spec, wrong)
 
 
@@ -223,7 +223,8 @@ def test_the_stage_writes_what_aligns(tmp_path: Path) -> None:
     artifacts.write_tensors(a, tensors)
     artifacts.write_tensors(b, copy)
     artifacts.write_json(about, {"network": {"name": "resnet9"}})
-    matching.align_stage(a, b, about, out, report, seed=1, restarts=2)
+    given = {"a": a, "b": b, "summary": about, "permutations": out, "gains": report}
+    matching.align_stage(**given, seed=1, restarts=2)
     aligned = permutations.read_aligned(b, "resnet9", out)
     assert all(np.array_equal(aligned[key], tensors[key]) for key in tensors)
     said = artifacts.read_json(report)
@@ -231,6 +232,6 @@ def test_the_stage_writes_what_aligns(tmp_path: Path) -> None:
     assert set(said["moved"]) == set(spec.parts)
     artifacts.write_tensors(b, model("cnn", 1))
     with pytest.raises(ArtifactError, match=r"b cannot be aligned to .*a: the two models"):
-        matching.align_stage(a, b, about, out, report, seed=1, restarts=2)
+        matching.align_stage(**given, seed=1, restarts=2)
     with pytest.raises(ArtifactError, match=r"p does not align .*b"):
         permutations.read_aligned(b, "cnn", out)

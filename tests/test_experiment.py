@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import drawn_experiment
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,7 +14,7 @@ from conftest import Workflow
 from matplotlib.figure import Figure
 
 from skeletons import Experiment, SkeletonsError, plots
-from skeletons.figures import drawn as figures
+from skeletons.figures import heatmaps, style
 from skeletons.measures.catalogue import MEASURES
 from skeletons.store import artifacts
 
@@ -125,11 +124,11 @@ def test_every_figure_is_drawn_beside_others(
 ) -> None:
     takes = inspect.signature(plots.PLOTS[name]).parameters
     options = {"dataset": "digits"} if "dataset" in takes else {}
-    with mpl.rc_context(dict(figures.STYLE)):
+    with style.styled():
         figure = Figure(figsize=(16, 6), layout="constrained")
         left, right = figure.subplots(1, 2)
         assert experiment.plot(name, right, **options) is experiment
-        figures.save_svg(figure, tmp_path / "figure.svg")
+        style.save_svg(figure, tmp_path / "figure.svg")
     drawn = [ax for ax in figure.axes if ax is not left and ax.has_data()]
     assert drawn
     assert not left.has_data()
@@ -161,9 +160,9 @@ def test_a_figure_is_by_the_experiments_first_measure_in_its_colours(tmp_path: P
     image = ax.images[0]
     assert image.get_cmap().name == "mako"
     pairs = drawn.pairs()
-    names = figures.ordered([*pairs.a, *pairs.b])
+    names = heatmaps.ordered([*pairs.a, *pairs.b])
     shown = np.ma.filled(image.get_array(), np.nan)
-    expected = figures.similarity_matrix(pairs, names, MEASURES["agreement"])
+    expected = heatmaps.similarity_matrix(pairs, names, MEASURES["agreement"])
     np.testing.assert_allclose(shown, expected)
 
 
@@ -180,11 +179,14 @@ def test_what_is_not_there_is_named_with_what_is_nearest(experiment: Experiment)
         (lambda: experiment.similarity(), "Name the data set that pairs were compared on; "),
         (
             lambda: experiment.walk("seed=1"),
-            "seed=1: a model that is base has no walk.parquet; seed=1_",
+            "seed=1: a model of state base has no walk.parquet; seed=1_",
         ),
         (lambda: experiment.predictions("seed=1", noise()[0]), "uint8 3×32×32; allowed: uint8 N×"),
         (lambda: experiment.plot("heat", ax), "no figure 'heat' here; there is: heatmap, "),
-        (lambda: experiment.plot("probe", ax, model="x"), "not about 'x' here, but about: seed=1_"),
+        (
+            lambda: experiment.plot("probe", ax, model="x"),
+            "no results of 'x' here, but of: ",
+        ),
         (
             lambda: experiment.plot("heatmap", ax, dataset="digits", measure="cka"),
             "not compared by 'cka' here, but by: cosine_prob",

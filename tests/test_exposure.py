@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from skeletons.errors import ArtifactError, ExposureError, WiringError
-from skeletons.inspection import exposure
+from skeletons.inspection import exposure, timing
 from skeletons.networks import architectures, channels
 from skeletons.networks.build import build, prepare
 from skeletons.networks.describe import prunable
@@ -267,14 +267,14 @@ def test_a_dead_layer_on_the_only_way_is_told_in_a_sentence(name: str, layer: st
 
 def files(folder: Path, pruned: nn.Sequential, name: str) -> dict[str, str]:
     paths = {
-        "weights": str(folder / "weights.safetensors"),
+        "pruned": str(folder / "weights.safetensors"),
         "summary": str(folder / "model.json"),
-        "output": str(folder / "exposed" / "weights.safetensors"),
+        "weights": str(folder / "exposed" / "weights.safetensors"),
         "structure": str(folder / "exposed" / "exposed.json"),
     }
     artifacts.write_json(paths["summary"], {"network": {"name": name, "width": 6, "classes": 7}})
     tensors = {key: tensor.numpy() for key, tensor in pruned.state_dict().items()}
-    artifacts.write_tensors(paths["weights"], tensors)
+    artifacts.write_tensors(paths["pruned"], tensors)
     return paths
 
 
@@ -282,12 +282,12 @@ def test_the_stage_writes_the_same_bytes_each_time_and_what_it_saves(tmp_path: P
     pruned = prune(network("resnet9"), 0.8)
     paths = files(tmp_path, pruned, "resnet9")
     exposure.expose_stage(**paths)
-    first = [Path(paths[key]).read_bytes() for key in ("output", "structure")]
+    first = [Path(paths[key]).read_bytes() for key in ("weights", "structure")]
     exposure.expose_stage(**paths)
-    assert [Path(paths[key]).read_bytes() for key in ("output", "structure")] == first
+    assert [Path(paths[key]).read_bytes() for key in ("weights", "structure")] == first
     found = artifacts.read_json(paths["structure"])
     assert found["after"]["parameters"] < found["before"]["parameters"]
-    assert same(exposure.load(paths["output"], paths["structure"]), pruned) < 1e-5
+    assert same(exposure.load(paths["weights"], paths["structure"]), pruned) < 1e-5
 
 
 @torch.no_grad()
@@ -299,14 +299,15 @@ def test_the_stage_says_why_a_dead_model_has_no_exposed_skeleton(tmp_path: Path)
     assert (
         "every image gets the same logits" in artifacts.read_json(paths["structure"])["dead_reason"]
     )
-    logits = artifacts.read_tensors(paths["output"])["logits"]
+    logits = artifacts.read_tensors(paths["weights"])["logits"]
     assert np.allclose(logits, inference.predict(pruned, images()).numpy(), atol=1e-5)
     with pytest.raises(ExposureError, match="holds no network"):
-        exposure.load(paths["output"], paths["structure"])
-    exposure.timing_stage(
-        *(paths[key] for key in ("weights", "summary", "output", "structure")),
-        "no images are needed",
-        str(tmp_path / "timing.json"),
+        exposure.load(paths["weights"], paths["structure"])
+    timing.timing_stage(
+        exposed=paths.pop("weights"),
+        **paths,
+        dataset="no images are needed",
+        timing=str(tmp_path / "timing.json"),
         batch=4,
         repeats=2,
         device="cpu",
@@ -326,7 +327,7 @@ def test_files_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
 
 
 def test_times_are_measured_and_say_how(tmp_path: Path) -> None:
-    found = exposure.inference_time(network("cnn"), images(), batch=4, repeats=3)
+    found = timing.inference_time(network("cnn"), images(), batch=4, repeats=3)
     assert 0 < found["least_ms"] <= found["median_ms"] <= found["largest_ms"]
     assert (found["batch"], found["repeats"], found["threads"]) == (4, 3, 1)
     pruned = prune(network("cnn"), 0.8)
@@ -335,10 +336,11 @@ def test_times_are_measured_and_say_how(tmp_path: Path) -> None:
     data = {f"{s}_images": images().numpy() for s in ("train", "test")}
     labels = {f"{s}_labels": np.zeros(12, dtype=np.int64) for s in ("train", "test")}
     artifacts.write_tensors(tmp_path / "images.safetensors", data | labels)
-    exposure.timing_stage(
-        *(paths[key] for key in ("weights", "summary", "output", "structure")),
-        str(tmp_path / "images.safetensors"),
-        str(tmp_path / "timing.json"),
+    timing.timing_stage(
+        exposed=paths.pop("weights"),
+        **paths,
+        dataset=str(tmp_path / "images.safetensors"),
+        timing=str(tmp_path / "timing.json"),
         batch=4,
         repeats=2,
         device="cpu",
@@ -355,7 +357,7 @@ def test_the_stage_says_how_far_logits_are_apart(tmp_path: Path) -> None:
     artifacts.write_tensors(tmp_path / "images.safetensors", data | labels)
     exposure.expose_stage(**paths, dataset=str(tmp_path / "images.safetensors"), images=9)
     found = artifacts.read_json(paths["structure"])["difference"]
-    small = exposure.load(paths["output"], paths["structure"])
+    small = exposure.load(paths["weights"], paths["structure"])
     one, other = (inference.predict(net, images()[:9]) for net in (pruned, small))
     assert found["images"] == 9
     assert found["scale"] == pytest.approx(float(one.abs().max()))

@@ -27,7 +27,7 @@ from skeletons.config.datasets import dataset_id
 from skeletons.data import build as building
 from skeletons.errors import ConfigError, DataError, ExtensionError, SkeletonsError
 from skeletons.experiment import Experiment
-from skeletons.measures import behaviour
+from skeletons.measures import behaviour, catalogue, user_defined
 from skeletons.measures.measure import Measure
 from skeletons.measures.predictions import Predictions
 from skeletons.networks.build import build
@@ -597,40 +597,39 @@ def test_a_measure_must_give_what_it_declares(
     given: str, sentence: str, write: Callable[[str], str]
 ) -> None:
     reference = write(f"import numpy as np\n\ndef f(p, q):\n    return {given}\n")
-    mine = behaviour.own_both_ways(reference)
+    mine = user_defined.load_symmetric(reference)
     assert sentence in refused(lambda: mine.values(answers(0), answers(1)))
 
 
 def test_a_verdict_computes_each_pair_once(
-    write: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+    write: Callable[[str], str],
 ) -> None:
     counting = "CALLS = []\n\ndef f(p, q):\n    CALLS.append(1)\n    return 0 * p[:, 0]\n"
     reference = write(counting)
-    mine = behaviour.own(reference)
-    monkeypatch.setattr(behaviour, "KNOWN", {mine.name: mine})
-    behaviour.over_images([answers(k) for k in range(3)], mine.name)
+    mine = user_defined.load(reference)
+    behaviour.over_images([answers(k) for k in range(3)], mine)
     calls = load(f"{file_of(reference)}:CALLS")
     assert len(calls) == 3  # that a pair has no order was seen when the tables were made
 
 
 def test_a_measure_may_be_an_entry_of_the_catalogue(
-    write: Callable[[str, str], str], monkeypatch: pytest.MonkeyPatch
+    write: Callable[[str, str], str],
 ) -> None:
     reference = write(
-        "from dataclasses import replace\nfrom skeletons.measures.behaviour import MEASURES\n\n"
+        "from dataclasses import replace\nfrom skeletons.measures.catalogue import MEASURES\n\n"
         "MINE = replace(MEASURES['cosine_prob_flat'], name='x', label='mine')\n",
         "MINE",
     )
-    mine = behaviour.own(reference)
+    mine = user_defined.load(reference)
     assert isinstance(mine, Measure)
     assert (mine.name, mine.label, mine.per_image) == ("mine_MINE", "mine", False)
     row = behaviour.compare(answers(0), answers(1), {mine.name: mine})
     assert row["mine_MINE"] == row["cosine_prob_flat"]
     assert "mine_MINE_std" not in row
-    monkeypatch.setattr(behaviour, "OWN", {})
-    monkeypatch.setattr(behaviour, "KNOWN", behaviour.KNOWN.new_child(behaviour.OWN))
-    assert behaviour.admit(["agreement", reference]) == ("agreement", "mine_MINE")
-    assert behaviour.KNOWN["mine_MINE"] is mine
+    found = catalogue.resolve(["agreement", reference, "agreement"])
+    assert list(found) == ["agreement", "mine_MINE"]
+    assert found["mine_MINE"] is mine
+    assert "mine_MINE" not in catalogue.MEASURES
 
 
 MASKS = {

@@ -9,7 +9,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from skeletons import model_ids
-from skeletons.figures import drawn as figures
+from skeletons.figures import heatmaps, models, style
+from skeletons.figures import pairs as pair_figures
 from skeletons.measures import catalogue
 
 COSINE = catalogue.MEASURES["cosine_prob"]
@@ -77,16 +78,16 @@ def draw_all(seeds: int, variants: int) -> list[Figure]:
     ):
         walks[column] = np.linspace(0, 1, len(walks))
     drawn = [Figure(figsize=(7, 7.6))]
-    figures.heatmap(pairs, scores, COSINE, drawn[0].add_subplot())
+    heatmaps.heatmap(pairs, scores, COSINE, drawn[0].add_subplot())
     for draw, count in (
-        (lambda axes: figures.similarity_to_base(pairs, COSINE, axes), 2),
-        (lambda axes: figures.cross_base(pairs, COSINE, axes[0]), 1),
-        (lambda axes: figures.accuracy_vs_sparsity(scores, axes[0]), 1),
-        (lambda axes: figures.ridge_walk(walks, axes), 4),
-        (lambda axes: figures.rises(recipes(variants), 0.05, 0.05, axes[0]), 1),
-        (lambda axes: figures.kinds_of_pairs(pairs, COSINE, axes[0]), 1),
+        (lambda axes: pair_figures.similarity_to_base(pairs, COSINE, axes), 2),
+        (lambda axes: pair_figures.cross_base(pairs, COSINE, axes[0]), 1),
+        (lambda axes: models.accuracy_vs_sparsity(scores, axes[0]), 1),
+        (lambda axes: models.ridge_walk(walks, axes), 4),
+        (lambda axes: pair_figures.rises(recipes(variants), 0.05, 0.05, axes[0]), 1),
+        (lambda axes: pair_figures.kinds_of_pairs(pairs, COSINE, axes[0]), 1),
     ):
-        figure, axes = figures.new_figure(6, 4, 1, count)
+        figure, axes = style.new_figure(6, 4, 1, count)
         draw(axes)
         drawn.append(figure)
     return drawn
@@ -94,19 +95,19 @@ def draw_all(seeds: int, variants: int) -> list[Figure]:
 
 @pytest.mark.parametrize(("seeds", "variants"), [(2, 0), (1, 2), (2, 25), (4, 30)])
 def test_every_figure_is_drawn_at_every_size(tmp_path: Path, seeds: int, variants: int) -> None:
-    with mpl.rc_context(dict(figures.STYLE)):
+    with style.styled():
         for number, figure in enumerate(draw_all(seeds, variants)):
-            figures.save_svg(figure, tmp_path / f"{number}.svg")
+            style.save_svg(figure, tmp_path / f"{number}.svg")
             root = ElementTree.parse(tmp_path / f"{number}.svg").getroot()
             assert root.tag == f"{SVG}svg"
             assert len(list(root.iter(f"{SVG}text"))) > 4
 
 
 def test_the_same_figure_is_the_same_bytes(tmp_path: Path) -> None:
-    with mpl.rc_context(dict(figures.STYLE)):
+    with style.styled():
         for name in ("one", "two"):
             for number, figure in enumerate(draw_all(2, 3)):
-                figures.save_svg(figure, tmp_path / f"{name}{number}.svg")
+                style.save_svg(figure, tmp_path / f"{name}{number}.svg")
     for number in range(7):
         one, two = (tmp_path / f"{name}{number}.svg" for name in ("one", "two"))
         assert one.read_bytes() == two.read_bytes()
@@ -114,12 +115,14 @@ def test_the_same_figure_is_the_same_bytes(tmp_path: Path) -> None:
 
 def test_the_matrix_is_symmetric_and_does_not_depend_on_the_order_of_rows() -> None:
     pairs, _ = tables(2, 5)
-    order = figures.ordered([*pairs.a, *pairs.b])
+    order = heatmaps.ordered([*pairs.a, *pairs.b])
     assert order[0] == "seed=1"
     assert order[6] == "seed=2"
-    matrix = figures.similarity_matrix(pairs, order, COSINE)
+    matrix = heatmaps.similarity_matrix(pairs, order, COSINE)
     shuffled = pairs.sample(frac=1, random_state=0)
-    again = figures.similarity_matrix(shuffled, figures.ordered([*shuffled.b, *shuffled.a]), COSINE)
+    again = heatmaps.similarity_matrix(
+        shuffled, heatmaps.ordered([*shuffled.b, *shuffled.a]), COSINE
+    )
     np.testing.assert_array_equal(matrix, again)
     np.testing.assert_array_equal(matrix, matrix.T)
     assert (np.diag(matrix) == 1).all()
@@ -130,13 +133,13 @@ def test_the_matrix_is_symmetric_and_does_not_depend_on_the_order_of_rows() -> N
 def test_a_dead_pair_has_no_colour_of_the_scale() -> None:
     pairs, scores = tables(2, 3)
     ax = Figure(figsize=(7, 7.6)).add_subplot()
-    figures.heatmap(pairs, scores, COSINE, ax)
+    heatmaps.heatmap(pairs, scores, COSINE, ax)
     image = ax.images[0]
     shown: Any = image.get_array()
     assert np.isnan(np.asarray(shown)).sum() == 2 * 7 * 2 - 2
-    assert mpl.colors.to_hex(image.get_cmap().get_bad()) == figures.MISSING
+    assert mpl.colors.to_hex(image.get_cmap().get_bad()) == style.MISSING
     texts = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert texts == ["grey: no similarity, as a model is dead"]
+    assert texts == ["grey: no similarity; a model is dead"]
 
 
 def test_alike_has_the_same_colour_when_lower_is_more_alike() -> None:
@@ -145,19 +148,19 @@ def test_alike_has_the_same_colour_when_lower_is_more_alike() -> None:
     shown = {}
     for measure in ("cosine_prob", "disagreement"):
         ax = Figure(figsize=(7, 7.6)).add_subplot()
-        figures.heatmap(pairs, scores, catalogue.MEASURES[measure], ax)
+        heatmaps.heatmap(pairs, scores, catalogue.MEASURES[measure], ax)
         image = ax.images[0]
         shown[measure] = image.to_rgba(np.asarray(image.get_array()))
     np.testing.assert_allclose(shown["cosine_prob"], shown["disagreement"], atol=0.01)
 
 
 def test_every_measure_has_a_label() -> None:
-    assert set(figures.LABELS) == set(catalogue.MEASURES)
+    assert set(style.LABELS) == set(catalogue.MEASURES)
 
 
 def test_every_rise_is_drawn_beside_its_recipe() -> None:
-    _, axes = figures.new_figure(6, 4)
-    figures.rises(recipes(3), 0.05, 0.05, axes[0])
+    _, axes = style.new_figure(6, 4)
+    pair_figures.rises(recipes(3), 0.05, 0.05, axes[0])
     shown = [text.get_text() for text in axes[0].get_yticklabels()]
     assert shown == ["threshold 0: undecided", "threshold 1: converges", "threshold 2: converges"]
     drawn = {bars.get_label(): bars for bars in axes[0].containers}
@@ -169,8 +172,8 @@ def test_every_rise_is_drawn_beside_its_recipe() -> None:
 
 def test_every_pair_of_a_kind_is_a_point() -> None:
     pairs, _ = tables(4, 0)
-    _, axes = figures.new_figure(6, 4)
-    figures.kinds_of_pairs(pairs, COSINE, axes[0])
+    _, axes = style.new_figure(6, 4)
+    pair_figures.kinds_of_pairs(pairs, COSINE, axes[0])
     points = axes[0].collections[0].get_offsets()
     np.testing.assert_array_equal(np.asarray(points)[:, 0], pairs.cosine_prob)
     assert [t.get_text() for t in axes[0].get_yticklabels()] == ["bases of different seeds (6)"]

@@ -13,11 +13,11 @@ from conftest import SCIENCE, TINY, Workflow
 
 from skeletons import model_ids
 from skeletons.data.files import read_split
+from skeletons.figures import captions
 from skeletons.findings import inspections
 from skeletons.inspection import exposure
 from skeletons.measures import predictions
 from skeletons.prediction import inference
-from skeletons.report import captions
 from skeletons.store import artifacts
 
 BASES = ("seed=1", "seed=2")

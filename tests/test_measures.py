@@ -45,12 +45,12 @@ def test_every_measure_says_all_there_is_to_say() -> None:
         assert measure.itself in (measure.low, measure.high)
         assert all([measure.label, measure.invariant_to, measure.blind_to, measure.source])
     with pytest.raises(ValueError, match="same name"):
-        by_name(*behaviour.MEASURES.values(), behaviour.MEASURES["agreement"])
+        by_name(*behaviour.DECLARED, catalogue.MEASURES["agreement"])
 
 
 def test_what_every_pair_has_is_cheap_and_the_rest_is_not() -> None:
-    assert all(measure.cheap for measure in behaviour.MEASURES.values())
-    costly = (*representations.MEASURES.values(), *masks.MEASURES.values())
+    assert all(measure.cheap for measure in behaviour.DECLARED)
+    costly = (*representations.DECLARED, *masks.DECLARED)
     assert not any(measure.cheap for measure in costly)
 
 
@@ -87,9 +87,9 @@ def test_cka_agrees_with_its_definition(widths: tuple[int, int]) -> None:
     assert representations.linear_cka(x, y, debiased=True) == pytest.approx(expected, abs=1e-9)
 
 
-@pytest.mark.parametrize("name", list(representations.MEASURES))
+@pytest.mark.parametrize("name", [measure.name for measure in representations.DECLARED])
 def test_cka_does_not_change_with_what_it_says(name: str) -> None:
-    values = representations.MEASURES[name].values
+    values = catalogue.MEASURES[name].values
     x, y = activations(2), activations(3, width=12)
     y[:, :8] += x
     turn = np.linalg.qr(np.random.default_rng(4).normal(size=(8, 8)))[0]
@@ -125,7 +125,7 @@ def test_activations_that_say_nothing_are_like_nothing() -> None:
     ]:
         row = representations.compare(a, b)
         assert (row["valid"], row["reason"]) == (False, reason)
-        assert np.isnan([row[name] for name in representations.MEASURES]).all()
+        assert np.isnan([row[measure.name] for measure in representations.DECLARED]).all()
     assert representations.compare(x, x)["linear_cka"] == pytest.approx(1)
 
 

@@ -242,4 +242,11 @@ def test_features_that_do_not_go_together_are_refused_in_a_sentence(tmp_path: Pa
         (a, str(tmp_path / "none"), "does not exist"),
     ):
         with pytest.raises(ArtifactError, match=message):
-            representations.compare_stage(one, two, out, "linear_cka", "digits", "a", "b")
+            representations.compare_representations_stage(
+                a=one,
+                b=two,
+                pair=out,
+                representation="linear_cka",
+                ood="digits",
+                models=["a", "b"],
+            )

@@ -1,5 +1,6 @@
 import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,7 +48,7 @@ def test_chance_agrees_with_scipy_on_large_layers() -> None:
 def test_expectation_and_deviation_agree_with_simulation() -> None:
     kept = ((40, 10), (100, 60), (300, 15))
     others = ((40, 30), (100, 20), (300, 40))
-    table = masks.overlap(model(*kept), model(*others), [f"layer{k}" for k in range(3)])
+    table = masks.overlap_of(model(*kept), model(*others), [f"layer{k}" for k in range(3)])
     row = table.iloc[0]
     drawn = []
     for seed in range(2000):
@@ -65,28 +66,28 @@ def test_expectation_and_deviation_agree_with_simulation() -> None:
 def test_overlaps_that_are_known() -> None:
     a = model((50, 20), (80, 8))
     names = ["layer0", "layer1"]
-    same = masks.overlap(a, a, names)
+    same = masks.overlap_of(a, a, names)
     assert same.layer.tolist() == ["all", *names]
     assert (same.jaccard == 1).all()
     assert same.excess.to_numpy() == pytest.approx(np.ones(3))
     apart = {n: (w == 0).astype(np.float32) for n, w in a.items()}
-    none = masks.overlap(a, apart, names)
+    none = masks.overlap_of(a, apart, names)
     assert (none.jaccard == 0).all()
     assert (none.excess < 0).all()
     within = {n: w.copy() for n, w in a.items()}
     within["layer0"][np.flatnonzero(within["layer0"])[:10]] = 0
-    part = masks.overlap(a, within, names).iloc[1]
+    part = masks.overlap_of(a, within, names).iloc[1]
     assert part.jaccard == part.ceiling == 0.5
     assert part.excess == pytest.approx(1)
     assert (
-        masks.overlap(a, within, names)[["kept_a", "kept_b", "both"]].iloc[0] == [28, 18, 18]
+        masks.overlap_of(a, within, names)[["kept_a", "kept_b", "both"]].iloc[0] == [28, 18, 18]
     ).all()
 
 
 def test_independent_masks_have_no_excess_on_average() -> None:
     names = ["layer0", "layer1"]
     excess = [
-        masks.overlap(
+        masks.overlap_of(
             model((60, 20), (90, 30), seed=2 * s), model((60, 30), (90, 9), seed=2 * s + 1), names
         ).excess.iloc[0]
         for s in range(300)
@@ -96,25 +97,16 @@ def test_independent_masks_have_no_excess_on_average() -> None:
 
 def test_what_cannot_be_said_is_nan_with_a_reason() -> None:
     empty, some, full = model((9, 0)), model((9, 4)), model((9, 9))
-    nothing = masks.overlap(empty, empty, ["layer0"]).iloc[0]
+    nothing = masks.overlap_of(empty, empty, ["layer0"]).iloc[0]
     assert np.isnan(nothing[["jaccard", "expected", "excess"]].to_numpy(float)).all()
     assert nothing.reason == "both masks are empty"
     for one, two, jaccard in ((empty, some, 0), (full, some, 4 / 9), (full, full, 1)):
-        row = masks.overlap(one, two, ["layer0"]).iloc[0]
+        row = masks.overlap_of(one, two, ["layer0"]).iloc[0]
         assert row.jaccard == row.expected == jaccard
         assert np.isnan(row.excess)
         assert row.reason == "masks of these sizes overlap in one way only"
     with pytest.raises(ValueError, match="differ at 'layer1'"):
-        masks.overlap(some, some, ["layer1"])
-
-
-def test_a_scattered_model_keeps_its_weights_but_not_their_places() -> None:
-    a = model((400, 100), (10, 3))
-    control = masks.scatter(a, ["layer0"], 1)
-    assert np.array_equal(np.sort(control["layer0"]), np.sort(a["layer0"]))
-    assert not np.array_equal(control["layer0"], a["layer0"])
-    assert control["layer1"] is a["layer1"]
-    assert np.array_equal(control["layer0"], masks.scatter(a, ["layer0"], 1)["layer0"])
+        masks.overlap_of(some, some, ["layer1"])
 
 
 def test_the_stage_aligns_before_it_compares(tmp_path: Path) -> None:
@@ -135,12 +127,14 @@ def test_the_stage_aligns_before_it_compares(tmp_path: Path) -> None:
     artifacts.write_tensors(p, permutations.inverse(shuffled))
     layers = [{"name": f"body.{n}.weight", "prunable": n != 15} for n in numbers]
     artifacts.write_json(about, {"network": {"name": "cnn"}, "layers": layers})
-    masks.overlap_stage(out, "one", "two", a, b, about)
+    given: dict[str, Any] = {"a": a, "b": b, "summary": about, "models": ["one", "two"]}
+    given |= {"pair": out, "overlap": "mask_overlap"}
+    masks.compare_masks_stage(**given)
     naive = artifacts.read_table(out)
     assert naive.layer.tolist() == ["all", *(f"body.{n}.weight" for n in numbers[:-1])]
     assert abs(naive.excess[0]) < 0.1
-    masks.overlap_stage(out, "one", "two", a, b, about, p)
+    masks.compare_masks_stage(**given, matched=p)
     assert (artifacts.read_table(out).jaccard == 1).all()
     artifacts.write_tensors(b, {**tensors, "body.0.weight": np.zeros((5, 3, 3, 3))})
     with pytest.raises(ArtifactError, match=r"a and .*b cannot be compared: .*'body\.0\.weight'"):
-        masks.overlap_stage(out, "one", "two", a, b, about)
+        masks.compare_masks_stage(**given)

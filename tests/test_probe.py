@@ -214,18 +214,23 @@ def test_the_stage_writes_the_same_bytes_each_time(tmp_path: Path) -> None:
     data = {f"{split}_images": some.pixels.numpy() for split, some in splits.items()}
     data |= {f"{split}_labels": some.labels.numpy() for split, some in splits.items()}
     artifacts.write_tensors(tmp_path / "images.safetensors", data)
-    names = ("images.safetensors", "weights.safetensors", "model.json", "pruned.safetensors")
+    names = {
+        "dataset": "images.safetensors",
+        "regularized": "weights.safetensors",
+        "summary": "model.json",
+        "pruned": "pruned.safetensors",
+    }
     files = {"rows": "probe.parquet", "verdict": "probe.json", "weights": "probed.safetensors"}
     output = {key: str(tmp_path / name) for key, name in files.items()}
     written = []
     for _ in range(2):
         second_skeleton.probe_stage(
-            *(str(tmp_path / name) for name in names),
-            output,
+            **{key: str(tmp_path / name) for key, name in names.items()},
+            **output,
             seed=1,
             l1=1e-3,
             epochs=1,
-            settings=ADAM.__dict__,
+            regularize=ADAM.__dict__,
             tolerance=0.02,
             device="cpu",
             precision="bf16",

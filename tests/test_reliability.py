@@ -149,12 +149,14 @@ STAGES: dict[str, Stage] = {
     "compare": (
         [predicted("digits", BASE), predicted("digits", VARIANT)],
         [PAIR],
-        lambda i, o: behaviour.compare_stage(*i, *o, "digits", BASE, VARIANT),
+        lambda i, o: behaviour.compare_stage(
+            a=i[0], b=i[1], pair=o[0], ood="digits", models=[BASE, VARIANT]
+        ),
     ),
     "similarity": (
         [PAIR, pair(BASE, "seed=2")],
         ["tiny/similarity/digits.parquet"],
-        lambda i, o: behaviour.collect_stage(*o, *i),
+        lambda i, o: behaviour.collect_pairs_stage(pairs=i, table=o[0]),
     ),
     "findings": (
         [

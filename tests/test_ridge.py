@@ -9,8 +9,10 @@ from colours import PLAIN, images
 
 from skeletons.alignment import matching, permutations
 from skeletons.errors import ArtifactError
-from skeletons.inspection import barriers, ridge
-from skeletons.inspection.ridge import Landscape
+from skeletons.inspection import barriers, landscape, lines
+from skeletons.inspection import curve as curves
+from skeletons.inspection import plane as planes
+from skeletons.inspection.landscape import Landscape
 from skeletons.networks.build import build
 from skeletons.store import artifacts
 from skeletons.store.artifacts import Array
@@ -57,7 +59,7 @@ def trained() -> Trained:
     return made
 
 
-def landscape(name: str, recompute: bool = True) -> Landscape:
+def ground_of(name: str, recompute: bool = True) -> Landscape:
     return Landscape(network(name), images(48, 1), images() if recompute else None)
 
 
@@ -106,17 +108,17 @@ def test_paths_are_summed_up_in_their_order() -> None:
 
 def test_a_mixture_ends_at_its_models_and_a_model_with_itself_is_itself(trained: Trained) -> None:
     a, b = trained["resnet9", 1], trained["resnet9", 2]
-    same = [ridge.mix([a, a], [1 - t, t]) for t in ridge.places(8)]
-    ends = (ridge.mix([a, b], [1, 0]), a), (ridge.mix([a, b], [0, 1]), b)
+    same = [landscape.mix([a, a], [1 - t, t]) for t in lines.places(8)]
+    ends = (landscape.mix([a, b], [1, 0]), a), (landscape.mix([a, b], [0, 1]), b)
     for found, wanted in (*ends, *((one, a) for one in same)):
         for name, tensor in wanted.items():
             if tensor.dtype.kind == "f":
                 assert found[name].dtype == tensor.dtype
                 np.testing.assert_array_equal(found[name], tensor)
-    beyond = ridge.mix([a, b], [3, -2])
+    beyond = landscape.mix([a, b], [3, -2])
     assert all((beyond[name] >= 0).all() for name in beyond if name.endswith("running_var"))
     with pytest.raises(ValueError, match=r"not of one network: they differ at 'body\.0"):
-        ridge.mix([a, trained["cnn", 1]], [0.5, 0.5])
+        landscape.mix([a, trained["cnn", 1]], [0.5, 0.5])
 
 
 def test_recomputing_restores_destroyed_statistics(trained: Trained) -> None:
@@ -125,7 +127,7 @@ def test_recomputing_restores_destroyed_statistics(trained: Trained) -> None:
     for name in weights:
         if "running" in name:
             broken[name] = weights[name] * 0 + 100
-    own, recomputed = landscape("resnet9", recompute=False), landscape("resnet9")
+    own, recomputed = ground_of("resnet9", recompute=False), ground_of("resnet9")
     good, bad = own.measure(weights), own.measure(broken)
     assert bad[0] > good[0] + 0.5
     again = recomputed.measure(broken)
@@ -145,11 +147,11 @@ def test_recomputing_restores_destroyed_statistics(trained: Trained) -> None:
 
 
 def test_a_remainder_of_images_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ridge, "NORM_BATCH", 32)
+    monkeypatch.setattr(landscape, "NORM_BATCH", 32)
     found = []
     for count in (64, 70, 20):
         net = network("resnet9")
-        ridge.recompute_norms(net, Images(images().pixels[:count], images().labels[:count]))
+        landscape.recompute_norms(net, Images(images().pixels[:count], images().labels[:count]))
         found.append(net.get_buffer("body.0.1.running_mean").clone())
     assert torch.equal(found[0], found[1])
     assert not torch.equal(found[0], found[2])
@@ -158,7 +160,7 @@ def test_a_remainder_of_images_does_not_count(monkeypatch: pytest.MonkeyPatch) -
 
 def test_without_batch_norm_nothing_is_recomputed(trained: Trained) -> None:
     weights = trained["cnn", 1]
-    with_norms, without = (landscape("cnn", recompute).measure(weights) for recompute in (1, 0))
+    with_norms, without = (ground_of("cnn", recompute).measure(weights) for recompute in (1, 0))
     assert with_norms == without
 
 
@@ -170,10 +172,10 @@ def test_the_barrier_to_a_permuted_copy_vanishes_when_aligned(trained: Trained, 
     a = trained[name, 1]
     spec = permutations.specification(name, a)
     copy = permutations.apply(a, spec, permutations.random_permutations(spec, 1))
-    ground = landscape(name)
-    naive = ridge.line(ground, a, copy, 5)
+    ground = ground_of(name)
+    naive = lines.line(ground, a, copy, 5)
     aligned = permutations.apply(copy, spec, matching.match(a, copy, spec))
-    straight = ridge.line(ground, a, aligned, 5)
+    straight = lines.line(ground, a, aligned, 5)
     assert naive.t.tolist() == [0, 0.25, 0.5, 0.75, 1]
     assert barriers.barrier(naive.loss)[0] > 0.05
     assert barriers.barrier(straight.loss) == (0, 0)
@@ -188,8 +190,8 @@ def test_the_barrier_to_a_permuted_copy_vanishes_when_aligned(trained: Trained, 
 def test_a_plane_gives_back_its_models_and_distances(trained: Trained) -> None:
     a, b = trained["resnet9", 1], trained["resnet9", 2]
     start = {k: v.numpy() for k, v in network("resnet9", 3).state_dict().items()}
-    ground = landscape("resnet9")
-    plane = ridge.Plane([a, b, start], ground.parameters)
+    ground = ground_of("resnet9")
+    plane = planes.Plane([a, b, start], ground.parameters)
     for model, corner in zip((a, b, start), plane.corners, strict=True):
         x, y, residual = plane.project(model)
         assert (x, y) == pytest.approx(tuple(corner), abs=1e-6)
@@ -214,14 +216,14 @@ def test_a_plane_gives_back_its_models_and_distances(trained: Trained) -> None:
 
 def test_no_plane_goes_through_three_models_on_a_line(trained: Trained) -> None:
     a, b = trained["cnn", 1], trained["cnn", 2]
-    parameters = landscape("cnn").parameters
-    for three in ([a, b, ridge.mix([a, b], [0.25, 0.75])], [a, a, b], [a, b, b], [a, a, a]):
+    parameters = ground_of("cnn").parameters
+    for three in ([a, b, landscape.mix([a, b], [0.25, 0.75])], [a, a, b], [a, b, b], [a, a, a]):
         with pytest.raises(ValueError, match="lie on one line"):
-            ridge.Plane(three, parameters)
+            planes.Plane(three, parameters)
 
 
 def test_a_grid_is_no_strip_where_its_models_are_almost_on_a_line() -> None:
-    x, y = ridge.span(np.array([[0.0, 1.0], [10.0, 1.0], [4.0, 1.5]]), 0.1, 3)
+    x, y = planes.span(np.array([[0.0, 1.0], [10.0, 1.0], [4.0, 1.5]]), 0.1, 3)
     assert x.tolist() == pytest.approx([-1, 5, 11])
     assert y.tolist() == pytest.approx([1.25 - 3, 1.25, 1.25 + 3])
 
@@ -229,16 +231,16 @@ def test_a_grid_is_no_strip_where_its_models_are_almost_on_a_line() -> None:
 def test_a_grid_holds_all_models_and_is_the_line_where_it_runs_along_it(trained: Trained) -> None:
     a, b = trained["cnn", 1], trained["cnn", 2]
     third = {k: v.numpy() for k, v in network("cnn", 3).state_dict().items()}
-    ground = landscape("cnn")
-    plane = ridge.Plane([a, b, third], ground.parameters)
-    xs, ys = ridge.span(plane.corners, 0.2, 4)
+    ground = ground_of("cnn")
+    plane = planes.Plane([a, b, third], ground.parameters)
+    xs, ys = planes.span(plane.corners, 0.2, 4)
     assert xs[0] < plane.corners[:, 0].min() < plane.corners[:, 0].max() < xs[-1]
     assert ys[0] < 0 < plane.corners[2, 1] < ys[-1]
-    along = ridge.grid(ground, plane, np.linspace(0, plane.corners[1, 0], 3), [0.0])
-    straight = ridge.line(ground, a, b, 3)
+    along = planes.losses_on(ground, plane, np.linspace(0, plane.corners[1, 0], 3), [0.0])
+    straight = lines.line(ground, a, b, 3)
     assert along.loss.tolist() == pytest.approx(straight.loss.tolist(), rel=1e-5)
-    assert len(ridge.grid(ground, plane, xs[:2], ys[:3])) == 6
-    found = ridge.locate(ground, plane, {"a": a, "c": third})
+    assert len(planes.losses_on(ground, plane, xs[:2], ys[:3])) == 6
+    found = planes.locate(ground, plane, {"a": a, "c": third})
     assert found.model.tolist() == ["a", "c"]
     assert (found.loss[0], found.accuracy[0]) == ground.measure(a)
 
@@ -247,10 +249,10 @@ def test_a_grid_holds_all_models_and_is_the_line_where_it_runs_along_it(trained:
 
 
 def test_the_shares_of_a_curve_sum_to_one_and_start_at_its_ends() -> None:
-    assert ridge.bezier(0) == (1, 0, 0)
-    assert ridge.bezier(1) == (0, 0, 1)
-    assert ridge.bezier(0.5) == (0.25, 0.5, 0.25)
-    assert sum(ridge.bezier(0.3)) == pytest.approx(1)
+    assert curves.bezier(0) == (1, 0, 0)
+    assert curves.bezier(1) == (0, 0, 1)
+    assert curves.bezier(0.5) == (0.25, 0.5, 0.25)
+    assert sum(curves.bezier(0.3)) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("name", ["cnn", "resnet9"])
@@ -258,13 +260,13 @@ def test_a_trained_curve_keeps_its_ends_and_passes_under_the_barrier(
     trained: Trained, name: str
 ) -> None:
     a, b = trained[name, 1], trained[name, 2]
-    ground = landscape(name)
+    ground = ground_of(name)
     rate = {"cnn": 0.4, "resnet9": 0.05}[name]
     settings = BaseSettings(8, 16, "sgd", rate, 0.9, 0.0, 0.0, 0.2, PLAIN)
-    control = ridge.train_curve(network(name), a, b, images(), 1, settings, "fp32")
-    again = ridge.train_curve(network(name, 5), a, b, images(), 1, settings, "fp32")
+    control = curves.train_curve(network(name), a, b, images(), 1, settings, "fp32")
+    again = curves.train_curve(network(name, 5), a, b, images(), 1, settings, "fp32")
     assert all(np.array_equal(control[key], again[key]) for key in a)
-    curve, straight = ridge.curve_line(ground, a, control, b, 5), ridge.line(ground, a, b, 5)
+    curve, straight = curves.curve_line(ground, a, control, b, 5), lines.line(ground, a, b, 5)
     assert curve.iloc[[0, 4]].equals(straight.iloc[[0, 4]])
     assert barriers.highest(straight.loss)[0] > barriers.highest(straight.loss[[0, 4]])[0]
     assert barriers.barrier(curve.loss)[0] < 0.5 * barriers.barrier(straight.loss)[0]
@@ -276,12 +278,12 @@ def test_one_step_of_a_curve_is_the_chain_rule(trained: Trained) -> None:
     data = Images(images(16).pixels, images(16).labels)
     rate = 0.1
     settings = BaseSettings(1, 16, "sgd", rate, 0.0, 0.0, 0.0, 0.0, PLAIN)
-    control = ridge.train_curve(network("cnn"), a, b, data, 1, settings, "fp32")
+    control = curves.train_curve(network("cnn"), a, b, data, 1, settings, "fp32")
     t = float(torch.rand((), generator=generator_for("place on the curve", 1, 1)))
     net = network("cnn")
     ends = [{k: torch.from_numpy(v) for k, v in model.items()} for model in (a, b)]
     theta = {k: ((ends[0][k] + ends[1][k]) / 2).requires_grad_() for k, _ in net.named_parameters()}
-    shares = ridge.bezier(t)
+    shares = curves.bezier(t)
     mixed = {
         k: shares[0] * ends[0][k] + shares[1] * v + shares[2] * ends[1][k] for k, v in theta.items()
     }
@@ -329,10 +331,13 @@ def test_the_line_stage_writes_both_paths(files: dict[str, str], tmp_path: Path)
     out = str(tmp_path / "line.parquet")
     seen = set()
     for _ in range(2):
-        ridge.line_stage(
-            *(files[k] for k in ("a", "copy", "summary", "data")),
-            out,
+        lines.line_stage(
+            a=files["a"],
+            b=files["copy"],
+            summary=files["summary"],
+            dataset=files["data"],
             matched=files["p"],
+            table=out,
             points=3,
             measured=MEASURED,
         )
@@ -342,9 +347,15 @@ def test_the_line_stage_writes_both_paths(files: dict[str, str], tmp_path: Path)
         assert heights.barrier[0] > heights.barrier[1] == 0
         seen.add(Path(out).read_bytes())
     assert len(seen) == 1
-    with pytest.raises(ArtifactError, match=r"a and .*c do not go together: the models are not"):
-        ridge.line_stage(
-            *(files[k] for k in ("a", "c", "summary", "data")), out, points=3, measured=MEASURED
+    with pytest.raises(ArtifactError, match=r"a and .*c do not fit together: the models are not"):
+        lines.line_stage(
+            a=files["a"],
+            b=files["c"],
+            summary=files["summary"],
+            dataset=files["data"],
+            table=out,
+            points=3,
+            measured=MEASURED,
         )
 
 
@@ -352,12 +363,15 @@ def test_the_curve_stage_writes_a_control_point_that_gives_its_table(
     files: dict[str, str], tmp_path: Path
 ) -> None:
     control, out = str(tmp_path / "control"), str(tmp_path / "curve.parquet")
-    ridge.curve_stage(
-        *(files[k] for k in ("a", "b", "summary", "data")),
-        control,
-        out,
+    curves.curve_stage(
+        a=files["a"],
+        b=files["b"],
+        summary=files["summary"],
+        dataset=files["data"],
+        weights=control,
+        table=out,
         seed=1,
-        settings=vars(SETTINGS) | {"epochs": 1},
+        base=vars(SETTINGS) | {"epochs": 1},
         precision="bf16",
         points=3,
         measured=MEASURED | {"split": "train", "images": 30},
@@ -370,27 +384,31 @@ def test_the_curve_stage_writes_a_control_point_that_gives_its_table(
         Images(images().pixels[:64], images().labels[:64]),
     )
     a, middle, b = (artifacts.read_tensors(path) for path in (files["a"], control, files["b"]))
-    again = ridge.curve_line(ground, a, middle, b, 3)
+    again = curves.curve_line(ground, a, middle, b, 3)
     pd.testing.assert_frame_equal(table.drop(columns="path"), again)
 
 
 def test_the_plane_stage_writes_grid_and_models(files: dict[str, str], tmp_path: Path) -> None:
     out, where = str(tmp_path / "plane.parquet"), str(tmp_path / "models.parquet")
     models = {"seed=1": files["a"], "seed=2": files["b"], "seed=3": files["copy"]}
-    rest: dict[str, Any] = {"points": 3, "margin": 0.2, "measured": MEASURED}
-    ridge.plane_stage(models, files["summary"], files["data"], out, where, **rest)
+    given: dict[str, Any] = {
+        "weights": [*models.values()],
+        "summary": files["summary"],
+        "dataset": files["data"],
+        "grid": out,
+        "located": where,
+        "models": [*models],
+        "points": 3,
+        "margin": 0.2,
+        "measured": MEASURED,
+    }
+    planes.plane_stage(**given, aligned=[])
     table, located = artifacts.read_table(out), artifacts.read_table(where)
     assert table.shape == (9, 4)
     assert located.model.tolist() == list(models)
     assert located.residual.max() < 1e-5
     assert (located.x[0], located.y[0], located.y[1]) == pytest.approx((0, 0, 0), abs=1e-6)
-    with pytest.raises(ArtifactError, match="do not go together: the three models lie on one line"):
-        ridge.plane_stage(
-            models,
-            files["summary"],
-            files["data"],
-            out,
-            where,
-            matched={"seed=3": files["p"]},
-            **rest,
-        )
+    with pytest.raises(
+        ArtifactError, match="do not fit together: the three models lie on one line"
+    ):
+        planes.plane_stage(**given, aligned=["seed=3"], matched=files["p"])

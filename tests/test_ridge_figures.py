@@ -1,15 +1,13 @@
 from pathlib import Path
 from xml.etree import ElementTree
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import same_color
 from matplotlib.figure import Figure
 
-from skeletons.figures import drawn as figures
-from skeletons.figures import ridge
+from skeletons.figures import ridge, style
 from skeletons.store import artifacts
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -43,7 +41,7 @@ def some_models() -> pd.DataFrame:
 
 
 def test_a_barrier_is_said_and_marked_where_there_is_one() -> None:
-    figure, axes = figures.new_figure(8, 3, 1, 2)
+    figure, axes = style.new_figure(8, 3, 1, 2)
     ridge.paths(some_paths("naive", "curve", "aligned"), axes)
     legend = axes[1].get_legend()
     texts = [text.get_text() for text in legend.get_texts()]
@@ -59,12 +57,12 @@ def test_a_barrier_is_said_and_marked_where_there_is_one() -> None:
     ]
     assert [tuple(y) for y in upright] == [(0.5, 0.75), (0.5, 1.0)]
     colours = [line.get_color() for line in axes[1].lines]
-    assert all(same_color(a, figures.PALETTE[k]) for a, k in zip(colours, (0, 2, 1), strict=True))
+    assert all(same_color(a, style.PALETTE[k]) for a, k in zip(colours, (0, 2, 1), strict=True))
     assert figure.axes == axes
 
 
 def test_a_walk_is_drawn_from_model_to_model() -> None:
-    figure, axes = figures.new_figure(6, 5)
+    figure, axes = style.new_figure(6, 5)
     ridge.plane(some_grid(), some_models(), axes[0])
     segments = [
         (*zip(*line.get_data(), strict=True), line.get_linestyle())
@@ -78,7 +76,7 @@ def test_a_walk_is_drawn_from_model_to_model() -> None:
     ], "the pruned model of seed 2 has nothing on the plane that it comes from"
     texts = [text.get_text() for text in axes[0].get_legend().get_texts()]
     assert texts == ["seed 1", "seed 2", "control point"]
-    assert axes[0].get_title() == "2 of 7 models lie off the plane, by 3 at the most"
+    assert axes[0].get_title() == "2 of 7 models lie off the plane, by 3 at most"
     assert len(figure.axes) == 2, "the plane and the scale of its losses"
     hollow = [line for line in axes[0].lines if line.get_markerfacecolor() == "white"]
     assert [tuple(*line.get_xydata()) for line in hollow] == [(3, 2), (7, 1)]
@@ -86,13 +84,13 @@ def test_a_walk_is_drawn_from_model_to_model() -> None:
 
 @pytest.mark.parametrize("scale", [0, 1e-9, 1, 1e6])
 def test_every_loss_can_be_drawn(tmp_path: Path, scale: float) -> None:
-    with mpl.rc_context(dict(figures.STYLE)):
-        figure, axes = figures.new_figure(6, 5)
+    with style.styled():
+        figure, axes = style.new_figure(6, 5)
         ridge.plane(some_grid(scale), some_models(), axes[0])
-        figures.save_svg(figure, tmp_path / "plane.svg")
+        style.save_svg(figure, tmp_path / "plane.svg")
         figure = Figure(figsize=(5, 5))
         ridge.surface(some_grid(scale), figure.add_subplot(projection="3d"))
-        figures.save_svg(figure, tmp_path / "surface.svg")
+        style.save_svg(figure, tmp_path / "surface.svg")
     for name in ("plane", "surface"):
         root = ElementTree.parse(tmp_path / f"{name}.svg").getroot()
         assert len(list(root.iter(f"{SVG}text"))) > 4
@@ -111,8 +109,8 @@ def test_stages_draw_the_same_bytes_from_the_same_tables(tmp_path: Path) -> None
     seen = set()
     for number in range(2):
         drawn = [tmp_path / f"{name}{number}.svg" for name in ("paths", "plane", "surface")]
-        ridge.paths_figure_stage(str(drawn[0]), "seed=1 and seed=2", line, curve)
-        ridge.plane_figure_stage(grid, models, str(drawn[1]), str(drawn[2]), "mako")
+        ridge.save_paths([line, curve], drawn[0], "seed=1 and seed=2")
+        ridge.save_plane(grid, models, drawn[1], drawn[2], "mako")
         seen.add(tuple(path.read_bytes() for path in drawn))
     assert len(seen) == 1
     assert b"seed=1 and seed=2" in next(iter(seen))[0]

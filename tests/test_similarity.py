@@ -13,6 +13,7 @@ from scipy.spatial.distance import jensenshannon
 from skeletons.config import sections
 from skeletons.errors import ArtifactError
 from skeletons.measures import behaviour, predictions
+from skeletons.measures.catalogue import MEASURES
 from skeletons.measures.predictions import Predictions
 from skeletons.store import artifacts
 
@@ -36,7 +37,7 @@ def random_model(seed: int, images: int = 40) -> Predictions:
 
 
 def values(row: dict[str, Any]) -> list[float]:
-    return [row[name] for name in behaviour.MEASURES]
+    return [row[measure.name] for measure in behaviour.DECLARED]
 
 
 @given(logits_of(6))
@@ -44,7 +45,7 @@ def test_a_model_is_exactly_like_itself(logits: Any) -> None:
     one = model(logits)
     row = behaviour.compare(one, one)
     if row["valid"]:
-        itself = [measure.itself for measure in behaviour.MEASURES.values()]
+        itself = [measure.itself for measure in behaviour.DECLARED]
         assert values(row) == pytest.approx(itself, abs=1e-9)
     else:
         assert one.constant or one.silent.all()
@@ -57,8 +58,8 @@ def test_measures_are_symmetric_and_in_range(both: Any) -> None:
     assert there["valid"] == back["valid"]
     if there["valid"]:
         assert values(there) == pytest.approx(values(back), abs=1e-12)
-        for name, measure in behaviour.MEASURES.items():
-            assert measure.low <= there[name] <= measure.high + 1e-12
+        for measure in behaviour.DECLARED:
+            assert measure.low <= there[measure.name] <= measure.high + 1e-12
 
 
 @given(pairs_of_logits, st.randoms(use_true_random=False))
@@ -126,7 +127,7 @@ def test_image_by_image_a_pair_has_the_values_whose_mean_is_its_measure(name: st
     silenced[:2] = 0.0
     dead = model(np.tile(np.arange(10.0), (40, 1)))
     models = [random_model(10), model(silenced), random_model(12), dead]
-    table = behaviour.over_images(models, name)
+    table = behaviour.over_images(models, MEASURES[name])
     assert table.shape == (6, 40)
     for row, (a, b) in zip(table, itertools.combinations(models, 2), strict=True):
         expected = behaviour.compare(a, b)
@@ -138,7 +139,7 @@ def test_image_by_image_a_pair_has_the_values_whose_mean_is_its_measure(name: st
 
 def test_a_measure_of_all_images_at_once_has_no_value_an_image() -> None:
     with pytest.raises(ValueError, match="not a mean over images"):
-        behaviour.over_images([random_model(0), random_model(1)], "cosine_prob_flat")
+        behaviour.over_images([random_model(0), random_model(1)], MEASURES["cosine_prob_flat"])
 
 
 def test_opposite_logits_are_as_unlike_as_can_be() -> None:
@@ -179,7 +180,7 @@ def test_models_on_different_images_are_not_compared() -> None:
 
 
 def test_the_config_knows_every_measure() -> None:
-    assert tuple(behaviour.MEASURES) == sections.MEASURES
+    assert tuple(measure.name for measure in behaviour.DECLARED) == sections.MEASURES
 
 
 def write_predictions(path: Path, seed: int, images: int = 30) -> None:
@@ -193,16 +194,15 @@ def test_a_pair_file_holds_one_row_that_names_the_pair(tmp_path: Path) -> None:
         write_predictions(tmp_path / f"{name}.parquet", k)
     out = tmp_path / "pair.parquet"
     behaviour.compare_stage(
-        str(tmp_path / "a.parquet"),
-        str(tmp_path / "b.parquet"),
-        str(out),
-        "digits",
-        "seed=1",
-        "seed=2",
+        a=str(tmp_path / "a.parquet"),
+        b=str(tmp_path / "b.parquet"),
+        pair=str(out),
+        ood="digits",
+        models=["seed=1", "seed=2"],
     )
     table = artifacts.read_table(out)
     assert table[["a", "b", "ood"]].to_numpy().tolist() == [["seed=1", "seed=2", "digits"]]
-    behaviour.collect_stage(str(tmp_path / "all.parquet"), str(out), str(out))
+    behaviour.collect_pairs_stage(pairs=[str(out), str(out)], table=str(tmp_path / "all.parquet"))
     assert len(artifacts.read_table(tmp_path / "all.parquet")) == 2
 
 

@@ -2,12 +2,11 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
 
-from skeletons.figures import drawn as figures
+from skeletons.figures import style
 from skeletons.figures import units as unit_figures
 from skeletons.inspection import second_skeleton
 from skeletons.store import artifacts
@@ -51,14 +50,12 @@ def draw(folder: Path, layers: int, silent: bool = False) -> list[Path]:
     for name, report in reports.items():
         artifacts.write_json(folder / name / "exposed.json", report)
     drawn = [folder / f"{name}.svg" for name in ("importance", "probe", "exposure")]
-    unit_figures.importance_figure_stage(
-        str(folder / "importance.parquet"), str(drawn[0]), "importance"
+    unit_figures.save_importance(str(folder / "importance.parquet"), drawn[0], "seed=1")
+    unit_figures.save_probe(
+        str(folder / "probe.parquet"), str(folder / "probe.json"), drawn[1], "seed=1_l1=0.1"
     )
-    unit_figures.probe_figure_stage(
-        str(folder / "probe.parquet"), str(folder / "probe.json"), str(drawn[1]), "probe"
-    )
-    unit_figures.exposure_figure_stage(
-        {name: str(folder / name / "exposed.json") for name in reports}, str(drawn[2])
+    unit_figures.save_exposure(
+        {name: str(folder / name / "exposed.json") for name in reports}, drawn[2]
     )
     return drawn
 
@@ -76,7 +73,7 @@ def test_every_figure_says_what_it_shows_in_the_same_bytes(tmp_path: Path, layer
         assert first.read_bytes() == second.read_bytes()
     scatter, curve, bars = map(texts, one)
     assert sum(text.startswith(f"{layers - 1}: ρ = ") for text in scatter) == 1
-    assert "probe: the loss cannot be held" in curve
+    assert "seed=1, skeleton penalised by λ = 0.1: the loss cannot be held" in curve
     assert {"25.0%", "8.0%", " dead"} <= {text if text != "dead" else " dead" for text in bars}
 
 
@@ -86,8 +83,8 @@ def test_a_network_that_misses_nothing_is_drawn_too(tmp_path: Path) -> None:
 
 
 def test_each_layer_has_its_own_axes_and_units() -> None:
-    with mpl.rc_context(dict(figures.STYLE)):
-        figure, axes = figures.new_figure(6, 4, 2, 2)
+    with style.styled():
+        figure, axes = style.new_figure(6, 4, 2, 2)
         table = importance(3)
         unit_figures.importance_scatter(table, axes)
     assert len(figure.axes) == 3
@@ -101,13 +98,13 @@ def test_a_probe_of_nothing_goes_by_epochs_and_dead_skeletons_have_no_bars(tmp_p
     rows = probed().assign(skeleton_left=np.nan)
     artifacts.write_table(tmp_path / "probe.parquet", rows)
     artifacts.write_json(tmp_path / "probe.json", second_skeleton.probe_verdict(rows))
-    drawn = [str(tmp_path / "probe.svg"), str(tmp_path / "exposure.svg")]
-    unit_figures.probe_figure_stage(
-        str(tmp_path / "probe.parquet"), str(tmp_path / "probe.json"), drawn[0], "probe"
+    drawn = [tmp_path / "probe.svg", tmp_path / "exposure.svg"]
+    unit_figures.save_probe(
+        str(tmp_path / "probe.parquet"), str(tmp_path / "probe.json"), drawn[0], "seed=1_l1=0.1"
     )
-    curve = texts(Path(drawn[0]))
-    assert "probe: there is no skeleton" in curve
+    curve = texts(drawn[0])
+    assert "seed=1, skeleton penalised by λ = 0.1: there is no skeleton" in curve
     assert curve.count("epoch; the skeleton has no weight") == 2
     artifacts.write_json(tmp_path / "two/exposed.json", {"dead_reason": "nothing is left"})
-    unit_figures.exposure_figure_stage({"two": str(tmp_path / "two/exposed.json")}, drawn[1])
-    assert sum("dead" in text for text in texts(Path(drawn[1]))) == 2
+    unit_figures.save_exposure({"two": str(tmp_path / "two/exposed.json")}, drawn[1])
+    assert sum("dead" in text for text in texts(drawn[1])) == 2

@@ -13,6 +13,7 @@ from skeletons.errors import SkeletonsError
 from skeletons.findings import comparisons, recipe_verdicts
 from skeletons.findings.recipe_verdicts import CONVERGES, NOT, UNDECIDED
 from skeletons.measures import behaviour
+from skeletons.measures.catalogue import MEASURES
 from skeletons.measures.predictions import Predictions
 from skeletons.model_ids import Model
 
@@ -30,7 +31,7 @@ def predictions(logits: Any) -> Predictions:
 
 def similarities(logits: Any) -> Any:
     """Cosines of all pairs of models on each image, from logits models × images × classes."""
-    return behaviour.over_images([predictions(one) for one in logits], "cosine_prob")
+    return behaviour.over_images([predictions(one) for one in logits], MEASURES["cosine_prob"])
 
 
 def unrelated(rng: np.random.Generator, seeds: int, images: int, lean: float = 0.0) -> Any:
@@ -239,7 +240,7 @@ def test_verdicts_over_images_are_those_of_the_means_and_rather_less_sure() -> N
         for a, b in model_ids.pairs(GRID)
     ]
     by_table = comparisons.from_table(pd.DataFrame(rows), "jensen_shannon")
-    by_image = comparisons.from_predictions(known, "jensen_shannon")
+    by_image = comparisons.from_predictions(known, MEASURES["jensen_shannon"])
     for one, other in zip(
         comparisons.convergence(GRID, by_table, CONTROLS, sign=-1),
         comparisons.convergence(GRID, by_image, CONTROLS, sign=-1),

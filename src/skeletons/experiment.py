@@ -1,6 +1,6 @@
 """An experiment's results from Python: its models as networks, its tables, its figures.
 
-Such as::
+For example::
 
     from skeletons import Experiment
 
@@ -8,8 +8,8 @@ Such as::
     demo.similarity("digits")
     demo.load("seed=1")
 
-Nothing here writes or trains; every file is checked as it is read. This module imports no torch:
-that happens when the first network is loaded.
+Nothing here writes or trains, and every file is checked when it is read. This module does not
+import torch; that happens when the first network is loaded.
 """
 
 from __future__ import annotations
@@ -26,13 +26,14 @@ import pandas as pd
 
 from skeletons import plots
 from skeletons.alignment import matching, permutations
+from skeletons.arrays import Floats
 from skeletons.data.files import read_split
 from skeletons.errors import ArtifactError, SkeletonsError
 from skeletons.findings import pair_tables
-from skeletons.measures import behaviour
+from skeletons.measures import behaviour, user_defined
 from skeletons.measures import predictions as saved
-from skeletons.measures.catalogue import BUILT_IN
-from skeletons.measures.measure import Floats, Measure
+from skeletons.measures.catalogue import MEASURES
+from skeletons.measures.measure import Measure
 from skeletons.measures.predictions import Predictions
 from skeletons.model_ids import MASKED, REGULARIZED, Model
 from skeletons.report import settings
@@ -48,7 +49,7 @@ Images = npt.NDArray[np.uint8]
 
 
 class Experiment:
-    """The results of one experiment, as a run of the workflow left them.
+    """The results of one experiment, as written by a run of the workflow.
 
     Attributes:
         path: the folder, `results/EXPERIMENT`.
@@ -61,7 +62,7 @@ class Experiment:
             path: `results/EXPERIMENT`. Data sets are expected beside it, in `results/data`.
 
         Raises:
-            ArtifactError: it is no folder of an experiment that was run to its findings.
+            ArtifactError: it is not the folder of a finished experiment.
         """
         self.path = Path(path)
         if not (self.path / "scores.parquet").is_file():
@@ -72,17 +73,17 @@ class Experiment:
         sets = ", ".join(self.compared_on)
         return f"Experiment({str(self.path)!r}): {len(self._scores)} models, compared on {sets}"
 
-    # --- what there is ----------------------------------------------------------------------------
+    # --- contents ---------------------------------------------------------------------------------
 
     def models(self, *states: str) -> pd.DataFrame:
-        """All models, or those in the states given, in canonical order: one row a model.
+        """All models, or those in the given states, in canonical order: one row per model.
 
         Returns:
-            Columns model, the id; state, seed, l1, epochs, threshold, what it is; loss (nats) and
+            Columns model (the id), state, seed, l1, epochs and threshold; loss (nats) and
             accuracy (0..1) on the test set; density and sparsity; dead; optimal; and others.
 
         Raises:
-            SkeletonsError: no model is in a state of that name.
+            SkeletonsError: no model is in one of the states.
         """
         for state in states:
             _known(state, self._scores.state.unique(), "state")
@@ -96,11 +97,11 @@ class Experiment:
 
     @property
     def predicted_on(self) -> list[str]:
-        """The data sets of which predictions are saved; the task's own test set is one of them."""
+        """The data sets with saved predictions, including the test set of the task."""
         return sorted(path.name for path in (self.path / "predictions").glob("*") if path.is_dir())
 
     def dataset(self, name: str | None = None) -> str:
-        """The name of a data set that pairs were compared on; None stands for the only one.
+        """The name of a data set that pairs were compared on; None for the only one.
 
         Raises:
             SkeletonsError: there is no such data set, or there are several and none is named.
@@ -109,23 +110,23 @@ class Experiment:
 
     @functools.cached_property
     def findings(self) -> dict[str, Any]:
-        """The verdict, the claims and what stands behind them, as in findings.json."""
+        """The content of findings.json: the verdict, the claims and their evidence."""
         return artifacts.read_json(self.path / "findings.json", ["verdict"])
 
     @property
     def first_measure(self) -> str:
-        """The first of `figures.measures`, which the verdict rests on, as results call it."""
+        """The name of the first of `figures.measures`, on which the verdict is based."""
         return str(self.findings["verdict"]["measure"])
 
     @functools.cached_property
     def colormap(self) -> str:
-        """The colours of its heatmaps, `figures.colormap`."""
+        """The colour map of its heatmaps, `figures.colormap`."""
         return settings.colormap_in(self.path / "config.yaml")
 
     # --- tables -----------------------------------------------------------------------------------
 
     def pairs(self, dataset: str | None = None) -> pd.DataFrame:
-        """The table of all pairs on a data set as the workflow wrote it, every measure a column.
+        """The table of all pairs on a data set as the workflow wrote it, with a column per measure.
 
         Args:
             dataset: one of `compared_on`; None if there is only one.
@@ -137,23 +138,24 @@ class Experiment:
         return artifacts.read_table(path, ["a", "b"])
 
     def similarity(self, dataset: str | None = None) -> pd.DataFrame:
-        """The similarity of all pairs as a tidy table: one row a pair and measure.
+        """The similarity of all pairs as a tidy table: one row per pair and measure.
 
         Args:
             dataset: one of `compared_on`; None if there is only one.
 
         Returns:
-            Columns a and b, the pair; ood, the data set; measure; value, NaN where a pair has none,
-            and reason, why; std, over images, NaN of measures that are no mean over them; and of
-            each side seed, state, l1, epochs, threshold and draw, as seed_a, seed_b and so on. The
-            costly measures that were asked for are among them, those of masks with ood empty.
+            Columns a and b, the pair; ood, the data set; measure; value, NaN if the pair has none,
+            and the reason for that; std, the standard deviation over images, NaN for measures that
+            are not means over images; and seed, state, l1, epochs, threshold and draw of each
+            model, as seed_a, seed_b and so on. The costly measures that were computed are included;
+            for those of masks, ood is empty.
 
         Raises:
             SkeletonsError: there is no such data set, or there are several and none is named.
         """
         name = self.dataset(dataset)
         wide = self.pairs(name)
-        names = [*BUILT_IN, *self._own_measures]
+        names = [*MEASURES, *self._user_defined]
         parts = [_long(wide, measure) for measure in names if measure in wide.columns]
         for folder, pattern in (("representations", f"*/{name}.parquet"), ("weights", "*.parquet")):
             for path in sorted((self.path / folder).glob(pattern)):
@@ -162,9 +164,9 @@ class Experiment:
         return pair_tables.annotate(pd.concat(parts, ignore_index=True))
 
     def history(self, model: str) -> pd.DataFrame:
-        """How a base or regularised model was trained: one row an epoch.
+        """The training of a base or regularised model: one row per epoch.
 
-        A pruned model has its regularised one's.
+        For a pruned model, it is that of its regularised model.
 
         Raises:
             SkeletonsError: there is no such model, or it was not trained.
@@ -172,35 +174,35 @@ class Experiment:
         return artifacts.read_table(self._of_training(model, "history.parquet"))
 
     def walk(self, model: str) -> pd.DataFrame:
-        """The walk along the ridge to a regularised model: one row a recorded step.
+        """The walk along the ridge to a regularised model: one row per recorded step.
 
-        A pruned model has its regularised one's.
+        For a pruned model, it is that of its regularised model.
 
         Returns:
             Columns step, epoch, loss (nats; NaN if `regularize.trace` was 0), accuracy, distance
             from the base and step_length (both L2), and others.
 
         Raises:
-            SkeletonsError: there is no such model, or it did not walk, as a base does not.
+            SkeletonsError: there is no such model, or it did not walk, like a base.
         """
         return artifacts.read_table(self._of_training(model, "walk.parquet"))
 
     def _of_training(self, model: str, name: str) -> Path:
-        """A file of the trained model that a model is, or comes from."""
+        """A file of a trained model, or of the trained model that a pruned one comes from."""
         found = self._model(model)
         trained = found.parent if found.state in MASKED else found
         path = self._folder(trained) / name
         if not path.is_file():
             have = self.models(REGULARIZED).model.iloc[0]
             raise SkeletonsError(
-                f"{model}: a model that is {found.state} has no {name}; {have} has one."
+                f"{model}: a model of state {found.state} has no {name}; {have} has one."
             )
         return path
 
     # --- models -----------------------------------------------------------------------------------
 
     def load(self, model: str) -> nn.Sequential:
-        """A model as a network on the CPU, in evaluation mode; what is pruned is zero.
+        """A model as a network on the CPU, in evaluation mode; pruned weights are zero.
 
         It takes images N×3×32×32 with values in [0, 255] and returns logits, N×classes.
 
@@ -209,7 +211,7 @@ class Experiment:
 
         Raises:
             SkeletonsError: there is no such model.
-            ArtifactError: a file of it is missing or broken.
+            ArtifactError: one of its files is missing or broken.
         """
         from skeletons.prediction import inference
 
@@ -217,16 +219,16 @@ class Experiment:
         return network.eval()
 
     def predictions(self, model: str, on: str | Images | None = None) -> Predictions:
-        """What a model answers.
+        """The predictions of a model.
 
         Args:
             model: its id.
             on: one of `predicted_on`, whose saved predictions are read; or images, uint8
-                N×3×32×32, on which the network is run now, with labels −1; None stands for the one
-                data set that pairs were compared on.
+                N×3×32×32, on which the network is run now, with labels −1; None for the only data
+                set that pairs were compared on.
 
         Raises:
-            SkeletonsError: there is no such model or data set, or these are no such images.
+            SkeletonsError: there is no such model or data set, or the images have another form.
         """
         chosen = self._model(model)
         if on is None or isinstance(on, str):
@@ -241,11 +243,11 @@ class Experiment:
         return Predictions(logits.numpy().astype(np.float64), labels)
 
     def features(self, model: str, on: str | Images | None = None) -> Floats:
-        """What a network's last linear layer gets, float32 N×d; computed now.
+        """The input of a network's last linear layer, float32 N×d; computed now.
 
         Args:
             model: its id.
-            on: as in `predictions`; of a data set, the images that predictions are saved of.
+            on: as in `predictions`; for a data set, the images with saved predictions.
         """
         import torch
 
@@ -255,10 +257,10 @@ class Experiment:
         return features.penultimate(self.load(model), torch.from_numpy(images)).numpy()
 
     def images(self, dataset: str | None = None) -> Images:
-        """The test images of a data set that predictions are saved of, uint8 N×3×32×32.
+        """The test images of a data set that have saved predictions, uint8 N×3×32×32.
 
         Args:
-            dataset: one of `predicted_on`; None for the one that pairs were compared on.
+            dataset: one of `predicted_on`; None for the only one that pairs were compared on.
 
         Raises:
             SkeletonsError: there is no such data set.
@@ -273,15 +275,15 @@ class Experiment:
         """A measure of two models, computed now.
 
         Args:
-            name: a key of `skeletons.MEASURES`; or a measure of your own that the experiment was
-                run with, as results call it or as the configuration does.
-            a: a model's id.
-            b: another's.
-            on: as in `predictions`; a measure of weights looks at no images.
+            name: a key of `skeletons.MEASURES`; or a user-defined measure of the experiment, by its
+                name in results or by its reference in the configuration.
+            a: the id of a model.
+            b: the id of another model.
+            on: as in `predictions`; a measure of weights does not use images.
 
         Returns:
-            Its value, in the range that the measure declares; NaN where the two have none, such as
-            a dead model has with any.
+            Its value, in the range that the measure declares; NaN if the pair has none, for example
+            because a model is dead.
 
         Raises:
             SkeletonsError: there is no such measure, model or data set.
@@ -290,13 +292,13 @@ class Experiment:
         if measure.kind == "weights":
             return self._overlap(measure, a, b)
         if measure.kind == "representation":
-            seen = [self.features(model, on) for model in (a, b)]
-            return float(np.mean(measure.values(*seen)))
-        told = [self.predictions(model, on) for model in (a, b)]
-        return float(behaviour.compare(told[0], told[1], {measure.name: measure})[measure.name])
+            features = [self.features(model, on) for model in (a, b)]
+            return float(np.mean(measure.values(*features)))
+        one, two = (self.predictions(model, on) for model in (a, b))
+        return float(behaviour.compare(one, two, {measure.name: measure})[measure.name])
 
     def declared(self, name: str) -> Measure:
-        """A measure by its name, with what it declares: its range, its label, which end is alike.
+        """A measure by its name, with all that it declares, such as its range and its label.
 
         Args:
             name: as in `measure`.
@@ -305,19 +307,19 @@ class Experiment:
             SkeletonsError: there is no such measure.
         """
         known = references.name_of(name)
-        _known(known, [*self._own_measures, *BUILT_IN], "measure")
-        own = self._own_measures.get(known)
-        return behaviour.own(own) if own else BUILT_IN[known]
+        _known(known, [*self._user_defined, *MEASURES], "measure")
+        reference = self._user_defined.get(known)
+        return user_defined.load(reference) if reference else MEASURES[known]
 
     @functools.cached_property
-    def _own_measures(self) -> dict[str, str]:
-        """References to the user's measures that the experiment was run with, by their names."""
+    def _user_defined(self) -> dict[str, str]:
+        """References to the user-defined measures of the experiment, by their names in results."""
         named = settings.measures_in(self.path / "config.yaml")
-        own = filter(references.is_reference, named)
-        return {references.name_of(reference): reference for reference in own}
+        found = filter(references.is_reference, named)
+        return {references.name_of(reference): reference for reference in found}
 
     def _overlap(self, measure: Measure, a: str, b: str) -> float:
-        """A measure of weights; where it is of aligned units, b's are put in the order of a's."""
+        """A measure of weights; for aligned units, the units of b are put into the order of a."""
         first, second = self._model(a), self._model(b)
         tensors = [artifacts.read_tensors(self._weights(model)) for model in (first, second)]
         if measure.name == "mask_overlap_aligned":
@@ -327,9 +329,9 @@ class Experiment:
         return float(np.mean(measure.values(*kept)))
 
     def _aligned(self, tensors: dict[str, Array], a: Model, b: Model) -> dict[str, Array]:
-        """A model's tensors with the units of base `b` in the order that fits those of base `a`.
+        """A model's tensors, with the units of base `b` in the order that fits base `a`.
 
-        As in the workflow, the dense bases say which order that is.
+        As in the workflow, the order is that of the dense bases.
         """
         if a == b:
             return tensors
@@ -342,19 +344,19 @@ class Experiment:
     def plot(self, figure: str, ax: Axes, **options: Any) -> Self:
         """Draw one of the report's figures into Axes.
 
-        A figure of several panels, or in three dimensions, puts its own Axes in their place.
+        A figure of several panels, or in three dimensions, replaces the Axes by new ones.
 
         Args:
             figure: a key of `skeletons.plots.PLOTS`.
-            ax: to draw into.
+            ax: the Axes to draw into.
             options: of that figure: `dataset`, `measure`, `model` or `colormap`; see
-                `skeletons.plots`. Without a measure it is of the first of `figures.measures`.
+                `skeletons.plots`. The default measure is the first of `figures.measures`.
 
         Returns:
             The experiment, so that calls can be chained.
 
         Raises:
-            SkeletonsError: there is no such figure, or the experiment holds nothing to draw in it.
+            SkeletonsError: there is no such figure, or the experiment has no data for it.
         """
         plots.PLOTS[_known(figure, plots.PLOTS, "figure")](self, ax, **options)
         return self
@@ -371,7 +373,7 @@ class Experiment:
         return self._folder(model) / "weights.safetensors"
 
     def _summary(self, name: str) -> dict[str, Any]:
-        """What describes a model's network; a pruned one's is its parent's."""
+        """The model.json of a model; for a pruned model, that of its parent."""
         model = Model.parse(name)
         described = model.parent if model.state in MASKED else model
         return artifacts.read_json(self._folder(described) / "model.json", ["network", "layers"])
@@ -383,16 +385,16 @@ def _not_an_experiment(path: Path) -> str:
         beside = [found.parent.name for found in folders]
         return f"{path} does not exist; experiments beside it: {_listed(beside, path.name)}."
     return (
-        f"{path} is no folder of a finished experiment: it has no scores.parquet; "
+        f"{path} is not the folder of a finished experiment: it has no scores.parquet; "
         "run snakemake to make it, or open results/EXPERIMENT."
     )
 
 
 def _known(name: str, names: Iterable[str], what: str) -> str:
-    """A name that is one of the names.
+    """Check that a name is one of the names, and return it.
 
     Raises:
-        SkeletonsError: it is none of them.
+        SkeletonsError: it is not one of them.
     """
     have = list(names)
     if name not in have:
@@ -401,10 +403,10 @@ def _known(name: str, names: Iterable[str], what: str) -> str:
 
 
 def _only(name: str | None, names: list[str], what: str) -> str:
-    """A name that is one of the names, or the only one there is.
+    """A name that is one of the names, or the only one if no name is given.
 
     Raises:
-        SkeletonsError: it is none of them, or none is named and there is not exactly one.
+        SkeletonsError: it is not one of them, or no name is given and there is not exactly one.
     """
     if name is not None:
         return _known(name, names, what)
@@ -414,7 +416,7 @@ def _only(name: str | None, names: list[str], what: str) -> str:
 
 
 def _listed(names: list[str], found: str) -> str:
-    """The nearest of the names to one that was found, first, and a few of the others."""
+    """The name that is nearest to a given one, and a few of the others."""
     near = difflib.get_close_matches(str(found), names, n=1, cutoff=0)
     first = [*near, *(name for name in names if name not in near)]
     shown = ", ".join(first[:8]) or "none"
@@ -422,10 +424,10 @@ def _listed(names: list[str], found: str) -> str:
 
 
 def _checked(images: Images) -> Images:
-    """Images that a network takes.
+    """Check that images have the form that a network takes, and return them.
 
     Raises:
-        SkeletonsError: they are of another form.
+        SkeletonsError: they have another form.
     """
     found = np.asarray(images)
     if found.dtype != np.uint8 or found.ndim != 4 or found.shape[1:] != (3, 32, 32):
@@ -435,7 +437,7 @@ def _checked(images: Images) -> Images:
 
 
 def _long(wide: pd.DataFrame, measure: str) -> pd.DataFrame:
-    """One measure of a table of pairs, with the same columns whatever the measure."""
+    """One measure of a table of pairs, with the same columns for every measure."""
     known = wide[measure].notna()
     columns = {
         "ood": wide["ood"] if "ood" in wide.columns else "",

@@ -1,4 +1,4 @@
-"""The documented place of `load`, which is defined in `skeletons.inspection.exposure`."""
+"""The documented import path of `load`, which is defined in `skeletons.inspection.exposure`."""
 
 from skeletons.inspection.exposure import load
 

@@ -1,8 +1,8 @@
-"""The report's figures of an experiment, each drawn into Axes that are given.
+"""The report's figures of an experiment, each drawn into given Axes.
 
-`PLOTS` names them as the files in `figures/`. Each takes an `Experiment` and the Axes, and options:
-`dataset` and `measure` choose a table of pairs, `model` a model, `colormap` the colours. Without
-them, a figure is of the only data set, by the first of `figures.measures`, in the colours of
+The keys of `PLOTS` are the names of the files in `figures/`. Each function takes an `Experiment`,
+the Axes, and options: `dataset` and `measure` choose a table of pairs, `model` chooses a model, and
+`colormap` the colours. The defaults are the only data set, the first of `figures.measures`, and
 `figures.colormap`.
 """
 
@@ -10,21 +10,44 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import pandas as pd
 from matplotlib.axes import Axes
 
 from skeletons.errors import SkeletonsError
-from skeletons.figures import drawn, ridge, units
+from skeletons.figures import heatmaps, models, pairs, ridge, units
+from skeletons.figures.style import panels
 from skeletons.findings import inspections
 from skeletons.measures.measure import Measure
 from skeletons.model_ids import REGULARIZED
 from skeletons.store import artifacts
 from skeletons.user_code import references
 
-if TYPE_CHECKING:
-    from skeletons.experiment import Experiment
+
+class Experiment(Protocol):
+    """The parts of `skeletons.Experiment` that the figures need."""
+
+    path: Path
+
+    @property
+    def findings(self) -> dict[str, Any]: ...
+
+    @property
+    def first_measure(self) -> str: ...
+
+    @property
+    def colormap(self) -> str: ...
+
+    def dataset(self, name: str | None = None) -> str: ...
+
+    def models(self, *states: str) -> pd.DataFrame: ...
+
+    def similarity(self, dataset: str | None = None) -> pd.DataFrame: ...
+
+    def history(self, model: str) -> pd.DataFrame: ...
+
+    def declared(self, name: str) -> Measure: ...
 
 
 # --- pairs --------------------------------------------------------------------------------------
@@ -38,36 +61,36 @@ def heatmap(
     colormap: str | None = None,
 ) -> None:
     """Every pair of models, of any measure that was computed for all of them."""
-    pairs, chosen = _with_value(experiment, dataset, measure)
+    table, chosen = _with_value(experiment, dataset, measure)
     colours = colormap or experiment.colormap
-    drawn.heatmap(pairs, experiment.models(), chosen, ax, colours)
+    heatmaps.heatmap(table, experiment.models(), chosen, ax, colours)
 
 
 def similarity_to_base(
     experiment: Experiment, ax: Axes, dataset: str | None = None, measure: str | None = None
 ) -> None:
-    """How like its own base a pruned model is, against threshold and against epochs."""
-    drawn.similarity_to_base(*_with_value(experiment, dataset, measure), drawn.panels(ax, 1, 2))
+    """The similarity of pruned models to their base, by threshold and by epochs."""
+    pairs.similarity_to_base(*_with_value(experiment, dataset, measure), panels(ax, 1, 2))
 
 
 def cross_base(
     experiment: Experiment, ax: Axes, dataset: str | None = None, measure: str | None = None
 ) -> None:
-    """How alike models of different bases are that were pruned the same way."""
-    drawn.cross_base(*_with_value(experiment, dataset, measure), ax)
+    """The similarity of models of different bases that were pruned in the same way."""
+    pairs.cross_base(*_with_value(experiment, dataset, measure), ax)
 
 
 def kinds_of_pairs(
     experiment: Experiment, ax: Axes, dataset: str | None = None, measure: str | None = None
 ) -> None:
-    """Every pair by what its two models have in common."""
-    drawn.kinds_of_pairs(*_with_value(experiment, dataset, measure), ax)
+    """The similarity of every pair, by kind of pair."""
+    pairs.kinds_of_pairs(*_with_value(experiment, dataset, measure), ax)
 
 
 def rises(
     experiment: Experiment, ax: Axes, dataset: str | None = None, measure: str | None = None
 ) -> None:
-    """How much more alike pruned models of different bases are than those held against."""
+    """How much more similar pruned models of different bases are than each comparison."""
     found, name = experiment.findings, experiment.dataset(dataset)
     judged = found["verdict"]["by"][name]
     chosen = references.name_of(measure or experiment.first_measure)
@@ -76,13 +99,13 @@ def rises(
             f"There is no verdict by {chosen!r} here; there is one by: {', '.join(judged)}."
         )
     settings = found["settings"]
-    drawn.rises(judged[chosen]["recipes"], settings["margin"], settings["alpha"], ax)
+    pairs.rises(judged[chosen]["recipes"], settings["margin"], settings["alpha"], ax)
 
 
 def _with_value(
     experiment: Experiment, dataset: str | None, measure: str | None
 ) -> tuple[pd.DataFrame, Measure]:
-    """A row a pair with a column of the measure, cheap or costly; and the measure."""
+    """One row per pair, with a column of the measure, cheap or costly; and the measure."""
     name = references.name_of(measure or experiment.first_measure)
     table = experiment.similarity(dataset)
     found = table[table.measure == name]
@@ -97,7 +120,7 @@ def _with_value(
 
 def accuracy_vs_sparsity(experiment: Experiment, ax: Axes) -> None:
     """Test accuracy of every model against its sparsity."""
-    drawn.accuracy_vs_sparsity(experiment.models(), ax)
+    models.accuracy_vs_sparsity(experiment.models(), ax)
 
 
 def ridge_walk(experiment: Experiment, ax: Axes) -> None:
@@ -107,10 +130,10 @@ def ridge_walk(experiment: Experiment, ax: Axes) -> None:
     walks = [
         experiment.history(row.model).assign(seed=row.seed, l1=row.l1) for row in last.itertuples()
     ]
-    drawn.ridge_walk(pd.concat(walks, ignore_index=True), drawn.panels(ax, 2, 2))
+    models.ridge_walk(pd.concat(walks, ignore_index=True), panels(ax, 2, 2))
 
 
-# --- looks inside -------------------------------------------------------------------------------
+# --- inspections --------------------------------------------------------------------------------
 
 
 def lines(experiment: Experiment, ax: Axes) -> None:
@@ -120,19 +143,19 @@ def lines(experiment: Experiment, ax: Axes) -> None:
         table = artifacts.read_table(path, ["path", "t", "loss"]).assign(pair=path.stem)
         by_kind[inspections.kind_of(*path.stem.split("--"))].append(table)
     groups = {kind: pd.concat(found) for kind, found in by_kind.items() if found}
-    ridge.lines(groups, drawn.panels(ax, 1, len(groups)))
+    ridge.lines(groups, panels(ax, 1, len(groups)))
 
 
 def curve(experiment: Experiment, ax: Axes) -> None:
-    """Loss and accuracy on the trained curve between two bases, and on the lines beside it."""
+    """Loss and accuracy between two bases, on the trained curve and on straight lines."""
     path = _made(experiment, "curve/*.parquet", "curve")[0]
     parts = [experiment.path / "lines" / path.name, path]
     table = pd.concat([artifacts.read_table(part, ["path", "t", "loss"]) for part in parts])
-    ridge.paths(table, drawn.panels(ax, 1, 2))
+    ridge.paths(table, panels(ax, 1, 2))
 
 
 def plane(experiment: Experiment, ax: Axes, colormap: str | None = None) -> None:
-    """The loss on the plane through two bases and a variant, as contours, with models on it."""
+    """The loss on the plane through two bases and a variant, as contours, with the models."""
     grid, located = (
         artifacts.read_table(_made(experiment, f"plane/{name}.parquet", "plane")[0])
         for name in ("plane", "located")
@@ -141,36 +164,40 @@ def plane(experiment: Experiment, ax: Axes, colormap: str | None = None) -> None
 
 
 def plane_surface(experiment: Experiment, ax: Axes, colormap: str | None = None) -> None:
-    """The same loss as a surface."""
+    """The loss on the plane as a surface."""
     grid = artifacts.read_table(_made(experiment, "plane/plane.parquet", "plane")[0])
-    (solid,) = drawn.panels(ax, 1, 1, projection="3d")
+    (solid,) = panels(ax, 1, 1, projection="3d")
     ridge.surface(grid, solid, colormap or experiment.colormap)
 
 
 def exposure(experiment: Experiment, ax: Axes) -> None:
-    """Parameters and FLOPs of the inspected variants, before and after exposing."""
+    """Parameters and FLOPs of the inspected variants, before and after exposure."""
     found = _made(experiment, "exposed/*/exposed.json", "expose")
     reports = {path.parent.name: artifacts.read_json(path, ["dead_reason"]) for path in found}
-    units.exposure_bars(reports, drawn.panels(ax, 1, 2))
+    units.exposure_bars(reports, panels(ax, 1, 2))
 
 
 def importance(experiment: Experiment, ax: Axes, model: str | None = None) -> None:
-    """What each unit of an inspected variant is worth, against its weights' size."""
+    """The importance of each unit of an inspected variant, against the size of its weights."""
     table = artifacts.read_table(_one(experiment, "importance/*.parquet", "importance", model))
     count = table.layer.nunique()
     columns = min(count, units.COLUMNS)
-    units.importance_scatter(table, drawn.panels(ax, -(-count // columns), columns))
+    units.importance_scatter(table, panels(ax, -(-count // columns), columns))
 
 
 def probe(experiment: Experiment, ax: Axes, model: str | None = None) -> None:
-    """Accuracy and loss while a skeleton is penalised; `model` as probed, `seed=1_l1=0.001`."""
+    """Accuracy and loss while a skeleton is penalised, of a `model` such as `seed=1_l1=0.001`."""
     path = _one(experiment, "probe/*.parquet", "probe", model)
     found = artifacts.read_json(path.with_suffix(".json"), ["start_accuracy", "tolerance"])
-    units.probe_curve(artifacts.read_table(path), found, drawn.panels(ax, 1, 2))
+    units.probe_curve(artifacts.read_table(path), found, panels(ax, 1, 2))
 
 
 def _made(experiment: Experiment, pattern: str, key: str) -> list[Path]:
-    """The files of a look inside, of which there is at least one."""
+    """The files of an inspection, at least one.
+
+    Raises:
+        SkeletonsError: there are none.
+    """
     found = sorted(experiment.path.glob(pattern))
     if not found:
         raise SkeletonsError(
@@ -180,13 +207,17 @@ def _made(experiment: Experiment, pattern: str, key: str) -> list[Path]:
 
 
 def _one(experiment: Experiment, pattern: str, key: str, model: str | None) -> Path:
-    """The file of one model, or of the first."""
+    """The file of one model; None for the first.
+
+    Raises:
+        SkeletonsError: there is none of that model.
+    """
     found = {path.stem: path for path in _made(experiment, pattern, key)}
     if model is None:
         return next(iter(found.values()))
     if model not in found:
         have = ", ".join(found)
-        raise SkeletonsError(f"inspect.{key} was not about {model!r} here, but about: {have}.")
+        raise SkeletonsError(f"inspect.{key} has no results of {model!r} here, but of: {have}.")
     return found[model]
 
 

@@ -1,4 +1,4 @@
-"""The documented place of `Predictions`, which is defined in `skeletons.measures.predictions`."""
+"""The documented import path of `Predictions`, defined in `skeletons.measures.predictions`."""
 
 from skeletons.measures.predictions import Predictions
 

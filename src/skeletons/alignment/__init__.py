@@ -1,1 +1,1 @@
-"""Which units of a network may change places, and the order that matches another network."""
+"""Aligns the units of two networks: permutation symmetries and weight matching."""

@@ -1,9 +1,9 @@
-"""Which units of a network may change places without changing what it computes.
+"""The units of a network that can be permuted without changing the network's function.
 
-The units of a hidden layer have no order of their own: permute its channels, and the inputs of
-whatever reads them, and the function stays the same. A *group* is a set of units that change
-places together; a specification says where each group lies in a network's tensors. It is made
-from names and shapes alone, so nothing here needs the network itself.
+The order of the units in a hidden layer is arbitrary: if its channels and the inputs of all layers
+that read them are permuted, the function stays the same. A *group* is a set of units that are
+permuted together. A specification lists where each group lies in a network's tensors. It is made
+from names and shapes alone, so this module does not need the network itself.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from skeletons.store import artifacts
 Array = artifacts.Array
 Indices = npt.NDArray[np.int64]
 Shapes = Mapping[str, tuple[int, ...]]
-Permutations = Mapping[str, Indices]  # by group: unit i comes from the place of unit p[i]
-Layout = Mapping[str, Indices]  # how groups share an axis: by group, `places` as in `Part`
+Permutations = Mapping[str, Indices]  # by group: unit i is the former unit p[i]
+Layout = Mapping[str, Indices]  # how groups share an axis: `places` (see `Part`) by group
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Part:
     Attributes:
         tensor: its name.
         axis: of the tensor.
-        places: G×B; unit i owns the B indices places[i]. B is 1, but for a linear layer after a
-            flatten, where a channel owns a block of inputs.
+        places: G×B; unit i has the B indices places[i]. B is 1, except for a linear layer after a
+            flatten, where each channel has a block of inputs.
     """
 
     tensor: str
@@ -46,8 +46,8 @@ class Specification:
 
     Attributes:
         shapes: of the network's tensors, by name.
-        parts: by group, everywhere it lies. No group lies on two axes of one tensor, so a change
-            of one group alone changes the inner product with another network linearly.
+        parts: by group, all its parts. No group lies on two axes of one tensor, so the inner
+            product with another network is linear in the permutation of one group.
     """
 
     shapes: Shapes
@@ -60,31 +60,31 @@ class Specification:
 
     @property
     def tensors(self) -> list[str]:
-        """The names of all tensors that a group lies in, sorted."""
+        """The names of all tensors that contain a group, sorted."""
         return sorted({part.tensor for parts in self.parts.values() for part in parts})
 
 
 def identity(spec: Specification) -> dict[str, Indices]:
-    """The permutations that leave everything in its place."""
+    """The permutations that change nothing."""
     return {group: np.arange(size) for group, size in spec.sizes.items()}
 
 
 def random_permutations(spec: Specification, seed: int) -> dict[str, Indices]:
-    """Permutations of all groups, drawn evenly from all that there are."""
+    """Permutations of all groups, drawn uniformly."""
     draw = np.random.default_rng(seed)
     return {group: draw.permutation(size) for group, size in spec.sizes.items()}
 
 
 def inverse(permutations: Permutations) -> dict[str, Indices]:
-    """The permutations that undo others."""
+    """The inverse permutations."""
     return {group: np.argsort(p) for group, p in permutations.items()}
 
 
 def order(spec: Specification, permutations: Permutations, tensor: str, axis: int = 0) -> Indices:
-    """The order in which permutations put the indices of one axis of a tensor.
+    """The order of the indices of one axis of a tensor after permutations.
 
-    The permuted tensor is `tensor.take(order, axis)`; of a layer's weight and axis 0, that is which
-    unit of the layer stands where.
+    The permuted tensor is `tensor.take(order, axis)`. For the weight of a layer and axis 0, `order`
+    is the order of the layer's units.
     """
     indices = np.arange(spec.shapes[tensor][axis])
     for group, permutation in permutations.items():
@@ -97,20 +97,22 @@ def order(spec: Specification, permutations: Permutations, tensor: str, axis: in
 def apply(
     tensors: Mapping[str, Array], spec: Specification, permutations: Permutations
 ) -> dict[str, Array]:
-    """A network's tensors with its units permuted; the network computes what it did before.
+    """A network's tensors with its units permuted; the network's function stays the same.
 
     Args:
-        tensors: by name; those that no group lies in are handed through.
+        tensors: by name; those without a group are returned unchanged.
         spec: of the network.
-        permutations: by group; a group that is left out stays as it is.
+        permutations: by group; a group that is left out does not change.
 
     Raises:
-        ValueError: a permutation is of no group of `spec`, or is no permutation of its units.
+        ValueError: a name is not a group of `spec`, or a value is not a permutation of its units.
     """
     for group, permutation in permutations.items():
         size = spec.sizes.get(group, 0)
         if not np.array_equal(np.sort(permutation), np.arange(size)) or not size:
-            raise ValueError(f"{group!r} is no group of {len(permutation)} units of this network")
+            raise ValueError(
+                f"{group!r} is not a group of {len(permutation)} units of this network"
+            )
     permuted = dict(tensors)
     axes = {(part.tensor, part.axis) for group in permutations for part in spec.parts[group]}
     for tensor, axis in sorted(axes):
@@ -118,14 +120,14 @@ def apply(
     return permuted
 
 
-# --- how a network's groups are told from its tensors -------------------------------------------
+# --- specifications from names and shapes -------------------------------------------------------
 
 NORM = ("weight", "bias", "running_mean", "running_var")
 
 
 @dataclass
 class _Draft:
-    """A specification in the making."""
+    """A specification under construction."""
 
     shapes: Shapes
     parts: dict[str, list[Part]] = field(default_factory=dict)
@@ -134,7 +136,7 @@ class _Draft:
         return self.shapes[f"{layer}.weight"][0]
 
     def written(self, layer: str, layout: Layout, norm: str | None = None) -> None:
-        """The outputs of a layer, and of the batch norm behind it, lie as in `layout`."""
+        """Add the outputs of a layer, and of the batch norm after it, which lie as in `layout`."""
         for name in (f"{layer}.weight", f"{layer}.bias"):
             if name in self.shapes:
                 self._add(name, 0, layout)
@@ -143,7 +145,7 @@ class _Draft:
                 self._add(f"{norm}.{quantity}", 0, layout)
 
     def read(self, layer: str, layout: Layout) -> None:
-        """The inputs of a layer lie as in `layout`, each unit owning a block after a flatten."""
+        """Add the inputs of a layer, which lie as in `layout`; after a flatten in blocks."""
         name = f"{layer}.weight"
         units = sum(len(places) for places in layout.values())
         block = self.shapes[name][1] // units
@@ -155,14 +157,15 @@ class _Draft:
             self.parts.setdefault(group, []).append(Part(tensor, axis, places))
 
     def chain(self, layers: Mapping[str, str | None], source: Layout) -> Layout:
-        """Layers, each with the name of its norm if it has one, that read one another in turn.
+        """Add a chain of layers, in which each layer reads the one before it.
 
         Args:
-            layers: each makes a group of its own.
-            source: what the first reads; empty if that is fixed, as colours are.
+            layers: the name of each layer's batch norm, if it has one; each layer is a new group.
+            source: the layout of the inputs of the first layer; empty if they have a fixed order,
+                such as colours.
 
         Returns:
-            How the last one's outputs lie.
+            The layout of the outputs of the last layer.
         """
         for layer, norm in layers.items():
             if source:
@@ -181,7 +184,7 @@ def _own(group: str, units: int) -> Layout:
 
 def _cnn(shapes: Shapes) -> Specification:
     draft = _Draft(shapes)
-    hidden = (0, 2, 5, 7, 11, 13)  # 11 reads 64 inputs of each channel, as flattened
+    hidden = (0, 2, 5, 7, 11, 13)  # 11 reads 64 inputs per channel after the flatten
     last = draft.chain({f"body.{k}": None for k in hidden}, {})
     draft.read("body.15", last)
     return draft.finished()
@@ -194,7 +197,7 @@ def _resnet9(shapes: Shapes) -> Specification:
         return draft.chain({f"body.{n}.0": f"body.{n}.1" for n in names}, source)
 
     def residual(name: str, stream: Layout) -> None:
-        """What a block adds to the stream lies as the stream does."""
+        """Add a residual block, whose outputs have the layout of the stream."""
         inner = chain((f"{name}.body.0",), stream)
         draft.read(f"body.{name}.body.1.0", inner)
         draft.written(f"body.{name}.body.1.0", stream, f"body.{name}.body.1.1")
@@ -208,11 +211,11 @@ def _resnet9(shapes: Shapes) -> Specification:
 
 
 def _widened(stream: Layout, units: int, group: str) -> Layout:
-    """A stream after a shortcut that pads it with zero channels on both sides, to `units` in all.
+    """The layout of a stream after a shortcut that pads it with zero channels, to `units` in all.
 
-    What comes through stays in order of the narrower stream, as nothing lies between that could
-    sort it anew. The padding channels are all zero there, so they may change places with one
-    another; with those that come through they may not. That is all the freedom there is.
+    The channels of the narrower stream keep their order, because nothing in between could permute
+    them. The padding channels, on both sides, are all zero there, so they can be permuted with each
+    other, but not with the channels of the narrower stream.
     """
     extra = units - sum(len(places) for places in stream.values())
     before = extra // 2
@@ -241,7 +244,7 @@ def _speednet(shapes: Shapes) -> Specification:
     for k in (1, 2, 3):
         layers[f"body.groups.{k}.0"] = f"body.groups.{k}.2"
         layers[f"body.groups.{k}.4"] = f"body.groups.{k}.5"
-    # The whitening filters are fixed and the same in all models: their outputs keep their order.
+    # The whitening filters are fixed and the same in all models, so their outputs keep their order.
     draft.read("body.head", draft.chain(layers, {}))
     return draft.finished()
 
@@ -258,38 +261,38 @@ def specification(network: str, tensors: Mapping[str, Array]) -> Specification:
     """The specification of a network of any width, from its tensors.
 
     Args:
-        network: a key of `networks.REGISTRY`.
+        network: a key of `architectures.REGISTRY`.
         tensors: a model's tensors by name; only their shapes are used.
 
     Raises:
-        ConfigError: nobody has said which units of this network may change places.
+        ConfigError: it is not known which units of this network can be permuted.
         ValueError: the tensors are not of this network.
     """
     if network not in PERMUTATIONS:
         raise ConfigError(
-            f"network.name: found {network!r}, whose units cannot be aligned, as PERMUTATIONS in "
-            f"permutations.py has no entry for it; allowed: {', '.join(PERMUTATIONS)}."
+            f"network.name: found {network!r}, whose units cannot be aligned, because PERMUTATIONS "
+            f"in permutations.py has no entry for it; allowed: {', '.join(PERMUTATIONS)}."
         )
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
     try:
         return PERMUTATIONS[network](shapes)
     except KeyError as error:
-        raise ValueError(f"these are not the tensors of {network}: {error} is not there") from None
+        raise ValueError(f"these are not the tensors of {network}: {error} is missing") from None
 
 
 # --- files ----------------------------------------------------------------------------------------
 
 
 def read_aligned(weights: str, network: str, matched: str | None) -> dict[str, Array]:
-    """A model's tensors, its units permuted as a file of `alignment.align_stage` says.
+    """A model's tensors, with its units permuted by a file from `align_stage`.
 
     Args:
         weights: its weights.safetensors.
-        network: a key of `networks.REGISTRY`.
-        matched: the file of permutations; None for the units as they are.
+        network: a key of `architectures.REGISTRY`.
+        matched: the file of permutations; None to leave the units in their order.
 
     Raises:
-        ArtifactError: a file is missing or broken, or the two do not go together.
+        ArtifactError: a file is missing or broken, or the two do not fit together.
     """
     tensors = artifacts.read_tensors(weights)
     if matched is None:
@@ -299,6 +302,5 @@ def read_aligned(weights: str, network: str, matched: str | None) -> dict[str, A
         return apply(tensors, spec, artifacts.read_tensors(matched))
     except ValueError as error:
         raise ArtifactError(
-            f"{matched} does not align {weights}: {error}; "
-            "delete it and run snakemake again, which makes it anew."
+            f"{matched} does not align {weights}: {error}; delete it and run snakemake again."
         ) from None

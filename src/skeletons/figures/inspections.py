@@ -1,47 +1,61 @@
-"""The figures of what looks inside found, each in a file of its own."""
+"""The stage that draws the figures of `inspect`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from skeletons.figures import ridge, units
 from skeletons.findings import inspections
 
 
-def inspection_figures_stage(
-    paths: Mapping[str, Sequence[str]], folder: str, colormap: str
-) -> None:
-    """Draw every figure that the artifacts at hand allow.
+def inspection_figures_stage(*, folder: str, colormap: str, **kinds: str | Sequence[str]) -> None:
+    """Draw every figure for which there are artifacts.
 
     Args:
-        paths: artifacts by kind: lines, curve, plane, located, exposed, importance_units, probe and
-            probe_epochs.
-        folder: where the SVG files go: lines, curve, plane, plane_surface, exposure, and one of
-            importance and of the probe for each model that has been looked at so.
-        colormap: of the plane.
+        folder: the folder that the SVG files are written to: lines, curve, plane, plane_surface,
+            exposure, one of importance per model, and one of the probe per model and λ.
+        colormap: the colour map of the plane.
+        kinds: the artifacts of each kind. Drawn are lines, curve, plane, located, exposed,
+            importance_units, probe and probe_epochs; other kinds are ignored.
+
+    Raises:
+        ArtifactError: a file is missing or broken.
     """
-    place = Path(folder)
-    lines = {Path(path).name: path for path in paths.get("lines", ())}
+    target = Path(folder)
+    files = {kind: [one] if isinstance(one, str) else list(one) for kind, one in kinds.items()}
+    _draw_paths(files, target)
+    for grid, located in _both(files, "plane", "located"):
+        flat, surface = target / "plane.svg", target / "plane_surface.svg"
+        ridge.save_plane(grid, located, flat, surface, colormap)
+    _draw_units(files, target)
+
+
+def _both(files: dict[str, list[str]], one: str, other: str) -> list[tuple[str, str]]:
+    """The files of two kinds, which belong together one by one."""
+    return list(zip(files.get(one, []), files.get(other, []), strict=True))
+
+
+def _draw_paths(files: dict[str, list[str]], target: Path) -> None:
+    """Draw the lines and the curve; the curve is shown with the line between the same models."""
+    lines = {Path(path).name: path for path in files.get("lines", [])}
     kinds = {path: inspections.kind_of(*Path(path).stem.split("--")) for path in lines.values()}
     if lines:
-        ridge.lines_figure_stage(kinds, inspections.KINDS, str(place / "lines.svg"))
-    for path in paths.get("curve", ()):
+        ridge.save_lines(kinds, inspections.KINDS, target / "lines.svg")
+    for path in files.get("curve", []):
         a, b = Path(path).stem.split("--")
-        title = f"From a, {a}, to b, {b}"
-        straight = lines[Path(path).name]
-        ridge.paths_figure_stage(str(place / "curve.svg"), title, straight, path)
-    for grid, located in zip(paths.get("plane", ()), paths.get("located", ()), strict=True):
-        flat, surface = (str(place / f"{name}.svg") for name in ("plane", "plane_surface"))
-        ridge.plane_figure_stage(grid, located, flat, surface, colormap)
-    exposed = {Path(path).parent.name: path for path in paths.get("exposed", ())}
+        tables = [lines[Path(path).name], path]
+        ridge.save_paths(tables, target / "curve.svg", f"From a, {a}, to b, {b}")
+
+
+def _draw_units(files: dict[str, list[str]], target: Path) -> None:
+    """Draw the exposed skeletons, the importance of units, and the second skeletons."""
+    exposed = {Path(path).parent.name: path for path in files.get("exposed", [])}
     if exposed:
-        units.exposure_figure_stage(exposed, str(place / "exposure.svg"))
-    for path in paths.get("importance_units", ()):
+        units.save_exposure(exposed, target / "exposure.svg")
+    for path in files.get("importance_units", []):
         name = Path(path).stem
-        units.importance_figure_stage(path, str(place / f"importance_{name}.svg"), name)
-    for rows, verdict in zip(paths.get("probe_epochs", ()), paths.get("probe", ()), strict=True):
+        units.save_importance(path, target / f"importance_{name}.svg", name)
+    for rows, verdict in _both(files, "probe_epochs", "probe"):
         name = Path(verdict).stem
-        model, _, l1 = name.rpartition("_l1=")
-        title = f"{model}, skeleton penalised by λ = {l1}"
-        units.probe_figure_stage(rows, verdict, str(place / f"probe_{name}.svg"), title)
+        units.save_probe(rows, verdict, target / f"probe_{name}.svg", name)

@@ -1,6 +1,6 @@
 """Figures of the loss between models: on paths from one to another, and on a plane through three.
 
-Each function draws into the Axes that it is given, in the style of `figures`.
+Each drawing function draws into the Axes that it is given.
 """
 
 from __future__ import annotations
@@ -9,9 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
@@ -21,12 +19,13 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter
 
-from skeletons.figures.drawn import LINES, MARKERS, PALETTE, STYLE, new_figure, save_svg
+from skeletons.arrays import Floats
+from skeletons.figures import captions
+from skeletons.figures.style import LINES, MARKERS, PALETTE, new_figure, save_svg, styled
 from skeletons.inspection import barriers
 from skeletons.model_ids import BASE, PRUNED, Model
 from skeletons.store import artifacts
 
-Floats = npt.NDArray[np.float64]
 Places = Mapping[str, tuple[float, float]]
 
 PATHS: Mapping[str, str] = {
@@ -46,7 +45,7 @@ def paths(table: pd.DataFrame, axes: Sequence[Axes]) -> None:
 
     Args:
         table: columns path (a key of `PATHS`), t, loss and accuracy.
-        axes: two, for the loss and for the accuracy.
+        axes: two Axes, for the loss and for the accuracy.
     """
     for name, path in table.groupby("path", sort=False):
         path = path.sort_values("t")
@@ -71,13 +70,13 @@ def paths(table: pd.DataFrame, axes: Sequence[Axes]) -> None:
 
 
 def _mark_barrier(ax: Axes, path: pd.DataFrame, index: int) -> float:
-    """The line between the ends, and an upright one from it to the highest rise over it."""
+    """Draw the line between the ends and the highest rise over it; return the rise."""
     ends = path.loss.iloc[[0, -1]].to_numpy(np.float64)
     ax.plot([0, 1], ends, color="0.6", linewidth=0.8, zorder=0)
     height, place = barriers.barrier(path.loss)
     if height > 0:
         foot = ends[0] + place * (ends[1] - ends[0])
-        # Side by side, as the highest places of two paths are often the same.
+        # Side by side, because two paths often rise highest at the same place.
         x = place + 0.012 * (index - 1)
         style: dict[str, Any] = {"color": PALETTE[index], "linewidth": 1, "linestyle": LINES[index]}
         ax.plot([x, x], [foot, foot + height], **style, marker="_", markersize=6)
@@ -85,12 +84,12 @@ def _mark_barrier(ax: Axes, path: pd.DataFrame, index: int) -> float:
 
 
 def lines(groups: Mapping[str, pd.DataFrame], axes: Sequence[Axes]) -> None:
-    """Draw the loss on many straight lines, by kind of pair: each thin, and their mean.
+    """Draw the loss on many straight lines by kind of pair: thin lines, and their mean.
 
     Args:
         groups: by kind, columns pair, path (`naive` or `aligned`), t and loss; all lines of a kind
             have the same places t.
-        axes: one a kind.
+        axes: one per kind.
     """
     for ax, (kind, table) in zip(axes, groups.items(), strict=True):
         for name, path in table.groupby("path", sort=False):
@@ -104,7 +103,7 @@ def lines(groups: Mapping[str, pd.DataFrame], axes: Sequence[Axes]) -> None:
 
 
 def _bundle(ax: Axes, table: pd.DataFrame, name: str) -> None:
-    """All lines of one kind and path, their mean, and the mean and the highest barrier."""
+    """Draw all lines of one kind and path and their mean, labelled with the barriers."""
     index = list(PATHS).index(name)
     heights = []
     for _, line in table.groupby("pair", sort=False):
@@ -129,31 +128,31 @@ def _bundle(ax: Axes, table: pd.DataFrame, name: str) -> None:
 
 
 def _mesh(grid: pd.DataFrame) -> tuple[Floats, Floats, Floats]:
-    """The x (N), y (M) and the losses M×N of a grid; a loss of 0 is made a positive one."""
+    """The x (N), the y (M) and the losses (M×N, all made positive) of a grid."""
     table = grid.pivot(index="y", columns="x", values="loss")
     losses = np.maximum(table.to_numpy(np.float64), 1e-6)
     return table.columns.to_numpy(np.float64), table.index.to_numpy(np.float64), losses
 
 
 def _levels(losses: Floats) -> Floats:
-    """Levels in equal ratios, as losses off the ridge are many times those on it."""
+    """Levels in equal ratios, because losses off the ridge are many times those on it."""
     low, high = float(losses.min()), float(losses.max())
     return np.geomspace(low, max(high, low * 1.001), LEVELS)
 
 
 def plane(grid: pd.DataFrame, located: pd.DataFrame, ax: Axes, colormap: str = "mako") -> None:
-    """Draw the loss on a plane as contours, and the models on it, or their images if they lie off.
+    """Draw the loss on a plane as contours, and models at their nearest points on the plane.
 
-    A base model is a filled mark and the walk of regularisation from it a line with a mark at each
-    model; a pruned model is hollow, joined to the one it comes from. A model that is none of these,
-    such as a curve's control point, is a cross. The title counts the models further off the
-    plane than a hundredth of its width, as the loss drawn under those is not theirs.
+    A base model is a filled mark; the walk of regularisation from it is a line with a mark at each
+    model. A pruned model is a hollow mark, joined to the model that it comes from. Anything else,
+    such as the control point of a curve, is a cross. The title counts the models whose distance
+    from the plane is more than a hundredth of its width: the loss drawn there is not theirs.
 
     Args:
-        grid: columns x, y and loss, of a whole grid.
+        grid: columns x, y and loss of a complete grid.
         located: columns model, x, y and residual.
-        ax: to draw into; its figure gets a scale beside it.
-        colormap: of matplotlib or seaborn, dark for low losses.
+        ax: the Axes to draw into; a colour scale is added beside them.
+        colormap: a colour map of matplotlib or seaborn, dark for low losses.
     """
     x, y, losses = _mesh(grid)
     levels = _levels(losses)
@@ -165,7 +164,7 @@ def plane(grid: pd.DataFrame, located: pd.DataFrame, ax: Axes, colormap: str = "
     _draw_models(ax, located)
     off = located[located.residual > 0.01 * float(np.ptp(x))]
     if len(off):
-        far = f"{off.residual.max():.2g} at the most"
+        far = f"{off.residual.max():.2g} at most"
         ax.set_title(f"{len(off)} of {len(located)} models lie off the plane, by {far}")
     ax.set_aspect("equal")
     ax.set_xlabel("L2 distance, towards the second model")
@@ -184,21 +183,23 @@ def _loss_scale(ax: Axes, shown: ContourSet, levels: Floats) -> None:
 
 def _draw_models(ax: Axes, located: pd.DataFrame) -> None:
     columns = (located[key].tolist() for key in ("model", "x", "y"))
-    place: Places = {name: (x, y) for name, x, y in zip(*columns, strict=True)}
-    models = [Model.parse(name) for name in place if _is_model(name)]
+    at: Places = {name: (x, y) for name, x, y in zip(*columns, strict=True)}
+    models = [Model.parse(name) for name in at if _is_model(name)]
     seeds = sorted({model.seed for model in models})
     for model in sorted(models, key=lambda model: model.sort_key):
         index = seeds.index(model.seed)
-        colour = PALETTE[(index + 1) % len(PALETTE)]  # the first is near the map's dark blue
+        colour = PALETTE[
+            (index + 1) % len(PALETTE)
+        ]  # the first colour is too close to the dark blue of the map
         marker = MARKERS[index % len(MARKERS)]
-        before = _before(model, place)
+        before = _before(model, at)
         if before is not None:
-            x, y = zip(place[before], place[str(model)], strict=True)
+            x, y = zip(at[before], at[str(model)], strict=True)
             line = ":" if model.state == PRUNED else "-"
             ax.plot(x, y, line, color=colour, linewidth=1.4, path_effects=[OUTLINE])
         base = model.state == BASE
         ax.plot(
-            *place[str(model)],
+            *at[str(model)],
             marker,
             markersize=9 if base else 5,
             color=colour,
@@ -209,32 +210,32 @@ def _draw_models(ax: Axes, located: pd.DataFrame) -> None:
             label=f"seed {model.seed}" if base else None,
             zorder=4 if base else 3,
         )
-    for name in (name for name in place if not _is_model(name)):
-        ax.plot(*place[name], "X", markersize=9, color="black", label=name, linestyle="none")
+    for name in (name for name in at if not _is_model(name)):
+        ax.plot(*at[name], "X", markersize=9, color="black", label=name, linestyle="none")
 
 
 def _is_model(name: str) -> bool:
     return name.startswith("seed=")
 
 
-def _before(model: Model, place: Places) -> str | None:
-    """The model that another is drawn as coming from: the nearest before it that is there."""
+def _before(model: Model, at: Places) -> str | None:
+    """The nearest ancestor of a model that is on the plane, if there is one."""
     if model.threshold is not None:
         parent = str(model.parent)
-        return parent if parent in place else None
+        return parent if parent in at else None
     if model.epochs is None:
         return None
     earlier = [Model(model.seed, model.l1, epochs) for epochs in range(model.epochs - 1, 0, -1)]
-    return next((str(m) for m in (*earlier, model.base) if str(m) in place), None)
+    return next((str(m) for m in (*earlier, model.base) if str(m) in at), None)
 
 
 def surface(grid: pd.DataFrame, ax: Any, colormap: str = "mako") -> None:
-    """Draw the loss on a plane as a surface over it, on a logarithmic height.
+    """Draw the loss on a plane as a surface; the height is the logarithm of the loss.
 
     Args:
-        grid: columns x, y and loss, of a whole grid.
+        grid: columns x, y and loss of a complete grid.
         ax: three-dimensional Axes.
-        colormap: of matplotlib or seaborn, dark for low losses.
+        colormap: a colour map of matplotlib or seaborn, dark for low losses.
     """
     x, y, losses = _mesh(grid)
     height = np.log10(losses)
@@ -248,7 +249,8 @@ def surface(grid: pd.DataFrame, ax: Any, colormap: str = "mako") -> None:
         edgecolor=(1, 1, 1, 0.35),
         antialiased=True,
     )
-    # Tick labels are losses; matplotlib's own log scale does not work in three dimensions.
+    # Tick labels show losses; before 3.11, matplotlib has no log scale in three dimensions:
+    # https://github.com/matplotlib/matplotlib/issues/209
     ax.zaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{10**value:.2g}"))
     ax.set_xlabel("towards the second model")
     ax.set_ylabel("across")
@@ -258,51 +260,58 @@ def surface(grid: pd.DataFrame, ax: Any, colormap: str = "mako") -> None:
         axis.pane.set_facecolor("white")
 
 
-# --- the stages ---------------------------------------------------------------------------------
+# --- files --------------------------------------------------------------------------------------
 
 
-def paths_figure_stage(output: str, title: str, *tables: str) -> None:
-    """Draw the paths between one pair of models, from the tables of `ridge`'s line and curve."""
-    columns = ("path", "t", "loss", "accuracy")
-    table = artifacts.read_tables(tables, columns)
-    with mpl.rc_context(dict(STYLE)):  # type: ignore[arg-type]
+def save_paths(tables: Sequence[str], path: Path, title: str) -> None:
+    """Draw the paths between one pair of models, from the tables of their line and their curve."""
+    table = artifacts.read_tables(tables, ("path", "t", "loss", "accuracy"))
+    with styled():
         figure, axes = new_figure(9, 3.2, 1, 2)
         paths(table, axes)
         figure.suptitle(title, fontsize=10)
-        save_svg(figure, Path(output))
+        save_svg(figure, path, captions.drawn("curve"))
 
 
-def lines_figure_stage(kinds: Mapping[str, str], order: Sequence[str], output: str) -> None:
-    """Draw `lines` from tables of `ridge.line_stage`.
+def save_lines(kinds: Mapping[str, str], order: Sequence[str], path: Path) -> None:
+    """Draw `lines` from the tables of a line between each pair of models.
 
     Args:
-        kinds: the kind of pair of each table, by path.
-        order: the kinds in the order to draw them; one of which there is no table is left out.
-        output: the SVG file to write.
+        kinds: the kind of pair of each table, by the table's file.
+        order: the kinds in the order to draw them; a kind without a table is left out.
+        path: the SVG file to write.
     """
     tables = {
         kind: [
-            artifacts.read_table(path, ["path", "t", "loss"]).assign(pair=path)
-            for path, own in kinds.items()
+            artifacts.read_table(file, ["path", "t", "loss"]).assign(pair=file)
+            for file, own in kinds.items()
             if own == kind
         ]
         for kind in order
     }
     groups = {kind: pd.concat(found) for kind, found in tables.items() if found}
-    with mpl.rc_context(dict(STYLE)):  # type: ignore[arg-type]
+    with styled():
         figure, axes = new_figure(3.4 * len(groups) + 0.4, 3.9, 1, len(groups))
         lines(groups, axes)
-        save_svg(figure, output)
+        save_svg(figure, path, captions.drawn("lines"))
 
 
-def plane_figure_stage(grid: str, located: str, output: str, output_3d: str, colormap: str) -> None:
-    """Draw a plane's contours with the models on it, and its surface, as two figures."""
+def save_plane(grid: str, located: str, flat: Path, solid: Path, colormap: str) -> None:
+    """Draw a plane as two figures: contours with the models on it, and a surface.
+
+    Args:
+        grid: the table of losses on the plane.
+        located: the table of models on the plane.
+        flat: the SVG file to write the contours to.
+        solid: the SVG file to write the surface to.
+        colormap: a colour map of matplotlib or seaborn, dark for low losses.
+    """
     table = artifacts.read_table(grid, ["x", "y", "loss"])
     models = artifacts.read_table(located, ["model", "x", "y", "residual"])
-    with mpl.rc_context(dict(STYLE)):  # type: ignore[arg-type]
+    with styled():
         figure, axes = new_figure(7, 5)
         plane(table, models, axes[0], colormap)
-        save_svg(figure, output)
+        save_svg(figure, flat, captions.drawn("plane"))
         figure = Figure(figsize=(6, 5))
         surface(table, figure.add_subplot(projection="3d"), colormap)
-        save_svg(figure, output_3d)
+        save_svg(figure, solid, captions.drawn("plane", "surface"))

@@ -1,30 +1,32 @@
 """Figures of units and skeletons: importance, the probe for a second skeleton, exposure.
 
-Each function draws into the Axes that it is given, in the style of `figures`.
+Each drawing function draws into the Axes that it is given.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, PercentFormatter
 
-from skeletons import text as prose
-from skeletons.figures.drawn import MARKERS, PALETTE, STYLE, Floats, new_figure, save_svg
+from skeletons import text
+from skeletons.arrays import Floats
+from skeletons.figures import captions
+from skeletons.figures.style import MARKERS, PALETTE, new_figure, save_svg, styled
 from skeletons.inspection import unit_ranks
 from skeletons.store import artifacts
 
-DECADES = 4  # of losses below the largest; what is nearer to zero is drawn to scale
+DECADES = 4  # of losses below the largest; losses nearer to zero are on a linear scale
 COLUMNS = 4
 
 
 def short(layer: str) -> str:
-    """A layer's name without what all of them have in common."""
+    """A layer's name without the parts that all layers share."""
     return layer.removeprefix("body.").removesuffix(".weight")
 
 
@@ -32,12 +34,12 @@ def short(layer: str) -> str:
 
 
 def importance_scatter(table: pd.DataFrame, axes: Sequence[Axes]) -> None:
-    """Draw each layer's units: change of the loss when silenced, against their weights' size.
+    """Draw the units of each layer: the rise of the loss without them against their weight.
 
     Args:
         table: see `importance.importance_table`.
-        axes: at least one a layer, in rows of `COLUMNS` if there are more; the others are taken
-            away.
+        axes: at least one per layer, in rows of `COLUMNS` if there are more; Axes that are not
+            needed are removed.
     """
     ranks = unit_ranks.by_layer(table).to_dict("records")
     shown = list(axes[: len(ranks)])
@@ -80,9 +82,9 @@ def _units(ax: Axes, units: pd.DataFrame, name: str, index: int) -> None:
 
 
 def _common_losses(axes: Sequence[Axes], changes: Floats) -> None:
-    """One scale for the losses of all axes, logarithmic on both sides of zero.
+    """Give all Axes one scale of losses, logarithmic on both sides of zero.
 
-    Few units carry most of the loss; they must not press the others onto the axis.
+    A few units carry most of the loss; on a linear scale the others would lie on the axis.
     """
     largest = float(np.abs(changes).max()) or 1.0
     top = int(np.ceil(np.log10(largest)))
@@ -106,13 +108,13 @@ def _common_losses(axes: Sequence[Axes], changes: Floats) -> None:
 def probe_curve(rows: pd.DataFrame, verdict: Mapping[str, Any], axes: Sequence[Axes]) -> None:
     """Draw a probe: accuracy (left) and loss (right) against the skeleton's weight that is left.
 
-    Time runs from left, where all is there, to right. Of a skeleton without a weight nothing can be
-    left, so it goes by epochs.
+    Time runs from left, where all of the weight is left, to right. If the skeleton has no weight,
+    the axis shows epochs instead.
 
     Args:
-        rows: see `probe.probe`.
-        verdict: see `probe.probe_verdict`.
-        axes: two.
+        rows: see `second_skeleton.probe`.
+        verdict: see `second_skeleton.probe_verdict`.
+        axes: two Axes.
     """
     parts = (
         ("test_{}", "the whole network", "-"),
@@ -139,14 +141,14 @@ def probe_curve(rows: pd.DataFrame, verdict: Mapping[str, Any], axes: Sequence[A
         ax.set_xlabel("Σ|w| of the skeleton, share left")
         ax.set_xlim(max(1.0, float(rows.skeleton_left.max())) + 0.03, -0.03)
         ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    held = verdict["start_accuracy"] - verdict["tolerance"]
+    least = verdict["start_accuracy"] - verdict["tolerance"]
     axes[0].axhline(
-        held,
+        least,
         color="0.5",
         linewidth=0.8,
         linestyle="-.",
         zorder=0,
-        label=f"{prose.points(verdict['tolerance'], 0)} points under the start",
+        label=f"{text.points(verdict['tolerance'], 0)} points below the start",
     )
     axes[0].set_ylabel("test accuracy")
     axes[0].set_ylim(-0.03, 1.03)
@@ -162,16 +164,16 @@ def probe_curve(rows: pd.DataFrame, verdict: Mapping[str, Any], axes: Sequence[A
 
 
 def exposure_bars(reports: Mapping[str, Mapping[str, Any]], axes: Sequence[Axes]) -> None:
-    """Draw parameters (left) and FLOPs (right) of pruned models, before and after exposing.
+    """Draw parameters (left) and FLOPs (right) of pruned models, before and after exposure.
 
     Args:
-        reports: by model, the content of its exposed.json; a dead one has no bars.
-        axes: two.
+        reports: the content of exposed.json by model; a dead model has no bars.
+        axes: two Axes.
     """
     names = list(reports)
     alive = [k for k, name in enumerate(names) if not reports[name]["dead_reason"]]
-    for ax, (key, text) in zip(
-        axes, (("parameters", "parameters"), ("flops", "FLOPs an image")), strict=True
+    for ax, (key, label) in zip(
+        axes, (("parameters", "parameters"), ("flops", "FLOPs per image")), strict=True
     ):
         for index, when in enumerate(("before", "after")):
             places = np.array(alive) + (index - 0.5) * 0.38
@@ -191,7 +193,7 @@ def exposure_bars(reports: Mapping[str, Mapping[str, Any]], axes: Sequence[Axes]
                 ax.bar_label(bars, shares, padding=3, fontsize=7)
         for k in set(range(len(names))) - set(alive):
             ax.text(0, k, " dead", va="center", fontsize=8)
-        ax.set_xlabel(text)
+        ax.set_xlabel(label)
         ax.set_yticks(range(len(names)), names, fontsize=7)
         ax.set_ylim(len(names) - 0.4, -0.6)
         ax.xaxis.set_major_locator(MaxNLocator(4))
@@ -200,40 +202,54 @@ def exposure_bars(reports: Mapping[str, Mapping[str, Any]], axes: Sequence[Axes]
     axes[1].legend(loc="center left", bbox_to_anchor=(1.1, 0.5))  # beyond the shares
 
 
-# --- the stages ---------------------------------------------------------------------------------
+# --- files --------------------------------------------------------------------------------------
 
 
-def importance_figure_stage(table: str, output: str, title: str) -> None:
-    """Draw a model's `importance_scatter`."""
+def save_importance(table: str, path: Path, model: str) -> None:
+    """Draw the `importance_scatter` of a model into an SVG file."""
     found = artifacts.read_table(table, ["layer", "unit", "loss_change", "dead"])
     count = found.layer.nunique()
     columns = min(count, COLUMNS)
-    lines = -(-count // columns)
-    with mpl.rc_context(dict(STYLE)):  # type: ignore[arg-type]
-        figure, axes = new_figure(2.5 * columns + 0.8, 2.1 * lines + 0.7, lines, columns)
+    rows = -(-count // columns)
+    with styled():
+        figure, axes = new_figure(2.5 * columns + 0.8, 2.1 * rows + 0.7, rows, columns)
         importance_scatter(found, axes)
-        figure.suptitle(title, fontsize=11, fontweight="bold")
-        save_svg(figure, output)
+        figure.suptitle(model, fontsize=11, fontweight="bold")
+        save_svg(figure, path, captions.drawn("importance", model))
 
 
-def probe_figure_stage(rows: str, verdict: str, output: str, title: str) -> None:
-    """Draw a model's `probe_curve`."""
+def save_probe(rows: str, verdict: str, path: Path, name: str) -> None:
+    """Draw a `probe_curve` into an SVG file.
+
+    Args:
+        rows: the table of epochs.
+        verdict: the JSON file of the verdict.
+        path: the SVG file to write.
+        name: the base model and λ, such as `seed=1_l1=0.001`.
+    """
     table = artifacts.read_table(rows, ["skeleton_left", "test_accuracy", "others_accuracy"])
     found = artifacts.read_json(verdict, ["verdict", "start_accuracy", "tolerance"])
-    with mpl.rc_context(dict(STYLE)):  # type: ignore[arg-type]
+    model, _, l1 = name.rpartition("_l1=")
+    title = f"{model}, skeleton penalised by λ = {l1}: {found['verdict']}"
+    with styled():
         figure, axes = new_figure(9, 3.3, 1, 2)
         probe_curve(table, found, axes)
-        figure.suptitle(f"{title}: {found['verdict']}", fontsize=11, fontweight="bold")
-        save_svg(figure, output)
+        figure.suptitle(title, fontsize=11, fontweight="bold")
+        save_svg(figure, path, captions.drawn("probe", name))
 
 
-def exposure_figure_stage(structures: Mapping[str, str], output: str) -> None:
-    """Draw `exposure_bars` of models; `structures` are their exposed.json by model."""
+def save_exposure(structures: Mapping[str, str], path: Path) -> None:
+    """Draw the `exposure_bars` of models into an SVG file.
+
+    Args:
+        structures: the exposed.json of each model.
+        path: the SVG file to write.
+    """
     reports = {
-        name: artifacts.read_json(path, ["dead_reason"]) for name, path in structures.items()
+        name: artifacts.read_json(file, ["dead_reason"]) for name, file in structures.items()
     }
-    with mpl.rc_context(dict(STYLE)):  # type: ignore[arg-type]
+    with styled():
         figure, axes = new_figure(9, 0.42 * len(reports) + 1.4, 1, 2)
         exposure_bars(reports, axes)
         figure.suptitle("The exposed skeletons", fontsize=11, fontweight="bold")
-        save_svg(figure, output)
+        save_svg(figure, path, captions.drawn("exposure"))

@@ -18,6 +18,7 @@ from skeletons.errors import SkeletonsError
 from skeletons.findings import recipe_verdicts
 from skeletons.findings.recipe_verdicts import ALPHA, MARGIN, RecipeVerdict
 from skeletons.measures import behaviour
+from skeletons.measures.measure import Measure
 from skeletons.measures.predictions import Predictions
 from skeletons.model_ids import PRUNED, RANDOM, REGULARIZED, Model, spell
 
@@ -52,14 +53,14 @@ def from_table(pairs: pd.DataFrame, measure: str) -> Values:
     return values
 
 
-def from_predictions(known: Mapping[str, Predictions], measure: str) -> Values:
+def from_predictions(known: Mapping[str, Predictions], measure: Measure) -> Values:
     """A function that computes a measure of all pairs of some models image by image.
 
     Verdicts based on it generalise to other images of the same kind, not only to the given ones.
 
     Args:
         known: by model id, predictions on the same N images.
-        measure: the name of a measure that is a mean over images.
+        measure: a measure that is a mean over images.
 
     Returns:
         A function from n model ids to n(n−1)/2 × N values, NaN where a pair has none.

@@ -28,6 +28,7 @@ from skeletons.findings import (
 from skeletons.findings.pair_tables import ALIKE
 from skeletons.findings.recipe_verdicts import UNDECIDED, RecipeVerdict
 from skeletons.measures.catalogue import MEASURES
+from skeletons.measures.measure import Measure
 from skeletons.measures.predictions import Predictions
 from skeletons.model_ids import BASE, CONTROLS, Model
 
@@ -64,6 +65,7 @@ def summarize(
     walked: Mapping[str, pd.DataFrame] | None = None,
     inside: Mapping[str, Any] | None = None,
     settings: Settings | None = None,
+    declared: Mapping[str, Measure] = MEASURES,
 ) -> dict[str, Any]:
     """Everything that was found; `plain.plain` turns it into what findings.json holds.
 
@@ -76,6 +78,7 @@ def summarize(
         walked: the table of each walk (see `walk_certificates.certify`), by its last model.
         inside: the results of the inspections (`inspections.inspections`).
         settings: levels and tolerances.
+        declared: the measures by their names.
     """
     chosen = settings or Settings()
     similarity = {ood: pair_tables.annotate(pairs) for ood, pairs in similarity.items()}
@@ -88,16 +91,16 @@ def summarize(
         "compared_models": len(compared),
         "pairs": len(compared) * (len(compared) - 1) // 2,
         "settings": chosen,
-        "verdict": _verdict(similarity, measures, known or {}, table, chosen),
-        **_claims(table, post_pairs, measures),
+        "verdict": _verdict(similarity, measures, known or {}, table, chosen, declared),
+        **_claims(table, post_pairs, measures, declared),
         "kinds": {
-            ood: {measure: pair_kinds.summary(pairs, measure) for measure in measures}
+            ood: {measure: pair_kinds.summary(pairs, measure, declared) for measure in measures}
             for ood, pairs in similarity.items()
         },
         "walks": _certificates(walked or {}, chosen),
         "inside": inside or inspections.inspections({}),
         "similarity": {
-            ood: {measure: _similarity(pairs, measure) for measure in measures}
+            ood: {measure: _similarity(pairs, declared[measure]) for measure in measures}
             for ood, pairs in post_pairs.items()
         },
         **_models(table),
@@ -105,13 +108,18 @@ def summarize(
 
 
 def _claims(
-    table: pd.DataFrame, similarity: Mapping[str, pd.DataFrame], measures: Sequence[str]
+    table: pd.DataFrame,
+    similarity: Mapping[str, pd.DataFrame],
+    measures: Sequence[str],
+    declared: Mapping[str, Measure],
 ) -> dict[str, Any]:
     """The post's claims and the models that stand apart, by OOD set."""
-    measure, note = claims_measure(measures)
+    measure, note = claims_measure(measures, declared)
     used = similarity if measure else {}
     return {
-        "claims": {ood: post_claims.claims(table, pairs, measure) for ood, pairs in used.items()},
+        "claims": {
+            ood: post_claims.claims(table, pairs, measure, declared) for ood, pairs in used.items()
+        },
         "claims_note": note,
         "apart": {
             ood: _records(post_claims.outliers(table, pairs, measure).head(SHOWN))
@@ -120,13 +128,15 @@ def _claims(
     }
 
 
-def claims_measure(measures: Sequence[str]) -> tuple[str, str]:
+def claims_measure(
+    measures: Sequence[str], declared: Mapping[str, Measure] = MEASURES
+) -> tuple[str, str]:
     """The measure that the post's claims use, and a note if it is not the first measure.
 
     The claims are about similarities, so the measure is the first one for which higher means more
     alike. It is empty if there is none.
     """
-    unfit = list(itertools.takewhile(lambda m: not MEASURES[m].higher_is_alike, measures))
+    unfit = list(itertools.takewhile(lambda m: not declared[m].higher_is_alike, measures))
     if len(unfit) == len(measures):
         return "", (
             "The post's claims are about similarities, but `figures.measures` contains only "
@@ -173,6 +183,7 @@ def _verdict(
     known: Mapping[str, Mapping[str, Predictions]],
     table: pd.DataFrame,
     chosen: Settings,
+    declared: Mapping[str, Measure],
 ) -> dict[str, Any]:
     """The experiment's answer by its first measure, and all verdicts by OOD set and measure."""
     seeds = int(table.seed.nunique())
@@ -180,7 +191,7 @@ def _verdict(
     for ood, pairs in similarity.items():
         by[ood] = {}
         for measure in measures:
-            recipes = _recipe_verdicts(pairs, measure, known.get(ood, {}), chosen)
+            recipes = _recipe_verdicts(pairs, declared[measure], known.get(ood, {}), chosen)
             answer = experiment_answer.combine(
                 recipes, seeds, alpha=chosen.alpha, margin=chosen.margin
             )
@@ -211,7 +222,7 @@ def off_optimum(table: pd.DataFrame) -> str:
 
 
 def _recipe_verdicts(
-    pairs: pd.DataFrame, measure: str, known: Mapping[str, Predictions], chosen: Settings
+    pairs: pd.DataFrame, measure: Measure, known: Mapping[str, Predictions], chosen: Settings
 ) -> list[RecipeVerdict]:
     """A verdict on every compared recipe, image by image if possible.
 
@@ -221,31 +232,31 @@ def _recipe_verdicts(
     models = [Model.parse(name) for name in sorted({*pairs.a, *pairs.b})]
     if not any(model.state == BASE for model in models):
         return []
-    by_image = bool(known) and MEASURES[measure].per_image
+    by_image = bool(known) and measure.per_image
     values = (
         comparisons.from_predictions(known, measure)
         if by_image
-        else comparisons.from_table(pairs, measure)
+        else comparisons.from_table(pairs, measure.name)
     )
     remembered = functools.lru_cache(maxsize=64)(values)  # every recipe needs the bases again
     return comparisons.convergence(
         models,
         lambda names: remembered(tuple(names)),
         comparisons.controls_of(models),
-        sign=MEASURES[measure].sign,
+        sign=measure.sign,
         alpha=chosen.alpha,
         margin=chosen.margin,
     )
 
 
-def _similarity(pairs: pd.DataFrame, measure: str) -> dict[str, Any]:
-    values = pairs[measure].dropna()
+def _similarity(pairs: pd.DataFrame, measure: Measure) -> dict[str, Any]:
+    values = pairs[measure.name].dropna()
     return {
-        "all_pairs": pair_tables.spread(pairs, measure),
+        "all_pairs": pair_tables.spread(pairs, measure.name),
         "share_above": {"value": ALIKE, "share": float((values > ALIKE).mean())}
-        if len(values) and MEASURES[measure].higher_is_alike
+        if len(values) and measure.higher_is_alike
         else None,
-        "across_bases": pair_tables.across_bases(pairs, measure),
+        "across_bases": pair_tables.across_bases(pairs, measure.name),
     }
 
 

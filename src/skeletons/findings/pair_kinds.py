@@ -5,6 +5,7 @@ A similarity of 0.6 means much if untrained networks have 0.1, and nothing if th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -12,6 +13,7 @@ import pandas as pd
 from skeletons.findings import pair_tables
 from skeletons.findings.pair_tables import ALIKE
 from skeletons.measures.catalogue import MEASURES
+from skeletons.measures.measure import Measure
 from skeletons.model_ids import BASE, PRUNED, RANDOM, REGULARIZED, REORDERED, UNTRAINED
 
 UNTRAINED_PAIRS = "before training, different seeds"
@@ -56,17 +58,20 @@ def _same(table: pd.DataFrame, *keys: str) -> pd.Series[bool]:
     return same
 
 
-def summary(pairs: pd.DataFrame, measure: str) -> list[dict[str, Any]]:
+def summary(
+    pairs: pd.DataFrame, measure: str, declared: Mapping[str, Measure] = MEASURES
+) -> list[dict[str, Any]]:
     """One row per kind: kind, pairs, undefined, mean, min, max and `above`, the share above 0.6.
 
     Args:
         pairs: the table of all pairs on one OOD set.
         measure: one of its columns; for a dissimilarity, `above` is None.
+        declared: the measures by their names.
     """
     rows = []
     for kind, group in by_kind(pairs).items():
         values = group[measure].dropna()
-        counts = len(values) > 0 and MEASURES[measure].higher_is_alike
+        counts = len(values) > 0 and declared[measure].higher_is_alike
         above = float((values > ALIKE).mean()) if counts else None
         rows.append({"kind": kind, **pair_tables.spread(group, measure), "above": above})
     return rows

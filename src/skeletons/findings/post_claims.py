@@ -19,6 +19,7 @@ from skeletons import text as prose
 from skeletons.findings import page_test, pair_tables, seed_pairs
 from skeletons.findings.pair_tables import ALIKE, MAX_DROP
 from skeletons.measures.catalogue import MEASURES
+from skeletons.measures.measure import Measure
 from skeletons.model_ids import BASE, PRUNED
 
 ALPHA = 0.05  # of each test and interval, without correction for their number
@@ -29,18 +30,24 @@ YES, NO, UNDECIDED = "yes", "no", "undecided"
 Claim = dict[str, str]
 
 
-def claims(scores: pd.DataFrame, pairs: pd.DataFrame, measure: str) -> list[Claim]:
+def claims(
+    scores: pd.DataFrame,
+    pairs: pd.DataFrame,
+    measure: str,
+    declared: Mapping[str, Measure] = MEASURES,
+) -> list[Claim]:
     """Every claim of the post that can be tested on an experiment's tables.
 
     Args:
         scores: all models' scores, as `scores.read_all` returns them.
         pairs: the table of all pairs on one OOD set.
         measure: one of its columns; higher must mean more alike.
+        declared: the measures by their names.
 
     Raises:
         ValueError: the measure is a dissimilarity, for which the claims would mean the opposite.
     """
-    if not MEASURES[measure].higher_is_alike:
+    if not declared[measure].higher_is_alike:
         raise ValueError(f"{measure} is a dissimilarity; the claims are about similarities")
     return [
         *accuracy_kept(scores),

@@ -12,7 +12,7 @@ from skeletons.findings import inspections, page, sections, walk_certificates
 from skeletons.findings.gather import Settings, summarize
 from skeletons.findings.plain import plain
 from skeletons.findings.scores import read_all
-from skeletons.measures.behaviour import admit
+from skeletons.measures.catalogue import resolve
 from skeletons.measures.predictions import Predictions, read
 from skeletons.store import artifacts
 
@@ -80,18 +80,20 @@ def findings_stage(
         ArtifactError: a file is missing or broken, or cannot be written.
         ExtensionError: a reference is not a measure.
     """
-    columns = ["a", "b", *(names := admit(measures))]
+    declared = resolve(measures)
+    columns = ["a", "b", *declared]
     table = read_all(scored)
     pairs = [artifacts.read_table(path, columns) for path in similarity]
     found = summarize(
         experiment,
         table,
         dict(zip(ood, pairs, strict=True)),
-        names,
+        list(declared),
         known=read_predictions(predictions),
         walked=read_walks(walks, histories),
         inside=inspections.inspections(looks),
         settings=Settings(**(settings or {})),
+        declared=declared,
     )
     artifacts.write_table(scores, table)
     artifacts.write_json(json, as_json(found))

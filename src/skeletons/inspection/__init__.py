@@ -1,1 +1,1 @@
-"""Costly looks inside: the loss between models, exposed skeletons, what units are worth."""
+"""Costly inspections: the loss between models, exposed skeletons, the importance of units."""

@@ -1,4 +1,4 @@
-"""What losses along a path between two models say: how high it rises over its ends."""
+"""Barriers: how far the loss on a path between two models rises over its ends."""
 
 from __future__ import annotations
 
@@ -6,43 +6,42 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-Floats = npt.NDArray[np.float64]
+from skeletons.arrays import Floats
 
 
 def rises(losses: Iterable[float]) -> Floats:
-    """By how much each loss lies over the straight line between the first and the last, N.
+    """How far each loss lies above the straight line between the first and the last, N.
 
     Args:
-        losses: along a path, at evenly spaced places, ends included; at least 2.
+        losses: at evenly spaced points on a path, ends included; at least 2.
     """
     values = np.asarray(list(losses), dtype=np.float64)
-    # So that a flat path has a rise of exactly 0, which (1 − t)·first + t·last would not give.
+    # A flat path must have a rise of exactly 0; (1 − t)·first + t·last would not give that.
     chord = values[0] + np.linspace(0, 1, len(values)) * (values[-1] - values[0])
     chord[-1] = values[-1]
     return values - chord
 
 
 def barrier(losses: Iterable[float]) -> tuple[float, float]:
-    """The highest rise of the loss over the line between its ends, and where on the path it is.
+    """The highest rise of the loss over the line between its ends, and its place on the path.
 
-    Source: Frankle et al. 2020, section 2, which takes the mean of the ends for the line; the two
-    are the same where the ends have the same loss.
+    Source: Frankle et al. 2020, section 2, with the mean of the ends instead of the line; the two
+    definitions agree if the ends have the same loss.
 
     Args:
         losses: see `rises`.
 
     Returns:
-        The height, in units of the loss, ≥ 0, and its place, 0..1; both 0 if the loss nowhere
-        rises over the line; both NaN if a loss is not a number.
+        The height, in units of the loss, ≥ 0, and its place, 0..1; both 0 if the loss never rises
+        over the line; both NaN if a loss is not a number.
     """
     over = rises(losses)
     if np.isnan(over).any():
         return float("nan"), float("nan")
-    highest = int(over.argmax())
-    return float(over[highest]), highest / (len(over) - 1)
+    top = int(over.argmax())
+    return float(over[top]), top / (len(over) - 1)
 
 
 def highest(losses: Iterable[float]) -> tuple[float, float]:
@@ -56,8 +55,8 @@ def by_path(paths: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         path; barrier and barrier_at (see `barrier`); highest_loss and highest_at (see `highest`);
-        accuracy_drop, by how much the accuracy falls short of the line between its ends at the
-        most, ≥ 0.
+        accuracy_drop, the largest amount by which the accuracy is below the line between its ends,
+        ≥ 0.
     """
     rows: list[dict[str, Any]] = []
     for name, path in paths.groupby("path", sort=False):

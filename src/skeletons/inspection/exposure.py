@@ -1,19 +1,17 @@
 """The exposed skeleton: a pruned network without its dead units, as a smaller dense network.
 
-What a unit that never changes added to the layers that read it is folded into them, exactly:
-`folded` says how. So on any images of 32×32 the small network computes what the pruned one does.
-Where channels are added to each other (residual connections), one is taken out only where it is
-dead for all layers on the stream; streams that are padded with further channels (resnet20's) stay
-whole, and only the channels inside its blocks go. A block in which nothing is left becomes a
-constant. The factor of equalised layers goes into their weights.
+The constant output of a dead unit is folded exactly into the layers that read it, see
+`networks.offsets`. So on any images of 32×32 the small network computes the same function as the
+pruned network. In a residual stream, where channels are added to each other, a channel is removed
+only if it is dead for all layers of the stream. Streams that are padded with further channels (in
+resnet20) keep all channels; only the channels inside their blocks are removed. A block in which
+nothing is left becomes a constant. The factor of equalised layers is multiplied into their weights.
 """
 
 from __future__ import annotations
 
 import copy
 import operator
-import statistics
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +30,6 @@ from skeletons.networks.channels import Mask, Stream, Wiring
 from skeletons.networks.describe import IMAGE_SHAPE, describe
 from skeletons.networks.offsets import Offset, conv, runs
 from skeletons.prediction import inference
-from skeletons.prediction.device import pick_device
 from skeletons.store import artifacts
 
 Spec = dict[str, Any]
@@ -43,10 +40,10 @@ class Exposed:
     """An exposed skeleton.
 
     Attributes:
-        network: the small network; in evaluation mode it computes what the pruned one does.
-        layers: by layer and norm, what `load` builds it from: inputs and outputs (channels or
-            units), bias, and rows and columns of its offset (see `folded.Offset`).
-        kept: by layer, which of the pruned network's units its outputs are.
+        network: the small network; in evaluation mode it computes the function of the pruned one.
+        layers: for each layer and norm, the sizes that `load` builds it from: inputs and outputs
+            (channels or units), bias, and rows and columns of its offset (see `offsets.Offset`).
+        kept: for each layer, the units of the pruned network that its outputs are.
     """
 
     network: nn.Sequential
@@ -55,21 +52,21 @@ class Exposed:
 
 
 def expose(network: nn.Sequential) -> Exposed:
-    """Take the dead units (see `wiring.live`) out of a network.
+    """Remove the dead units (see `channels.live`) from a network.
 
     Args:
-        network: as `networks.build` makes it, with zeros where weights are pruned, or exposed
-            before. It is left as it is.
+        network: as `networks.build.build` makes it, with zeros for pruned weights, or an exposed
+            network. It is not changed.
 
     Raises:
         ExposureError: every image gets the same logits, so there is nothing to expose.
-        WiringError: it is not known where channels go in an operation of the network.
+        WiringError: the channels of an operation of the network cannot be followed.
     """
     given = copy.deepcopy(network).cpu().double().eval()
     wires = channels.trace(given.get_submodule("body"))
     weights = {name: _weight(module) for name, module in wires.modules.items() if _holds(module)}
     ties = channels.nonzero(wires, weights)
-    _require_life(wires, ties)
+    _require_change(wires, ties)
     units = channels.live(wires, ties)
     parts = _reduce(wires, units, weights, _offsets(given, wires, units))
     small = _assemble(wires, {name: spec for name, (spec, _) in parts.items() if spec["outputs"]})
@@ -92,12 +89,12 @@ def _holds(module: nn.Module) -> bool:
 
 
 def _weight(module: nn.Module) -> Floats:
-    """A layer's weights as they act, with the factor of an equalised layer."""
+    """The effective weights of a layer, including the factor of an equalised layer."""
     weight = module.get_parameter("weight") * getattr(module, "scale", 1.0)
     return np.asarray(weight.detach().numpy())
 
 
-def _require_life(wires: Wiring, ties: Mapping[str, Mask]) -> None:
+def _require_change(wires: Wiring, ties: Mapping[str, Mask]) -> None:
     changing = channels.changing(wires, ties)
     if changing[wires.of[wires.logits()]].any():
         return
@@ -110,12 +107,12 @@ def _require_life(wires: Wiring, ties: Mapping[str, Mask]) -> None:
 
 @torch.no_grad()
 def _offsets(network: nn.Module, wires: Wiring, units: Mapping[Stream, Mask]) -> dict[str, Floats]:
-    """What each layer would give if all its live inputs were zero: bias, and what is folded.
+    """The output of each layer for live inputs of zero: its bias, and the folded constants.
 
-    Dead inputs that matter are the same for every image, so one image, black, tells their values.
+    Dead inputs are the same for every image, so one black image gives their values.
 
     Returns:
-        By layer, values outputs×height×width or outputs.
+        By layer, values of shape outputs×height×width, or outputs.
     """
     found: dict[str, Floats] = {}
 
@@ -145,7 +142,7 @@ def _reduce(
     weights: Mapping[str, Floats],
     offsets: Mapping[str, Floats],
 ) -> dict[str, tuple[Spec, dict[str, Floats]]]:
-    """What is left of each layer and norm: the spec that `_blank` builds it from, and tensors."""
+    """The rest of each layer and norm: the spec that `_blank` builds it from, and its tensors."""
     parts = {}
     for name, module in wires.modules.items():
         if isinstance(module, nn.BatchNorm2d):
@@ -172,7 +169,7 @@ def _reduce_layer(
 ) -> tuple[Spec, dict[str, Floats]]:
     kept, source = units[wires.written(name)], wires.read(name)
     if not kept.any():
-        return {"outputs": 0}, {}  # and whoever reads them is a constant
+        return {"outputs": 0}, {}  # layers that read it become constants
     offset, rows, columns = _compressed(offset[kept])
     spec: Spec = {"outputs": int(kept.sum()), "rows": rows, "columns": columns}
     if source is None or not units[source].any():
@@ -197,7 +194,7 @@ def _compressed(offset: Floats) -> tuple[Floats, list[int], list[int]]:
 
 
 def _blank(module: nn.Module, spec: Spec) -> nn.Module:
-    """A module of the size that a spec says, in the place of another."""
+    """A module with the sizes of a spec that replaces another module."""
     outputs, rows, columns = spec["outputs"], spec.get("rows", ()), spec.get("columns", ())
     blank: nn.Module
     if spec["kind"] == "constant":
@@ -215,11 +212,11 @@ def _blank(module: nn.Module, spec: Spec) -> nn.Module:
 
 
 def _assemble(wires: Wiring, layers: Mapping[str, Spec]) -> fx.GraphModule:
-    """A network's body with its layers in the sizes that `layers` says; the others fall away.
+    """A network's body with its layers in the given sizes; other layers are removed.
 
-    Its tensors hold no numbers yet.
+    Its tensors are not initialised.
     """
-    with torch.device("meta"):  # their numbers come later: none is drawn now
+    with torch.device("meta"):  # without drawing initial weights, which are loaded later
         modules = {
             name: _blank(module, layers[name]) if name in layers else module
             for name, module in wires.modules.items()
@@ -227,8 +224,8 @@ def _assemble(wires: Wiring, layers: Mapping[str, Spec]) -> fx.GraphModule:
     for node in list(wires.graph.nodes):
         if node.op == "call_module" and layers.get(node.target, {}).get("kind") == "constant":
             node.args = ()
-        elif _asks_for_channels(node):
-            # Where a network computes with its number of channels, it means the original's.
+        elif _reads_channel_count(node):
+            # A network that computes with its number of channels needs the original number.
             with wires.graph.inserting_before(node):
                 size = wires.of[node.args[0].args[0]].size
                 node.replace_all_uses_with(wires.graph.call_function(int, (size,)))
@@ -239,7 +236,7 @@ def _assemble(wires: Wiring, layers: Mapping[str, Spec]) -> fx.GraphModule:
     return body.to_empty(device="cpu")
 
 
-def _asks_for_channels(node: fx.Node) -> bool:
+def _reads_channel_count(node: fx.Node) -> bool:
     """Whether an operation is `x.shape[1]`."""
     source = node.args[0] if node.args else None
     return bool(
@@ -258,12 +255,12 @@ def _whole(standardize: nn.Module, body: nn.Module) -> nn.Sequential:
 
 
 def report(network: nn.Sequential, exposed: Exposed) -> dict[str, Any]:
-    """What exposing a skeleton saves.
+    """The savings of exposing a skeleton.
 
     Returns:
-        `before` and `after`, each with parameters, prunable weights and FLOPs of an image as
-        `networks.describe` counts them (a zero weight counts; a folded value is a parameter);
-        `units`, by layer how many there are before and after.
+        `before` and `after`, each with parameters, prunable weights and FLOPs per image as counted
+        by `describe` (a zero weight counts; a folded value is a parameter); `units`,
+        for each layer the number of units before and after.
     """
     sizes = {
         "before": describe(network),
@@ -293,7 +290,7 @@ def save(
 
     Args:
         exposed: the skeleton.
-        about: the network it comes from: name, width and classes, as in model.json.
+        about: the network that it comes from: name, width and classes, as in model.json.
         weights: the safetensors file to write.
         structure: the JSON file to write.
         more: further keys of the JSON file.
@@ -317,13 +314,13 @@ def load(weights: str | Path, structure: str | Path) -> nn.Sequential:
 
     Raises:
         ArtifactError: a file is missing or broken, or the two do not belong together.
-        ExposureError: the files say that nothing was left to expose.
+        ExposureError: nothing was left to expose.
     """
     found = artifacts.read_json(structure, ["network", "layers", "dead_reason"])
     if found["dead_reason"]:
         raise ExposureError(f"{structure} holds no network: {found['dead_reason']}")
     about = found["network"]
-    with torch.device("meta"):  # shapes without numbers: what the layers are, before their sizes
+    with torch.device("meta"):  # shapes without weights: the layers, before their sizes change
         original = build(about["name"], about["width"], about["classes"], [0] * 3, [1] * 3)
     body = _assemble(channels.trace(original.get_submodule("body")), found["layers"])
     network = _whole(Standardize([0.0] * 3, [1.0] * 3), body)
@@ -332,11 +329,11 @@ def load(weights: str | Path, structure: str | Path) -> nn.Sequential:
 
 
 def largest_difference(one: nn.Module, other: nn.Module, images: Tensor) -> dict[str, Any]:
-    """How far two networks' logits are apart on images, uint8 N×3×32×32.
+    """The difference of two networks' logits on images, uint8 N×3×32×32.
 
     Returns:
         `largest`, the largest difference of a logit; `scale`, the largest logit of the first
-        network, which says how much that is; and how many `images`.
+        network, for comparison; and the number of `images`.
     """
     logits, others = inference.predict(one, images), inference.predict(other, images)
     return {
@@ -347,119 +344,47 @@ def largest_difference(one: nn.Module, other: nn.Module, images: Tensor) -> dict
 
 
 def expose_stage(
-    weights: str,
-    summary: str,
-    output: str,
-    structure: str,
-    dataset: str | None = None,
     *,
+    pruned: str,
+    summary: str,
+    dataset: str | None = None,
+    weights: str,
+    structure: str,
     images: int | None = None,
     threads: int = 1,
 ) -> None:
-    """Write a pruned model's exposed skeleton: its weights, and exposed.json with what it saves.
+    """Write the exposed skeleton of a pruned model: its weights, and exposed.json.
 
-    Of a dead model, exposed.json says why in `dead_reason`, and the weights are its constant
-    `logits`.
+    For a dead model, `dead_reason` in exposed.json says why it is dead, and the weights are its
+    constant `logits`.
 
     Args:
-        weights: the pruned model's weights.safetensors.
+        pruned: weights.safetensors of the pruned model.
         summary: the model.json of its network.
-        output: the safetensors file to write.
+        dataset: the data set's images.safetensors; with it, `difference` in exposed.json is the
+            difference of the two networks' logits on test images (see `largest_difference`).
+        weights: the safetensors file to write.
         structure: the JSON file to write.
-        dataset: the data set's images.safetensors; with it, exposed.json says in `difference` how
-            far the two networks' logits are apart on test images (see `largest_difference`).
-        images: how many of those, counted from the first; None for all.
-        threads: CPU threads.
+        images: number of these test images, from the first; None for all.
+        threads: number of CPU threads.
+
+    Raises:
+        ArtifactError: a file is missing or broken.
+        WiringError: the channels of an operation of the network cannot be followed.
     """
     torch.set_num_threads(threads)
     about = artifacts.read_json(summary, ["network"])
-    network = inference.restore(weights, about).eval()
+    network = inference.restore(pruned, about).eval()
     try:
         exposed = expose(network)
     except ExposureError as error:
         blank = torch.zeros(1, *IMAGE_SHAPE)
         empty = {"layers": {}, "kept": {}, "dead_reason": str(error)}
         artifacts.write_json(structure, {"network": about["network"], **empty})
-        artifacts.write_tensors(output, {"logits": inference.predict(network, blank)[0].numpy()})
+        artifacts.write_tensors(weights, {"logits": inference.predict(network, blank)[0].numpy()})
         return
     found = report(network, exposed)
     if dataset is not None:
         pixels = torch.from_numpy(read_split(dataset, "test")[0][:images])
         found["difference"] = largest_difference(network, exposed.network, pixels)
-    save(exposed, about["network"], output, structure, **found)
-
-
-def inference_time(
-    network: nn.Module, images: Tensor, *, batch: int, repeats: int
-) -> dict[str, Any]:
-    """How long inference takes: the median over `repeats` of one batch, after one that warms up.
-
-    Args:
-        network: on the device of `images`.
-        images: uint8 N×3×32×32, of which the first `batch` are used.
-        batch: images at once.
-        repeats: timed batches.
-
-    Returns:
-        `median_ms`, `least_ms` and `largest_ms` of a batch, and how it was measured.
-    """
-    some = images[:batch]
-    times = []
-    for _ in range(repeats + 1):
-        _wait(some.device)
-        start = time.perf_counter()
-        inference.predict(network, some, batch)
-        _wait(some.device)
-        times.append((time.perf_counter() - start) * 1e3)
-    timed = times[1:]
-    return {
-        "median_ms": statistics.median(timed),
-        "least_ms": min(timed),
-        "largest_ms": max(timed),
-        "batch": len(some),
-        "repeats": repeats,
-        "threads": torch.get_num_threads(),
-        "device": some.device.type,
-    }
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-def timing_stage(
-    weights: str,
-    summary: str,
-    small_weights: str,
-    structure: str,
-    dataset: str,
-    output: str,
-    *,
-    batch: int,
-    repeats: int,
-    device: str,
-    threads: int,
-) -> None:
-    """Time a pruned model and its exposed skeleton on test images, and write both as JSON.
-
-    Times are what a machine took, and no two runs give the same: so they have a file of their own,
-    apart from exposed.json, which the same inputs always give the same. Of a dead model, the file
-    says why there is nothing to time, in `dead_reason`.
-    """
-    torch.set_num_threads(threads)
-    dead = artifacts.read_json(structure, ["dead_reason"])["dead_reason"]
-    if dead:
-        artifacts.write_json(output, {"dead_reason": dead})
-        return
-    place = pick_device(device)
-    pixels = torch.from_numpy(read_split(dataset, "test")[0][:batch]).to(place)
-    both = {
-        "before": inference.restore(weights, artifacts.read_json(summary, ["network"])),
-        "after": load(small_weights, structure),
-    }
-    times = {
-        when: inference_time(network.to(place), pixels, batch=batch, repeats=repeats)
-        for when, network in both.items()
-    }
-    artifacts.write_json(output, times)
+    save(exposed, about["network"], weights, structure, **found)

@@ -1,15 +1,11 @@
-"""What each unit is worth: how much the loss rises when the unit alone is silenced.
+"""The importance of each unit: how much the loss rises when this unit alone is silenced.
 
-A unit is a channel or neuron of a hidden layer with prunable weights. Silenced, its output as
-other layers read it, after the layer's normalisation, activation and pooling, is zero for every
-image (it is removed), or its mean over the images, place by place (it says nothing about the
-image, but still adds what it adds on average). Zero is the definition; the mean is the gentler
-one, as a unit that is never zero is also missed for its constant part.
+A unit is a channel or neuron of a hidden layer with prunable weights. The output of a silenced
+unit, after the layer's normalisation, activation and pooling, is zero for every image. In a
+residual stream, the contribution of one layer is silenced, not the whole channel.
 
-On a residual stream, what one layer adds is silenced, not the channel.
-
-The work is shared: a chunk of images runs through the network once, and for each unit only what
-comes after it runs again, several silenced units in one batch.
+A chunk of images runs through the whole network once. For each unit, only the operations after it
+run again, with several silenced units in one batch.
 """
 
 from __future__ import annotations
@@ -38,28 +34,27 @@ from skeletons.training.images import Images
 Array = artifacts.Array
 Losses = npt.NDArray[np.float64]
 
-MODES = ("zero", "mean")
-CHUNK = 100  # images that run together, whose activations are kept
+CHUNK = 100  # images that run together and whose activations are kept
 BATCH = 600  # images of silenced networks in one forward pass
 
 
 @dataclass(frozen=True)
 class _Site:
-    """A layer's units in the traced network: where they are silenced, and what runs after that."""
+    """Where the units of a layer are silenced in the traced network, and what runs after that."""
 
     node: fx.Node
     after: Sequence[fx.Node]
-    needs: Sequence[fx.Node]  # results from before or beside the site that `after` reads
+    needs: Sequence[fx.Node]  # results of other operations that `after` reads
 
 
 def hidden_layers(network: nn.Sequential, wires: Wiring) -> list[str]:
-    """The layers with prunable weights, without the one that gives the logits."""
-    pruned = prunable(network.get_submodule("body"))
+    """The layers with prunable weights, without the layer of the logits."""
+    weights = prunable(network.get_submodule("body"))
     last = wires.of[wires.logits()]
     return [
         name
         for name in wires.layers()
-        if f"{name}.weight" in pruned and wires.written(name) is not last
+        if f"{name}.weight" in weights and wires.written(name) is not last
     ]
 
 
@@ -75,7 +70,7 @@ def _site(wires: Wiring, layer: str) -> _Site:
 
 
 class _Runner:
-    """Runs parts of a traced network on given results of others."""
+    """Runs parts of a traced network, given the results of other parts."""
 
     def __init__(self, network: nn.Sequential) -> None:
         self.wires = channels.trace(network.get_submodule("body"))
@@ -100,7 +95,7 @@ class _Runner:
         return found
 
     def chunks(self, images: Images, keep: set[fx.Node]) -> Iterator[tuple[dict[Any, Any], Tensor]]:
-        """By chunks of images: the results of `keep`, and labels."""
+        """For each chunk of images: the results of `keep`, and the labels."""
         for start in range(0, len(images.labels), CHUNK):
             pixels = images.pixels[start : start + CHUNK]
             x = self.standardize(pixels.contiguous(memory_format=torch.channels_last))
@@ -111,29 +106,27 @@ class _Runner:
 
 
 @torch.inference_mode()
-def silence(network: nn.Sequential, images: Images, mode: str = "zero") -> pd.DataFrame:
+def silence(network: nn.Sequential, images: Images) -> pd.DataFrame:
     """The loss and accuracy with each unit silenced in turn.
 
     Args:
-        network: as `networks.build` makes it; it is put into evaluation mode.
-        images: to measure the loss on.
-        mode: what stands for a silenced unit's output: `zero` or `mean`, see the module.
+        network: as `networks.build.build` makes it; it is put into evaluation mode.
+        images: the images that the loss is measured on.
 
     Returns:
-        One row a unit: layer (the name of its weight), unit (number), loss_change (nats, mean over
-        images; above 0 if the unit is of use) and accuracy_change (−1..1).
+        One row per unit: layer (the name of its weight), unit (number), loss_change (nats, mean
+        over images; positive if the unit is useful) and accuracy_change (−1..1).
     """
     runner = _Runner(network.eval())
     layers = hidden_layers(network, runner.wires)
     sites = {name: _site(runner.wires, name) for name in layers}
     keep = {node for site in sites.values() for node in (site.node, *site.needs)}
     keep |= {runner.logits}
-    stand_ins = _means(runner, sites, images) if mode == "mean" else {}
     sums = {name: np.zeros((2, runner.wires.written(name).size)) for name in layers}
     for results, labels in runner.chunks(images, keep):
         baseline = _scores(results[runner.logits], labels, 1)
         for name, site in sites.items():
-            sums[name] += _changes(runner, site, results, labels, baseline, stand_ins.get(name))
+            sums[name] += _changes(runner, site, results, labels, baseline)
     count = len(images.labels)
     return pd.concat(
         [
@@ -151,24 +144,13 @@ def silence(network: nn.Sequential, images: Images, mode: str = "zero") -> pd.Da
     )
 
 
-def _means(runner: _Runner, sites: Mapping[str, _Site], images: Images) -> dict[str, Tensor]:
-    """By layer, its units' mean outputs over all images: 1×units, or 1×units×height×width."""
-    sums: dict[str, Tensor] = {}
-    keep = {site.node for site in sites.values()} | {runner.logits}
-    for results, _ in runner.chunks(images, keep):
-        for name, site in sites.items():
-            part = results[site.node].double().sum(dim=0, keepdim=True)
-            sums[name] = sums[name] + part if name in sums else part
-    return {name: (total / len(images.labels)).float() for name, total in sums.items()}
-
-
 def _scores(logits: Tensor, labels: Tensor, copies: int) -> Losses:
-    """Loss (nats) and right answers, summed over images: 2×copies."""
-    each = len(labels)  # `view` cannot tell it of no copies, as where no unit of a layer fires
+    """Loss (nats) and number of correct predictions, summed over images: 2×copies."""
+    each = len(labels)  # `view` cannot infer it for 0 copies, if no unit of a layer is active
     labels = labels.repeat(copies)
     losses = F.cross_entropy(logits.double(), labels, reduction="none")
-    right = (logits.argmax(1) == labels).double()
-    both = torch.stack([losses, right]).view(2, copies, each).sum(dim=2)
+    correct = (logits.argmax(1) == labels).double()
+    both = torch.stack([losses, correct]).view(2, copies, each).sum(dim=2)
     return np.asarray(both.cpu().numpy())
 
 
@@ -178,20 +160,18 @@ def _changes(
     results: Mapping[fx.Node, Any],
     labels: Tensor,
     baseline: Losses,
-    stand_in: Tensor | None,
 ) -> Losses:
-    """What silencing each unit of a layer changes in the sums of `_scores`: 2×units."""
+    """The change in the sums of `_scores` when each unit of a layer is silenced: 2×units."""
     outputs = results[site.node]
-    silent = torch.zeros_like(outputs[:1]) if stand_in is None else stand_in
     found = np.zeros((2, outputs.shape[1]))
-    # A unit that is as if silenced on all of these images needs no run.
-    differs = (outputs != silent).transpose(0, 1).flatten(1).any(dim=1)
-    for units in torch.split(differs.nonzero().flatten(), max(1, BATCH // len(labels))):
+    # A unit whose output is zero on all of these images needs no run.
+    active = (outputs != 0).transpose(0, 1).flatten(1).any(dim=1)
+    for units in torch.split(active.nonzero().flatten(), max(1, BATCH // len(labels))):
         copies = len(units)
         given = {node: _repeat(results[node], copies) for node in site.needs}
         changed = _repeat(outputs, copies)
         for k, unit in enumerate(units):
-            changed[k * len(labels) : (k + 1) * len(labels), unit] = silent[0, unit]
+            changed[k * len(labels) : (k + 1) * len(labels), unit] = 0
         given[site.node] = changed
         logits = runner.run(site.after, given, {runner.logits})[runner.logits]
         found[:, units.cpu().numpy()] = _scores(logits, labels, copies) - baseline
@@ -199,7 +179,7 @@ def _changes(
 
 
 def _repeat(value: Any, copies: int) -> Any:
-    """Results of a chunk of images, once for each silenced network."""
+    """The results of a chunk of images, repeated for each silenced unit."""
     if not isinstance(value, Tensor):
         return value
     repeated = value.repeat(copies, *[1] * (value.ndim - 1))
@@ -209,16 +189,17 @@ def _repeat(value: Any, copies: int) -> Any:
 def unit_weights(
     network: nn.Sequential, pruned: Mapping[str, Array], layers: Sequence[str]
 ) -> pd.DataFrame:
-    """What magnitude says of the same units.
+    """The magnitude of the same units.
 
     Args:
         network: the regularised model.
-        pruned: the weights of the pruned model by name, all its layers'; zero where pruned.
+        pruned: the weights of all layers of the pruned model by name; pruned weights are zero.
         layers: names of weights, `body.….weight`.
 
     Returns:
-        One row a unit: layer, unit; magnitude_l1 and magnitude_l2, norms of its incoming weights
-        before pruning; kept_share (0..1) of them; dead, see `wiring.dead`.
+        One row per unit: layer, unit; magnitude_l1 and magnitude_l2, norms of its incoming weights
+        before pruning; kept_share, the share (0..1) of these that is kept; dead, see
+        `channels.dead`.
     """
     wires = channels.trace(network.get_submodule("body"))
     ties = channels.nonzero(wires, {name: pruned[f"body.{name}.weight"] for name in wires.layers()})
@@ -242,48 +223,50 @@ def unit_weights(
 
 
 def importance_table(
-    network: nn.Sequential, pruned: Mapping[str, Array], images: Images, mode: str = "zero"
+    network: nn.Sequential, pruned: Mapping[str, Array], images: Images
 ) -> pd.DataFrame:
-    """`silence` and `unit_weights` in one table; one row a unit, layers in the order they run."""
-    found = silence(network, images, mode)
+    """`silence` and `unit_weights` in one table: one row per unit, layers in order of execution."""
+    found = silence(network, images)
     weights = unit_weights(network, pruned, list(dict.fromkeys(found.layer)))
     return found.merge(weights, on=["layer", "unit"], validate="one_to_one")
 
 
 def importance_stage(
-    weights: str,
+    *,
+    regularized: str,
     summary: str,
     pruned: str,
     dataset: str,
     table: str,
     ranks: str,
-    *,
     images: int,
-    mode: str,
     device: str,
     threads: int,
 ) -> None:
-    """Write the importance of each unit of a regularised model, and how magnitude ranks them.
+    """Write the importance of each unit of a regularised model, compared with its magnitude.
 
     Args:
-        weights: the regularised model's weights.safetensors.
+        regularized: weights.safetensors of the regularised model.
         summary: its model.json.
         pruned: weights.safetensors of a model pruned from it.
         dataset: the data set's images.safetensors.
         table: the parquet file to write, see `importance_table`.
         ranks: the JSON file to write, see `unit_ranks.summarize`.
-        images: how many test images the loss is measured on, counted from the first.
-        mode: `zero` or `mean`.
+        images: number of test images that the loss is measured on, from the first.
         device: `auto`, `cpu` or `cuda`.
-        threads: CPU threads.
+        threads: number of CPU threads.
+
+    Raises:
+        ArtifactError: a file is missing or broken.
+        WiringError: the channels of an operation of the network cannot be followed.
     """
     torch.set_num_threads(threads)
     memory.keep_freed()
-    place = pick_device(device)
-    network = inference.restore(weights, artifacts.read_json(summary, ["network"])).to(place)
-    test = Images.read(dataset, "test", place)
+    chosen = pick_device(device)
+    network = inference.restore(regularized, artifacts.read_json(summary, ["network"])).to(chosen)
+    test = Images.read(dataset, "test", chosen)
     some = Images(test.pixels[:images], test.labels[:images])
-    found = importance_table(network, artifacts.read_tensors(pruned), some, mode)
-    about = {"images": len(some.labels), "mode": mode}
+    found = importance_table(network, artifacts.read_tensors(pruned), some)
+    about = {"images": len(some.labels), "mode": "zero"}  # the output of a silenced unit
     artifacts.write_json(ranks, {**about, **unit_ranks.summarize(found)})
     artifacts.write_table(table, found)

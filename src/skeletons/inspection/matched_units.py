@@ -1,8 +1,8 @@
-"""Do the units that matter in one base stand where they do in another, once the two are aligned?"""
+"""Compares the important units of two bases after their units are aligned."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,18 +22,18 @@ def by_layer(
     tensors: Mapping[str, Array],
     found: Permutations,
 ) -> pd.DataFrame:
-    """The rows of `unit_ranks.matched` for two models of bases that are aligned.
+    """The rows of `unit_ranks.matched` for two models whose bases are aligned.
 
     Args:
         a: the importance table of a model.
-        b: that of a model of another base.
-        network: a key of `networks.REGISTRY`.
-        tensors: any tensors of that network; only their shapes are used.
+        b: the importance table of a model of another base.
+        network: a key of `architectures.REGISTRY`.
+        tensors: tensors of that network; only their shapes are used.
         found: the permutations that align the base of b to that of a.
 
     Raises:
         ConfigError: the network cannot be aligned.
-        ValueError: the tables, the tensors and the permutations do not go together.
+        ValueError: the tables, the tensors and the permutations do not fit together.
     """
     spec = permutations.specification(network, tensors)
     orders = {str(name): permutations.order(spec, found, str(name)) for name in a.layer.unique()}
@@ -41,10 +41,10 @@ def by_layer(
 
 
 def summarize(layers: pd.DataFrame) -> dict[str, Any]:
-    """Rows of `by_layer` for a JSON file, and in all.
+    """The rows of `by_layer` as JSON, with totals.
 
-    In all are: units, k_a, k_b, shared and expected, summed over layers; and the mean of the rank
-    correlations of layers, each weighted by its units (None where there is none).
+    The totals are units, k_a, k_b, shared and expected, summed over layers, and the mean of the
+    layers' rank correlations, weighted by units (None if no layer has one).
     """
     known = layers.dropna(subset=["spearman"])
     mean = float(np.average(known.spearman, weights=known.units)) if len(known) else None
@@ -56,25 +56,36 @@ def summarize(layers: pd.DataFrame) -> dict[str, Any]:
     return {**totals, "expected": float(layers.expected.sum()), "spearman": mean, "layers": rows}
 
 
-def matched_stage(a: str, b: str, weights: str, summary: str, matched: str, output: str) -> None:
-    """Write whether the important units of two models of different bases are the same ones.
+def match_importance_stage(
+    *,
+    tables: Sequence[str],
+    weights: str,
+    summary: str,
+    matched: str | None = None,
+    ranks: str,
+) -> None:
+    """Write whether two models of different bases have the same important units.
 
     Args:
-        a: the importance table of a model.
-        b: that of a model of another base.
-        weights: weights.safetensors of the second.
+        tables: the importance tables of the two models.
+        weights: weights.safetensors of the second model.
         summary: the model.json of their network.
-        matched: the permutations that align the base of b to that of a.
-        output: the JSON file to write, see `summarize`.
+        matched: the permutations that align the second model's base to the first's; None to leave
+            the units in their order.
+        ranks: the JSON file to write, see `summarize`.
 
     Raises:
-        ArtifactError: a file is missing or broken, or they do not go together.
+        ArtifactError: a file is missing or broken, or they do not fit together.
     """
     name = str(artifacts.read_json(summary, ["network"])["network"]["name"])
-    one, two = (artifacts.read_table(path, ["layer", "loss_change"]) for path in (a, b))
-    tensors, found = artifacts.read_tensors(weights), artifacts.read_tensors(matched)
+    a, b = (artifacts.read_table(path, ["layer", "loss_change"]) for path in tables)
     try:
-        layers = by_layer(one, two, name, tensors, found)
+        if matched is None:
+            layers = unit_ranks.matched(a, b, {})
+        else:
+            tensors, found = artifacts.read_tensors(weights), artifacts.read_tensors(matched)
+            layers = by_layer(a, b, name, tensors, found)
     except (ValueError, KeyError, IndexError) as error:
-        raise ArtifactError(f"{a}, {b} and {matched} do not go together: {error}.") from None
-    artifacts.write_json(output, summarize(layers))
+        files = ", ".join(filter(None, [*tables, matched]))
+        raise ArtifactError(f"{files} do not fit together: {error}.") from None
+    artifacts.write_json(ranks, summarize(layers))

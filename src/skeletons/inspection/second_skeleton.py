@@ -1,15 +1,15 @@
-"""One skeleton or two? Penalise the skeleton's own weights, and see whether others do its work.
+"""One skeleton or two? Penalises the weights of a skeleton, and tests whether others replace it.
 
-A regularised model is trained on for L(w) + λ·Σ|w| over the weights of its skeleton alone; all
-others are free. If the loss holds while the skeleton goes, and the network works without it,
-another skeleton lies on the same ridge. If the loss cannot be held, this one was needed.
+A regularised model is trained further on L(w) + λ·Σ|w| over the weights of its skeleton alone; all
+other weights are free. If the loss stays low while the skeleton shrinks, and the network works
+without it, another skeleton lies on the same ridge. Otherwise this skeleton was needed.
 
-What a probe cannot tell: given time, a free half of a network can learn a task from nothing. So
-each epoch is recorded, and it counts whether accuracy was held all along, or lost and learnt
-again. And under batch norm the scale of a layer is free, so that little weight can still do all
-the work: hence the verdict goes by what the network does with the skeleton's weights set to zero,
-not by how much weight is left. Batch norm's statistics stay those of the whole network then, as
-they do when a model is pruned.
+A probe has two limits. With enough time, the free part of a network can learn a task from scratch.
+So each epoch is recorded, and the verdict depends on whether accuracy was kept all the time, or
+lost and learnt again. Under batch norm, the scale of a layer is free, so little weight can still do
+all the work. So the verdict depends on the network with the skeleton's weights set to zero, not on
+the weight that is left. The statistics of batch norm stay those of the whole network in that case,
+as in a pruned model.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ from skeletons.training.settings import RegularizeSettings
 Masks = Mapping[str, Tensor]
 
 TAKES_OVER = "another takes over"
-LEARNT = "another is learnt anew"
+LEARNT = "another is learnt again"
 STAYS = "the skeleton stays"
 SHARED = "both are needed"
 LOST = "the loss cannot be held"
 EMPTY = "there is no skeleton"
-TOLERANCE = 0.02  # of accuracy, as in `tables.SLACK`
+TOLERANCE = 0.02  # of accuracy, as in `pair_tables.SLACK`
 
 
 @torch.no_grad()
@@ -55,7 +55,7 @@ def add_skeleton_subgradient(weights: Masks, skeleton: Masks, l1: float) -> None
 
 @torch.no_grad()
 def shrink_skeleton(weights: Masks, skeleton: Masks, amount: float) -> None:
-    """Soft threshold (see `training.shrink`) of the skeleton's weights alone."""
+    """Apply the soft threshold of `shrink` to the skeleton's weights alone."""
     for name, w in weights.items():
         others = w.clone()
         shrink([w], amount)
@@ -64,7 +64,7 @@ def shrink_skeleton(weights: Masks, skeleton: Masks, amount: float) -> None:
 
 @contextlib.contextmanager
 def only(network: nn.Module, chosen: Masks) -> Iterator[None]:
-    """Within the block, all prunable weights but the chosen ones are zero."""
+    """A block in which all prunable weights except the chosen ones are zero."""
     weights = prunable(network)
     with torch.no_grad():
         whole = {name: w.detach().clone() for name, w in weights.items()}
@@ -94,17 +94,17 @@ def probe(
 
     Args:
         network: a base or regularised model, trained in place.
-        skeleton: by name of prunable weight, a mask of its shape, True in the skeleton.
+        skeleton: for each prunable weight, by name, a mask of its shape, True in the skeleton.
         train: training images.
-        test: images measured on before, and after each epoch.
+        test: images for the measurements before the first and after each epoch.
         seed: of the base model.
-        l1: λ ≥ 0. With `proximal` it is applied as a shrinkage of λ·(learning rate) a step.
+        l1: λ ≥ 0. With `proximal` it is applied as a shrinkage of λ·(learning rate) per step.
         epochs: ≥ 0.
-        settings: of the optimiser, as in the config's `regularize`.
+        settings: of the optimiser, as in `regularize` in the configuration.
         precision: `auto`, `bf16` or `fp32`.
 
     Returns:
-        One row an epoch, from 0 (before the first), with the columns of `probe_row`.
+        One row per epoch, from 0 (before the first), with the columns of `probe_row`.
 
     Raises:
         TrainingError: the loss became NaN or infinite.
@@ -137,7 +137,7 @@ def probe(
 
 @torch.no_grad()
 def _mass(weights: Masks, chosen: Masks) -> float:
-    """The sum of |w| over chosen weights."""
+    """The sum of |w| over the chosen weights."""
     return sum(float((w.abs() * chosen[name]).double().sum()) for name, w in weights.items())
 
 
@@ -150,24 +150,25 @@ def probe_row(
     epoch: int,
     precision: str,
 ) -> Row:
-    """Where a probe stands.
+    """The measurements of a probe after an epoch.
 
     Args:
-        network: put into evaluation mode.
+        network: is put into evaluation mode.
         skeleton: see `probe`.
         train: a sample of the training images.
         test: test images.
         start: Σ|w| of the skeleton before the first epoch.
-        epoch: number of the epoch that ended.
+        epoch: the number of the epoch.
         precision: `auto`, `bf16` or `fp32`.
 
     Returns:
-        epoch; train_loss, train_accuracy, test_loss, test_accuracy, of the whole network, without
-        penalty; skeleton_left, the share of the skeleton's Σ|w| that is left (above 1 if it grew;
-        NaN if there was none); outside, the share (0..1) of all Σ|w| that is outside of it;
-        largest_in_skeleton, the share of skeleton weights among the largest, as many in each
-        layer as it has there; skeleton_loss, skeleton_accuracy, others_loss and others_accuracy,
-        on the test images, with the weights outside or inside of the skeleton set to zero.
+        epoch; train_loss, train_accuracy, test_loss, test_accuracy of the whole network, without
+        the penalty; skeleton_left, the share of the skeleton's Σ|w| that is left (above 1 if it
+        grew; NaN if there was none); outside, the share (0..1) of the total Σ|w| that is outside of
+        the skeleton; largest_in_skeleton, the share of skeleton weights among the largest weights,
+        counting in each layer as many as the skeleton has there; skeleton_loss, skeleton_accuracy,
+        others_loss and others_accuracy, on the test images, with the weights outside or inside of
+        the skeleton set to zero.
     """
     weights = prunable(network)
     others = {name: ~mask for name, mask in skeleton.items()}
@@ -186,7 +187,7 @@ def probe_row(
 
 @torch.no_grad()
 def _largest(weights: Masks, skeleton: Masks) -> float:
-    """Of the n largest weights of each layer, n its weights in the skeleton: the share in it."""
+    """The share of skeleton weights among the n largest of each layer, which has n of them."""
     shared = size = 0
     for name, w in weights.items():
         count = int(skeleton[name].sum())
@@ -197,26 +198,25 @@ def _largest(weights: Masks, skeleton: Masks) -> float:
 
 
 def probe_verdict(rows: pd.DataFrame, tolerance: float = TOLERANCE) -> dict[str, Any]:
-    """What a probe found.
+    """The verdict of a probe.
 
-    Accuracy is *held* where the test accuracy is at most `tolerance` below that of epoch 0.
+    Accuracy is *kept* if the test accuracy is at most `tolerance` below that of epoch 0.
 
     Args:
         rows: as `probe` returns them.
         tolerance: in accuracy, 0..1.
 
     Returns:
-        `verdict`. `EMPTY`: the skeleton had no weight to begin with. `LOST`: accuracy is not held
-        at the end. `TAKES_OVER`: it is, also with the skeleton's weights set to zero, and was at
-        every epoch; `LEARNT`: but was lost in between.
-        Where others alone do not hold it, `STAYS`: the skeleton alone is as good as at the start
-        (to `tolerance`); `SHARED`: it is not, so the work is done by both together, and a longer
-        or stronger probe may tell more.
+        `verdict`. `EMPTY`: the skeleton had no weight at the start. `LOST`: accuracy is not kept at
+        the end. If it is also kept with the skeleton's weights set to zero, `TAKES_OVER` if it was
+        kept at every epoch, `LEARNT` if it was lost in between. If the other weights alone do not
+        keep it, `STAYS` if the skeleton alone is as good as at the start (within `tolerance`),
+        `SHARED` if not: both work together, and a longer or stronger probe may show more.
 
-        And the numbers: accuracy and loss on the test set at start and end, the least accuracy and
-        the highest loss on the way; accuracy of the skeleton alone and of the others alone at
-        start and end; `skeleton_left`; `took_over_at`, the first epoch at which the others alone
-        hold (0: they did before the probe; None: they never do); and `sentence`, which says this.
+        The numbers: accuracy and loss on the test set at start and end, the lowest accuracy and the
+        highest loss in between; accuracy of the skeleton alone and of the others alone at start and
+        end; `skeleton_left`; `took_over_at`, the first epoch at which the others alone keep the
+        accuracy (0: before the probe; None: never); and `sentence`, a summary of these.
     """
     first, last = rows.iloc[0], rows.iloc[-1]
     least = float(first.test_accuracy) - tolerance
@@ -258,8 +258,8 @@ def _sentence(verdict: str, found: Mapping[str, Any]) -> str:
     epochs = text.counted(found["epochs"], "epoch")
     return (
         f"{verdict.capitalize()}: after {epochs} {weight} is left, and test "
-        f"accuracy is {found['end_accuracy']:.2%} ({found['start_accuracy']:.2%} before, at the "
-        f"least {found['least_accuracy']:.2%}); of the skeleton alone it is "
+        f"accuracy is {found['end_accuracy']:.2%} ({found['start_accuracy']:.2%} before, at least "
+        f"{found['least_accuracy']:.2%} in between); of the skeleton alone it is "
         f"{found['skeleton_end_accuracy']:.2%} ({found['skeleton_start_accuracy']:.2%} before), "
         f"of the others alone {found['others_end_accuracy']:.2%} "
         f"({found['others_start_accuracy']:.2%} before)."
@@ -267,60 +267,68 @@ def _sentence(verdict: str, found: Mapping[str, Any]) -> str:
 
 
 def masks(pruned: Mapping[str, artifacts.Array], names: Sequence[str]) -> dict[str, Tensor]:
-    """The skeleton of a pruned model: by name, which weights are not zero."""
+    """The skeleton of a pruned model: for each weight, by name, where it is not zero."""
     return {name: torch.from_numpy(pruned[name] != 0) for name in names}
 
 
 def probe_stage(
+    *,
     dataset: str,
-    weights: str,
+    regularized: str,
     summary: str,
     pruned: str,
-    output: Mapping[str, str],
-    *,
+    rows: str,
+    verdict: str,
+    weights: str,
     seed: int,
     l1: float,
     epochs: int,
-    settings: Mapping[str, Any],
+    regularize: Mapping[str, Any],
     tolerance: float,
     device: str,
     precision: str,
     threads: int,
 ) -> None:
-    """Probe a model for a second skeleton, and write the rows, the verdict and what came of it.
+    """Probe a model for a second skeleton; write the epochs, the verdict and the trained model.
 
     Args:
         dataset: the data set's images.safetensors.
-        weights: the base or regularised model's weights.safetensors.
+        regularized: weights.safetensors of the base or regularised model.
         summary: the model.json of its network.
         pruned: weights.safetensors of the pruned model whose skeleton is penalised.
-        output: files to write: rows (parquet), verdict (JSON), weights (safetensors).
+        rows: the parquet file of epochs to write.
+        verdict: the JSON file to write.
+        weights: the safetensors file of the trained model to write.
         seed: of the base model.
         l1: λ.
-        epochs: how many to train.
-        settings: the fields of `RegularizeSettings`.
+        epochs: number of epochs.
+        regularize: the fields of `RegularizeSettings`.
         tolerance: see `probe_verdict`.
         device: `auto`, `cpu` or `cuda`.
         precision: `auto`, `bf16` or `fp32`.
-        threads: CPU threads.
+        threads: number of CPU threads.
+
+    Raises:
+        ArtifactError: a file is missing or broken.
+        TrainingError: the loss became NaN or infinite.
     """
-    place = start(seed, threads, device)
-    network = inference.restore(weights, artifacts.read_json(summary, ["network"])).to(place)
-    train, test = (Images.read(dataset, split, place) for split in ("train", "test"))
+    chosen = start(seed, threads, device)
+    network = inference.restore(regularized, artifacts.read_json(summary, ["network"])).to(chosen)
+    train, test = (Images.read(dataset, split, chosen) for split in ("train", "test"))
     names = list(prunable(network))
     found = masks(artifacts.read_tensors(pruned, names), names)
-    rows = probe(
+    table = probe(
         network,
-        {name: mask.to(place) for name, mask in found.items()},
+        {name: mask.to(chosen) for name, mask in found.items()},
         train,
         test,
         seed=seed,
         l1=l1,
         epochs=epochs,
-        settings=RegularizeSettings(**settings),
+        settings=RegularizeSettings(**regularize),
         precision=precision,
     )
-    artifacts.write_table(output["rows"], rows)
-    artifacts.write_json(output["verdict"], {"l1": l1, **probe_verdict(rows, tolerance)})
+    artifacts.write_table(rows, table)
+    artifacts.write_json(verdict, {"l1": l1, **probe_verdict(table, tolerance)})
     tensors = {name: t.detach().cpu().numpy() for name, t in network.state_dict().items()}
-    artifacts.write_tensors(output["weights"], tensors)
+    artifacts.write_tensors(weights, tensors)

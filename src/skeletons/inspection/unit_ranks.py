@@ -1,28 +1,27 @@
-"""Whether units that are large are the ones that matter, and whether two bases agree on them.
+"""Compares the importance of units with their magnitude, and between two bases.
 
-It needs no network: it works on the tables that `importance` writes.
+The functions here work on the tables that `importance` writes, without a network.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import comb
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 MAGNITUDE = "magnitude_l1"
 
 
 def spearman(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
-    """Rank correlation of two lists of numbers, −1..1: Pearson's of ranks, ties sharing theirs.
+    """The rank correlation of two lists of numbers, −1..1: Pearson's of ranks, averaged over ties.
 
-    NaN if a list has less than two different values: it ranks nothing.
+    Unlike that of scipy.stats, it is exactly 1 for equal ranks. It is NaN if a list has fewer than
+    two different values, because then it has no ranks.
     """
     ranks = [pd.Series(np.asarray(values, dtype=np.float64)).rank() for values in (a, b)]
     if any(r.nunique() < 2 for r in ranks):
@@ -32,7 +31,7 @@ def spearman(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
 
 
 def top(values: npt.ArrayLike, k: int) -> Mask:
-    """Which are the k largest; of equal ones at the edge, those of lower number."""
+    """A mask of the k largest values; among equal values, those with lower numbers are chosen."""
     array = np.asarray(values, dtype=np.float64)
     chosen = np.zeros(len(array), dtype=bool)
     chosen[np.argsort(-array, kind="stable")[:k]] = True
@@ -40,33 +39,31 @@ def top(values: npt.ArrayLike, k: int) -> Mask:
 
 
 def overlap(a: Mask, b: Mask) -> dict[str, Any]:
-    """How much two sets of the same n units share, and how much two independent ones would.
+    """The overlap of two sets of the same n units, and the overlap that chance gives.
 
     Returns:
-        `shared`, the number of units in both; `expected`, its mean for two sets of these sizes
-        drawn at random, |a|·|b| / n; and `probability` that such sets share at least as many, by
-        the hypergeometric distribution (the one-sided test of Fisher 1935).
+        `shared`, the number of units in both; `expected`, its mean for two random sets of these
+        sizes, |a|·|b| / n; and `probability`, that two random sets share at least as many, by the
+        hypergeometric distribution (the one-sided test of Fisher 1935).
     """
+    from scipy.stats import hypergeom  # here, because importing it takes a while
+
     n, size_a, size_b, shared = len(a), int(a.sum()), int(b.sum()), int((a & b).sum())
-    at_least = sum(
-        comb(size_a, k) * comb(n - size_a, size_b - k)
-        for k in range(shared, min(size_a, size_b) + 1)
-    )
     return {
         "shared": shared,
         "expected": size_a * size_b / n,
-        "probability": at_least / comb(n, size_b),
+        "probability": float(hypergeom.sf(shared - 1, n, size_a, size_b)),
     }
 
 
 def important(layer: pd.DataFrame) -> int:
-    """How many units of a layer to call important: as many as pruning keeps alive.
+    """The number of units of a layer that count as important: those that pruning leaves alive.
 
-    Where it keeps them all, which would say nothing: as many as the weights that it keeps would
-    fill, and one at the least.
+    If pruning leaves all units alive, it is the number of units that the remaining weights would
+    fill, at least one.
 
     Args:
-        layer: the rows of a layer in an importance table.
+        layer: the rows of one layer in an importance table.
     """
     alive = int((~layer.dead).sum())
     if alive < len(layer):
@@ -75,14 +72,14 @@ def important(layer: pd.DataFrame) -> int:
 
 
 def by_layer(table: pd.DataFrame) -> pd.DataFrame:
-    """Magnitude against importance in each layer.
+    """Magnitude compared with importance in each layer.
 
     Args:
         table: see `importance.importance_table`.
 
     Returns:
-        One row a layer: layer; units; alive, those that pruning leaves alive; spearman of
-        magnitude (L1) and loss change (NaN if either ranks nothing); k, see `important`; and
+        One row per layer: layer; units; alive, the number that pruning leaves alive; spearman of
+        magnitude (L1) and loss change (NaN if it is not defined); k, see `important`; and
         `overlap` of the k largest units with the k most important ones.
     """
     rows = []
@@ -102,10 +99,10 @@ def by_layer(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def summarize(table: pd.DataFrame) -> dict[str, Any]:
-    """`by_layer` for a JSON file, and in all.
+    """`by_layer` as JSON, with totals.
 
-    In all are: units, alive, k, shared and expected, summed over layers; and the mean of the rank
-    correlations of layers, each weighted by its units (None where there is none).
+    The totals are units, alive, k, shared and expected, summed over layers, and the mean of the
+    layers' rank correlations, weighted by units (None if no layer has one).
     """
     layers = by_layer(table)
     known = layers.dropna(subset=["spearman"])
@@ -124,21 +121,21 @@ def summarize(table: pd.DataFrame) -> dict[str, Any]:
 def matched(
     a: pd.DataFrame, b: pd.DataFrame, permutations: Mapping[str, npt.ArrayLike]
 ) -> pd.DataFrame:
-    """Whether the units that matter in one base stand where they do in another, once aligned.
+    """Compares the important units of two bases, after their units are aligned.
 
     Args:
         a: the importance table of a model.
-        b: that of a model of another base, with the same layers.
-        permutations: by layer (as in the tables) the unit of `b` that stands for each unit of `a`;
-            a layer that is not named is compared as it is.
+        b: the importance table of a model of another base, with the same layers.
+        permutations: by layer (as in the tables), the unit of `b` for each unit of `a`; the units
+            of a layer without a permutation keep their order.
 
     Returns:
-        One row a layer: layer; units; k_a and k_b, see `important`; spearman of the two loss
+        One row per layer: layer; units; k_a and k_b, see `important`; spearman of the two loss
         changes; and `overlap` of the k_a most important units of a with the k_b most important
         ones of b.
 
     Raises:
-        ValueError: the tables do not have the same units, or an array is no permutation of them.
+        ValueError: the tables do not have the same units, or an array is not a permutation of them.
     """
     groups = [dict(list(table.groupby("layer", sort=False))) for table in (a, b)]
     if {k: len(v) for k, v in groups[0].items()} != {k: len(v) for k, v in groups[1].items()}:
@@ -157,7 +154,7 @@ def matched(
 def _match(a: pd.DataFrame, b: pd.DataFrame, permutation: npt.ArrayLike) -> dict[str, Any]:
     order = np.asarray(permutation, dtype=np.int64)
     if not np.array_equal(np.sort(order), np.arange(len(a))):
-        raise ValueError(f"{list(order[:10])} … is no permutation of {len(a)} units")
+        raise ValueError(f"{list(order[:10])} … is not a permutation of {len(a)} units")
     b = b.iloc[order]
     k_a, k_b = important(a), important(b)
     return {

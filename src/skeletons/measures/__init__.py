@@ -1,4 +1,4 @@
-"""How alike two models are: measures of behaviour, of representations, and of masks.
+"""Measures of how similar two models are in behaviour, in representations and in masks.
 
 User-defined measures import `measure` and `Measure` from here.
 """

@@ -1,46 +1,62 @@
-"""Every measure that there is, and the table of the built-in ones in the documentation.
+"""All built-in measures, and their tables in the documentation.
 
-`python -m skeletons.measures.catalogue PATH` writes the table anew between the markers in a page.
+`python -m skeletons.measures.catalogue PATH` replaces the tables between two markers in a page.
 """
 
 from __future__ import annotations
 
 import sys
-from collections import ChainMap
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from skeletons import text
 from skeletons.errors import ArtifactError
-from skeletons.measures import behaviour, masks, representations
+from skeletons.measures import behaviour, masks, representations, user_defined
 from skeletons.measures.measure import Measure, by_name
 from skeletons.store import artifacts
+from skeletons.user_code import references
 
-BUILT_IN = by_name(
-    *behaviour.MEASURES.values(),
-    *representations.MEASURES.values(),
-    *masks.MEASURES.values(),
+MEASURES: Mapping[str, Measure] = by_name(
+    *behaviour.DECLARED,
+    *representations.DECLARED,
+    *masks.DECLARED,
 )
-MEASURES: Mapping[str, Measure] = ChainMap(behaviour.OWN, dict(BUILT_IN))
 
 START = "<!-- the table is made by python -m skeletons.measures.catalogue -->"
 END = "<!-- end of the table -->"
 
 
+def resolve(names: Iterable[str]) -> dict[str, Measure]:
+    """Measures by the names that results use, in the order given.
+
+    Args:
+        names: built-in names or references to user-defined measures, as in the configuration.
+
+    Raises:
+        ExtensionError: a reference does not name a measure.
+        KeyError: a name is not that of a built-in measure.
+    """
+    found = [
+        user_defined.load(name) if references.is_reference(name) else MEASURES[name]
+        for name in dict.fromkeys(names)
+    ]
+    return dict(by_name(*found))
+
+
 def markdown_table() -> str:
-    """All built-in measures with what they declare: how to read each, then what to keep in mind."""
-    measures = BUILT_IN.values()
+    """All built-in measures: first how to read their values, then what to keep in mind."""
+    measures = MEASURES.values()
     read = [
         "measure",
         "of",
         "looks at",
         "range",
-        "alike is",
+        "similar is",
         "symmetric",
         "over images",
         "computed",
     ]
-    keep = ["measure", "does not change with", "cannot show", "source"]
+    keep = ["measure", "invariant to", "cannot show", "source"]
     return "\n\n".join(
         [
             text.table(read, [_how_to_read(measure) for measure in measures]),
@@ -60,12 +76,12 @@ def _how_to_read(measure: Measure) -> list[str]:
         "high" if measure.higher_is_alike else "low",
         "yes" if measure.symmetric else "no",
         "mean and spread" if measure.per_image else "one number",
-        "with every pair" if measure.cheap else "by a rule of its own",
+        "with every pair" if measure.cheap else "by a separate rule",
     ]
 
 
 def renewed(page: str) -> str:
-    """A page with the table between its markers made anew.
+    """A page with the tables between its markers replaced.
 
     Raises:
         ValueError: the page does not have the two markers, once each and in order.
@@ -78,7 +94,7 @@ def renewed(page: str) -> str:
 
 
 def main(path: str) -> None:
-    """Write the table into a page.
+    """Write the tables into a page.
 
     Raises:
         ArtifactError: the page does not exist, or has no place for the table.

@@ -1,7 +1,7 @@
-"""How much two models' masks have in common, and how much of that is chance.
+"""The overlap of two models' masks, compared with the overlap that chance gives.
 
-Two masks that keep many weights share many whatever they mean. So each overlap comes with what two
-independent masks of the same densities in the same layers would share.
+Two masks that keep many weights share many, whatever the masks mean. So each overlap comes with the
+overlap of two independent masks with the same density in each layer.
 """
 
 from __future__ import annotations
@@ -10,35 +10,34 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from skeletons.alignment import permutations
+from skeletons.arrays import Floats
 from skeletons.errors import ArtifactError
-from skeletons.measures.measure import Measure, by_name
+from skeletons.measures.measure import Measure
 from skeletons.store import artifacts
 
 Array = artifacts.Array
-Floats = npt.NDArray[np.float64]
-Counts = tuple[int, int, int]  # of one layer: its weights, those that a keeps, those that b keeps
+Counts = tuple[int, int, int]  # of a layer: its weights, those that a keeps, those that b keeps
 
-REACH = 12  # standard deviations on either side of the mean; beyond is less than 1e-12
+REACH = 12  # standard deviations on each side of the mean; the rest is less likely than 1e-12
 
 
 def chance(size: int, kept_a: int, kept_b: int) -> tuple[int, Floats]:
     """The distribution of the number of weights that two independent masks of a layer share.
 
-    If each mask is any set of its number of weights with equal chance, the number shared is
-    hypergeometric: of `size` weights `kept_a` are marked and `kept_b` drawn.
+    If all masks of a given size are equally likely, the number of shared weights is hypergeometric:
+    of `size` weights, `kept_a` are marked and `kept_b` are drawn.
 
     Args:
-        size: weights of the layer.
-        kept_a: weights that one mask keeps.
-        kept_b: weights that the other keeps.
+        size: number of weights of the layer.
+        kept_a: number of weights that one mask keeps.
+        kept_b: number of weights that the other mask keeps.
 
     Returns:
-        The smallest number considered, and the probabilities of it and the numbers that follow;
-        what is left out has a probability below 1e-12.
+        The smallest number considered, and the probabilities of this number and those that follow;
+        the numbers left out have a probability below 1e-12.
     """
     low, high = max(0, kept_a + kept_b - size), min(kept_a, kept_b)
     mean = kept_a * kept_b / size
@@ -47,7 +46,7 @@ def chance(size: int, kept_a: int, kept_b: int) -> tuple[int, Floats]:
     reach = REACH * (np.sqrt(variance) + 1)
     low, high = max(low, int(mean - reach)), min(high, int(mean + reach) + 1)
     x = np.arange(low, high, dtype=np.float64)
-    # The ratio of one probability to the one before, so that no factorial is ever needed.
+    # The ratio of each probability to the previous one, so no factorial is needed.
     ratios = (kept_a - x) * (kept_b - x) / ((x + 1) * (size - kept_a - kept_b + x + 1))
     logs = np.concatenate([[0.0], np.cumsum(np.log(ratios))])
     powers = np.exp(logs - logs.max())
@@ -55,30 +54,32 @@ def chance(size: int, kept_a: int, kept_b: int) -> tuple[int, Floats]:
 
 
 def chance_in_all(layers: Sequence[Counts]) -> tuple[int, Floats]:
-    """The same for several layers together, each of which keeps its own densities."""
+    """The same for several layers together, each with its own densities."""
     each = [chance(*layer) for layer in layers]
     length = sum(len(p) - 1 for _, p in each) + 1
-    # A sum's distribution is the convolution; by Fourier, as there may be thousands of values.
+    # The distribution of a sum is a convolution, done by FFT because there may be thousands of
+    # values.
     waves = np.prod([np.fft.rfft(p, length) for _, p in each], axis=0)
     probabilities = np.maximum(np.fft.irfft(waves, length), 0.0)
     return sum(low for low, _ in each), probabilities / probabilities.sum()
 
 
 def compare(layers: Sequence[Counts], both: int) -> dict[str, Any]:
-    """The overlap of two masks over some layers, beside what chance gives.
+    """The overlap of two masks over some layers, and the overlap that chance gives.
 
     Args:
-        layers: of each layer its weights, those that a keeps, and those that b keeps.
-        both: weights that both keep, in all these layers.
+        layers: for each layer, the numbers of its weights, of those that a keeps, and of those that
+            b keeps.
+        both: number of weights that both masks keep, in all these layers.
 
     Returns:
         size, kept_a, kept_b, both; jaccard, |a∩b| / |a∪b|, 0..1; expected and expected_std, its
-        mean and deviation if both masks were independent draws with the same number of weights in
-        each layer (exact: no ratio of expectations); ceiling, the largest that these numbers
-        allow, as where one mask lies within the other; and excess, (jaccard − expected) /
-        (ceiling − expected): 0 at chance, 1 at the ceiling, below 0 if the masks avoid one another
-        (the correction for chance of Hubert & Arabie 1985). What cannot be said is NaN, and
-        `reason` says why.
+        mean and standard deviation if both masks were independent draws with the same number of
+        weights in each layer (exact, not a ratio of expectations); ceiling, the largest value that
+        these numbers allow, for example if one mask lies within the other; and excess,
+        (jaccard − expected) / (ceiling − expected): 0 for chance, 1 for the ceiling, negative if
+        the masks avoid each other (the correction for chance of Hubert & Arabie 1985). A value that
+        is not defined is NaN, and `reason` says why.
     """
     size, kept_a, kept_b = (sum(layer[k] for layer in layers) for k in range(3))
     row: dict[str, Any] = {"size": size, "kept_a": kept_a, "kept_b": kept_b, "both": both}
@@ -104,20 +105,21 @@ def compare(layers: Sequence[Counts], both: int) -> dict[str, Any]:
     }
 
 
-def overlap(a: Mapping[str, Array], b: Mapping[str, Array], names: Iterable[str]) -> pd.DataFrame:
-    """The overlap of two models' masks, the weights that are not zero, in all and by layer.
+def overlap_of(
+    a: Mapping[str, Array], b: Mapping[str, Array], names: Iterable[str]
+) -> pd.DataFrame:
+    """The overlap of two models' masks (their weights that are not zero), in total and by layer.
 
-    If `b` was aligned to `a`, `expected` is no longer what chance gives: matching seeks overlap and
-    finds some in any two masks. The fair zero is then the overlap of `a` with an aligned model
-    without a skeleton, such as one of `scatter`.
+    If `b` was aligned to `a` by their own weights, `expected` is no longer the overlap of chance,
+    because matching seeks overlap and finds some in any two masks.
 
     Args:
-        a: one model's tensors by name.
-        b: the other's, of the same shapes.
-        names: of the prunable weights.
+        a: the tensors of one model by name.
+        b: the tensors of the other model, of the same shapes.
+        names: the names of the prunable weights.
 
     Returns:
-        Rows `layer`, `all` first and then the layers, with the columns of `compare`.
+        One row `all`, then one row per layer: `layer`, and the columns of `compare`.
 
     Raises:
         ValueError: a tensor is missing or of another shape.
@@ -136,32 +138,17 @@ def overlap(a: Mapping[str, Array], b: Mapping[str, Array], names: Iterable[str]
     )
 
 
-def scatter(tensors: Mapping[str, Array], names: Iterable[str], seed: int) -> dict[str, Array]:
-    """A control without a skeleton: each layer's own weights, zeros included, in random places.
-
-    Args:
-        tensors: a model's tensors by name.
-        names: those to scatter; the others are handed through.
-        seed: of the places.
-    """
-    draw = np.random.default_rng(seed)
-    scattered = dict(tensors)
-    for name in names:
-        scattered[name] = draw.permutation(tensors[name].ravel()).reshape(tensors[name].shape)
-    return scattered
-
-
 def excess(a: Mapping[str, Array], b: Mapping[str, Array]) -> float:
-    """The overlap of two masks beyond chance, over all layers: `excess` of `compare`.
+    """The overlap of two masks beyond chance over all layers: `excess` of `compare`.
 
     Args:
-        a: one model's prunable weights by name.
-        b: the other's.
+        a: the prunable weights of one model by name.
+        b: the prunable weights of the other model.
 
     Raises:
         ValueError: the two are not of one network.
     """
-    return float(overlap(a, b, a).excess.iloc[0])
+    return float(overlap_of(a, b, a).excess.iloc[0])
 
 
 def _beyond_chance(aligned: bool) -> Measure:
@@ -172,46 +159,48 @@ def _beyond_chance(aligned: bool) -> Measure:
         low=-np.inf,
         high=1.0,
         higher_is_alike=True,
-        symmetric=not aligned,  # which of two equally good alignments is found depends on the order
-        invariant_to="the size and sign of the weights that are left, and which of the two masks "
-        "is denser: a mask within the other has the largest value",
-        blind_to="whether the weights that both keep do the same; and what the alignment misses"
+        symmetric=not aligned,  # the alignment that is found may depend on the order of the two
+        invariant_to="the size and sign of the remaining weights, and which of the two masks is "
+        "denser: a mask that lies within the other has the largest value",
+        blind_to="whether the shared weights have the same function, and similarity that the "
+        "alignment misses"
         if aligned
-        else "a skeleton that two models hold in another order of their units",
+        else "a skeleton that two models share in a different order of their units",
         source="Jaccard index, corrected for chance as by Hubert & Arabie 1985"
         + ("; aligned by Ainsworth et al. 2022" if aligned else ""),
         per_image=False,
         cheap=False,
-        values=excess,  # of b with its units aligned already, if they are to be
+        values=excess,  # for aligned units, b must be aligned beforehand
     )
 
 
-MEASURES = by_name(_beyond_chance(aligned=False), _beyond_chance(aligned=True))
+DECLARED = (_beyond_chance(aligned=False), _beyond_chance(aligned=True))
 
 
 # --- the stages ---------------------------------------------------------------------------------
 
 
-def overlap_stage(
-    output: str,
-    model_a: str,
-    model_b: str,
+def compare_masks_stage(
+    *,
     a: str,
     b: str,
     summary: str,
     matched: str | None = None,
+    pair: str,
+    overlap: str,
+    models: Sequence[str],
 ) -> None:
-    """Write the overlap of two pruned models' masks: a, b and the columns of `overlap`.
+    """Write the overlap of two pruned models' masks: a, b and the columns of `overlap_of`.
 
     Args:
-        output: the parquet file to write.
-        model_a: id of the one model.
-        model_b: id of the other.
-        a: weights.safetensors of the one.
-        b: weights.safetensors of the other.
+        a: weights.safetensors of one model.
+        b: weights.safetensors of the other model.
         summary: the model.json of their network.
-        matched: the permutations that align b to a, from `alignment.align_stage`; None for as
-            it is.
+        matched: the permutations that align b to a, from `align_stage`; None to leave the units in
+            their order.
+        pair: the parquet file to write.
+        overlap: the name of the measure; `matched` decides what is computed.
+        models: the ids of a and b.
 
     Raises:
         ArtifactError: a file is missing or broken, or the two are not of one network.
@@ -220,19 +209,25 @@ def overlap_stage(
     names = [layer["name"] for layer in about["layers"] if layer["prunable"]]
     other = permutations.read_aligned(b, about["network"]["name"], matched)
     try:
-        table = overlap(artifacts.read_tensors(a), other, names)
+        table = overlap_of(artifacts.read_tensors(a), other, names)
     except ValueError as error:
         raise ArtifactError(f"{a} and {b} cannot be compared: {error}.") from None
-    table.insert(0, "a", model_a)
-    table.insert(1, "b", model_b)
-    artifacts.write_table(output, table)
+    table.insert(0, "a", models[0])
+    table.insert(1, "b", models[1])
+    artifacts.write_table(pair, table)
 
 
-def collect_stage(output: str, measure: str, *inputs: str) -> None:
-    """Write all pairs' rows over all layers as one table, in the order given.
+def collect_masks_stage(*, pairs: Sequence[str], table: str, overlap: str) -> None:
+    """Write the rows of all pairs over all layers as one table, in the order given.
 
-    The measure's column is what `excess` is in a pair's own file.
+    Args:
+        pairs: the tables of single pairs.
+        table: the parquet file to write.
+        overlap: the name of the measure, which is the column for `excess` of a pair's table.
+
+    Raises:
+        ArtifactError: a table is missing or broken.
     """
-    layers = artifacts.read_tables(inputs, ["a", "b", "layer", "excess"])
+    layers = artifacts.read_tables(pairs, ["a", "b", "layer", "excess"])
     rows = layers[layers.layer == "all"].drop(columns="layer")
-    artifacts.write_table(output, rows.rename(columns={"excess": measure}))
+    artifacts.write_table(table, rows.rename(columns={"excess": overlap}))

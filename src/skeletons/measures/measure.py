@@ -1,7 +1,7 @@
-"""What a measure of a pair of models is, and what it must say about itself.
+"""A measure of a pair of models, with everything that is needed to interpret its values.
 
-A number between two models means nothing until one knows its ends, which end is alike, and what it
-cannot see. So a measure declares all of that beside its function, and the documentation, the
+A number for a pair means nothing without its range, the end that means similar, and the differences
+that it cannot show. A measure declares all of that next to its function. The documentation, the
 figures and the statistics read it from there.
 """
 
@@ -11,10 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
-import numpy.typing as npt
+from skeletons.arrays import Floats
 
-Floats = npt.NDArray[np.float64]
 Kind = Literal["behaviour", "representation", "weights"]
 
 
@@ -23,23 +21,23 @@ class Measure:
     """A measure of a pair of models.
 
     Attributes:
-        name: its column in tables, and what the configuration calls it.
-        label: what figures and tables call it, in words.
-        kind: what of the two models it looks at: their answers (`behaviour`), their activations
-            (`representation`) or their weights (`weights`).
+        name: its column in tables, and its name in the configuration.
+        label: its name in figures and tables, in words.
+        kind: what it compares: predictions (`behaviour`), activations (`representation`) or weights
+            (`weights`).
         low: the smallest possible value.
         high: the largest possible value.
-        higher_is_alike: whether a larger value means more alike; if not, it is a dissimilarity,
+        higher_is_alike: whether a larger value means more similar; if not, it is a dissimilarity,
             and a model has the smallest value with itself.
         symmetric: whether (a, b) and (b, a) have the same value.
-        invariant_to: changes of one model that leave the value as it is.
-        blind_to: what the value cannot show.
-        source: where it was first described or first used for this.
-        per_image: whether it is a mean over images, and so has a spread over them.
-        cheap: whether it is milliseconds of arithmetic on predictions, and so is in every pair's
-            one row; a costly measure needs more than predictions and has a rule of its own.
-        values: from two models' predictions, activations or weights, where both say something:
-            one value an image if `per_image`, else the measure itself.
+        invariant_to: changes of one model that do not change the value.
+        blind_to: differences that the value cannot show.
+        source: the publication that describes it or first uses it for this purpose.
+        per_image: whether it is a mean over images, and so has a standard deviation over images.
+        cheap: whether it takes milliseconds on predictions, and so is in the row of every pair; a
+            costly measure needs more than predictions and is computed by a separate rule.
+        values: the function of two models' predictions, activations or weights. It gives one value
+            per image if `per_image`, else the measure itself.
     """
 
     name: str
@@ -58,25 +56,25 @@ class Measure:
 
     @property
     def itself(self) -> float:
-        """The value of a model with itself: the end of the range that means alike."""
+        """The value of a model with itself: the end of the range that means similar."""
         return self.high if self.higher_is_alike else self.low
 
     @property
     def sign(self) -> int:
-        """+1 where more alike is higher, −1 where it is lower."""
+        """+1 if higher values mean more similar, else −1."""
         return 1 if self.higher_is_alike else -1
 
 
 def by_name(*measures: Measure) -> Mapping[str, Measure]:
-    """A registry: measures by their names, in the order given.
+    """Measures by their names, in the order given.
 
     Raises:
         ValueError: two measures have the same name.
     """
-    registry = {measure.name: measure for measure in measures}
-    if len(registry) < len(measures):
+    found = {measure.name: measure for measure in measures}
+    if len(found) < len(measures):
         raise ValueError("two measures have the same name")
-    return registry
+    return found
 
 
 def measure(
@@ -86,14 +84,15 @@ def measure(
     high: float = 1.0,
     higher_is_alike: bool = True,
     symmetric: bool = True,
-    invariant_to: str = "nothing that it declares",
-    blind_to: str = "nothing that it declares",
-    source: str = "the user's own",
+    invariant_to: str = "not declared",
+    blind_to: str = "not declared",
+    source: str = "user-defined",
 ) -> Callable[[Callable[[Floats, Floats], Floats]], Measure]:
-    """Make a measure of a function of two models' logits, as a decorator.
+    """A decorator that turns a function of two models' logits into a measure.
 
-    The function gets the logits p and q of N images, float64 N×K each, and gives N values, one an
-    image. The arguments are the attributes of `Measure`; without a label, figures use its name.
+    The function takes the logits p and q of N images, float64 N×K each, and returns N values, one
+    per image. The arguments are the attributes of `Measure`; without a label, figures use the name
+    of the function.
     """
 
     def declare(function: Callable[[Floats, Floats], Floats]) -> Measure:

@@ -1,4 +1,4 @@
-"""What a model says about images, as read back from its predictions file."""
+"""A model's predictions, read from its predictions file."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from skeletons.arrays import Floats
 from skeletons.store import artifacts
 from skeletons.store.seals import unfit
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """Logits float64 N×K of N images, their labels int64 N, and what follows from the logits."""
+    """Logits (float64, N×K) and labels (int64, N) of N images, and values derived from them."""
 
     logits: Floats
     labels: npt.NDArray[np.int64]
@@ -24,8 +23,9 @@ class Predictions:
     @functools.cached_property
     def probabilities(self) -> Floats:
         """Softmax of the logits, N×K."""
-        powers = np.exp(self.logits - self.logits.max(axis=1, keepdims=True))
-        return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+        from scipy.special import softmax  # here, because importing scipy takes a while
+
+        return np.asarray(softmax(self.logits, axis=1))
 
     @functools.cached_property
     def top(self) -> npt.NDArray[np.int64]:
@@ -34,7 +34,7 @@ class Predictions:
 
     @functools.cached_property
     def silent(self) -> npt.NDArray[np.bool_]:
-        """Per image, N: all logits are equal, so the prediction prefers no class."""
+        """For each image, N: whether all logits are equal, so the prediction prefers no class."""
         return np.asarray(np.ptp(self.logits, axis=1) == 0)
 
     def only(self, chosen: npt.NDArray[np.bool_]) -> Predictions:
@@ -43,9 +43,9 @@ class Predictions:
 
     @functools.cached_property
     def constant(self) -> bool:
-        """Whether every image gets the same logits: the network does not look at its input.
+        """Whether every image has the same logits, so the network ignores its input.
 
-        To one part in a million of the largest logit, the noise of single-precision sums.
+        Differences up to a millionth of the largest logit are rounding of single-precision sums.
         """
         if len(self.labels) < 2:
             return False
@@ -55,9 +55,10 @@ class Predictions:
     @property
     def loss(self) -> float:
         """Mean cross-entropy in nats."""
-        shifted = self.logits - self.logits.max(axis=1, keepdims=True)
-        log_sum = np.log(np.exp(shifted).sum(axis=1))
-        return float((log_sum - shifted[np.arange(len(self.labels)), self.labels]).mean())
+        from scipy.special import log_softmax
+
+        logs = log_softmax(self.logits, axis=1)
+        return float(np.abs(logs[np.arange(len(self.labels)), self.labels]).mean())
 
     @property
     def accuracy(self) -> float:
@@ -67,9 +68,9 @@ class Predictions:
 
 @artifacts.remembered(512)
 def read(path: str) -> Predictions:
-    """Read a predictions file: columns `label` and `logit_0`, `logit_1`, …, one row an image.
+    """Read a predictions file: columns `label` and `logit_0`, `logit_1`, …, one row per image.
 
-    The last few hundred files are remembered, as each takes part in many pairs.
+    The last few hundred files are kept in memory, because each is part of many pairs.
 
     Raises:
         ArtifactError: the file is missing, broken, or holds a logit that is not finite.

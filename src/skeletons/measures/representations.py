@@ -1,19 +1,21 @@
-"""How alike two models see, from their activations on the same images.
+"""How similar two models' representations are, from their activations on the same images.
 
-Activations are the penultimate ones: what the last linear layer gets, one row an image. Their
-columns have no names that two networks share, so a measure of them must not depend on the order
-or the rotation of the columns.
+Activations are penultimate: the input of the last linear layer, one row per image. The columns of
+two networks do not correspond to each other, so a measure must not depend on the order or the
+rotation of the columns.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from skeletons import text
+from skeletons.arrays import Floats
 from skeletons.errors import ArtifactError
-from skeletons.measures.measure import Floats, Measure, by_name
+from skeletons.measures.measure import Measure, by_name
 from skeletons.store import artifacts
 from skeletons.store.seals import unfit
 
@@ -24,21 +26,21 @@ def linear_cka(x: Floats, y: Floats, debiased: bool = False) -> float:
     """Linear centred kernel alignment of two models' activations.
 
     With centred columns it is ‖YᵀX‖² / (‖XᵀX‖ ‖YᵀY‖), Frobenius norms (Kornblith et al. 2019,
-    section 3): 1 if one is a rotation and a scaling of the other, near 0 if the two see different
-    things. With few images it is biased upwards: between independent activations of width d on N
+    section 3): 1 if one is a rotation and a scaling of the other, near 0 if the two are unrelated.
+    With few images it is biased upwards: between independent activations of width d on N
     images it is about d/(N + d), not 0. `debiased` puts the unbiased estimate of Song et al. 2012
     (HSIC₁) in each of the three places, as Nguyen, Raghu and Kornblith 2021 do; it can be negative.
 
     Args:
-        x: float32 or float64, N×d, one row an image.
+        x: float32 or float64, N×d, one row per image.
         y: N×e, the same images in the same order.
-        debiased: whether to take out the bias of few images; needs N ≥ 4.
+        debiased: whether to remove the bias of few images; needs N ≥ 4.
 
     Returns:
-        0..1, or −1..1 if debiased; NaN where `why_not` has a reason.
+        0..1, or −1..1 if debiased; NaN if `why_not` gives a reason.
 
     Raises:
-        ValueError: the two are not matrices of finite numbers with as many rows.
+        ValueError: the two are not matrices of finite numbers with the same number of rows.
     """
     if why_not(x, y, debiased):
         return float("nan")
@@ -47,10 +49,10 @@ def linear_cka(x: Floats, y: Floats, debiased: bool = False) -> float:
 
 
 def why_not(x: Floats, y: Floats, debiased: bool = False) -> str:
-    """Why two models' activations cannot be compared, or nothing if they can.
+    """Why two models' activations cannot be compared; empty if they can.
 
     Raises:
-        ValueError: the two are not matrices of finite numbers with as many rows.
+        ValueError: the two are not matrices of finite numbers with the same number of rows.
     """
     if x.ndim != 2 or y.ndim != 2 or len(x) != len(y):
         raise ValueError("the two models' activations are not on the same images")
@@ -61,12 +63,12 @@ def why_not(x: Floats, y: Floats, debiased: bool = False) -> str:
     still = [name for name, matrix in (("a", x), ("b", y)) if _constant(matrix)]
     if still:
         return f"{' and '.join(still)} {'sees' if len(still) == 1 else 'see'} every image alike"
-    if debiased and not (_telling(_centred(x)) and _telling(_centred(y))):
+    if debiased and not (_has_signal(_centred(x)) and _has_signal(_centred(y))):
         return "without the bias of few images nothing is left to compare"
     return ""
 
 
-def _telling(x: Floats) -> bool:
+def _has_signal(x: Floats) -> bool:
     """Whether the unbiased estimate of centred activations with themselves is above 0."""
     return _hsic(x, x, debiased=True) > 1e-9 * _hsic(x, x, debiased=False)
 
@@ -76,25 +78,25 @@ def compare(x: Floats, y: Floats) -> dict[str, Any]:
 
     Returns:
         `images`, N; `valid`, whether the pair can be compared, and `reason` if not; each measure,
-        NaN where it has no value.
+        NaN if it has no value.
 
     Raises:
-        ValueError: the two are not matrices of finite numbers with as many rows.
+        ValueError: the two are not matrices of finite numbers with the same number of rows.
     """
     reason = why_not(x, y)
     row: dict[str, Any] = {"images": len(x), "valid": not reason, "reason": reason}
-    return row | {name: float(measure.values(x, y)) for name, measure in MEASURES.items()}
+    return row | {measure.name: float(measure.values(x, y)) for measure in DECLARED}
 
 
 def _constant(x: Floats) -> bool:
-    """Whether every image gets the same activations, to one part in a million of the largest."""
+    """Whether every image has the same activations, up to a millionth of the largest."""
     return float(np.ptp(x, axis=0).max(initial=0.0)) <= 1e-6 * float(np.abs(x).max(initial=0.0))
 
 
 def _centred(x: Floats) -> Floats:
-    """Columns with mean 0, scaled to a largest entry of 1 so that no product under- or overflows.
+    """Columns with mean 0, scaled to a largest entry of 1, so that no product under- or overflows.
 
-    Scaling changes nothing: the measures are invariant to it.
+    The measures are invariant to this scaling.
     """
     x = np.asarray(x, dtype=np.float64)
     x = x / np.abs(x).max()
@@ -105,8 +107,8 @@ def _centred(x: Floats) -> Floats:
 def _hsic(x: Floats, y: Floats, debiased: bool) -> float:
     """The Hilbert–Schmidt independence criterion of linear kernels, up to a factor of N alone.
 
-    ‖YᵀX‖² for centred columns. The unbiased estimate leaves the diagonals k and m of the kernels
-    XXᵀ and YYᵀ out; for centred columns the four sums of Song et al. 2012, equation 4, shrink to
+    ‖YᵀX‖² for centred columns. The unbiased estimate omits the diagonals k and m of the kernels
+    XXᵀ and YYᵀ; for centred columns the four sums of Song et al. 2012, equation 4, shrink to
     ‖YᵀX‖² − N/(N−2) k·m + (Σk)(Σm)/((N−1)(N−2)).
     """
     count = len(x)
@@ -119,13 +121,13 @@ def _hsic(x: Floats, y: Floats, debiased: bool) -> float:
 
 
 def _squared_products(x: Floats, y: Floats) -> float:
-    """‖YᵀX‖² by whichever is smaller: features by features, or images by images."""
+    """‖YᵀX‖² by the smaller of two products: features by features, or images by images."""
     if max(x.shape[1], y.shape[1]) < len(x):
         return float(np.square(y.T @ x).sum())
     return float(np.einsum("nm,nm->", x @ x.T, y @ y.T))
 
 
-MEASURES = by_name(
+DECLARED: tuple[Measure, ...] = (
     Measure(
         name="linear_cka",
         label="linear CKA of penultimate activations",
@@ -136,7 +138,7 @@ MEASURES = by_name(
         symmetric=True,
         invariant_to="a rotation, reflection or permutation of the activations, one positive "
         "factor on all of them, and a constant added to each",
-        blind_to="directions of small variance; and with few images it is too high: unrelated "
+        blind_to="directions of small variance; with few images it is too high: unrelated "
         "activations of width d have about d/(N + d) on N images",
         source="Kornblith et al. 2019, section 3",
         per_image=False,
@@ -169,10 +171,10 @@ MEASURES = by_name(
 def read(path: str) -> Floats:
     """Read a file of features, float32 N×d.
 
-    The last hundred files or so are remembered, as each takes part in many pairs.
+    The last hundred files or so are kept in memory, because each is part of many pairs.
 
     Raises:
-        ArtifactError: the file is missing or broken, or holds no matrix.
+        ArtifactError: the file is missing or broken, or does not hold a matrix.
     """
     features = artifacts.read_tensors(path, ["features"])["features"]
     if features.ndim != 2:
@@ -180,35 +182,43 @@ def read(path: str) -> Floats:
     return features
 
 
-def compare_stage(
-    a: str, b: str, output: str, measure: str, ood: str, model_a: str, model_b: str
+def compare_representations_stage(
+    *, a: str, b: str, pair: str, representation: str, ood: str, models: Sequence[str]
 ) -> None:
-    """Write one measure of one pair of models: one row a, b, ood, the measure, and reason.
+    """Write one measure of one pair of models: one row with a, b, ood, the measure, and reason.
 
     Args:
-        a: file of features of the one model.
-        b: of the other, on the same images.
-        output: the parquet file to write.
-        measure: a name in `MEASURES`, and the column that holds its value, NaN if there is none.
-        ood: the data set.
-        model_a: id of the one model.
-        model_b: id of the other.
+        a: the features of one model.
+        b: the features of the other model on the same images.
+        pair: the parquet file to write.
+        representation: the name of the measure, and of the column of its value, NaN if it has none.
+        ood: the name of the data set.
+        models: the ids of a and b.
 
     Raises:
-        ArtifactError: a file is missing or broken, or the two do not go together.
+        ArtifactError: a file is missing or broken, or the two do not fit together.
     """
     x, y = read(a), read(b)
     try:
-        value = float(MEASURES[measure].values(x, y))
-        reason = why_not(x, y, measure == DEBIASED) if np.isnan(value) else ""
+        value = float(by_name(*DECLARED)[representation].values(x, y))
+        reason = why_not(x, y, representation == DEBIASED) if np.isnan(value) else ""
     except ValueError as error:
         raise ArtifactError(
             f"{a} and {b} cannot be compared: {error}; delete both and run snakemake again."
         ) from None
-    row: dict[str, artifacts.Scalar] = {"a": model_a, "b": model_b, "ood": ood}
-    artifacts.write_rows(output, [{**row, measure: value, "reason": reason}])
+    row: dict[str, artifacts.Scalar] = {"a": models[0], "b": models[1], "ood": ood}
+    artifacts.write_rows(pair, [{**row, representation: value, "reason": reason}])
 
 
-def collect_stage(output: str, measure: str, *inputs: str) -> None:
-    """Write all pairs' rows as one table, in the order given."""
-    artifacts.write_table(output, artifacts.read_tables(inputs, ["a", "b", measure]))
+def collect_representations_stage(*, pairs: Sequence[str], table: str, representation: str) -> None:
+    """Write the rows of all pairs as one table, in the order given.
+
+    Args:
+        pairs: the tables of single pairs.
+        table: the parquet file to write.
+        representation: the name of the measure, which is a column of each table.
+
+    Raises:
+        ArtifactError: a table is missing or broken.
+    """
+    artifacts.write_table(table, artifacts.read_tables(pairs, ["a", "b", representation]))

@@ -9,10 +9,12 @@ from typing import Any
 import pandas as pd
 
 from skeletons.errors import ArtifactError
+from skeletons.figures import captions
 from skeletons.findings import pair_tables
 from skeletons.findings.sections import once
+from skeletons.measures.measure import Measure
 from skeletons.model_ids import MASKED, UNTRAINED, Model
-from skeletons.report import captions, colours, costs, html, pair_numbers, pictures, settings
+from skeletons.report import colours, costs, html, pair_numbers, pictures, settings
 from skeletons.store import artifacts
 
 WALKED = {  # columns of a history, with their labels on the page
@@ -44,6 +46,7 @@ def gather(
     histories: Sequence[str],
     figures: Sequence[str],
     benchmarks: Path,
+    measures: Mapping[str, Measure],
 ) -> dict[str, Any]:
     """Everything that the template shows.
 
@@ -57,6 +60,7 @@ def gather(
         histories: history.parquet of the longest checkpoint of each walk.
         figures: SVG files.
         benchmarks: the folder with the costs of jobs; it may be missing or incomplete.
+        measures: the measures after which columns of `pairs` are named.
 
     Raises:
         ArtifactError: a file is missing or broken, or lacks something.
@@ -89,7 +93,7 @@ def gather(
         "versions": artifacts.read_json(versions),
         "data": {
             "pairs": pair_numbers.gather(
-                [artifacts.read_table(path, ["a", "b"]) for path in pairs], table
+                [artifacts.read_table(path, ["a", "b"]) for path in pairs], table, measures
             ),
             "walks": [_walk(path) for path in histories],
             "walked": WALKED,

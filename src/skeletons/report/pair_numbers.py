@@ -6,7 +6,7 @@ values of (0, 1), (0, 2), …, (1, 2), …
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,19 +16,21 @@ from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
 from skeletons.arrays import Floats
-from skeletons.measures.catalogue import MEASURES
 from skeletons.measures.measure import Measure
 from skeletons.model_ids import Model
 from skeletons.report.html import rounded
 
 
-def gather(tables: Sequence[pd.DataFrame], scores: pd.DataFrame) -> dict[str, Any]:
+def gather(
+    tables: Sequence[pd.DataFrame], scores: pd.DataFrame, measures: Mapping[str, Measure]
+) -> dict[str, Any]:
     """The data of the heatmap, as JSON has it.
 
     Args:
         tables: each with columns a, b and one or more measures. If the values depend on images, the
             column `ood` names their data set. The column `reason` states why a value is missing.
         scores: columns model and sparsity (0..1), with a row for each model in the tables.
+        measures: the measures after which columns are named.
 
     Returns:
         `models`, each with its id and seed, in the order seed, λ, epochs, threshold; `sparsity`,
@@ -45,18 +47,20 @@ def gather(tables: Sequence[pd.DataFrame], scores: pd.DataFrame) -> dict[str, An
     return {
         "models": [{"id": str(model), "seed": model.seed} for model in models],
         "sparsity": sorted(range(len(names)), key=lambda k: sparsity[names[k]]),
-        "measures": [one for table in tables for one in _measures(table, names)],
+        "measures": [one for table in tables for one in _measures(table, names, measures)],
     }
 
 
-def _measures(table: pd.DataFrame, names: Sequence[str]) -> list[dict[str, Any]]:
+def _measures(
+    table: pd.DataFrame, names: Sequence[str], measures: Mapping[str, Measure]
+) -> list[dict[str, Any]]:
     """Each measure of one table; `names` are all models, also those that the table lacks."""
     present = set(table.a.unique()) | set(table.b.unique())
     models = [k for k, name in enumerate(names) if name in present]
     chosen = [names[k] for k in models]
     upper = np.triu_indices(len(chosen), 1)
     found = []
-    for measure in (MEASURES[column] for column in table.columns if column in MEASURES):
+    for measure in (measures[column] for column in table.columns if column in measures):
         values = matrix(table, measure, chosen)
         found.append(
             {

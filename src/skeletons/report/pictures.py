@@ -1,38 +1,41 @@
-"""Figures as the report shows them: each with its caption, its file and its content."""
+"""The figures that the report shows, each with the caption from its own file."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from skeletons.errors import ArtifactError
-from skeletons.measures.catalogue import MEASURES
-from skeletons.report import captions, html
+from skeletons.figures import captions
+from skeletons.report import html
 
 
 def figure(path: str) -> dict[str, Any]:
-    """A figure with its caption, its file, and itself as an address."""
-    try:
-        caption, of = captions.caption_of(Path(path).stem)
-    except KeyError:
-        kinds = ", ".join(captions.CAPTIONS)
-        raise ArtifactError(
-            f"{path} is a figure of no kind that has a caption; its name must begin with one of "
-            f"{kinds}."
-        ) from None
+    """A figure for the page: the fields of `captions.Drawn`, its file, and the picture itself.
+
+    Returns:
+        kind, section, title, of, text and measure, see `captions.Drawn`; file, relative to the
+        report; source, an address that holds the whole picture.
+
+    Raises:
+        ArtifactError: the file cannot be read, or has no caption.
+    """
     return {
-        "section": caption.section,
-        "title": caption.title,
-        "of": of,
-        "text": caption.text,
+        **dataclasses.asdict(captions.read(path)),
         "file": f"figures/{Path(path).name}",
         "source": html.picture(path),
     }
 
 
-def first_heatmap(drawn: Sequence[Mapping[str, Any]], measure: str | None) -> Any:
-    """The heatmap of the measure that the verdict rests on; None if none is drawn."""
-    maps = [figure for figure in drawn if figure["title"] == captions.CAPTIONS["heatmap"].title]
-    label = MEASURES[measure].label if measure else ""
-    return next((figure for figure in maps if figure["of"].endswith(label)), None)
+def first_heatmap(
+    drawn: Sequence[Mapping[str, Any]], measure: str | None
+) -> Mapping[str, Any] | None:
+    """The first heatmap of predictions by a measure; None if there is none.
+
+    Args:
+        drawn: what `figure` gives for each figure.
+        measure: the name of the measure that the verdict rests on; None if there is no verdict.
+    """
+    maps = [one for one in drawn if one["kind"] == "heatmap"]
+    return next((one for one in maps if measure in (None, one["measure"])), None)

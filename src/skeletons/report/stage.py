@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from skeletons.measures.behaviour import admit
+from skeletons.measures.catalogue import MEASURES, resolve
 from skeletons.report import settings
 from skeletons.report.gather import gather
 from skeletons.report.page import page
@@ -40,7 +40,6 @@ def report_stage(
         ArtifactError: an input is missing or broken, or the report cannot be written.
         ExtensionError: a reference is not a measure.
     """
-    admit(settings.measures_in(config))
     shown = gather(
         config=config,
         versions=versions,
@@ -50,5 +49,6 @@ def report_stage(
         histories=histories,
         figures=figures,
         benchmarks=Path(html).parent / "benchmarks",
+        measures={**MEASURES, **resolve(settings.measures_in(config))},
     )
     artifacts.write_text(html, page(shown))

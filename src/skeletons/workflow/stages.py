@@ -327,9 +327,7 @@ STAGES: Mapping[str, Stage] = {
         "inspection.exposure:expose_stage", _expose, _network, computes=True, cached=True
     ),
     # Never from the run cache: a time that another machine took says nothing about this one.
-    "time_exposed": Stage(
-        "inspection.exposure:timing_stage", _time_exposed, _network, computes=True
-    ),
+    "time_exposed": Stage("inspection.timing:timing_stage", _time_exposed, _network, computes=True),
     "importance": Stage(
         "inspection.importance:importance_stage", _importance, _network, computes=True, cached=True
     ),

@@ -1,0 +1,92 @@
+"""Figures of single models: what pruning costs, and the walks along the ridge."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from skeletons import text
+from skeletons.figures.pairs import groups
+from skeletons.figures.style import MARKERS, PALETTE, legend_beside
+from skeletons.findings import pair_tables
+from skeletons.model_ids import spell
+
+
+def accuracy_vs_sparsity(scores: pd.DataFrame, ax: Axes) -> None:
+    """Draw test accuracy against sparsity: markers show epochs, fill shows λ, crosses are dead."""
+    pruned = scores[scores.state == "pruned"]
+    lambdas = sorted(pruned.l1.unique())
+    for index, (epochs, group) in enumerate(pruned.groupby("epochs")):
+        for l1 in lambdas:
+            some = group[group.l1 == l1]
+            colour = PALETTE[index % len(PALETTE)]
+            ax.scatter(
+                some.sparsity,
+                some.accuracy,
+                marker=MARKERS[index % len(MARKERS)],
+                s=26,
+                facecolor=(*colour, (lambdas.index(l1) + 1) / len(lambdas)),
+                edgecolor=[colour],
+                linewidth=0.9,
+                label=f"λ={spell(l1)}, epochs {epochs:g}",
+            )
+    dead = scores[scores.dead]
+    if len(dead):
+        ax.scatter(dead.sparsity, dead.accuracy, marker="x", s=60, color="black", label="dead")
+    bases = scores[scores.state == "base"]
+    ax.scatter(
+        bases.sparsity, bases.accuracy, marker="*", s=110, color="black", label="base", zorder=3
+    )
+    ax.axhline(bases.accuracy.mean(), color="0.5", linewidth=0.8, linestyle="--", zorder=0)
+    ax.axhline(
+        bases.accuracy.mean() - pair_tables.MAX_DROP,
+        color="0.5",
+        linewidth=0.8,
+        linestyle=":",
+        zorder=0,
+        label=f"{text.points(pair_tables.MAX_DROP, 0)} points below the bases' mean",
+    )
+    ax.set_xlabel("sparsity (share of prunable weights that are zero)")
+    ax.set_ylabel("test accuracy")
+    ax.set_xlim(-0.03, 1.03)
+    legend_beside(ax)
+
+
+def ridge_walk(walks: pd.DataFrame, axes: Sequence[Axes]) -> None:
+    """Draw each walk of regularisation: loss, accuracy, distance to the base, and step.
+
+    Args:
+        walks: the histories of regularised models, with columns seed and l1.
+        axes: four Axes.
+    """
+    panels = (
+        ("data loss in nats", (("train_loss", "-"), ("test_loss", "--"))),
+        ("accuracy", (("train_accuracy", "-"), ("test_accuracy", "--"))),
+        ("L2 distance to the base", (("distance", "-"),)),
+        ("L2 step of the epoch", (("step", "-"),)),
+    )
+    lambdas = sorted(walks.l1.unique())
+    for ax, (name_of_y, columns) in zip(axes, panels, strict=True):
+        for (l1, seed), walk in groups(walks, "l1", "seed"):
+            for column, line in columns:
+                name = f"λ={spell(l1)}, seed {seed:g}"
+                kind = "" if len(columns) == 1 else ", test" if "test" in column else ", training"
+                seen = walk[walk.epoch > 0] if column == "step" else walk
+                ax.plot(
+                    seen.epoch,
+                    seen[column],
+                    line,
+                    marker=MARKERS[sorted(walks.seed.unique()).index(seed) % len(MARKERS)],
+                    markersize=3.5,
+                    linewidth=1.2,
+                    color=PALETTE[lambdas.index(l1) % len(PALETTE)],
+                    label=name + kind,
+                )
+        ax.set_xlabel("epochs of regularisation")
+        ax.set_ylabel(name_of_y)
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    legend_beside(axes[1])
+    legend_beside(axes[3])

@@ -1,0 +1,162 @@
+"""The stages that draw an experiment's figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from skeletons.figures import captions, heatmaps, models, pairs
+from skeletons.figures.captions import Drawn
+from skeletons.figures.style import described, new_figure, save_svg, styled
+from skeletons.findings import pair_kinds
+from skeletons.measures.catalogue import MEASURES, resolve
+from skeletons.measures.measure import Measure
+from skeletons.model_ids import Model
+from skeletons.store import artifacts
+
+
+def figures_stage(
+    *,
+    scores: str,
+    similarity: Sequence[str],
+    histories: Sequence[str],
+    findings: str,
+    ood: Sequence[str],
+    measures: Sequence[str],
+    folder: str,
+    colormap: str,
+) -> None:
+    """Draw every figure of an experiment into a folder.
+
+    Args:
+        scores: scores.parquet.
+        similarity: the tables of all pairs, in the order of `ood`.
+        histories: the histories of regularised models, each in the folder of its model.
+        findings: findings.json.
+        ood: the names of the data sets.
+        measures: built-in names or references to user-defined measures.
+        folder: the folder that the SVG files are written to.
+        colormap: the colour map of heatmaps, of matplotlib or seaborn.
+
+    Raises:
+        ArtifactError: a file is missing or broken.
+        ExtensionError: a reference does not name a measure.
+    """
+    chosen = resolve(measures)
+    found = artifacts.read_json(findings, ["verdict", "settings"])
+    table = artifacts.read_table(scores, ["model", "accuracy", "sparsity", "dead"])
+    target = Path(folder)
+    with styled():
+        for name, path in zip(ood, similarity, strict=True):
+            compared = artifacts.read_table(path, ["a", "b", *chosen])
+            for measure in chosen.values():
+                _save_similarity(compared, table, name, measure, target, colormap)
+                _save_verdict(compared, found, name, measure, target)
+        figure, axes = new_figure(6.5, 3.8)
+        models.accuracy_vs_sparsity(table, axes[0])
+        about = captions.drawn("accuracy_vs_sparsity")
+        save_svg(figure, target / "accuracy_vs_sparsity.svg", about)
+        figure, axes = new_figure(9, 6, 2, 2)
+        models.ridge_walk(read_walks(histories), axes)
+        save_svg(figure, target / "ridge_walk.svg", captions.drawn("ridge_walk"))
+
+
+def read_walks(histories: Sequence[str]) -> pd.DataFrame:
+    """The histories of regularised models as one table, with the seed and λ of each model.
+
+    Args:
+        histories: files, each in the folder of its model.
+    """
+    walks = []
+    for path in histories:
+        model = Model.parse(Path(path).parent.name)
+        walks.append(artifacts.read_table(path).assign(seed=model.seed, l1=model.l1))
+    return pd.concat(walks, ignore_index=True)
+
+
+def _save_verdict(
+    compared: pd.DataFrame, found: Mapping[str, Any], ood: str, measure: Measure, folder: Path
+) -> None:
+    recipes = found["verdict"]["by"][ood][measure.name]["recipes"]
+    comparisons = len(recipes[0]["rises"]) if recipes else 1
+    figure, axes = new_figure(8.5, 1.5 + len(recipes) * (0.16 + 0.13 * comparisons))
+    pairs.rises(recipes, found["settings"]["margin"], found["settings"]["alpha"], axes[0])
+    _save_titled(figure, "rises", ood, measure, folder)
+    figure, axes = new_figure(8.5, 1.3 + 0.42 * max(1, len(pair_kinds.by_kind(compared))))
+    pairs.kinds_of_pairs(compared, measure, axes[0])
+    _save_titled(figure, "kinds_of_pairs", ood, measure, folder)
+
+
+def _save_similarity(
+    compared: pd.DataFrame,
+    scores: pd.DataFrame,
+    ood: str,
+    measure: Measure,
+    folder: Path,
+    colormap: str,
+) -> None:
+    title = f"Every pair of models on {ood}"
+    path = folder / f"heatmap_{ood}_{measure.name}.svg"
+    about = captions.drawn("heatmap", ood, measure)
+    _save_heatmap(compared, scores, measure, title, path, colormap, about)
+    figure, axes = new_figure(10, 3.6, 1, 2)
+    pairs.similarity_to_base(compared, measure, axes)
+    _save_titled(figure, "similarity_to_base", ood, measure, folder)
+    figure, axes = new_figure(6.5, 3.6)
+    pairs.cross_base(compared, measure, axes[0])
+    _save_titled(figure, "cross_base", ood, measure, folder)
+
+
+def _save_titled(figure: Figure, kind: str, ood: str, measure: Measure, folder: Path) -> None:
+    """Save a figure under a title that names its measure and data set."""
+    figure.suptitle(f"{described(measure)}, on {ood}", fontsize=10)
+    path = folder / f"{kind}_{ood}_{measure.name}.svg"
+    save_svg(figure, path, captions.drawn(kind, ood, measure))
+
+
+def _save_heatmap(
+    compared: pd.DataFrame,
+    scores: pd.DataFrame,
+    measure: Measure,
+    title: str,
+    path: Path,
+    colormap: str,
+    about: Drawn,
+) -> None:
+    side = float(np.clip(0.11 * len({*compared.a, *compared.b}), 3, 9))
+    width, height = side + 2.1, side + 2.7  # room for the labels, strips and scales
+    figure = Figure(figsize=(width, height))
+    ax = figure.add_axes((0.7 / width, 2 / height, side / width, side / height))
+    heatmaps.heatmap(compared, scores, measure, ax, colormap)
+    figure.suptitle(title, fontsize=11, fontweight="bold")
+    save_svg(figure, path, about)
+
+
+def heatmap_stage(
+    *, table: str, scores: str, heatmap: str, measure: str, title: str, colormap: str
+) -> None:
+    """Draw the heatmap of one costly measure.
+
+    Args:
+        table: the parquet file of all pairs; a column `ood` names the data set, if there is one.
+        scores: scores.parquet.
+        heatmap: the SVG file to write.
+        measure: the name of a built-in measure, which is a column of the table.
+        title: the title above the heatmap.
+        colormap: a colour map of matplotlib or seaborn.
+
+    Raises:
+        ArtifactError: a file is missing or broken.
+    """
+    compared = artifacts.read_table(table, ["a", "b", measure])
+    about = artifacts.read_table(scores, ["model", "accuracy", "sparsity"])
+    chosen = MEASURES[measure]
+    ood = str(compared.ood.iloc[0]) if "ood" in compared else ""
+    shown = captions.drawn("heatmap", ood, chosen)
+    with styled():
+        _save_heatmap(compared, about, chosen, title, Path(heatmap), colormap, shown)

@@ -1,0 +1,198 @@
+"""A trained curve of low loss between two models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from skeletons.inspection.landscape import (
+    Landscape,
+    Measured,
+    Weights,
+    check_alike,
+    mix,
+    naming,
+    put,
+)
+from skeletons.inspection.lines import along, write_paths
+from skeletons.store import artifacts
+from skeletons.store.artifacts import Array
+from skeletons.training.epochs import run_epoch
+from skeletons.training.generators import generator_for
+from skeletons.training.images import Images, batches
+from skeletons.training.optimizers import optimizer_of_groups, scheduled_rate
+from skeletons.training.settings import BaseSettings
+
+Batches = Iterator[tuple[Tensor, Tensor]]
+
+
+def bezier(t: float) -> tuple[float, float, float]:
+    """Shares of the first end, the control point and the second end on a quadratic Bézier curve."""
+    return (1 - t) ** 2, 2 * t * (1 - t), t**2
+
+
+def curve_line(
+    landscape: Landscape, a: Weights, control: Weights, b: Weights, points: int
+) -> pd.DataFrame:
+    """Loss and accuracy on the curve from `a` by `control` to `b`: the table of `lines.line`.
+
+    The control point has no trained statistics, so a network with batch norm needs the landscape's
+    `norm_images`.
+    """
+    return along(landscape, points, lambda t: mix([a, control, b], bezier(t)))
+
+
+def train_curve(
+    network: nn.Sequential,
+    a: Weights,
+    b: Weights,
+    train: Images,
+    seed: int,
+    settings: BaseSettings,
+    precision: str,
+) -> dict[str, Array]:
+    """Train the control point of a quadratic Bézier curve between two fixed models.
+
+    Each step draws t uniformly from [0, 1] and descends the loss of the model at t. The curve
+    starts as the straight line. Weight decay acts at the point that is drawn, so it keeps the
+    models on the curve small, not the control point.
+
+    Source: Garipov et al. 2018, section 3.2 and equation 2; the optimiser is that of the bases.
+
+    Args:
+        network: a network of the models' shape; its weights are overwritten.
+        a: tensors of the model at t = 0.
+        b: tensors of the model at t = 1.
+        train: training images.
+        seed: of the order of images, their augmentation, and t.
+        settings: as for a base model; the learning rate follows the same schedule.
+        precision: `auto`, `bf16` or `fp32`.
+
+    Returns:
+        The tensors of the control point; batch norm has the mean statistics of the two ends.
+
+    Raises:
+        ValueError: the models are not of one network.
+        TrainingError: the loss became NaN or infinite.
+    """
+    middle = mix([a, b], [0.5, 0.5])
+    put(network, middle)
+    points = {n: p for n, p in network.named_parameters() if p.requires_grad}
+    device = train.labels.device
+    ends = [_tensors(model, points, device) for model in (a, b)]
+    control = [nn.Parameter(p.detach().clone()) for p in points.values()]
+    # Weight decay acts on the models on the curve (below), not on the control point.
+    optimizer = optimizer_of_groups([{"params": control}], settings)
+    steps = settings.epochs * -(-len(train.labels) // settings.batch_size)
+    step, rate, t = 0, 0.0, 0.5
+
+    def update() -> None:
+        nonlocal step, rate
+        rate = scheduled_rate(step, steps, settings.learning_rate, settings.warmup)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        for p, theta in zip(points.values(), control, strict=True):
+            assert p.grad is not None
+            decay = settings.weight_decay if p.ndim > 1 else 0.0
+            # Chain rule: the point at t moves 2t(1 − t) times as far as the control point.
+            theta.grad = (p.grad + decay * p.detach()) * bezier(t)[1]
+        optimizer.step()
+        step += 1
+
+    def on_the_curve(data: Batches, draw: torch.Generator) -> Batches:
+        """The same batches; before each, the network moves to a random point of the curve."""
+        nonlocal t
+        for batch in data:
+            t = float(torch.rand((), generator=draw))
+            _move(list(points.values()), [ends[0], control, ends[1]], bezier(t))
+            yield batch
+
+    for epoch in range(1, settings.epochs + 1):
+        order = generator_for("curve", seed, epoch)
+        draw = generator_for("place on the curve", seed, epoch)
+        data = batches(train, settings.batch_size, order, settings.augment)
+        where = f"Curve seed={seed}, epoch {epoch},"
+        run_epoch(
+            network,
+            on_the_curve(data, draw),
+            update,
+            precision=precision,
+            where=where,
+            label_smoothing=settings.label_smoothing,
+        )
+        print(f"{where} done; the learning rate is {rate:.2g}.", flush=True)
+    trained = {
+        name: theta.detach().cpu().contiguous().numpy()
+        for name, theta in zip(points, control, strict=True)
+    }
+    return {**middle, **trained}
+
+
+def _tensors(model: Weights, names: Iterable[str], device: torch.device) -> list[Tensor]:
+    return [torch.from_numpy(model[name]).to(device) for name in names]
+
+
+@torch.no_grad()
+def _move(
+    points: Sequence[Tensor], corners: Sequence[Sequence[Tensor]], shares: Sequence[float]
+) -> None:
+    """Set parameters to the weighted sum of those of the corners."""
+    for k, point in enumerate(points):
+        point.zero_()
+        for share, corner in zip(shares, corners, strict=True):
+            point.add_(corner[k], alpha=share)
+
+
+# --- the stage ----------------------------------------------------------------------------------
+
+
+def curve_stage(
+    *,
+    a: str,
+    b: str,
+    summary: str,
+    dataset: str,
+    weights: str,
+    table: str,
+    seed: int,
+    base: Mapping[str, Any],
+    precision: str,
+    points: int,
+    measured: Mapping[str, Any],
+) -> None:
+    """Train a curve between two models; write its control point, and loss and accuracy on it.
+
+    Columns: `path` (`curve`), and those of `lines.line`.
+
+    Args:
+        a: weights.safetensors of the model at t = 0.
+        b: weights.safetensors of the model at t = 1.
+        summary: the model.json of their network.
+        dataset: the data set's images.safetensors.
+        weights: the safetensors file of the control point to write.
+        table: the parquet file to write.
+        seed: of the order of images, and of the points on the curve.
+        base: the fields of `BaseSettings`.
+        precision: for training: `auto`, `bf16` or `fp32`.
+        points: ≥ 2, ends included.
+        measured: the fields of `Measured`; without `norm_images`, a network with batch norm is
+            measured with statistics that belong to no point of the curve.
+
+    Raises:
+        ArtifactError: a file is missing or broken, or the two are not of one network.
+        TrainingError: the loss became NaN or infinite.
+    """
+    landscape = Measured(**measured).landscape(a, summary, dataset, seed)
+    one, other = artifacts.read_tensors(a), artifacts.read_tensors(b)
+    train = Images.read(dataset, "train", landscape.images.labels.device)
+    with naming(a, b):
+        check_alike([one, other])
+    settings = BaseSettings(**base)
+    control = train_curve(landscape.network, one, other, train, seed, settings, precision)
+    found = curve_line(landscape, one, control, other, points)
+    write_paths(table, [found.assign(path="curve")])
+    artifacts.write_tensors(weights, control)

@@ -1,0 +1,190 @@
+"""The loss measured at a point in weight space: at a model, or at a mixture of models.
+
+Weights are mixed in double precision, so a mixture of a model with itself is that model, and the
+ends of a path are the models at its ends. The running statistics of batch norm cannot be mixed in
+the same way, because they belong to the activations of one model. So they can be recomputed from
+training images. In that case they are recomputed at *every* point, including the ends: the
+statistics of a trained model are a running mean over augmented batches of its last epochs, and a
+loss measured with them can differ from that of its neighbours for this reason alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from skeletons.errors import ArtifactError
+from skeletons.prediction import inference
+from skeletons.prediction.device import autocast
+from skeletons.store import artifacts
+from skeletons.store.artifacts import Array
+from skeletons.training.epochs import measure
+from skeletons.training.images import Images
+from skeletons.training.job import start
+
+Weights = Mapping[str, Array]  # a model's tensors by name, as in weights.safetensors
+
+NORM_BATCH = 500
+
+
+def check_alike(models: Sequence[Weights]) -> None:
+    """Check that models are of one network.
+
+    Raises:
+        ValueError: they are not.
+    """
+    first = models[0]
+    for other in models[1:]:
+        for name in sorted({*first, *other}):
+            if name not in first or name not in other or first[name].shape != other[name].shape:
+                raise ValueError(f"the models are not of one network: they differ at {name!r}")
+
+
+def mix(models: Sequence[Weights], shares: Sequence[float]) -> dict[str, Array]:
+    """The weighted sum of models; the shares sum to 1 and need not lie in 0..1.
+
+    Tensors of integers (counters) are those of the first model. A variance that becomes negative,
+    which happens with shares outside of 0..1, is set to zero.
+
+    Raises:
+        ValueError: the models are not of one network.
+    """
+    check_alike(models)
+    mixed = {}
+    for name, tensor in models[0].items():
+        if tensor.dtype.kind != "f":
+            mixed[name] = tensor
+            continue
+        total = np.zeros(tensor.shape)
+        for model, share in zip(models, shares, strict=True):
+            total += share * model[name].astype(np.float64)
+        if name.endswith("running_var"):
+            total = np.maximum(total, 0)
+        mixed[name] = total.astype(tensor.dtype)
+    return mixed
+
+
+def put(network: nn.Module, weights: Weights) -> None:
+    """Load a model's tensors into a network of the same shape."""
+    network.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
+
+
+@torch.no_grad()
+def recompute_norms(network: nn.Module, images: Images, precision: str = "fp32") -> None:
+    """Recompute the running statistics of all batch norms from images, without augmentation.
+
+    Each statistic is the mean over full batches of `NORM_BATCH` images. A remainder is not used,
+    because it would count as much as a full batch. A network without batch norm does not change.
+
+    Source: Izmailov et al. 2018, Averaging Weights Leads to Wider Optima, section 3.2.
+    """
+    norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
+    if not norms:
+        return
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain mean over all batches
+    count = len(images.labels)
+    pixels = images.pixels[: max(count // NORM_BATCH * NORM_BATCH, min(count, NORM_BATCH))]
+    network.train()
+    with autocast(precision, pixels.device):
+        for batch in torch.split(pixels, NORM_BATCH):
+            network(batch.contiguous(memory_format=torch.channels_last))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    network.eval()
+
+
+@dataclass(frozen=True)
+class Landscape:
+    """Measures the loss and the accuracy at points in weight space.
+
+    Attributes:
+        network: a network of the models' shape; its weights are overwritten.
+        images: the images that the loss and the accuracy are measured on.
+        norm_images: training images from which the statistics of batch norm are recomputed at every
+            point; None to mix the statistics like weights.
+        precision: `auto`, `bf16` (autocast) or `fp32`.
+    """
+
+    network: nn.Sequential
+    images: Images
+    norm_images: Images | None = None
+    precision: str = "fp32"
+
+    def measure(self, weights: Weights) -> tuple[float, float]:
+        """Mean cross-entropy (nats) and accuracy (0..1) at a point."""
+        put(self.network, weights)
+        if self.norm_images is not None:
+            recompute_norms(self.network, self.norm_images, self.precision)
+        return measure(self.network, self.images, self.precision)
+
+    @property
+    def parameters(self) -> list[str]:
+        """The names of the coordinates of weight space: all parameters, without statistics."""
+        return [name for name, _ in self.network.named_parameters()]
+
+
+# --- for the stages -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Measured:
+    """How the stages of lines, planes and curves measure.
+
+    Attributes:
+        split: `train` or `test`: the images that the loss is measured on.
+        images: number of these images, from the first; None for all.
+        norm_images: number of training images from which the statistics of batch norm are
+            recomputed; None to mix the statistics like weights.
+        device: `auto`, `cpu` or `cuda`.
+        precision: for measuring: `auto`, `bf16` or `fp32`.
+        threads: number of CPU threads.
+    """
+
+    split: str
+    images: int | None
+    norm_images: int | None
+    device: str
+    precision: str
+    threads: int
+
+    def landscape(self, weights: str, summary: str, dataset: str, seed: int = 0) -> Landscape:
+        """The landscape of the network of `weights` on the images in a data set's file."""
+        device = start(seed, self.threads, self.device)
+        network = inference.restore(weights, artifacts.read_json(summary, ["network"])).to(device)
+        measured = _first(Images.read(dataset, self.split, device), self.images)
+        norms = None
+        if self.norm_images is not None:
+            norms = _first(Images.read(dataset, "train", device), self.norm_images)
+        return Landscape(network, measured, norms, self.precision)
+
+
+def _first(images: Images, count: int | None) -> Images:
+    return Images(images.pixels[:count], images.labels[:count])
+
+
+def network_name(summary: str) -> str:
+    """The name of the network that a model.json describes."""
+    return str(artifacts.read_json(summary, ["network"])["network"]["name"])
+
+
+@contextlib.contextmanager
+def naming(*files: str) -> Iterator[None]:
+    """A block whose ValueError becomes a sentence that names the files of the models.
+
+    Raises:
+        ArtifactError: in place of a ValueError.
+    """
+    try:
+        yield
+    except ValueError as error:
+        names = f"{', '.join(files[:-1])} and {files[-1]}"
+        raise ArtifactError(f"{names} do not fit together: {error}.") from None
