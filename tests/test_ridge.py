@@ -12,10 +12,10 @@ from skeletons.errors import ArtifactError
 from skeletons.inspection import barriers, ridge
 from skeletons.inspection.ridge import Landscape
 from skeletons.networks.build import build
+from skeletons.networks.generators import generator_for
 from skeletons.store import artifacts
 from skeletons.store.artifacts import Array
 from skeletons.training.base import train_base
-from skeletons.training.generators import generator_for
 from skeletons.training.images import Images
 from skeletons.training.job import tensors_of
 from skeletons.training.settings import BaseSettings

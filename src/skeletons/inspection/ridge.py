@@ -25,12 +25,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from skeletons.alignment import permutations
 from skeletons.errors import ArtifactError
 from skeletons.inspection import barriers
+from skeletons.networks.generators import generator_for
 from skeletons.prediction import inference
 from skeletons.prediction.device import autocast
 from skeletons.store import artifacts
 from skeletons.store.artifacts import Array
 from skeletons.training.epochs import measure, run_epoch
-from skeletons.training.generators import generator_for
 from skeletons.training.images import Images, batches
 from skeletons.training.job import start
 from skeletons.training.optimizers import optimizer_of_groups, scheduled_rate
@@ -382,6 +382,7 @@ def train_curve(
             network,
             placed(data, draw),
             update,
+            layers=generator_for("curve", seed, epoch, "layers"),
             precision=precision,
             where=where,
             label_smoothing=settings.label_smoothing,
