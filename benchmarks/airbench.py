@@ -26,8 +26,8 @@ from torch import Tensor, nn
 from skeletons.data import files
 from skeletons.networks.build import build, prepare
 from skeletons.networks.describe import describe
+from skeletons.networks.generators import generator_for
 from skeletons.training.epochs import run_epoch
-from skeletons.training.generators import generator_for
 from skeletons.training.images import Images, batches
 from skeletons.training.internals import PlainMuon, PlainSGD
 from skeletons.training.job import start
@@ -131,6 +131,7 @@ def trained(folder: Path, width: int, seed: int) -> tuple[float, float, float]:
             network,
             epoch_of(train, seed, epoch),
             recipe.step,
+            layers=generator_for("airbench", seed, epoch, "layers"),
             precision="auto",
             where="The benchmark",
             label_smoothing=SMOOTHING,

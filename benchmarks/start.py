@@ -19,13 +19,13 @@ from sandbox import machine, run, spread
 
 OWN = """
 import torch
-from skeletons import training
-training.start(0, 1, "cpu")
+from skeletons.training import base, job
+job.start(0, 1, "cpu")
 from skeletons.training.internals import PlainSGD as SGD
 """
 TORCHS = """
 import torch
-from skeletons import training
+from skeletons.training import base
 torch.use_deterministic_algorithms(True)
 from torch.optim import SGD
 """

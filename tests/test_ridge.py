@@ -14,10 +14,10 @@ from skeletons.inspection import curve as curves
 from skeletons.inspection import plane as planes
 from skeletons.inspection.landscape import Landscape
 from skeletons.networks.build import build
+from skeletons.networks.generators import generator_for
 from skeletons.store import artifacts
 from skeletons.store.artifacts import Array
 from skeletons.training.base import train_base
-from skeletons.training.generators import generator_for
 from skeletons.training.images import Images
 from skeletons.training.job import tensors_of
 from skeletons.training.settings import BaseSettings

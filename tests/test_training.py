@@ -12,7 +12,7 @@ from skeletons.errors import TrainingError
 from skeletons.networks import architectures
 from skeletons.networks.build import build
 from skeletons.networks.describe import prunable
-from skeletons.store import artifacts
+from skeletons.store import artifacts, fingerprint
 from skeletons.training.augmentation import augment
 from skeletons.training.base import train_base, train_base_stage
 from skeletons.training.epochs import run_epoch
@@ -86,7 +86,16 @@ def test_label_smoothing_descends_the_mixed_cross_entropy() -> None:
             (-(target * log_p).sum(1)).mean().backward()
         else:
             batch = iter([(data.pixels, data.labels)])
-            run_epoch(net, batch, lambda: None, precision="fp32", where="", label_smoothing=0.3)
+            layers = torch.Generator()
+            run_epoch(
+                net,
+                batch,
+                lambda: None,
+                layers=layers,
+                precision="fp32",
+                where="",
+                label_smoothing=0.3,
+            )
         found.append([w.grad for w in net.parameters()])
     for ours, wanted in zip(*found, strict=True):
         torch.testing.assert_close(ours, wanted, rtol=1e-4, atol=1e-7)
@@ -207,7 +216,7 @@ def files(folder: Path, name: str) -> dict[str, str]:
     return {key: str(folder / name / f"{key}.{ending}") for key, ending in endings.items()}
 
 
-def train_base_files(folder: Path, dataset: Path, **changes: Any) -> None:
+def train_base_files(folder: Path, dataset: Path, network: str = "resnet9", **changes: Any) -> None:
     base = files(folder, "base")
     train_base_stage(
         dataset=str(dataset / "images.safetensors"),
@@ -216,7 +225,7 @@ def train_base_files(folder: Path, dataset: Path, **changes: Any) -> None:
         history=base["history"],
         summary=base["summary"],
         seed=1,
-        network={"name": "resnet9", "width": 2},
+        network={"name": network, "width": 2},
         base=vars(settings(**changes)),
         device="cpu",
         precision="bf16",
@@ -277,3 +286,44 @@ def test_training_twice_gives_the_same_bytes(tmp_path: Path, dataset: Path) -> N
     for kind, path in one.items():
         if kind not in ("optimizer", "walk"):
             assert Path(path).read_bytes() == Path(two[kind]).read_bytes()
+
+
+DROPOUT = """
+from torch import nn
+
+def net(width, classes):
+    hidden = nn.Linear(3072, 8 * width)
+    return nn.Sequential(nn.Flatten(), hidden, nn.Dropout(), nn.Linear(8 * width, classes))
+"""
+
+
+def test_a_checkpoint_with_dropout_is_the_same_bytes_whichever_way_it_was_reached(
+    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dropping.py").write_text(DROPOUT)
+    train_base_files(tmp_path, dataset, "dropping.py:net", epochs=1)
+    checkpoint(tmp_path, dataset, 0, 1, "sgd", "ep1")
+    checkpoint(tmp_path, dataset, 1, 3, "sgd", "ep3")
+    torch.manual_seed(7)
+    checkpoint(tmp_path, dataset, 0, 3, "sgd", "direct")
+    steps, direct = files(tmp_path, "ep3"), files(tmp_path, "direct")
+    for kind, path in steps.items():
+        assert Path(path).read_bytes() == Path(direct[kind]).read_bytes(), kind
+
+
+def test_training_leaves_torch_s_global_generator_alone() -> None:
+    net = network()
+    net.get_submodule("body").insert(1, torch.nn.Dropout())
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    train_base(net, images(), images(), 1, settings(epochs=1), "fp32")
+    assert torch.equal(torch.rand(2), expected)
+
+
+def test_a_base_model_does_not_depend_on_code_that_it_does_not_run() -> None:
+    code = fingerprint.closure_of(["training.base"])
+    assert "data.files" in code
+    assert not code & {"training.walk", "data.build", "data.shapes", "config"}
+    assert "training.base" not in fingerprint.closure_of(["training.walk"])

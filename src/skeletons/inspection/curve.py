@@ -19,10 +19,10 @@ from skeletons.inspection.landscape import (
     put,
 )
 from skeletons.inspection.lines import along, write_paths
+from skeletons.networks.generators import generator_for
 from skeletons.store import artifacts
 from skeletons.store.artifacts import Array
 from skeletons.training.epochs import run_epoch
-from skeletons.training.generators import generator_for
 from skeletons.training.images import Images, batches
 from skeletons.training.optimizers import optimizer_of_groups, scheduled_rate
 from skeletons.training.settings import BaseSettings
@@ -120,6 +120,7 @@ def train_curve(
             network,
             on_the_curve(data, draw),
             update,
+            layers=generator_for("curve", seed, epoch, "layers"),
             precision=precision,
             where=where,
             label_smoothing=settings.label_smoothing,

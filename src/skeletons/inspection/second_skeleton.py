@@ -24,10 +24,10 @@ from torch import Tensor, nn
 
 from skeletons import text
 from skeletons.networks.describe import prunable
+from skeletons.networks.generators import generator_for
 from skeletons.prediction import inference
 from skeletons.store import artifacts
 from skeletons.training.epochs import MEASURED_IMAGES, Row, measure, run_epoch
-from skeletons.training.generators import generator_for
 from skeletons.training.images import Images, batches
 from skeletons.training.job import start
 from skeletons.training.optimizers import walk_optimizer
@@ -122,10 +122,11 @@ def probe(
     sample, start = train.sample(MEASURED_IMAGES), _mass(weights, skeleton)
     rows = [probe_row(network, skeleton, sample, test, start, 0, precision)]
     for epoch in range(1, epochs + 1):
-        order = generator_for("probe", seed, l1, epoch)
-        data = batches(train, settings.batch_size, order, settings.augment)
+        name = ("probe", seed, l1, epoch)
+        data = batches(train, settings.batch_size, generator_for(*name), settings.augment)
+        layers = generator_for(*name, "layers")
         where = f"Probe of seed={seed} with λ={l1:g}, epoch {epoch},"
-        run_epoch(network, data, update, precision=precision, where=where)
+        run_epoch(network, data, update, layers=layers, precision=precision, where=where)
         rows.append(probe_row(network, skeleton, sample, test, start, epoch, precision))
         print(
             f"{where} test accuracy {rows[-1]['test_accuracy']:.4f}, without the skeleton "

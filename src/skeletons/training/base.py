@@ -10,10 +10,10 @@ from torch import nn
 
 from skeletons.data.files import read_info
 from skeletons.networks.build import build, prepare
+from skeletons.networks.generators import generator_for
 from skeletons.prediction.device import pick_precision
 from skeletons.store import artifacts
 from skeletons.training.epochs import MEASURED_IMAGES, Row, measure_splits, report_epoch, run_epoch
-from skeletons.training.generators import generator_for
 from skeletons.training.images import Images, batches
 from skeletons.training.job import start, summarize, tensors_of
 from skeletons.training.optimizers import base_optimizer, scheduled_rate
@@ -65,12 +65,14 @@ def train_base(
     sample, rows = train.sample(MEASURED_IMAGES), []
     order_name = ("order", order) if order else ()
     for epoch in range(1, settings.epochs + 1):
-        random = generator_for("base", seed, epoch, *order_name)
+        name = ("base", seed, epoch, *order_name)
+        data = batches(train, settings.batch_size, generator_for(*name), settings.augment)
         where = f"Base model seed={seed}{f' in order {order}' if order else ''}, epoch {epoch},"
         run_epoch(
             network,
-            batches(train, settings.batch_size, random, settings.augment),
+            data,
             update,
+            layers=generator_for(*name, "layers"),
             precision=precision,
             where=where,
             label_smoothing=settings.label_smoothing,

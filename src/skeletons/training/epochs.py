@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from skeletons.errors import TrainingError
+from skeletons.networks.generators import drawing_from
 from skeletons.prediction.device import autocast
 from skeletons.prediction.inference import predict
 from skeletons.training.images import Images
@@ -24,6 +25,7 @@ def run_epoch(
     data: Iterator[tuple[Tensor, Tensor]],
     update: Callable[[], None],
     *,
+    layers: torch.Generator,
     precision: str,
     where: str,
     label_smoothing: float = 0.0,
@@ -34,6 +36,7 @@ def run_epoch(
         network: trained in place.
         data: batches of images and labels.
         update: called after each backward pass; steps the optimiser.
+        layers: a new generator for layers that draw random numbers, such as dropout.
         precision: `auto`, `bf16` (autocast; weights stay in fp32) or `fp32`.
         where: the model and epoch, for the error message.
         label_smoothing: the share of a label that is spread evenly over all classes (Szegedy et al.
@@ -44,14 +47,15 @@ def run_epoch(
     """
     network.train()
     losses = []
-    for pixels, labels in data:
-        with autocast(precision, pixels.device):
-            logits = network(pixels)
-        loss = F.cross_entropy(logits.float(), labels, label_smoothing=label_smoothing)
-        network.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        update()
-        losses.append(loss.detach())
+    with drawing_from(layers, next(network.parameters()).device):
+        for pixels, labels in data:
+            with autocast(precision, pixels.device):
+                logits = network(pixels)
+            loss = F.cross_entropy(logits.float(), labels, label_smoothing=label_smoothing)
+            network.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            update()
+            losses.append(loss.detach())
     # Checked once per epoch: a check at each step would make a GPU wait.
     broken = (~torch.stack(losses).isfinite()).nonzero()
     if len(broken):

@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from skeletons.networks.describe import prunable
+from skeletons.networks.generators import generator_for
 from skeletons.prediction.device import autocast, pick_precision
 from skeletons.prediction.inference import predict, restore
 from skeletons.store import artifacts
 from skeletons.training.epochs import MEASURED_IMAGES, Row, measure_splits, report_epoch, run_epoch
-from skeletons.training.generators import generator_for
 from skeletons.training.images import Images, batches
 from skeletons.training.internals import copy, differences
 from skeletons.training.job import start, summarize, tensors_of
@@ -138,10 +138,11 @@ def walk_on(
     sample, rows = train.sample(MEASURED_IMAGES), []
     for epoch in epochs:
         before = {name: p.detach().clone() for name, p in network.named_parameters()}
-        order = generator_for("regularize", seed, l1, epoch)
-        data = batches(train, settings.batch_size, order, settings.augment)
+        name = ("regularize", seed, l1, epoch)
+        data = batches(train, settings.batch_size, generator_for(*name), settings.augment)
         where = f"Model seed={seed} with λ={l1:g}, epoch {epoch},"
-        run_epoch(network, data, update, precision=precision, where=where)
+        layers = generator_for(*name, "layers")
+        run_epoch(network, data, update, layers=layers, precision=precision, where=where)
         rows.append(walk_row(network, before, base, sample, test, l1, epoch, precision))
         report_epoch(where, rows[-1])
     return rows
