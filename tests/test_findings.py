@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import SCIENCE, Workflow
-from skeletons.config.schema import Findings
 
 from skeletons import model_ids
+from skeletons.config.sections import Findings
 from skeletons.findings import (
     experiment_answer,
     gather,

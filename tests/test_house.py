@@ -34,13 +34,17 @@ def package_of(path: Path, library: Path) -> str:
 
 
 def imported(tree: ast.AST) -> Iterator[tuple[str, int, bool]]:
-    """Each import's full name and line, and whether it stands inside a function."""
-    inside = {
-        id(node)
-        for function in ast.walk(tree)
-        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
-        for node in ast.walk(function)
-    }
+    """Each import's full name and line, and whether it is made when the module is imported.
+
+    It is not inside a function, and if it is for types only.
+    """
+    late = [
+        part
+        for part in ast.walk(tree)
+        if isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef)
+        or (isinstance(part, ast.If) and ast.unparse(part.test) == "TYPE_CHECKING")
+    ]
+    inside = {id(node) for part in late for node in ast.walk(part)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((alias.name, node.lineno, id(node) in inside) for alias in node.names)

@@ -139,7 +139,7 @@ def test_values_are_the_upper_triangle_whatever_the_order_of_rows() -> None:
     names = ["seed=1", "seed=2", "seed=10"]
     value = {"seed=1seed=2": 0.12, "seed=1seed=10": 0.1, "seed=2seed=10": 0.2}
     table = pairs_of(names, lambda a, b: value[a + b]).iloc[::-1]
-    found = pair_numbers.gather([table], scores_of(names))
+    found = pair_numbers.gather([table], scores_of(names), MEASURES)
     assert [model["id"] for model in found["models"]] == names
     assert [model["seed"] for model in found["models"]] == [1, 2, 10]
     assert found["sparsity"] == [2, 1, 0]
@@ -179,7 +179,7 @@ def test_what_has_no_value_says_why() -> None:
     names = ["seed=1", "seed=2", "seed=3"]
     table = pairs_of(names, lambda a, b: np.nan if b == "seed=3" else 0.5)
     table["reason"] = [None, "dead", "dead"]
-    [one] = pair_numbers.gather([table], scores_of(names))["measures"]
+    [one] = pair_numbers.gather([table], scores_of(names), MEASURES)["measures"]
     assert one["values"] == [0.5, None, None]
     assert one["reasons"] == {"1": "dead", "2": "dead"}
 
@@ -190,7 +190,7 @@ def test_a_measure_of_some_models_keeps_their_places_among_all() -> None:
         columns={"cosine_prob": "mask_overlap"}
     )
     found = pair_numbers.gather(
-        [pairs_of(names, lambda a, b: 0.5), some.drop(columns="ood")], scores_of(names)
+        [pairs_of(names, lambda a, b: 0.5), some.drop(columns="ood")], scores_of(names), MEASURES
     )
     behaviour, masks = found["measures"]
     assert (behaviour["set"], behaviour["models"]) == ("digits", [0, 1, 2, 3])

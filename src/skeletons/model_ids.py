@@ -19,7 +19,7 @@ UNTRAINED, REORDERED, RANDOM = "untrained", "reordered", "random"
 CONTROLS = (UNTRAINED, REORDERED, RANDOM)
 MASKED = (PRUNED, RANDOM)  # states in which some weights are permanently zero
 
-# The numbers in model ids, with their types. A rule's wildcards have the same names.
+# The numbers in model ids, with their types.
 NUMBERS: Mapping[str, Callable[[str], int | float]] = {
     "seed": int,
     "l1": float,
@@ -42,18 +42,18 @@ def spell(number: float) -> str:
     return repr(float(number)).removesuffix(".0")
 
 
-def numbers(wildcards: Mapping[str, str | None]) -> dict[str, Any]:
-    """A rule's wildcards as numbers; `Model(**numbers(wildcards))` is the model that they name.
+def numbers(parts: Mapping[str, str | None]) -> dict[str, Any]:
+    """The parts of a model id as numbers; `Model(**numbers(parts))` is the model that they name.
 
     Args:
-        wildcards: text by name; names that are not in `NUMBERS`, and None, are left out.
+        parts: text by name; names that are not in `NUMBERS`, and None, are left out.
 
     Raises:
         ValueError: the text of one is not a number.
     """
     return {
         name: NUMBERS[name](text)
-        for name, text in wildcards.items()
+        for name, text in parts.items()
         if name in NUMBERS and text is not None
     }
 
