@@ -27,10 +27,9 @@ MEASURED: dict[str, Any] = {
     "split": "test",
     "images": None,
     "norm_images": 64,
-    "device": "cpu",
     "precision": "fp32",
-    "threads": 1,
 }
+PLACE: dict[str, Any] = {"device": "cpu", "threads": 1}
 
 
 @pytest.fixture(autouse=True)
@@ -340,6 +339,7 @@ def test_the_line_stage_writes_both_paths(files: dict[str, str], tmp_path: Path)
             table=out,
             points=3,
             measured=MEASURED,
+            **PLACE,
         )
         table = artifacts.read_table(out, ["path", "t", "loss", "accuracy"])
         heights = barriers.by_path(table)
@@ -356,6 +356,7 @@ def test_the_line_stage_writes_both_paths(files: dict[str, str], tmp_path: Path)
             table=out,
             points=3,
             measured=MEASURED,
+            **PLACE,
         )
 
 
@@ -375,6 +376,7 @@ def test_the_curve_stage_writes_a_control_point_that_gives_its_table(
         precision="bf16",
         points=3,
         measured=MEASURED | {"split": "train", "images": 30},
+        **PLACE,
     )
     table = artifacts.read_table(out)
     assert table.path.tolist() == ["curve"] * 3
@@ -401,6 +403,7 @@ def test_the_plane_stage_writes_grid_and_models(files: dict[str, str], tmp_path:
         "points": 3,
         "margin": 0.2,
         "measured": MEASURED,
+        **PLACE,
     }
     planes.plane_stage(**given, aligned=[])
     table, located = artifacts.read_table(out), artifacts.read_table(where)

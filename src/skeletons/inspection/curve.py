@@ -164,6 +164,8 @@ def curve_stage(
     precision: str,
     points: int,
     measured: Mapping[str, Any],
+    device: str,
+    threads: int,
 ) -> None:
     """Train a curve between two models; write its control point, and loss and accuracy on it.
 
@@ -180,14 +182,18 @@ def curve_stage(
         base: the fields of `BaseSettings`.
         precision: for training: `auto`, `bf16` or `fp32`.
         points: ≥ 2, ends included.
-        measured: the fields of `Measured`; without `norm_images`, a network with batch norm is
-            measured with statistics that belong to no point of the curve.
+        measured: the fields of `Measured` without the device and the threads; without `norm_images`,
+            a network with batch norm is measured with statistics that belong to no point.
+        device: `auto`, `cpu` or `cuda`.
+        threads: the number of CPU threads.
 
     Raises:
         ArtifactError: a file is missing or broken, or the two are not of one network.
         TrainingError: the loss became NaN or infinite.
     """
-    landscape = Measured(**measured).landscape(a, summary, dataset, seed)
+    landscape = Measured(**measured, device=device, threads=threads).landscape(
+        a, summary, dataset, seed
+    )
     one, other = artifacts.read_tensors(a), artifacts.read_tensors(b)
     train = Images.read(dataset, "train", landscape.images.labels.device)
     with naming(a, b):

@@ -68,6 +68,8 @@ def line_stage(
     table: str,
     points: int,
     measured: Mapping[str, Any],
+    device: str,
+    threads: int,
 ) -> None:
     """Write loss and accuracy on the line between two models, with b as it is and aligned to a.
 
@@ -81,12 +83,14 @@ def line_stage(
         matched: the permutations that align b to a, from `align_stage`.
         table: the parquet file to write.
         points: ≥ 2, ends included.
-        measured: the fields of `Measured`.
+        measured: the fields of `Measured` without the device and the threads.
+        device: `auto`, `cpu` or `cuda`.
+        threads: the number of CPU threads.
 
     Raises:
         ArtifactError: a file is missing or broken, or the two are not of one network.
     """
-    landscape = Measured(**measured).landscape(a, summary, dataset)
+    landscape = Measured(**measured, device=device, threads=threads).landscape(a, summary, dataset)
     name, one = network_name(summary), artifacts.read_tensors(a)
     others = {"naive": artifacts.read_tensors(b)}
     if matched is not None:

@@ -146,6 +146,8 @@ def plane_stage(
     points: int,
     margin: float,
     measured: Mapping[str, Any],
+    device: str,
+    threads: int,
 ) -> None:
     """Write the losses on the plane through three models, and the nearest points to models.
 
@@ -161,13 +163,17 @@ def plane_stage(
         aligned: the ids of the models that `matched` aligns to the first.
         points: number of points of the grid on each axis, ≥ 2.
         margin: the room around the models, as a share of the larger extent.
-        measured: the fields of `Measured`.
+        measured: the fields of `Measured` without the device and the threads.
+        device: `auto`, `cpu` or `cuda`.
+        threads: the number of CPU threads.
 
     Raises:
         ArtifactError: a file is missing or broken, the models are not of one network, or the first
             three lie on one line.
     """
-    landscape = Measured(**measured).landscape(weights[0], summary, dataset)
+    landscape = Measured(**measured, device=device, threads=threads).landscape(
+        weights[0], summary, dataset
+    )
     name = network_name(summary)
     tensors = {
         model: permutations.read_aligned(path, name, matched if model in aligned else None)

@@ -161,19 +161,21 @@ def _compare_features(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
 
 
 def _measured(plan: Plan) -> dict[str, Any]:
-    """On what, and how exactly, a loss between models is measured."""
+    """On what, how exactly and where a loss between models is measured."""
     images = plan.config.inspect.images
     return {
-        "split": "test",
-        "images": images,
-        "norm_images": images,
-        "precision": "fp32",
+        "measured": {
+            "split": "test",
+            "images": images,
+            "norm_images": images,
+            "precision": "fp32",
+        },
         "device": plan.config.compute.device,
     }
 
 
 def _line(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
-    return {"points": plan.config.inspect.points, "measured": _measured(plan)}
+    return {"points": plan.config.inspect.points, **_measured(plan)}
 
 
 def _plane(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
@@ -183,7 +185,7 @@ def _plane(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
         "aligned": [str(model) for model in models if model.seed != models[0].seed],
         "points": plan.config.inspect.points,
         "margin": 0.2,
-        "measured": _measured(plan),
+        **_measured(plan),
     }
 
 
@@ -192,7 +194,7 @@ def _curve(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
         "seed": Model.parse(wildcards["a"]).seed,
         "base": {**_base_settings(plan), "epochs": plan.config.inspect.epochs},
         "points": plan.config.inspect.points,
-        "measured": _measured(plan),
+        **_measured(plan),
         "precision": plan.config.compute.precision,
     }
 
