@@ -182,7 +182,7 @@ def curve_stage(
         base: the fields of `BaseSettings`.
         precision: for training: `auto`, `bf16` or `fp32`.
         points: ≥ 2, ends included.
-        measured: the fields of `Measured` without the device and the threads; without `norm_images`,
+        measured: the fields of `Measured` without the device and the threads. Without `norm_images`
             a network with batch norm is measured with statistics that belong to no point.
         device: `auto`, `cpu` or `cuda`.
         threads: the number of CPU threads.
