@@ -123,7 +123,7 @@ def trained(folder: Path, width: int, seed: int) -> tuple[float, float, float]:
     )
     about = files.read_info(folder / "info.json")
     classes = len(about["classes"])
-    network = build("speednet", width, classes, about["mean"], about["std"])
+    network = build("speednet", width, classes, about["mean"], about["std"], seed=seed)
     prepare(network, train.sample(5000).pixels)
     recipe = Recipe(network, len(train.labels) // BATCH)
     for epoch in range(EPOCHS):

@@ -57,7 +57,7 @@ def trained(splits: Splits, width: int, seed: int, settings: BaseSettings) -> tu
     train, test = (Images(*map(torch.from_numpy, splits[name])) for name in files.SPLITS)
     scaled = splits["train"][0] / np.float32(255)
     mean, deviation = (f((0, 2, 3), dtype=np.float64) for f in (scaled.mean, scaled.std))
-    network = build("speednet", width, 10, mean.tolist(), deviation.tolist())
+    network = build("speednet", width, 10, mean.tolist(), deviation.tolist(), seed=seed)
     prepare(network, train.sample(5000).pixels)
     train_base(network, train, test.sample(1000), seed, settings, "auto")
     return accuracies(network, test)

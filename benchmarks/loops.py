@@ -63,8 +63,7 @@ class _Pictures(Dataset[tuple[Tensor, int]]):
 
 
 def _network(name: str, width: int, seed: int) -> nn.Sequential:
-    torch.manual_seed(seed)
-    return build(name, width, 10, MEAN, STD)
+    return build(name, width, 10, MEAN, STD, seed=seed)
 
 
 def _plain_network(name: str, width: int, seed: int) -> nn.Sequential:

@@ -33,7 +33,7 @@ def images(count: int = 12) -> Tensor:
 def network(name: str, width: int = 6, seed: int = 0) -> nn.Sequential:
     """A network that looks trained: no bias, shift, scale or statistic is at its initial value."""
     torch.manual_seed(seed)
-    made = build(name, width, 7, (0.5, 0.4, 0.3), (0.2, 0.2, 0.2))
+    made = build(name, width, 7, (0.5, 0.4, 0.3), (0.2, 0.2, 0.2), seed=seed)
     prepare(made, images())
     for weight in prunable(made).values():
         weight += 0.05 * torch.randn(weight.shape)  # speednet starts as the identity

@@ -92,7 +92,6 @@ def test_decay_shrinks_what_has_no_gradient_to_follow() -> None:
 
 @pytest.mark.parametrize("name", architectures.REGISTRY)
 def test_muon_trains_every_network(name: str) -> None:
-    torch.manual_seed(0)
     net = build(name, 4, 3, (0.3, 0.3, 0.3), (0.2, 0.2, 0.2))
     fixed = {key: p.detach().clone() for key, p in net.named_parameters() if not p.requires_grad}
     settings = BaseSettings(4, 16, "muon", 0.05, 0.6, 0.01, 0.1, 0.2, PLAIN)

@@ -9,9 +9,8 @@ from skeletons.networks.describe import describe, prunable
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.2, 0.2)
 
 
-def build(name: str, width: int, classes: int = 10) -> torch.nn.Sequential:
-    torch.manual_seed(0)
-    return build_network(name, width, classes, MEAN, STD)
+def build(name: str, width: int, classes: int = 10, seed: int = 0) -> torch.nn.Sequential:
+    return build_network(name, width, classes, MEAN, STD, seed=seed)
 
 
 @pytest.mark.parametrize("name", architectures.REGISTRY)
@@ -73,5 +72,17 @@ def test_whitening_filters_whiten() -> None:
 
 def test_the_same_seed_gives_the_same_weights() -> None:
     for name in architectures.REGISTRY:
-        one, two = build(name, 4).state_dict(), build(name, 4).state_dict()
+        one, two, other = (build(name, 4, seed=seed).state_dict() for seed in (0, 0, 1))
         assert all(torch.equal(one[key], two[key]) for key in one)
+        assert not all(torch.equal(one[key], other[key]) for key in one)
+
+
+@pytest.mark.parametrize("name", architectures.REGISTRY)
+def test_torch_s_global_generator_neither_matters_nor_changes(name: str) -> None:
+    torch.manual_seed(5)
+    one = build(name, 4).state_dict()
+    following = torch.rand(3)
+    torch.manual_seed(5)
+    assert torch.equal(torch.rand(3), following)
+    two = build(name, 4).state_dict()
+    assert all(torch.equal(one[key], two[key]) for key in one)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from skeletons.errors import ExtensionError
 from skeletons.networks.architectures import REGISTRY, SpeedNet
 from skeletons.networks.describe import IMAGE_SHAPE, prunable
+from skeletons.networks.generators import drawing_from, generator_for
 from skeletons.user_code.load import call, guarded, load, refusal
 from skeletons.user_code.references import is_reference
 
@@ -37,9 +38,15 @@ class Standardize(nn.Module):
 
 
 def build(
-    name: str, width: int, classes: int, mean: Sequence[float], std: Sequence[float]
+    name: str,
+    width: int,
+    classes: int,
+    mean: Sequence[float],
+    std: Sequence[float],
+    *,
+    seed: int = 0,
 ) -> nn.Sequential:
-    """Build a network with random weights from torch's global generator (seed torch first).
+    """Build a network with random initial weights, without a change to torch's global generator.
 
     Args:
         name: a key of `REGISTRY`, or a reference to a user-defined function.
@@ -47,15 +54,17 @@ def build(
         classes: number of logits.
         mean: the training images' channel means, in [0, 1].
         std: the training images' channel standard deviations, in [0, 1].
+        seed: of the initial weights; irrelevant if weights are loaded afterwards.
 
     Raises:
         ExtensionError: the user-defined function cannot be used, or does not return a network for
             images.
     """
-    if is_reference(name):
-        body = _user_network(name, width, classes)
-    else:
-        body = REGISTRY[name](width, classes)
+    with drawing_from(generator_for("weights", seed), torch.device("cpu")):
+        if is_reference(name):
+            body = _user_network(name, width, classes)
+        else:
+            body = REGISTRY[name](width, classes)
     network = nn.Sequential()
     network.add_module("standardize", Standardize(mean, std))
     network.add_module("body", body)

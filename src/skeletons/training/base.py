@@ -83,11 +83,13 @@ def train_base(
     return rows
 
 
-def _untrained(info: str, network: Mapping[str, Any]) -> tuple[nn.Sequential, dict[str, Any]]:
+def _untrained(
+    info: str, network: Mapping[str, Any], seed: int
+) -> tuple[nn.Sequential, dict[str, Any]]:
     """A network with initial weights, and its description in model.json."""
     about = read_info(info)
     classes = len(about["classes"])
-    made = build(network["name"], network["width"], classes, about["mean"], about["std"])
+    made = build(network["name"], network["width"], classes, about["mean"], about["std"], seed=seed)
     return made, {**network, "classes": classes}
 
 
@@ -125,7 +127,7 @@ def train_base_stage(
         threads: CPU threads.
     """
     place = start(seed, threads, device)
-    net, about = _untrained(info, network)
+    net, about = _untrained(info, network, seed)
     train, test = (Images.read(dataset, split, place) for split in ("train", "test"))
     prepare(net.to(place), train.sample(PREPARED_IMAGES).pixels)
     rows = train_base(net, train, test, seed, BaseSettings(**base), precision, order)
@@ -159,7 +161,7 @@ def untrained_stage(
         threads: CPU threads.
     """
     place = start(seed, threads, device)
-    net, about = _untrained(info, network)
+    net, about = _untrained(info, network, seed)
     train, test = (Images.read(dataset, split, place) for split in ("train", "test"))
     prepare(net.to(place), train.sample(PREPARED_IMAGES).pixels)
     artifacts.write_json(summary, summarize(net, about, train, test))

@@ -26,7 +26,7 @@ def start(seed: int, threads: int, device: str) -> torch.device:
         DeviceError: see `pick_device`.
     """
     torch.set_num_threads(threads)
-    torch.manual_seed(seed)
+    torch.manual_seed(seed)  # for user-defined code that draws outside of `drawing_from`
     torch.set_deterministic_debug_mode("error")  # which does not import torch's compiler
     torch.backends.cudnn.benchmark = False
     memory.keep_freed()
