@@ -1,6 +1,6 @@
 """Every row of the table in docs/caching.md: what a change reruns, and that nothing else reruns.
 
-The real workflow runs on a tiny configuration; the jobs it does are held against those it must.
+The real workflow runs on a tiny configuration; its jobs are compared with those that must run.
 """
 
 from __future__ import annotations
@@ -212,36 +212,63 @@ def edit(module: str, old: str, new: str) -> Edit:
     return apply
 
 
+ANOTHER = ("from __future__ import annotations\n", "from __future__ import annotations\n\nAN = 1\n")
 CODE: dict[str, tuple[Edit, dict[str, int]]] = {
     "a comment is added": (
         edit("training/epochs", "import torch\n", "import torch  # the engine\n"),
         {},
     ),
-    "a docstring is changed": (edit("similarity", '"""', '"""Once more: '), {}),
+    "a docstring is changed": (edit("measures/behaviour", '"""', '"""Once more: '), {}),
     "code is reformatted": (
         edit("pruning", "from __future__", "\n\n\nfrom __future__"),
         {},
     ),
+    "an error is reworded": (
+        edit("store/seals", 'raise unfit(path, "', 'raise unfit(path, "indeed '),
+        {},
+    ),
+    "a line of the drawing of images changes": (
+        edit("data/shapes", *ANOTHER),
+        {"dataset": 2, **TRAINED},
+    ),
+    "a line of the networks changes": (edit("networks/architectures", *ANOTHER), TRAINED),
     "a line of training changes": (
         edit("training/epochs", "MEASURED_IMAGES = 5_000", "MEASURED_IMAGES = 4_000"),
         TRAINED,
+    ),
+    "a line of the walks changes": (
+        edit("training/walk", *ANOTHER),
+        {"regularize": 1, "prune": 1, "predict": 3, "score": 2, "compare": 1, "similarity": 1}
+        | SHOWN,
     ),
     "a line of pruning changes": (
         edit("pruning", "\ndef prune_stage(", "\nANOTHER = 1\n\n\ndef prune_stage("),
         {"prune": 1, "predict": 2, "score": 1, "compare": 1, "similarity": 1, **SHOWN},
     ),
     "a line of similarity changes": (
-        edit("similarity", "\ndef compare_stage(", "\nANOTHER = 1\n\n\ndef compare_stage("),
+        edit("measures/behaviour", *ANOTHER),
         {"compare": 1, "similarity": 1, **SHOWN},
     ),
+    "a line of the other measures changes": (edit("measures/masks", *ANOTHER), SHOWN),
+    "a line of the scores changes": (edit("findings/scores", *ANOTHER), {"score": 3, **SHOWN}),
+    "a line of the findings changes": (edit("findings/gather", *ANOTHER), SHOWN),
+    "a line of the inspections or of alignment changes": (
+        lambda folder: [
+            edit(module, *ANOTHER)(folder)
+            for module in ("inspection/exposure", "inspection/curve", "alignment/matching")
+        ],
+        {},
+    ),
     "a line of the figures' code changes": (
-        edit("figures", "\ndef figures_stage(", "\nANOTHER = 1\n\n\ndef figures_stage("),
+        edit("figures/stages", *ANOTHER),
         {"figures": 1, "report": 1},
     ),
+    "a line of the report's code changes": (edit("report/gather", *ANOTHER), {"report": 1}),
     "a line of the report's templates changes": (
-        lambda folder: append(folder / "src/skeletons/templates/report/report.css", "i {}\n"),
+        lambda folder: append(folder / "src/skeletons/report/page/templates/report.css", "i {}\n"),
         {"report": 1},
     ),
+    "a line of the workflow's code changes": (edit("workflow/jobs", *ANOTHER), {}),
 }
 
 

@@ -2,6 +2,7 @@
 
 import datetime
 import re
+import runpy
 import shutil
 import subprocess
 import tomllib
@@ -132,11 +133,17 @@ def test_every_page_is_on_the_site(site: Path) -> None:
 
 
 def test_the_reference_has_what_docstrings_say(site: Path) -> None:
-    page = (site / "generated/skeletons.experiment.html").read_text(encoding="utf-8")
-    assert 'id="skeletons.experiment.Experiment.measure"' in page
-    assert "NaN where the two have none" in page
-    overlap = (site / "generated/skeletons.measures.masks.html").read_text(encoding="utf-8")
-    assert "|a∩b| / |a∪b|" in overlap  # in reStructuredText that would be markup
+    page = (site / "api.html").read_text(encoding="utf-8")
+    for name in ("Experiment.measure", "SkeletonsError", "measures.Measure", "exposure.load"):
+        assert f'id="skeletons.{name}"' in page
+    assert 'id="skeletons.figures.heatmap"' in page
+    assert "NaN if the pair has none" in page
+
+
+def test_a_docstring_s_signs_are_not_markup() -> None:
+    lines = ["|a∩b| / |a∪b| is `x|y`, 2 * 3"]
+    runpy.run_path(str(DOCS / "conf.py"))["plain"](None, "", "", None, None, lines)
+    assert lines == [r"\|a∩b\| / \|a∪b\| is `x|y`, 2 \* 3"]
 
 
 # --- about the project --------------------------------------------------------------------------

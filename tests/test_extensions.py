@@ -38,6 +38,7 @@ from skeletons.training.images import Images
 from skeletons.user_code.load import call, load
 from skeletons.user_code.references import file_of
 from skeletons.workflow.jobs import Job
+from skeletons.workflow.stages import STAGES
 
 EXAMPLES = "examples/own"
 OWN: dict[str, Any] = {
@@ -194,10 +195,9 @@ def test_python_knows_user_defined_measures_and_networks(
         found = experiment.measure(name, row.a, row.b, OOD)
         assert found == pytest.approx(row.value, rel=1e-4)
     axes = Figure().add_subplot()
-    before = dict(behaviour.OWN)
     experiment.plot("heatmap", axes, measure="measure_jeffreys")
     assert axes.images
-    assert before == behaviour.OWN  # a figure leaves no measure behind in the process
+    assert "measure_jeffreys" not in catalogue.MEASURES  # a figure leaves no measure behind
     with pytest.raises(SkeletonsError, match="measure_jeffreys"):
         experiment.measure("measure_jeffrey", row.a, row.b, OOD)
 
@@ -399,15 +399,18 @@ def test_the_fingerprint_covers_imports_of_this_package(folder: Path) -> None:
 
 def test_code_that_changed_since_the_plan_does_not_run(folder: Path) -> None:
     (folder / "mine.py").write_text("A = 1\n")
-    code = fingerprint.now("similarity", own=["mine.py"])
-    job = Job(Recipe("compare", {}, code, {}, {}, 1, {}), (), None)
+    stage = STAGES["compare"]
+    code = fingerprint.now(stage.module, own=["mine.py"])
+    job = Job(stage, {}, Recipe("compare", {}, code, {}, {}, 1, {}), (), None)
     (folder / "mine.py").write_text("A = 2\n")
-    with pytest.raises(SkeletonsError, match=r"The code of similarity.py, of mine.py, or of what"):
-        job.run("similarity.compare_stage")
+    with pytest.raises(
+        SkeletonsError, match=r"The code of measures.behaviour, of mine.py, or of what"
+    ):
+        job.run()
 
 
 def test_built_in_stages_have_a_plain_fingerprint() -> None:
-    assert re.fullmatch(r"[0-9a-f]{16}", fingerprint.fingerprint("training", own=()))
+    assert re.fullmatch(r"[0-9a-f]{16}", fingerprint.fingerprint("training.base", own=()))
 
 
 # --- what a function gives ------------------------------------------------------------------------

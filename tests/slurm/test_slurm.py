@@ -39,13 +39,24 @@ LONGEST = 900
 # takes so many MB, and where that is more than it asked for, waits to be killed; without, it never
 # ends.
 TROUBLE = """\
-    import pathlib, time
-    trouble = pathlib.Path("trouble", snakemake.wildcards.seed)
+import pathlib, time
+from skeletons.workflow import jobs
+
+plain = jobs.describe
+
+
+def describe(*given):
+    seed = snakemake.wildcards.seed if snakemake.rule == "train_base" else "none"
+    trouble = pathlib.Path("trouble", seed)
     if trouble.exists():
         megabytes = int(trouble.read_text() or 0)
         taken = [b"x" * 10**6 for _ in range(megabytes)]
         time.sleep(0 if 0 < megabytes < snakemake.resources.mem_mb else 3600)
         del taken
+    return plain(*given)
+
+
+jobs.describe = describe
 """
 
 
@@ -162,9 +173,8 @@ def runs(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     goes down. `clustered`: the small experiment. `local`: the same without a cluster.
     """
     failing = Workflow(tmp_path_factory.mktemp("failed"))
-    script = failing / "scripts/train_base.py"
-    start = "with process(snakemake) as job:\n"
-    script.write_text(script.read_text().replace(start, start + TROUBLE))
+    script = failing / "scripts/stage.py"
+    script.write_text(TROUBLE + script.read_text())
     (failing / "trouble").mkdir()
     for seed, megabytes in {"2": "", "3": "", "4": "2000", "5": ""}.items():
         (failing / "trouble" / seed).write_text(megabytes)

@@ -77,7 +77,7 @@ class Job:
         own = fingerprint.own_files(self.recipe.code)
         function, code = _load(self.stage.function, own)
         if code != self.recipe.code:
-            files = ", of ".join([f"{self.stage.module}.py", *own])
+            files = ", of ".join([self.stage.module, *own])
             raise SkeletonsError(
                 f"The code of {files}, or of what it imports, was changed while the workflow "
                 "ran; run snakemake again, which plans again."
