@@ -38,7 +38,7 @@ class ExposureError(SkeletonsError):
 
 
 class WiringError(SkeletonsError):
-    """A network contains an operation through which channels cannot be followed."""
+    """The channels of a network cannot be followed, or were not followed exactly."""
 
 
 class ExtensionError(SkeletonsError):

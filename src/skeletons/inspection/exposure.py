@@ -11,7 +11,6 @@ nothing is left becomes a constant. The factor of equalised layers is multiplied
 from __future__ import annotations
 
 import copy
-import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,15 +23,19 @@ from torch import Tensor, fx, nn
 from skeletons.arrays import Floats
 from skeletons.data.files import read_split
 from skeletons.errors import ExposureError
+from skeletons.inspection.sameness import demand_same
 from skeletons.networks import channels
-from skeletons.networks.build import Standardize, build
+from skeletons.networks.build import Standardize, build, manner_of
 from skeletons.networks.channels import Mask, Stream, Wiring
 from skeletons.networks.describe import IMAGE_SHAPE, describe
+from skeletons.networks.generators import generator_for
 from skeletons.networks.offsets import Offset, conv, runs
+from skeletons.networks.trying import NORMS, effective_weight
 from skeletons.prediction import inference
 from skeletons.store import artifacts
 
 Spec = dict[str, Any]
+RANDOM_IMAGES = 16  # that networks are compared on if there is no data set
 
 
 @dataclass(frozen=True)
@@ -64,13 +67,21 @@ def expose(network: nn.Sequential) -> Exposed:
     """
     given = copy.deepcopy(network).cpu().double().eval()
     wires = channels.trace(given.get_submodule("body"))
-    weights = {name: _weight(module) for name, module in wires.modules.items() if _holds(module)}
+    weights = {
+        name: np.asarray(effective_weight(module).detach().numpy())
+        for name, module in wires.modules.items()
+        if isinstance(module, nn.Conv2d | nn.Linear)
+    }
     ties = channels.nonzero(wires, weights)
     _require_change(wires, ties)
     units = channels.live(wires, ties)
     parts = _reduce(wires, units, weights, _offsets(given, wires, units))
     small = _assemble(wires, {name: spec for name, (spec, _) in parts.items() if spec["outputs"]})
-    tensors = {f"{name}.{key}": t for name, (_, own) in parts.items() for key, t in own.items()}
+    tensors = {
+        f"{name}.{key}": tensor
+        for name, module in wires.modules.items()
+        for key, tensor in (parts[name][1] if name in parts else module.state_dict()).items()
+    }
     small.load_state_dict({key: torch.as_tensor(tensors[key]) for key in small.state_dict()})
     left = dict(small.named_modules())
     return Exposed(
@@ -84,14 +95,47 @@ def expose(network: nn.Sequential) -> Exposed:
     )
 
 
-def _holds(module: nn.Module) -> bool:
-    return isinstance(module, nn.Conv2d | nn.Linear)
+def check(network: nn.Sequential) -> None:
+    """Check that the skeletons of a network can be exposed, without training or images.
+
+    A copy with random weights, of which some units are dead, is exposed, and both networks must
+    compute the same logits on random images.
+
+    Args:
+        network: as `networks.build.build` makes it; its weights do not matter, and do not change.
+
+    Raises:
+        WiringError: the channels of an operation of the network cannot be followed, or the small
+            network would compute something else.
+    """
+    planted = copy.deepcopy(network).cpu()
+    _plant_dead_units(planted)
+    try:
+        exposed = expose(planted)
+    except ExposureError:  # every image gets the same logits: a network of width 1, for example
+        exposed = expose(network)
+        planted = network
+    demand_same(planted, exposed.network, _random_images())
 
 
-def _weight(module: nn.Module) -> Floats:
-    """The effective weights of a layer, including the factor of an equalised layer."""
-    weight = module.get_parameter("weight") * getattr(module, "scale", 1.0)
-    return np.asarray(weight.detach().numpy())
+@torch.no_grad()
+def _plant_dead_units(network: nn.Module) -> None:
+    """Draw all weights, and zero those of every third unit, so that streams have dead channels."""
+    draw = generator_for("check")
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            weight = module.get_parameter("weight")
+            if weight.requires_grad:
+                fan = weight[0].numel()
+                weight.copy_(torch.randn(weight.shape, generator=draw) * (2 / fan) ** 0.5)
+                weight[1:-1:3] = 0
+            if module.bias is not None:
+                module.bias.copy_(0.5 * torch.randn(module.bias.shape, generator=draw))
+
+
+def _random_images() -> Tensor:
+    shape = (RANDOM_IMAGES, *IMAGE_SHAPE)
+    return torch.randint(0, 256, shape, generator=generator_for("images"), dtype=torch.uint8)
 
 
 def _require_change(wires: Wiring, ties: Mapping[str, Mask]) -> None:
@@ -145,19 +189,23 @@ def _reduce(
     """The rest of each layer and norm: the spec that `_blank` builds it from, and its tensors."""
     parts = {}
     for name, module in wires.modules.items():
-        if isinstance(module, nn.BatchNorm2d):
+        if isinstance(module, NORMS):
             parts[name] = _reduce_norm(module, units[wires.written(name)])
         elif name in offsets:
             parts[name] = _reduce_layer(wires, name, weights, units, offsets[name])
     return parts
 
 
-def _reduce_norm(module: nn.BatchNorm2d, kept: Mask) -> tuple[Spec, dict[str, Floats]]:
+def _reduce_norm(
+    module: nn.BatchNorm1d | nn.BatchNorm2d, kept: Mask
+) -> tuple[Spec, dict[str, Floats]]:
+    # After a flattening, a channel is a block of features.
+    features = np.repeat(kept, module.num_features // len(kept))
     tensors = {
-        name: tensor.numpy()[kept] if tensor.ndim else tensor.numpy()
+        name: tensor.numpy()[features] if tensor.ndim else tensor.numpy()
         for name, tensor in module.state_dict().items()
     }
-    return {"kind": "norm", "outputs": int(kept.sum())}, tensors
+    return {"kind": "norm", "outputs": int(features.sum())}, tensors
 
 
 def _reduce_layer(
@@ -199,15 +247,19 @@ def _blank(module: nn.Module, spec: Spec) -> nn.Module:
     blank: nn.Module
     if spec["kind"] == "constant":
         return Offset(outputs, rows, columns)
-    if isinstance(module, nn.BatchNorm2d):
-        blank = nn.BatchNorm2d(outputs, eps=module.eps, momentum=module.momentum)
+    if isinstance(module, NORMS):
+        kind = nn.BatchNorm1d if isinstance(module, nn.BatchNorm1d) else nn.BatchNorm2d
+        blank = kind(
+            outputs, module.eps, module.momentum, module.affine, module.track_running_stats
+        )
     elif isinstance(module, nn.Linear):
         blank = nn.Linear(spec["inputs"], outputs, bias=spec["bias"])
     else:
         assert isinstance(module, nn.Conv2d)
         blank = conv(module, spec["inputs"], outputs, rows, columns, bias=spec["bias"])
-    trained = module.get_parameter("weight").requires_grad
-    blank.get_parameter("weight").requires_grad_(trained)  # fixed filters stay fixed
+    trained = {name: p.requires_grad for name, p in module.named_parameters()}
+    if "weight" in trained:
+        blank.get_parameter("weight").requires_grad_(trained["weight"])  # fixed filters stay fixed
     return blank
 
 
@@ -224,34 +276,23 @@ def _assemble(wires: Wiring, layers: Mapping[str, Spec]) -> fx.GraphModule:
     for node in list(wires.graph.nodes):
         if node.op == "call_module" and layers.get(node.target, {}).get("kind") == "constant":
             node.args = ()
-        elif _reads_channel_count(node):
+        elif node in wires.numbers:
             # A network that computes with its number of channels needs the original number.
+            value = wires.numbers[node]
             with wires.graph.inserting_before(node):
-                size = wires.of[node.args[0].args[0]].size
-                node.replace_all_uses_with(wires.graph.call_function(int, (size,)))
+                node.replace_all_uses_with(wires.graph.call_function(type(value), (value,)))
     body = fx.GraphModule(modules, wires.graph)
     body.graph.eliminate_dead_code()
     body.delete_all_unused_submodules()
     body.recompile()
-    return body.to_empty(device="cpu")
-
-
-def _reads_channel_count(node: fx.Node) -> bool:
-    """Whether an operation is `x.shape[1]`."""
-    source = node.args[0] if node.args else None
-    return bool(
-        node.target is operator.getitem
-        and isinstance(source, fx.Node)
-        and source.target is getattr
-        and node.args[1] == 1
-    )
+    return body.to_empty(device="cpu").float()
 
 
 def _whole(standardize: nn.Module, body: nn.Module) -> nn.Sequential:
     network = nn.Sequential()
     network.add_module("standardize", standardize)
     network.add_module("body", body)
-    return network.to(memory_format=torch.channels_last).eval()
+    return network.to(memory_format=manner_of(network).layout).eval()
 
 
 def report(network: nn.Sequential, exposed: Exposed) -> dict[str, Any]:
@@ -323,7 +364,7 @@ def load(weights: str | Path, structure: str | Path) -> nn.Sequential:
     with torch.device("meta"):  # shapes without weights: the layers, before their sizes change
         original = build(about["name"], about["width"], about["classes"], [0] * 3, [1] * 3)
     body = _assemble(channels.trace(original.get_submodule("body")), found["layers"])
-    network = _whole(Standardize([0.0] * 3, [1.0] * 3), body)
+    network = _whole(Standardize([0.0] * 3, [1.0] * 3, manner_of(original)), body)
     inference.load(network, weights)
     return network
 
@@ -370,7 +411,8 @@ def expose_stage(
 
     Raises:
         ArtifactError: a file is missing or broken.
-        WiringError: the channels of an operation of the network cannot be followed.
+        WiringError: the channels of an operation of the network cannot be followed, or the logits
+            of the two networks differ by more than rounding; then nothing is written.
     """
     torch.set_num_threads(threads)
     about = artifacts.read_json(summary, ["network"])
@@ -384,7 +426,10 @@ def expose_stage(
         artifacts.write_tensors(weights, {"logits": inference.predict(network, blank)[0].numpy()})
         return
     found = report(network, exposed)
-    if dataset is not None:
+    if dataset is None:
+        demand_same(network, exposed.network, _random_images())
+    else:
         pixels = torch.from_numpy(read_split(dataset, "test")[0][:images])
+        demand_same(network, exposed.network, pixels)
         found["difference"] = largest_difference(network, exposed.network, pixels)
     save(exposed, about["network"], weights, structure, **found)

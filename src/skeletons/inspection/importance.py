@@ -23,6 +23,7 @@ from torch import Tensor, fx, nn
 
 from skeletons.inspection import unit_ranks
 from skeletons.networks import channels
+from skeletons.networks.build import manner_of
 from skeletons.networks.channels import Wiring
 from skeletons.networks.describe import prunable
 from skeletons.prediction import inference
@@ -75,6 +76,7 @@ class _Runner:
     def __init__(self, network: nn.Sequential) -> None:
         self.wires = channels.trace(network.get_submodule("body"))
         self.standardize = network.get_submodule("standardize")
+        self.layout = manner_of(network).layout
         body = fx.GraphModule(dict(self.wires.modules), self.wires.graph)
         self.nodes = [n for n in self.wires.graph.nodes if n.op not in ("placeholder", "output")]
         self.input = next(n for n in self.wires.graph.nodes if n.op == "placeholder")
@@ -168,8 +170,8 @@ def _changes(
     active = (outputs != 0).transpose(0, 1).flatten(1).any(dim=1)
     for units in torch.split(active.nonzero().flatten(), max(1, BATCH // len(labels))):
         copies = len(units)
-        given = {node: _repeat(results[node], copies) for node in site.needs}
-        changed = _repeat(outputs, copies)
+        given = {node: _repeat(results[node], copies, runner.layout) for node in site.needs}
+        changed = _repeat(outputs, copies, runner.layout)
         for k, unit in enumerate(units):
             changed[k * len(labels) : (k + 1) * len(labels), unit] = 0
         given[site.node] = changed
@@ -178,12 +180,12 @@ def _changes(
     return found
 
 
-def _repeat(value: Any, copies: int) -> Any:
+def _repeat(value: Any, copies: int, layout: torch.memory_format) -> Any:
     """The results of a chunk of images, repeated for each silenced unit."""
     if not isinstance(value, Tensor):
         return value
     repeated = value.repeat(copies, *[1] * (value.ndim - 1))
-    return repeated.contiguous(memory_format=torch.channels_last) if value.ndim == 4 else repeated
+    return repeated.contiguous(memory_format=layout) if value.ndim == 4 else repeated
 
 
 def unit_weights(

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from skeletons import text
+from skeletons.networks.build import manner_of
 from skeletons.networks.describe import prunable
 from skeletons.networks.generators import generator_for
 from skeletons.prediction import inference
@@ -109,7 +110,7 @@ def probe(
     Raises:
         TrainingError: the loss became NaN or infinite.
     """
-    weights = prunable(network)
+    weights, single = prunable(network), manner_of(network).single
     optimizer = walk_optimizer(network, settings)
 
     def update() -> None:
@@ -123,7 +124,9 @@ def probe(
     rows = [probe_row(network, skeleton, sample, test, start, 0, precision)]
     for epoch in range(1, epochs + 1):
         name = ("probe", seed, l1, epoch)
-        data = batches(train, settings.batch_size, generator_for(*name), settings.augment)
+        data = batches(
+            train, settings.batch_size, generator_for(*name), settings.augment, single=single
+        )
         layers = generator_for(*name, "layers")
         where = f"Probe of seed={seed} with λ={l1:g}, epoch {epoch},"
         run_epoch(network, data, update, layers=layers, precision=precision, where=where)

@@ -7,34 +7,52 @@ weights is all that a prediction needs.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from skeletons.errors import ExtensionError
+from skeletons.networks import user_network
 from skeletons.networks.architectures import REGISTRY, SpeedNet
-from skeletons.networks.describe import IMAGE_SHAPE, prunable
 from skeletons.networks.generators import drawing_from, generator_for
-from skeletons.user_code.load import call, guarded, load, refusal
+from skeletons.networks.user_network import Manner
+from skeletons.user_code.load import guarded
 from skeletons.user_code.references import is_reference
 
 
 class Standardize(nn.Module):
-    """Scales images in [0, 255] to the training set's zero mean and unit deviation per channel."""
+    """Scales images in [0, 255] to the training set's zero mean and unit deviation per channel.
+
+    It gives them in the memory format that the rest of the network takes, see `Manner`.
+    """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(
+        self, mean: Sequence[float], std: Sequence[float], manner: Manner | None = None
+    ) -> None:
         super().__init__()
+        self.manner = manner or Manner()
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1) * 255)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1) * 255)
 
     def forward(self, images: Tensor) -> Tensor:
-        return (images.float() - self.mean) / self.std
+        scaled = (images.float() - self.mean) / self.std
+        return scaled.contiguous() if self.manner.contiguous else scaled
+
+
+class UserNetwork(nn.Sequential):
+    """A user-defined network; an error in its code becomes a sentence with the user's line."""
+
+    def __init__(self, reference: str) -> None:
+        super().__init__()
+        self.reference = reference
+
+    def forward(self, images: Tensor) -> Tensor:
+        with guarded(self.reference):
+            logits: Tensor = super().forward(images)  # type: ignore[no-untyped-call]
+        return logits
 
 
 def build(
@@ -57,86 +75,25 @@ def build(
         seed: of the initial weights; irrelevant if weights are loaded afterwards.
 
     Raises:
-        ExtensionError: the user-defined function cannot be used, or does not return a network for
-            images.
+        ExtensionError: the user-defined function cannot be used, or what it returns is not a
+            network that can be trained, pruned and written.
     """
+    network: nn.Sequential = UserNetwork(name) if is_reference(name) else nn.Sequential()
+    manner = Manner()
     with drawing_from(generator_for("weights", seed), torch.device("cpu")):
         if is_reference(name):
-            body = _user_network(name, width, classes)
+            body, manner = user_network.make(name, width, classes)
         else:
             body = REGISTRY[name](width, classes)
-    network = nn.Sequential()
-    network.add_module("standardize", Standardize(mean, std))
+    network.add_module("standardize", Standardize(mean, std, manner))
     network.add_module("body", body)
-    return network.to(memory_format=torch.channels_last)
+    return network.to(memory_format=manner.layout)
 
 
-def _user_network(reference: str, width: int, classes: int) -> nn.Module:
-    """The network that a user-defined function returns, after a trial on two blank images."""
-    _check_factory(reference)
-    body = call(reference, width, classes)
-    if not isinstance(body, nn.Module):
-        found = f"a value of type {type(body).__name__}"
-        raise refusal(reference, found, "a torch.nn.Module")
-    with guarded(reference):
-        logits, runs = _try(body)
-    found = f"a network whose output for two images is {_shape(logits)}"
-    if _shape(logits) != f"2×{classes}":
-        raise refusal(reference, found, f"logits, 2×{classes}")
-    if not runs:
-        wanted = "a network with a trained convolution or linear layer"
-        raise refusal(reference, "a network in which nothing can be pruned", wanted)
-    odd = next((name for name, times in runs.items() if times != 1), None)
-    if odd is not None:
-        found = f"a network that runs its layer {odd} {runs[odd]} times per forward pass"
-        wanted = "a network that calls each convolution and linear layer once, like layer(x)"
-        raise refusal(reference, found, wanted)
-    return body
-
-
-def _check_factory(reference: str) -> None:
-    """Check that a reference names a function that makes networks.
-
-    Calling a network, or a class without width and classes, fails as well, but with an error about
-    code that the user did not write.
-
-    Raises:
-        ExtensionError: it names a network, or a class that does not take width and classes.
-    """
-    named = load(reference)
-    found = ""
-    if isinstance(named, nn.Module):
-        found = f"an instance of {type(named).__name__}"
-    elif isinstance(named, type) and issubclass(named, nn.Module):
-        owner = next(kind for kind in named.__mro__ if "__init__" in vars(kind))
-        if owner.__module__.startswith("torch."):
-            found = f"the class {named.__name__}, whose __init__ does not take width and classes"
-    if found:
-        raise ExtensionError(
-            f"{reference} cannot be used: found {found}; allowed: a function of width and classes "
-            "that returns a network."
-        )
-
-
-@torch.no_grad()
-def _try(body: nn.Module) -> tuple[Any, Counter[str]]:
-    """A network's output for two blank images, and how often each layer with weights ran."""
-    runs = Counter({name.removesuffix(".weight"): 0 for name in prunable(body)})
-    hooks = [
-        body.get_submodule(name).register_forward_hook(lambda *_, name=name: runs.update([name]))
-        for name in runs
-    ]
-    logits = body.eval()(torch.zeros(2, *IMAGE_SHAPE))
-    body.train()
-    for hook in hooks:
-        hook.remove()
-    return logits, runs
-
-
-def _shape(found: object) -> str:
-    if not isinstance(found, Tensor):
-        return f"a value of type {type(found).__name__}"
-    return "×".join(map(str, found.shape)) or "a single number"
+def manner_of(network: nn.Module) -> Manner:
+    """How a network takes its images; as the built-in ones do, if it does not say."""
+    found = getattr(getattr(network, "standardize", None), "manner", None)
+    return found if isinstance(found, Manner) else Manner()
 
 
 def prepare(network: nn.Sequential, images: Tensor) -> None:

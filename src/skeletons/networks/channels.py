@@ -2,12 +2,13 @@
 
 The network is traced (torch.fx), so a new architecture needs no description. Channels that are
 added to each other, as in a residual connection, form one stream: unit k of one writer is unit k of
-all its writers.
+all its writers. Whether an operation keeps channels apart is tried on random numbers, see
+`networks.trying`; so nothing depends on the names of modules and functions.
 """
 
 from __future__ import annotations
 
-import operator
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,19 +19,20 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from skeletons.errors import WiringError
-from skeletons.networks.describe import IMAGE_SHAPE
+from skeletons.networks import trying
 from skeletons.networks.offsets import Offset
+from skeletons.networks.trying import NORMS, Results
 
 Mask = npt.NDArray[np.bool_]
 
 LAYERS = (nn.Conv2d, nn.Linear, Offset)
 
-# Operations that do not mix channels. Those of `SETTLES` belong to the layer that feeds them.
-SETTLES_MODULES = (nn.BatchNorm2d, nn.ReLU, nn.GELU, nn.MaxPool2d)
-SETTLES_FUNCTIONS = (F.relu, F.gelu, F.max_pool2d)
-KEEPS_MODULES = (*SETTLES_MODULES, nn.Flatten)
-KEEPS_FUNCTIONS = SETTLES_FUNCTIONS
-KEEPS_METHODS = ("mean", "flatten")
+# Operations that belong to the layer that feeds them.
+SETTLES_MODULES = (
+    *(*NORMS, nn.ReLU, nn.GELU, nn.Dropout),
+    *(nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d),
+)
+SETTLES_FUNCTIONS = (F.relu, F.gelu, F.max_pool2d, F.avg_pool2d, F.adaptive_avg_pool2d)
 
 
 @dataclass(eq=False)  # compared by identity
@@ -44,6 +46,7 @@ class Stream:
         norms: batch norms that the channels pass.
         whole: whether no channel can be removed, because a channel's number has a meaning: images,
             logits, and streams that are padded with further channels.
+        given: whether images are among these channels, so that each differs between images.
         padded: narrower streams that continue in this one, each with the number of its first
             channel.
     """
@@ -53,6 +56,7 @@ class Stream:
     readers: list[str] = field(default_factory=list)
     norms: list[str] = field(default_factory=list)
     whole: bool = False
+    given: bool = False
     padded: list[tuple[Stream, int]] = field(default_factory=list)
 
 
@@ -65,12 +69,14 @@ class Wiring:
         modules: its leaf modules by name.
         streams: of channels; each once.
         of: the stream of each operation's output.
+        numbers: operations that give a number, such as `x.shape[1]`, to others; with the number.
     """
 
     graph: fx.Graph
     modules: Mapping[str, nn.Module]
     streams: Sequence[Stream]
     of: Mapping[fx.Node, Stream]
+    numbers: Mapping[fx.Node, int | float]
 
     def node(self, layer: str) -> fx.Node:
         """The operation that runs a layer."""
@@ -110,109 +116,179 @@ class _Tracer(fx.Tracer):
     """Keeps layers with weights and norms whole, including those that a network itself defines."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        leaf = nn.Conv2d | nn.Linear | nn.BatchNorm2d | Offset
+        leaf = nn.Conv2d | nn.Linear | nn.BatchNorm1d | nn.BatchNorm2d | Offset
         return isinstance(m, leaf) or super().is_leaf_module(m, module_qualified_name)
 
 
 def trace(body: nn.Module) -> Wiring:
     """Trace a network's body, whose input is standardised images.
 
+    Args:
+        body: its mode does not matter, and does not change. If it is on torch's device `meta`, it
+            has no weights, and its operations are taken for what they were found to be before.
+
     Raises:
         WiringError: the network has an operation whose channels cannot be followed.
     """
-    graph = _Tracer().trace(body)
-    names = {str(node.target) for node in graph.nodes if node.op == "call_module"}
-    modules = {name: body.get_submodule(name) for name in sorted(names)}
-    flow = _Flow(modules)
-    for node in graph.nodes:
-        flow.follow(node)
-    return Wiring(graph, modules, list(dict.fromkeys(flow.of.values())), flow.of)
+    with trying.evaluating(body):
+        try:
+            graph = _Tracer().trace(body)
+        except Exception as error:
+            raise WiringError(trying.untraced(error)) from None
+        _demand_single_use(body, graph)
+        flow = _Flow(body, graph)
+        for node in graph.nodes:
+            flow.follow(node)
+    streams = list(dict.fromkeys(flow.of.values()))
+    return Wiring(graph, flow.modules, streams, flow.of, flow.numbers)
+
+
+def _demand_single_use(body: nn.Module, graph: fx.Graph) -> None:
+    uses = Counter(str(node.target) for node in graph.nodes if node.op == "call_module")
+    for name, times in uses.items():
+        if times > 1 and body.get_submodule(name).state_dict():
+            raise WiringError(
+                f"The network runs its layer {name} {times} times, so its channels cannot be "
+                "followed; allowed: layers with weights or statistics that run once."
+            )
 
 
 class _Flow:
     """Follows channels from operation to operation, and keeps the stream of each output so far."""
 
-    def __init__(self, modules: Mapping[str, nn.Module]) -> None:
-        self.modules = modules
+    def __init__(self, body: nn.Module, graph: fx.Graph) -> None:
+        names = {str(node.target) for node in graph.nodes if node.op == "call_module"}
+        self.modules = {name: body.get_submodule(name) for name in sorted(names)}
+        self.results: Results = trying.run(body, graph)
+        self.weightless = any(p.is_meta for p in body.parameters())
         self.of: dict[fx.Node, Stream] = {}
+        self.numbers: dict[fx.Node, int | float] = {}
 
     def follow(self, node: fx.Node) -> None:
-        step: Callable[[fx.Node], Stream | None] = getattr(self, f"_{node.op}", self._unknown)
-        stream = step(node)
-        if stream is not None:
-            self.of[node] = stream
+        if node.op == "output":
+            self._output(node)
+        elif node in self.results.shapes:
+            step: Callable[[fx.Node], Stream] = getattr(self, f"_{node.op}", self._unknown)
+            self.of[node] = step(node)
+        elif self.results.holds_tensors(node):
+            self._unknown(node)
 
-    def _placeholder(self, _: fx.Node) -> Stream:
-        return Stream(IMAGE_SHAPE[0], whole=True)
+    def _placeholder(self, node: fx.Node) -> Stream:
+        return Stream(self.results.shapes[node][1], whole=True, given=True)
 
     def _output(self, node: fx.Node) -> None:
-        self._input(node).whole = True
+        if not isinstance(node.args[0], fx.Node) or node.args[0] not in self.of:
+            self._unknown(node)
+        self.of[node.all_input_nodes[0]].whole = True
 
     def _call_module(self, node: fx.Node) -> Stream:
         name = str(node.target)
         module = self.modules[name]
         if isinstance(module, Offset):
             return Stream(module.values.shape[0], writers=[name])
-        stream = self._input(node)
         if isinstance(module, nn.Conv2d | nn.Linear):
-            if isinstance(module, nn.Conv2d) and module.groups != 1:
-                return self._unknown(node)
-            stream.readers.append(name)
-            return Stream(module.weight.shape[0], writers=[name])
-        if isinstance(module, nn.BatchNorm2d):
-            stream.norms.append(name)
-        return stream if isinstance(module, KEEPS_MODULES) else self._unknown(node)
+            return self._layer(node, module)
+        if isinstance(module, NORMS):
+            return self._norm(node, module)
+        return self._operation(node)
+
+    def _layer(self, node: fx.Node, module: nn.Conv2d | nn.Linear) -> Stream:
+        source = self._only_input(node)
+        shape = self.results.shapes[node.all_input_nodes[0]]
+        axes = 2 if isinstance(module, nn.Linear) else 4
+        if len(shape) != axes or getattr(module, "groups", 1) != 1:
+            self._unknown(node)
+        self._demand_declared(node, module, shape)
+        source.readers.append(str(node.target))
+        return Stream(module.weight.shape[0], writers=[str(node.target)])
+
+    def _norm(self, node: fx.Node, module: nn.BatchNorm1d | nn.BatchNorm2d) -> Stream:
+        stream = self._only_input(node)
+        self._demand_declared(node, module, self.results.shapes[node.all_input_nodes[0]])
+        stream.norms.append(str(node.target))
+        return stream
+
+    def _only_input(self, node: fx.Node) -> Stream:
+        """The stream of an operation's only input, whose second axis holds the channels."""
+        sources = [source for source in node.all_input_nodes if source in self.of]
+        if len(sources) != 1 or self.results.shapes[sources[0]][1] % self.of[sources[0]].size:
+            self._unknown(node)
+        return self.of[sources[0]]
+
+    def _demand_declared(self, node: fx.Node, module: nn.Module, shape: tuple[int, ...]) -> None:
+        if not self.weightless and not trying.computes_as_declared(module, shape):
+            raise WiringError(
+                f"The network's layer {node.target} is of a class {type(module).__name__} that "
+                "computes something else than a plain layer with its options and weights, so its "
+                "channels cannot be followed; allowed: convolutions, linear layers and batch norms "
+                "without a forward method, hook or tensors of their own."
+            )
 
     def _call_method(self, node: fx.Node) -> Stream:
-        return self._input(node) if node.target in KEEPS_METHODS else self._unknown(node)
+        return self._operation(node)
 
-    def _call_function(self, node: fx.Node) -> Stream | None:
-        streams = [self.of[n] for n in node.all_input_nodes if n in self.of]
-        if node.target is getattr or not streams:
-            return None  # a shape, or a number computed from a shape
-        if node.target in KEEPS_FUNCTIONS:
-            return streams[0]
-        if node.target in (operator.truediv, operator.mul) and len(streams) == 1:
-            return streams[0]
-        if node.target is operator.getitem and _all_channels(node.args[1]):
-            return streams[0]
-        if node.target is operator.add and len(streams) == 2:
-            return self._join(*streams)
+    def _call_function(self, node: fx.Node) -> Stream:
         if node.target is F.pad:
-            return self._pad(streams[0], node.args[1])
-        return self._unknown(node)
+            return self._pad(node)
+        return self._operation(node)
 
-    def _pad(self, stream: Stream, widths: Any) -> Stream:
-        further = sum(widths[4:6])
-        if not further:
-            return stream
+    def _operation(self, node: fx.Node) -> Stream:
+        """The stream of an operation that keeps channels apart, all inputs of which have it."""
+        streams = list(dict.fromkeys(self.of[n] for n in node.all_input_nodes if n in self.of))
+        sizes = {stream.size for stream in streams}
+        others = [n for n in node.all_input_nodes if n not in self.of]
+        known = self.results.fixed | self.results.counts
+        if len(sizes) != 1 or not known.issuperset(others):
+            self._unknown(node)
+        keeps = self.weightless or trying.keeps_channels(
+            node, self.modules, self.results, min(sizes)
+        )
+        if not keeps:
+            self._unknown(node)
+        for number in others:
+            value = self.results.number(number)
+            if value is not None:
+                self.numbers[number] = value
+        for other in streams[1:]:
+            self._join(streams[0], other)
+        return streams[0]
+
+    def _pad(self, node: fx.Node) -> Stream:
+        bound = dict(zip(("input", "pad", "mode"), node.args, strict=False)) | node.kwargs
+        widths: Any = bound["pad"]
+        if not isinstance(widths, tuple | list) or not any(widths[4:]):
+            return self._operation(node)
+        before, after, *batch = widths[4:]
+        stream = self._only_input(node)
+        fits = self.results.shapes[node][1] == stream.size + before + after
+        if (
+            not fits
+            or batch
+            or min(before, after) < 0
+            or bound.get("mode") not in (None, "constant")
+        ):
+            self._unknown(node)
         stream.whole = True
-        return Stream(stream.size + further, whole=True, padded=[(stream, widths[4])])
+        return Stream(stream.size + before + after, whole=True, padded=[(stream, before)])
 
-    def _join(self, one: Stream, other: Stream) -> Stream:
-        if one is other:
-            return one
+    def _join(self, one: Stream, other: Stream) -> None:
         for names in ("writers", "readers", "norms", "padded"):
             getattr(one, names).extend(getattr(other, names))
         one.whole |= other.whole
+        one.given |= other.given
         for stream in self.of.values():
             stream.padded = [(one if s is other else s, first) for s, first in stream.padded]
         self.of = {node: one if stream is other else stream for node, stream in self.of.items()}
-        return one
 
-    def _input(self, node: fx.Node) -> Stream:
-        return self.of[node.all_input_nodes[0]]
-
-    def _unknown(self, node: fx.Node) -> Stream:
-        what = self.modules[str(node.target)] if node.op == "call_module" else node.target
+    def _unknown(self, node: fx.Node) -> Any:
+        what: Any = self.modules[str(node.target)] if node.op == "call_module" else node.target
+        what = getattr(what, "__name__", what)
         raise WiringError(
             f"The network has an unsupported operation, {what} at {node.name}: its channels cannot "
-            "be followed (add it in src/skeletons/networks/channels.py)."
+            "be followed; allowed: convolutions without groups, linear layers, batch norms, and "
+            "operations that treat each channel by itself whatever their number, such as "
+            "activations, pooling, sums and x.flatten(1)."
         )
-
-
-def _all_channels(index: Any) -> bool:
-    return isinstance(index, tuple) and index[1] == slice(None)
 
 
 def changing(wiring: Wiring, weights: Mapping[str, Mask]) -> dict[Stream, Mask]:
@@ -227,8 +303,7 @@ def changing(wiring: Wiring, weights: Mapping[str, Mask]) -> dict[Stream, Mask]:
     """
     found = {stream: np.zeros(stream.size, dtype=bool) for stream in wiring.streams}
     for stream in found:
-        if not stream.writers and not stream.padded:
-            found[stream][:] = True  # the images
+        found[stream][:] = stream.given
     while True:
         before = sum(int(units.sum()) for units in found.values())
         for stream, units in found.items():

@@ -63,7 +63,7 @@ def conv(
     *,
     bias: bool,
 ) -> nn.Conv2d:
-    """A convolution with the kernel, stride and padding of another one.
+    """A convolution with the kernel and the options of another one, without groups.
 
     Args:
         like: the other convolution.
@@ -73,9 +73,17 @@ def conv(
         columns: see `Offset`.
         bias: whether it has a bias.
     """
-    kernel, stride, padding = like.kernel_size, like.stride, like.padding
     kind = OffsetConv if rows else nn.Conv2d
-    made = kind(inputs, outputs, kernel, stride, padding, bias=bias)  # type: ignore[arg-type]
+    made = kind(
+        inputs,
+        outputs,
+        like.kernel_size,  # type: ignore[arg-type]
+        like.stride,  # type: ignore[arg-type]
+        like.padding,  # type: ignore[arg-type]
+        like.dilation,  # type: ignore[arg-type]
+        bias=bias,
+        padding_mode=like.padding_mode,
+    )
     if isinstance(made, OffsetConv):
         made.offset = Offset(outputs, rows, columns)
     return made

@@ -9,12 +9,12 @@ import pandas as pd
 from torch import nn
 
 from skeletons.data.files import read_info
-from skeletons.networks.build import build, prepare
+from skeletons.networks.build import build, manner_of, prepare
 from skeletons.networks.generators import generator_for
 from skeletons.prediction.device import pick_precision
 from skeletons.store import artifacts
 from skeletons.training.epochs import MEASURED_IMAGES, Row, measure_splits, report_epoch, run_epoch
-from skeletons.training.images import Images, batches
+from skeletons.training.images import Images, batch_sizes, batches
 from skeletons.training.job import start, summarize, tensors_of
 from skeletons.training.optimizers import base_optimizer, scheduled_rate
 from skeletons.training.settings import BaseSettings
@@ -50,7 +50,10 @@ def train_base(
         TrainingError: the loss became NaN or infinite.
     """
     optimizer = base_optimizer(network, settings)
-    steps = settings.epochs * -(-len(train.labels) // settings.batch_size)
+    single = manner_of(network).single
+    steps = settings.epochs * len(
+        batch_sizes(len(train.labels), settings.batch_size, single=single)
+    )
     step = 0
     rate = 0.0
 
@@ -66,7 +69,9 @@ def train_base(
     order_name = ("order", order) if order else ()
     for epoch in range(1, settings.epochs + 1):
         name = ("base", seed, epoch, *order_name)
-        data = batches(train, settings.batch_size, generator_for(*name), settings.augment)
+        data = batches(
+            train, settings.batch_size, generator_for(*name), settings.augment, single=single
+        )
         where = f"Base model seed={seed}{f' in order {order}' if order else ''}, epoch {epoch},"
         run_epoch(
             network,

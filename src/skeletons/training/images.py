@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from skeletons.data.files import read_split
-from skeletons.errors import DataError
+from skeletons.errors import DataError, TrainingError
 from skeletons.training.augmentation import augment
 
 
@@ -46,18 +46,49 @@ class Images:
         return Images(self.pixels[chosen], self.labels[chosen])
 
 
+def batch_sizes(count: int, size: int, *, single: bool = True) -> list[int]:
+    """The sizes of the batches of an epoch; the last may be smaller.
+
+    Args:
+        count: number of images.
+        size: images per batch.
+        single: whether a batch may be of one image. If not, one that is left over joins the batch
+            before it.
+
+    Raises:
+        TrainingError: all batches would be of one image, and may not.
+    """
+    sizes = [size] * (count // size) + [count % size] * (count % size > 0)
+    if single or 1 not in sizes:
+        return sizes
+    if len(sizes) == 1 or size == 1:
+        raise TrainingError(
+            "The network cannot be trained on a batch of one image: found "
+            f"batches of {size} from {count} training images; allowed: a batch_size of 2 or more, "
+            "and as many images."
+        )
+    return [*sizes[:-2], sizes[-2] + 1]
+
+
 def batches(
-    images: Images, size: int, generator: torch.Generator, changes: Mapping[str, Any]
+    images: Images,
+    size: int,
+    generator: torch.Generator,
+    changes: Mapping[str, Any],
+    *,
+    single: bool = True,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """One epoch of augmented batches in random order; the last batch may be smaller.
+    """One epoch of augmented batches in random order, see `batch_sizes`.
 
     Args:
         images: to draw from.
         size: images per batch.
         generator: draws the order and the augmentation.
         changes: the keyword arguments of `augment`.
+        single: see `batch_sizes`.
     """
-    order = torch.randperm(len(images.labels), generator=generator).to(images.labels.device)
-    for indices in torch.split(order, size):
+    count = len(images.labels)
+    order = torch.randperm(count, generator=generator).to(images.labels.device)
+    for indices in torch.split(order, batch_sizes(count, size, single=single)):
         pixels = augment(images.pixels[indices], generator, **changes)
         yield pixels.contiguous(memory_format=torch.channels_last), images.labels[indices]

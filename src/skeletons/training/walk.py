@@ -10,13 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from skeletons.networks.build import manner_of
 from skeletons.networks.describe import prunable
 from skeletons.networks.generators import generator_for
 from skeletons.prediction.device import autocast, pick_precision
 from skeletons.prediction.inference import predict, restore
 from skeletons.store import artifacts
 from skeletons.training.epochs import MEASURED_IMAGES, Row, measure_splits, report_epoch, run_epoch
-from skeletons.training.images import Images, batches
+from skeletons.training.images import Images, batch_sizes, batches
 from skeletons.training.internals import copy, differences
 from skeletons.training.job import start, summarize, tensors_of
 from skeletons.training.optimizers import load_optimizer, save_optimizer, walk_optimizer
@@ -124,7 +125,7 @@ def walk_on(
     Raises:
         TrainingError: the loss became NaN or infinite.
     """
-    weights = list(prunable(network).values())
+    weights, single = list(prunable(network).values()), manner_of(network).single
 
     def update() -> None:
         if settings.penalty == "subgradient":
@@ -139,7 +140,9 @@ def walk_on(
     for epoch in epochs:
         before = {name: p.detach().clone() for name, p in network.named_parameters()}
         name = ("regularize", seed, l1, epoch)
-        data = batches(train, settings.batch_size, generator_for(*name), settings.augment)
+        data = batches(
+            train, settings.batch_size, generator_for(*name), settings.augment, single=single
+        )
         where = f"Model seed={seed} with λ={l1:g}, epoch {epoch},"
         layers = generator_for(*name, "layers")
         run_epoch(network, data, update, layers=layers, precision=precision, where=where)
@@ -257,7 +260,8 @@ def regularize_stage(
     rows += walk_on(
         network, descent, origin, train, test, seed, l1, numbers, settings, precision, recorded
     )
-    steps = -(-len(train.labels) // settings.batch_size)
+    single = manner_of(network).single
+    steps = len(batch_sizes(len(train.labels), settings.batch_size, single=single))
     positions += recorded.rows(len(positions), lambda step: -(-step // steps))
     result = summarize(network, about["network"], train, test)
     artifacts.write_table(history, pd.DataFrame(rows))

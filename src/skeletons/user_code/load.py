@@ -18,7 +18,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from skeletons.errors import ExtensionError
+from skeletons.errors import ExtensionError, SkeletonsError
+from skeletons.store.fingerprint import closure
 from skeletons.user_code.references import file_of, split
 
 _loading = threading.RLock()  # files may import each other's helpers, so one at a time
@@ -124,13 +125,17 @@ def bind(function: str, signature: inspect.Signature, /, *arguments: Any, **opti
 
 
 @contextlib.contextmanager
-def guarded(reference: str) -> Iterator[None]:
+def guarded(reference: str, event: str = "failed") -> Iterator[None]:
     """Run user-defined code: any error in the block becomes a sentence with the user's line.
 
+    Args:
+        reference: to the function whose code runs.
+        event: what to say of it.
+
     Raises:
-        ExtensionError: in place of any error.
+        ExtensionError: in place of any error, except one of this package or for lack of memory.
     """
-    with _in_one_sentence(file_of(reference), f"{reference} failed"):
+    with _in_one_sentence(file_of(reference), f"{reference} {event}"):
         yield
 
 
@@ -139,17 +144,36 @@ def _in_one_sentence(file: str, event: str) -> Iterator[None]:
     """Turn any error in the block into a sentence: the event, the line in `file`, the reason."""
     try:
         yield
-    except ExtensionError:
+    except SkeletonsError:
         raise
     except Exception as error:
-        frames = traceback.extract_tb(error.__traceback__)
-        lines = [f.lineno for f in frames if Path(f.filename).resolve() == Path(file).resolve()]
-        where = f" at line {lines[-1]}" if lines else ""
+        if _lacks_memory(error):
+            raise
+        where = _place(file, error)
         message = " ".join(str(error).split()).rstrip(".")
         reason = f"{type(error).__name__}: {message}" if message else type(error).__name__
         raise ExtensionError(
             f"{event}{where} ({reason}); correct it and run snakemake again."
         ) from None
+
+
+def _lacks_memory(error: Exception) -> bool:
+    """Whether an error says that memory is full; that is not the fault of the user's code."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return bool(names & {"MemoryError", "OutOfMemoryError"}) or "can't allocate memory" in str(
+        error
+    )
+
+
+def _place(file: str, error: Exception) -> str:
+    """The innermost line of the user's code in a traceback, with its file if it is another one."""
+    known = {Path(file).resolve(): ""}
+    with contextlib.suppress(ExtensionError):
+        known |= {path.resolve(): f" of {path}" for path in closure(file) if path != Path(file)}
+    frames = traceback.extract_tb(error.__traceback__)
+    places = [(f.lineno, Path(f.filename).resolve()) for f in frames]
+    lines = [f" at line {line}{known[path]}" for line, path in places if path in known]
+    return lines[-1] if lines else ""
 
 
 def refusal(reference: str, found: str, wanted: str) -> ExtensionError:
