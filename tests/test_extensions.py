@@ -354,7 +354,7 @@ def test_the_configuration_is_read_without_running_the_files() -> None:
     code = (
         "import sys, yaml\nfrom skeletons.config import load\n"
         f"load.load(yaml.safe_load(open('{EXAMPLES}/experiment.yaml')))\n"
-        "print({'torch', 'own:examples/own/network.py'} & set(sys.modules))"
+        "print({n for n in sys.modules if n == 'torch' or n.startswith('own:')} or set())"
     )
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)

@@ -10,11 +10,20 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from skeletons.errors import WiringError
+from skeletons.config.sections import Base
+from skeletons.errors import ExtensionError, TrainingError, WiringError
 from skeletons.inspection import exposure
 from skeletons.inspection.sameness import demand_same
-from skeletons.networks.build import build
+from skeletons.networks.build import build, manner_of
+from skeletons.networks.describe import describe
+from skeletons.networks.user_network import Manner
+from skeletons.prediction import inference
 from skeletons.store import artifacts
+from skeletons.training.base import train_base
+from skeletons.training.epochs import Row
+from skeletons.training.images import Images, batch_sizes
+from skeletons.training.settings import BaseSettings
+from skeletons.user_code.load import load
 
 HEAD = "import torch\nimport torch.nn.functional as F\nfrom torch import nn\n\n"
 Write = Callable[..., str]
@@ -343,3 +352,227 @@ def test_looking_at_a_network_changes_neither_mode_nor_weights(write: Write) -> 
     assert [module.training for module in network.modules()] == modes
     assert all(torch.equal(before[name], t) for name, t in network.state_dict().items())
     assert torch.equal(torch.random.get_rng_state(), state)
+
+
+# --- the trial: what a network would fail at, before anything trains ------------------------------
+
+CONV = "a = nn.Conv2d(3, w, 3, padding=1); out = nn.Linear(w, c)"
+SHORT = "return self.out(F.relu(self.a(x)).mean((2, 3)))"
+TIED = "a = nn.Conv2d(3, 3, 1); b = nn.Conv2d(3, 3, 1); out = nn.Linear(3, c)"
+TIED_ON = "return self.out(self.b(F.relu(self.a(x))).mean((2, 3)))"
+
+
+def on_a(call: str) -> str:
+    """A network, with a call that changes its layer `a`, in a function of width and classes."""
+    return (
+        "class Net(nn.Module):\n    def __init__(self, w, c):\n        super().__init__()\n"
+        "        self.a = nn.Conv2d(3, w, 3)\n        self.out = nn.Linear(w, c)\n\n"
+        f"    def forward(self, x):\n        {SHORT}\n\n\n"
+        f"def f(w, c):\n    net = Net(w, c)\n    {call}\n    return net\n"
+    )
+
+
+WITHOUT_WEIGHT = {
+    "parametrizations.weight_norm (nncf 1309)": (
+        "nn.utils.parametrizations.weight_norm(net.a)",
+        "layer a is parametrized, so it has no weight of its own; it must return layers with "
+        "weights that can be penalised and pruned (leave it out, or: torch.nn.utils.parametrize."
+        "remove_parametrizations(layer, 'weight')).",
+    ),
+    "parametrizations.orthogonal on the logits' layer": (
+        "nn.utils.parametrizations.orthogonal(net.out)",
+        "layer out is parametrized",
+    ),
+    "weight_norm": (
+        "nn.utils.weight_norm(net.a)",
+        "after weight_norm; it must return layers with weights that can be penalised and pruned "
+        "(leave it out, or: torch.nn.utils.remove_weight_norm(layer)).",
+    ),
+    "spectral_norm": (
+        "nn.utils.spectral_norm(net.a)",
+        "torch.nn.utils.remove_spectral_norm(layer)",
+    ),
+    "torch.nn.utils.prune": (
+        "import torch.nn.utils.prune as p; p.random_unstructured(net.a, 'weight', 0.5)",
+        "after prune; it must return layers with weights that can be penalised and pruned (leave "
+        "it out, or: torch.nn.utils.prune.remove(layer, 'weight')).",
+    ),
+    "a weight that is no parameter": (
+        "weight = net.a.weight.detach(); del net.a.weight; net.a.weight = weight",
+        "layer a has no weight of its own",
+    ),
+}
+
+UNUSABLE = {
+    "two layers share one weight (safetensors 202)": (
+        f"{TIED}; b.weight = self.a.weight",
+        TIED_ON,
+        "a network in which a.weight and b.weight share their memory; it must return a network "
+        "with a weight of its own, under one name, for each layer.",
+    ),
+    "a weight is a view of another": (
+        f"{TIED}; b.weight = nn.Parameter(self.a.weight.data.transpose(0, 1))",
+        TIED_ON,
+        "a.weight and b.weight share",
+    ),
+    "one layer has two names": (
+        f"{CONV}; first = self.a",
+        SHORT,
+        "a.weight and first.weight share",
+    ),
+    "a weight has a second name": (f"{CONV}; w = self.a.weight", SHORT, "w and a.weight share"),
+    "a buffer that numpy has not": (
+        f"{CONV}; register_buffer('t', torch.ones(2, dtype=torch.bfloat16))",
+        SHORT,
+        "a network whose tensor t of torch.bfloat16 cannot be written; it must return a network "
+        "with tensors of a type that numpy has",
+    ),
+    "a complex buffer": (
+        f"{CONV}; register_buffer('t', torch.ones(2, dtype=torch.complex128))",
+        SHORT,
+        "tensor t of torch.complex128 cannot be written",
+    ),
+    "a mask of infinities": (
+        f"{CONV}; register_buffer('mask', torch.full((2, 2), -torch.inf))",
+        SHORT,
+        "tensor mask holds a value that is not finite; it must return finite tensors (",
+    ),
+    "no gradient arrives": (
+        CONV,
+        "with torch.no_grad(): y = self.out(self.a(x).mean((2, 3))); return y",
+        "failed in training (RuntimeError: element 0 of tensors does not require grad",
+    ),
+    "an operation in place breaks the gradient": (
+        CONV,
+        "y = torch.sigmoid(self.a(x)); z = y * y; y.zero_(); return self.out(z.mean((2, 3)))",
+        "failed in training (RuntimeError: one of the variables needed for gradient computation",
+    ),
+    "a mistake in the branch for training": (
+        CONV,
+        f"x = x.no_such() if self.training else x; {SHORT}",
+        "mine.py:f failed in training at line 14 (AttributeError: 'Tensor' object has no",
+    ),
+    "statistics of one image's features": (
+        f"{CONV}; n = nn.BatchNorm1d(w, track_running_stats=False)",
+        "return self.out(self.n(self.a(x).mean((2, 3))))",
+        "failed on one image at line 15 (ValueError: Expected more than 1 value per channel",
+    ),
+    "dropout that never ends": (
+        CONV,
+        "return self.out(F.dropout(F.relu(self.a(x)).mean((2, 3))))",
+        "logits for the same images differ from call to call; it must return a network that draws "
+        "nothing at random in evaluation mode, for example with F.dropout(x, "
+        "training=self.training).",
+    ),
+}
+
+
+def refused(reference: str) -> str:
+    with pytest.raises(ExtensionError) as caught:
+        made(reference)
+    assert str(caught.value).endswith(".")
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("row", WITHOUT_WEIGHT)
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_weights_that_are_computed_are_refused(row: str, write: Write) -> None:
+    call, sentence = WITHOUT_WEIGHT[row]
+    assert sentence in refused(write(on_a(call)))
+
+
+@pytest.mark.parametrize("row", UNUSABLE)
+def test_a_network_that_would_fail_later_is_refused(row: str, write: Write) -> None:
+    parts, forward, sentence = UNUSABLE[row]
+    assert sentence in refused(write(parts, forward))
+
+
+# --- networks that work though they differ from the built-in ones ---------------------------------
+
+
+def trained(network: nn.Sequential, count: int = 21, batch: int = 5) -> list[Row]:
+    settings = {**Base(epochs=2, batch_size=batch, learning_rate=0.1).model_dump()}
+    del settings["seeds"], settings["target"]
+    data = Images(images(count), torch.arange(count) % 5)
+    return train_base(network, data, data, 1, BaseSettings(**settings), "fp32")
+
+
+def test_view_in_the_forward_method_trains(write: Write) -> None:
+    """`x.view(x.size(0), -1)` (pytorch examples 836) fails in channels_last."""
+    forward = POOLED.format("x", "x.view(x.size(0), -1)")
+    network = made(write(TWO.format("1024 * w"), forward))
+    assert manner_of(network) == Manner(contiguous=True)
+    assert network.get_parameter("body.b.weight").is_contiguous()
+    assert len(trained(network)) == 2
+    assert describe(network)["parameters"] == sum(p.numel() for p in network.parameters())
+    assert inference.predict(network, images()).shape == (12, 5)
+
+
+def test_a_network_that_can_runs_in_channels_last(write: Write) -> None:
+    forward = POOLED.format("x", "x.flatten(1)")
+    network = made(write(TWO.format("1024 * w"), forward))
+    assert manner_of(network) == Manner()
+    weight = network.get_parameter("body.b.weight")
+    assert weight.is_contiguous(memory_format=torch.channels_last)
+
+
+FEATURES = f"{CONV}; n = nn.BatchNorm1d(w)"
+ON_FEATURES = "return self.out(self.n(self.a(x).mean((2, 3))))"
+
+
+def test_a_batch_norm_of_features_trains_though_one_image_is_left_over(write: Write) -> None:
+    network = made(write(FEATURES, ON_FEATURES))
+    assert manner_of(network) == Manner(single=False)
+    assert len(trained(network, 21, 5)) == 2
+    assert batch_sizes(21, 5, single=False) == [5, 5, 5, 6]
+    assert batch_sizes(21, 5) == [5, 5, 5, 5, 1]
+    assert batch_sizes(20, 5, single=False) == batch_sizes(20, 5) == [5, 5, 5, 5]
+
+
+@pytest.mark.parametrize(("count", "batch"), [(1, 5), (6, 1)])
+def test_batches_of_one_image_are_refused_for_it(count: int, batch: int, write: Write) -> None:
+    network = made(write(FEATURES, ON_FEATURES))
+    with pytest.raises(TrainingError, match=r"on a batch of one image: found batches of \d from"):
+        trained(network, count, batch)
+
+
+def test_what_still_fails_in_training_names_the_line(write: Write) -> None:
+    forward = f"assert len(x) < 4, 'never seen in the trial'; {SHORT}"
+    network = made(write(CONV, forward))
+    with pytest.raises(
+        ExtensionError, match=r"mine\.py:f failed at line 14 \(AssertionError: never seen in the t"
+    ):
+        trained(network)
+
+
+def test_memory_that_is_full_is_not_the_network_s_fault(write: Write) -> None:
+    forward = f"assert len(x) < 4 or (_ for _ in ()).throw(MemoryError('Unable')); {SHORT}"
+    network = made(write(CONV, forward))
+    with pytest.raises(MemoryError, match="Unable"):
+        trained(network)
+
+
+def test_one_call_of_the_trial_serves_a_process(write: Write) -> None:
+    reference = write(on_a("CALLS.append(w)").replace("class Net", "CALLS = []\n\n\nclass Net"))
+    for _ in range(3):
+        made(reference)
+    assert len(load(reference.replace(":f", ":CALLS"))) == 1 + 3
+
+
+def test_flops_of_one_dimension_and_of_transposed_convolutions(write: Write) -> None:
+    network = made(
+        write(
+            "a = nn.Conv2d(3, w, 3, stride=2, padding=1); "
+            "t = nn.ConvTranspose2d(w, 6, 2, stride=2); "
+            "s = nn.Conv1d(6, 5, 3, padding=1); out = nn.Linear(5, c)",
+            "x = self.t(F.relu(self.a(x))); return self.out(self.s(x.flatten(2)).mean(2))",
+        )
+    )
+    rows = {row["name"]: row["flops"] for row in describe(network)["layers"]}
+    assert rows == {
+        "body.a.weight": 2 * 16 * 16 * 4 * 3 * 9,
+        "body.t.weight": 2 * 16 * 16 * 4 * 6 * 4,
+        "body.s.weight": 2 * 1024 * 6 * 5 * 3,
+        "body.out.weight": 2 * 5 * 5,
+    }

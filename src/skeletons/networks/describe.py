@@ -11,6 +11,11 @@ from torch import Tensor, nn
 
 IMAGE_SHAPE = (3, 32, 32)
 
+# Layers whose multiply-adds are counted. Each position of the output of a convolution takes one
+# multiply-add per weight; of a transposed convolution, each position of the input.
+FORWARD = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+
 
 def prunable(network: nn.Module) -> dict[str, nn.Parameter]:
     """The prunable weights by name: trained weights of convolutions and linear layers.
@@ -26,7 +31,10 @@ def prunable(network: nn.Module) -> dict[str, nn.Parameter]:
 
 @dataclass(frozen=True)
 class Layer:
-    """A convolution or linear layer: its weights, and FLOPs per image (2 per multiply-add)."""
+    """A convolution, of any kind, or linear layer: its weights, and FLOPs per image.
+
+    A multiply-add is two FLOPs.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -39,12 +47,12 @@ def describe(network: nn.Sequential) -> dict[str, Any]:
     layers: list[Layer] = []
     trained = prunable(network)
 
-    def count(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
-        def hook(module: nn.Module, _: Any, output: Tensor) -> None:
+    def count(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
+        def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
             weight = module.weight
             assert isinstance(weight, Tensor)
-            # Each position of the output takes one multiply-add per weight.
-            positions = output[0].numel() // weight.shape[0]
+            moving = inputs[0] if isinstance(module, TRANSPOSED) else output
+            positions = moving[0].numel() // weight.shape[0]
             layers.append(
                 Layer(name, tuple(weight.shape), 2 * weight.numel() * positions, name in trained)
             )
@@ -54,7 +62,7 @@ def describe(network: nn.Sequential) -> dict[str, Any]:
     hooks = [
         module.register_forward_hook(count(f"{name}.weight"))
         for name, module in network.named_modules()
-        if isinstance(module, nn.Conv2d | nn.Linear)
+        if isinstance(module, (*FORWARD, *TRANSPOSED))
     ]
     training = network.training
     device = next(network.parameters()).device

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 from collections import Counter, defaultdict
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -53,7 +54,7 @@ def make(reference: str, width: int, classes: int) -> tuple[nn.Module, Manner]:
         ExtensionError: the function cannot be used, or what it returns is not a network that can
             be trained, pruned and written.
     """
-    manner = trial(reference, width, classes)
+    manner = _trial(reference, width, classes, Path.cwd())
     body = _returned(reference, width, classes)
     if any(isinstance(p, UninitializedParameter) for p in body.parameters()):
         with guarded(reference), torch.no_grad():  # a lazy layer gets its weights as it runs
@@ -62,8 +63,8 @@ def make(reference: str, width: int, classes: int) -> tuple[nn.Module, Manner]:
 
 
 @functools.cache
-def trial(reference: str, width: int, classes: int) -> Manner:
-    """Try all that a run does with a user-defined network.
+def _trial(reference: str, width: int, classes: int, _: Path) -> Manner:
+    """Try all that a run does with a user-defined network, as seen from the working folder.
 
     Raises:
         ExtensionError: see `make`.
@@ -77,11 +78,10 @@ def trial(reference: str, width: int, classes: int) -> Manner:
         _demand_logits(reference, logits, classes)
         _demand_layers(reference, body, runs)
         _demand_written(reference, body)
-        with guarded(reference, "failed as it was described"):
-            describe(nn.Sequential(body))
         manner = _manner(reference, body)
         with guarded(reference):
             _demand_repeatable(reference, body)
+            describe(nn.Sequential(body))
     return manner
 
 

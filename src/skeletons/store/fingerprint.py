@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from skeletons.errors import ExtensionError, FingerprintError
+from skeletons.store.user_files import Followed, follow
 
 PACKAGE = Path(__file__).parents[1]
 KEPT = 500  # digests at most, of as many versions of modules
@@ -252,44 +253,27 @@ def _of_own(file: str) -> str:
 def closure(file: str) -> dict[Path, str]:
     """A user-defined file and the user's files that it imports, directly or through others.
 
-    Modules are searched in the folders from which `user_code.load` lets the file import: its own
-    folder and the working folder.
-
     Returns:
-        The module name of each file, by path; empty for the file itself.
+        The module name of each file, by path; empty for the file itself, and for a file that is
+        only imported relative to another, see `user_files`.
 
     Raises:
         ExtensionError: one of them cannot be read.
     """
-    roots = (Path(file).parent, Path())
-    found = {Path(file): ""}
-    waiting = [Path(file)]
-    while waiting:
-        for name in _dotted(_parsed_own(waiting.pop()).imports):
-            new = {path: known for path, known in _local(name, roots) if path not in found}
-            found |= new
-            waiting.extend(new)
-    return dict(sorted(found.items()))
+    return _followed(file).files
 
 
-def _dotted(imports: Iterable[Import]) -> list[str]:
-    """Dotted names: of `from a import b` both `a` and `a.b`, because b may be a module."""
-    absolute = [each for each in imports if each.module[0] not in ".?"]
-    names = {each.module for each in absolute}
-    return sorted(names | {f"{each.module}.{each.name}" for each in absolute if each.name})
+def lost_imports(file: str) -> list[str]:
+    """A clause for each relative import, by a user's file or one of its own, that finds no file.
+
+    Raises:
+        ExtensionError: one of the files cannot be read.
+    """
+    return _followed(file).lost
 
 
-def _local(module: str, roots: Iterable[Path]) -> list[tuple[Path, str]]:
-    """The files that importing a module runs, packages first, in the first folder that has it."""
-    steps = module.split(".")
-    names = [".".join(steps[:n]) for n in range(1, len(steps) + 1)]
-    for root in roots:
-        possible = [(root.joinpath(*name.split("."), "__init__.py"), name) for name in names]
-        possible.append((root.joinpath(*steps).with_suffix(".py"), module))
-        found = [(path, name) for path, name in possible if path.is_file()]
-        if found:
-            return found
-    return []
+def _followed(file: str) -> Followed:
+    return follow(file, lambda path: _parsed_own(path).imports)
 
 
 def _parsed_own(path: Path) -> Source:

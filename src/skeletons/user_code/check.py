@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from skeletons.errors import ExtensionError
-from skeletons.store.fingerprint import closure
+from skeletons.store.fingerprint import closure, lost_imports
 from skeletons.user_code.load import bind
 from skeletons.user_code.references import files_of, split
 
@@ -32,6 +32,9 @@ def check(reference: str, /, *arguments: Any, **options: Any) -> None:
     if not Path(file).is_file():
         raise ExtensionError(f"there is no file {file} in {Path.cwd()}")
     _demand_importable(closure(file))
+    lost = lost_imports(file)
+    if lost:
+        raise ExtensionError(lost[0])
     known = dict(_defined(ast.parse(Path(file).read_bytes()).body))
     if function not in known:
         near = difflib.get_close_matches(function, known, n=1, cutoff=0.6)

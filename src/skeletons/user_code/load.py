@@ -20,6 +20,7 @@ from typing import Any
 
 from skeletons.errors import ExtensionError, SkeletonsError
 from skeletons.store.fingerprint import closure
+from skeletons.store.user_files import package_of
 from skeletons.user_code.references import file_of, split
 
 _loading = threading.RLock()  # files may import each other's helpers, so one at a time
@@ -38,19 +39,22 @@ def load(reference: str) -> Any:
             "folder where snakemake runs."
         )
     with _loading, _in_one_sentence(file, f"{file} could not be imported: it failed"):
-        module = _module(file)
+        module = _module(file, Path.cwd())
     if not hasattr(module, function):
         raise ExtensionError(f"{reference} cannot be used: {file} does not define {function!r}.")
     return getattr(module, function)
 
 
 @functools.cache
-def _module(file: str) -> ModuleType:
-    """The module of a file. It can import modules from its own folder and the working folder."""
+def _module(file: str, _: Path) -> ModuleType:
+    """The module of a file, as seen from the working folder.
+
+    It can import modules from its own folder and the working folder, and relative to its folder.
+    """
     folders = [str(Path(file).parent.resolve()), str(Path.cwd())]
     # At the end, so that a user's file never hides an installed package.
     sys.path += [folder for folder in folders if folder not in sys.path]
-    name = f"own:{file}"
+    name = _name_in_package(file)
     spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None
     assert spec.loader is not None
@@ -59,6 +63,19 @@ def _module(file: str) -> ModuleType:
     with _no_bytecode():
         spec.loader.exec_module(module)
     return module
+
+
+def _name_in_package(file: str) -> str:
+    """The name of a file's module, in a package whose other modules Python finds by itself.
+
+    No name of the user's begins as the package's does, so it never hides another module.
+    """
+    folder, parts = package_of(file)
+    top = f"own:{folder}".replace(".", "·")  # a point would be the border between packages
+    if top not in sys.modules:
+        sys.modules[top] = package = ModuleType(top)
+        package.__path__ = [str(folder)]
+    return ".".join([top, *parts, Path(file).stem.replace(".", "·")])
 
 
 @contextlib.contextmanager
