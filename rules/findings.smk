@@ -66,8 +66,7 @@ rule record:
 
 
 # Made again when what it shows has changed. Benchmarks differ between any two runs, so they are not
-# inputs: the report shows those that are there. No lineages are checked: they would follow each pair
-# to its beginnings.
+# inputs: the report shows those that exist.
 rule report:
     input:
         config=f"{RESULTS}/config.yaml",

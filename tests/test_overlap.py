@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from shuffled import inverse, random_permutations
 
 from skeletons.alignment import permutations
 from skeletons.errors import ArtifactError
@@ -120,11 +121,11 @@ def test_the_stage_aligns_before_it_compares(tmp_path: Path) -> None:
         tensors[f"body.{number}.weight"] = np.where(np.abs(weights) > 1, weights, 0)
         tensors[f"body.{number}.bias"] = draw.normal(size=shape[0])
     spec = permutations.specification("cnn", tensors)
-    shuffled = permutations.random_permutations(spec, 1)
+    shuffled = random_permutations(spec, 1)
     a, b, about, p, out = (str(tmp_path / n) for n in ("a", "b", "m.json", "p", "o.parquet"))
     artifacts.write_tensors(a, tensors)
     artifacts.write_tensors(b, permutations.apply(tensors, spec, shuffled))
-    artifacts.write_tensors(p, permutations.inverse(shuffled))
+    artifacts.write_tensors(p, inverse(shuffled))
     layers = [{"name": f"body.{n}.weight", "prunable": n != 15} for n in numbers]
     artifacts.write_json(about, {"network": {"name": "cnn"}, "layers": layers})
     given: dict[str, Any] = {"a": a, "b": b, "summary": about, "models": ["one", "two"]}

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 import torch
 from colours import PLAIN, images
+from shuffled import inverse, random_permutations
 
 from skeletons.alignment import matching, permutations
 from skeletons.errors import ArtifactError
@@ -169,7 +170,7 @@ def test_without_batch_norm_nothing_is_recomputed(trained: Trained) -> None:
 def test_the_barrier_to_a_permuted_copy_vanishes_when_aligned(trained: Trained, name: str) -> None:
     a = trained[name, 1]
     spec = permutations.specification(name, a)
-    copy = permutations.apply(a, spec, permutations.random_permutations(spec, 1))
+    copy = permutations.apply(a, spec, random_permutations(spec, 1))
     ground = ground_of(name)
     naive = lines.line(ground, a, copy, 5)
     aligned = permutations.apply(copy, spec, matching.match(a, copy, spec))
@@ -316,11 +317,11 @@ def files(tmp_path: Path, trained: Trained) -> dict[str, str]:
     )
     a = trained["resnet9", 1]
     spec = permutations.specification("resnet9", a)
-    shuffled = permutations.random_permutations(spec, 1)
+    shuffled = random_permutations(spec, 1)
     artifacts.write_tensors(about["a"], a)
     artifacts.write_tensors(about["b"], trained["resnet9", 2])
     artifacts.write_tensors(about["copy"], permutations.apply(a, spec, shuffled))
-    artifacts.write_tensors(about["p"], permutations.inverse(shuffled))
+    artifacts.write_tensors(about["p"], inverse(shuffled))
     artifacts.write_tensors(about["c"], trained["cnn", 1])
     return about
 

@@ -106,6 +106,7 @@ class Run:
         """The jobs that this run is going to do; known once the run starts."""
         needed = list(_of("workflow.dag.needrun_jobs", self._workflow)())
         number = _of("workflow.dag.jobid", self._workflow)
+        cluster = self.cluster() is not None
         awaited = _of("workflow.dag.dependencies", self._workflow)
         numbers = {job: number(job) for job in needed}
         return [
@@ -116,7 +117,7 @@ class Run:
                 wildcards=dict(_of("job.wildcards", job).items()),
                 makes_files=bool(_of("job.output", job)),
                 on_cluster=not _of("job.is_local", job),
-                partition=str(_of("job.resources", job).get("slurm_partition") or ""),
+                partition=_partition(job) if cluster else "",
                 after=tuple(numbers[other] for other in awaited[job] if other in numbers),
             )
             for job in needed
@@ -153,6 +154,11 @@ class Run:
         sample = _of("workflow.scheduler.subsample", self._workflow)
         if sample and _of("workflow.local_exec", self._workflow):
             scheduler.subsample = max(sample, 2 * _of("workflow.cores", self._workflow))
+
+
+def _partition(job: Any) -> str:
+    """The partition that a job asks for; looked up on a cluster alone, because it takes a while."""
+    return str(_of("job.resources", job).get("slurm_partition") or "")
 
 
 def _of(path: str, start: Any) -> Any:

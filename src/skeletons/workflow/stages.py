@@ -48,6 +48,20 @@ class Stage:
         """The module of the function, whose code the fingerprint covers."""
         return self.function.partition(":")[0]
 
+    def codes(self, plan: Plan) -> str | Callable[[Wildcards], str]:
+        """The fingerprint of the code that the stage runs, taken now, as the param of its rule.
+
+        It depends on the wildcards for data sets alone, each of which may be user-defined.
+
+        Raises:
+            FingerprintError: an import cannot be followed.
+            ExtensionError: a user's file cannot be read.
+        """
+        if self is not STAGES["dataset"]:
+            return self.code(plan, {})
+        known = {name: self.code(plan, {"dataset": name}) for name in plan.datasets}
+        return lambda wildcards: known[wildcards["dataset"]]
+
     def code(self, plan: Plan, wildcards: Wildcards) -> str:
         """The fingerprint of the code that the stage runs.
 
@@ -314,7 +328,7 @@ STAGES: Mapping[str, Stage] = {
     ),
     "compare_masks": Stage(
         "measures.masks:compare_masks_stage",
-        lambda plan, wildcards: {"overlap": wildcards["overlap"], "models": _pair(wildcards)},
+        lambda plan, wildcards: {"models": _pair(wildcards)},
     ),
     "weights": Stage("measures.masks:collect_masks_stage", _named("overlap")),
     "align": Stage(
