@@ -404,7 +404,7 @@ def test_code_that_changed_since_the_plan_does_not_run(folder: Path) -> None:
     job = Job(stage, {}, Recipe("compare", {}, code, {}, {}, 1, {}), (), None)
     (folder / "mine.py").write_text("A = 2\n")
     with pytest.raises(
-        SkeletonsError, match=r"The code of measures.behaviour, of mine.py, or of what"
+        SkeletonsError, match=r"The code of measures.behaviour, of mine.py, or of a module"
     ):
         job.run()
 

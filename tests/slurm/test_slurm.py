@@ -254,10 +254,10 @@ def test_each_failure_is_one_sentence_with_rule_model_cause_and_log(runs: dict[s
     log = r"; see logs/slurm/rule_train_base/{}/\d+\.log\."
     for seed, sentence in {
         "2": r"train_base of seed=2 was cancelled on node[12]",
-        "3": r"train_base of seed=3 ran out of its time of 00:01:00 on node[12]; more is set by "
+        "3": r"train_base of seed=3 exceeded its time limit of 00:01:00 on node[12]; raise "
         r"`runtime` of train_base in profiles/slurm/config\.yaml",
-        "4": r"train_base of seed=4 was killed for going over its memory of 1500M on node[12]; "
-        r"more is set by `mem_mb` of train_base in profiles/slurm/config\.yaml",
+        "4": r"train_base of seed=4 exceeded its memory limit of 1500M on node[12]; "
+        r"raise `mem_mb` of train_base in profiles/slurm/config\.yaml",
         "5": r"train_base of seed=5 was lost because its node node3 went down",
     }.items():
         assert len(re.findall(sentence + log.format(seed), said)) == 1, said
@@ -301,7 +301,7 @@ def test_the_next_run_completes_it_with_retries_once_interrupted(
     assert (workflow / "results/grid/report.html").is_file()
     said = " ".join(run.said.split())
     for sentence in (
-        r"train_base of seed=4 was killed for going over its memory of 1500M on node[12], and was "
+        r"train_base of seed=4 exceeded its memory limit of 1500M on node[12], and was "
         r"done in another attempt\.",
         r"train_base of seed=5 was lost because its node node3 went down, and was done in another "
         r"attempt\.",
