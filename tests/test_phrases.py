@@ -1,4 +1,4 @@
-"""Each phrase by which a message is recognised still stands in what is installed."""
+"""The installed packages still contain each phrase that identifies a message."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def text_of(node: ast.AST) -> str | None:
 
 
 def said(source: str) -> list[str]:
-    """All that a module, or Python, may say."""
+    """All texts that a module or Python may print."""
     if source in RAISED:
         error = RAISED[source]
         return ["".join(traceback.format_exception(error)), format_exception_to_string(error)]
@@ -124,5 +124,5 @@ def test_quotes_are_not_missed() -> None:
 
 
 def test_an_exception_says_its_text() -> None:
-    """So that what the plugin of SLURM raises reaches the message of the failed job."""
+    """The text of an exception of the SLURM plugin must reach the message of the failed job."""
     assert str(WorkflowError("The error message was x")) == "The error message was x"
