@@ -166,7 +166,7 @@ def test_a_figure_is_by_the_experiments_first_measure_in_its_colours(tmp_path: P
     np.testing.assert_allclose(shown, expected)
 
 
-# --- what is refused ----------------------------------------------------------------------------
+# --- errors -----------------------------------------------------------------------------------
 
 
 def test_what_is_not_there_is_named_with_what_is_nearest(experiment: Experiment) -> None:

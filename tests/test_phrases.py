@@ -71,8 +71,8 @@ def said(source: str) -> list[str]:
 def test_a_phrase_is_still_said(name: str) -> None:
     phrase = PHRASES[name]
     assert any(phrase.find(text) for text in said(phrase.source)), (
-        f"{phrase.source} no longer says what {name} finds ({phrase.pattern}); see what it says "
-        "now and change src/skeletons/workflow/phrases.py."
+        f"{phrase.source} no longer contains {name} ({phrase.pattern}); look for the new text and "
+        "change src/skeletons/workflow/phrases.py."
     )
 
 
