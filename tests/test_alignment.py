@@ -27,7 +27,7 @@ def network(name: str) -> torch.nn.Sequential:
 
 
 def model(name: str, seed: int) -> dict[str, Array]:
-    """A model's tensors, all drawn anew, so that no two units are alike in anything."""
+    """A model's tensors, all random, so that no two units are equal."""
     torch.manual_seed(0)
     draw = np.random.default_rng(seed)
     tensors = {}
@@ -74,7 +74,7 @@ def test_permuting_units_does_not_change_the_function(name: str) -> None:
 
 @pytest.mark.parametrize("name", architectures.REGISTRY)
 def test_every_group_is_needed_and_moves_weights(name: str) -> None:
-    """Half a permutation, at the outputs only, changes the function: groups are not idle."""
+    """Half a permutation, at the outputs only, changes the function."""
     tensors, spec = parts(name)
     before = logits(name, tensors)
     for group, size in spec.sizes.items():
@@ -112,7 +112,7 @@ def test_the_shortcut_of_resnet20_ties_its_stages() -> None:
     sizes = spec.sizes
     assert (sizes["body.0"], sizes["body.6.padding"], sizes["body.9.padding"]) == (4, 4, 8)
     turn = {"body.0": np.array([1, 0, 2, 3])}
-    # two padding channels lie before those that come through, then four more
+    # two padding channels before those that pass through, and four after
     wide = permutations.order(spec, turn, "body.7.conv2.weight")
     assert wide.tolist() == [0, 1, 3, 2, 4, 5, 6, 7]
     wider = permutations.order(spec, turn, "body.13.weight", 1)
@@ -152,7 +152,7 @@ def test_matching_strangers_never_loses_and_repeats_itself(name: str) -> None:
 
 
 def test_no_permutation_of_two_groups_is_better_in_a_tiny_network() -> None:
-    """Against all 3!·3! pairs of permutations, in a network small enough to try them."""
+    """Compared with all 3!·3! pairs of permutations, in a small network."""
     shapes = {"one.weight": (3, 2), "two.weight": (3, 3), "three.weight": (2, 3)}
     draft = permutations._Draft(shapes)
     draft.read("three", draft.chain({"one": None, "two": None}, {}))

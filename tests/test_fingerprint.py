@@ -21,7 +21,7 @@ def double(x: int) -> int:
 '''
 
 
-# A package with sub-packages: where each file is, and what it holds.
+# A package with sub-packages: the path and the content of each file.
 FILES = {
     "__init__.py": """
 from typing import TYPE_CHECKING
@@ -138,7 +138,7 @@ def test_a_module_that_is_not_imported_does_not_count(package: Path) -> None:
     assert after(package, "other.py", "A = 1", "A = 2") == before
 
 
-# Each way to import something of a sub-package, and the files that it runs.
+# Each way to import from a sub-package, and the files that it runs.
 WAYS = {
     "from skeletons.store import files": {"store/__init__.py", "store/files.py"},
     "from skeletons.store.files import read": {"store/__init__.py", "store/files.py"},

@@ -1,4 +1,4 @@
-"""The lineage that follows from the plan is the one that each artifact carries in its seal."""
+"""The lineage computed from the plan equals the one in the seal of each artifact."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from skeletons.workflow.lineage import Lineages
 from skeletons.workflow.plan import Plan
 from skeletons.workflow.targets import Targets
 
-# Tables of all pairs, and what shows them: their readers check no lineages.
+# Tables of all pairs, and the stages that show them: their readers check no lineages.
 SHOWN = ("findings.json", "scores.parquet", "versions.json")
 
 

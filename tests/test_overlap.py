@@ -59,7 +59,7 @@ def test_expectation_and_deviation_agree_with_simulation() -> None:
     error = np.std(drawn) / np.sqrt(len(drawn))
     assert abs(np.mean(drawn) - row.expected) < 4 * error
     assert np.std(drawn) == pytest.approx(row.expected_std, rel=0.08)
-    # a ratio of expectations would be off by what the ratio's curve adds
+    # a ratio of expectations would differ, because the ratio is not linear
     mean = 40 * 0.25 * 0.75 + 100 * 0.6 * 0.2 + 300 * 0.05 * 40 / 300
     assert row.expected > mean / (175 - mean)
 
@@ -129,7 +129,7 @@ def test_the_stage_aligns_before_it_compares(tmp_path: Path) -> None:
     layers = [{"name": f"body.{n}.weight", "prunable": n != 15} for n in numbers]
     artifacts.write_json(about, {"network": {"name": "cnn"}, "layers": layers})
     given: dict[str, Any] = {"a": a, "b": b, "summary": about, "models": ["one", "two"]}
-    given |= {"pair": out, "overlap": "mask_overlap"}
+    given["pair"] = out
     masks.compare_masks_stage(**given)
     naive = artifacts.read_table(out)
     assert naive.layer.tolist() == ["all", *(f"body.{n}.weight" for n in numbers[:-1])]

@@ -47,7 +47,7 @@ Trained = dict[tuple[str, int], dict[str, Array]]
 
 @pytest.fixture(scope="module")
 def trained() -> Trained:
-    """Two models of two networks."""
+    """Two models of different networks."""
     torch.set_num_threads(1)
     made = {}
     for name in ("cnn", "resnet9"):
@@ -272,7 +272,7 @@ def test_a_trained_curve_keeps_its_ends_and_passes_under_the_barrier(
 
 
 def test_one_step_of_a_curve_is_the_chain_rule(trained: Trained) -> None:
-    """Against the derivative that torch takes through the mixture itself."""
+    """Compared with the derivative that torch computes through the mixture itself."""
     a, b = trained["cnn", 1], trained["cnn", 2]
     data = Images(images(16).pixels, images(16).labels)
     rate = 0.1
@@ -300,7 +300,7 @@ def test_one_step_of_a_curve_is_the_chain_rule(trained: Trained) -> None:
 
 @pytest.fixture
 def files(tmp_path: Path, trained: Trained) -> dict[str, str]:
-    """A data set, two models of resnet9, a permuted copy of the first, and what aligns it."""
+    """A data set, two models of resnet9, a permuted copy of the first, and its alignment."""
     train, test = images(), images(48, 1)
     about = {name: str(tmp_path / name) for name in ("data", "summary", "a", "b", "copy", "p", "c")}
     artifacts.write_tensors(

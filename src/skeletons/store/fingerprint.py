@@ -101,7 +101,8 @@ def own_files(code: str) -> tuple[str, ...]:
 
 def now(*modules: str, own: Iterable[str] = ()) -> str:
     """The fingerprint of the code as it is on disk now, without cached digests."""
-    # One thread at a time: CPython 3.11 counts the depth of syntax trees over all threads.
+    # One thread at a time: CPython 3.11 counts the depth of syntax trees over all threads:
+    # https://github.com/python/cpython/issues/106905
     with _parsing:
         _read.cache_clear()
         _of_own.cache_clear()

@@ -1,8 +1,8 @@
-"""The lineage of every artifact: what it is by the configuration, all the way down.
+"""The lineage of every artifact: its identity by the configuration.
 
 A lineage is a digest of the stage that makes an artifact, of that stage's settings, and of the
-lineages of all that it reads. It follows from the plan alone, without looking at any file. An
-artifact with another lineage was made from other settings, so its readers refuse it.
+lineages of its inputs. It is computed from the plan alone, without reading any file. An artifact
+with another lineage was made from other settings, so its readers refuse it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from skeletons.workflow.targets import Targets
 Wildcards = Mapping[str, str]
 Reads = Callable[[Targets, Wildcards], Iterable[str]]
 _MODEL, _PAIR = r"(?P<model>[^/]+)", r"(?P<a>[^/]+)--(?P<b>[^/]+?)"
-_TRAINERS = {  # which rule makes a model in each state
+_TRAINERS = {  # the stage that makes a model in each state
     model_ids.BASE: "train_base",
     model_ids.REORDERED: "reorder",
     model_ids.UNTRAINED: "untrained",
@@ -38,14 +38,14 @@ def _of_data(targets: Targets, *names: str) -> list[str]:
 
 
 def _of_network(targets: Targets, wildcards: Wildcards) -> list[str]:
-    """What each stage that runs one network reads."""
+    """The inputs of each stage that runs one network."""
     dataset = wildcards.get("dataset", targets.plan.task)
     model = wildcards["model"]
     return [targets.weights(model), targets.network(model), targets.images(dataset)]
 
 
 def _bases(targets: Targets, wildcards: Wildcards) -> list[str]:
-    """What each look at two models reads, but for their alignment."""
+    """The inputs of each inspection of two models, without their alignment."""
     a, b = wildcards["a"], wildcards["b"]
     images = targets.images(targets.plan.task)
     return [targets.weights(a), targets.weights(b), targets.network(a), images]
@@ -121,7 +121,7 @@ def _pair_in(folder: str) -> Reads:
     return reads
 
 
-# Of each artifact, the rule that makes it and what that rule reads: by its path in the experiment.
+# By the path of an artifact in its experiment: the stage that makes it, and that stage's inputs.
 _MADE: tuple[tuple[str, str, Reads], ...] = (
     (rf"predictions/(?P<dataset>[^/]+)/{_MODEL}\.parquet", "predict", _of_network),
     (rf"features/(?P<dataset>[^/]+)/{_MODEL}\.safetensors", "features", _of_network),
@@ -171,12 +171,12 @@ class Lineages:
         self.of = functools.cache(self._of)
 
     def among(self, paths: Iterable[Any]) -> dict[str, str]:
-        """The lineage of each of a job's inputs that a stage makes; sources are left out."""
+        """The lineages of a job's inputs by path; inputs that no stage makes are left out."""
         found = {str(path): self.of(str(path)) for path in paths}
         return {path: lineage for path, lineage in found.items() if lineage is not None}
 
     def _of(self, path: str) -> str | None:
-        """The lineage of a file; None if it is a source, such as an image, or shows all pairs."""
+        """The lineage of a file; None for a source, such as an image, or a table of all pairs."""
         if path.startswith(f"{DATA}/"):
             dataset = path.split("/")[2]
             return self._made_by("dataset", {"dataset": dataset}, [])
@@ -192,7 +192,7 @@ class Lineages:
         return None
 
     def _wildcards(self, rule: str, found: dict[str, str]) -> dict[str, str]:
-        """A rule's wildcards by what a path holds: those of importance are a model's parts."""
+        """A rule's wildcards from those of a path: for `importance`, the parts of the model id."""
         return parts(Model.parse(found["model"])) if rule == "importance" else found
 
     @functools.cached_property
@@ -204,7 +204,7 @@ class Lineages:
         return self._made_by(_TRAINERS[model.state], parts(model), self._model_reads(model))
 
     def _model_reads(self, model: Model) -> list[str]:
-        """What the rule that makes a model reads."""
+        """The inputs of the stage that makes a model."""
         targets = self._targets
         if model.state in model_ids.MASKED:
             like = Model(model.seed, model.l1, model.epochs, model.threshold)
@@ -223,7 +223,7 @@ class Lineages:
 
 
 def parts(model: Model) -> dict[str, str]:
-    """The wildcards of the rule that makes a model: the parts of its id, as they are spelled."""
+    """The wildcards of the rule that makes a model: the parts of its id as text."""
     found = {"seed": str(model.seed)}
     if model.l1 is not None:
         found |= {"l1": model_ids.spell(model.l1), "epochs": str(model.epochs)}
