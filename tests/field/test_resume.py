@@ -264,6 +264,18 @@ def test_a_walk_interrupted_twice_ends_in_the_same_bytes(
     assert "Resumed after epoch 3 of 4." in capsys.readouterr().out
 
 
+def test_a_job_killed_after_its_last_epoch_trains_nothing(
+    tmp_path: Path, data: Path, capsys: Any
+) -> None:
+    results = tmp_path / "results/a"
+    undisturbed = train(results, data)
+    shutil.rmtree(results / BASE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(base, "run_epoch", stop_in(base, 1, stop))
+        assert train(results, data) == undisturbed
+    assert "Resumed after epoch 4 of 4." in capsys.readouterr().out
+
+
 def killed(epoch: int, results: Path, data: Path) -> None:
     base.run_epoch = stop_in(base, epoch, kill)
     train(results, data)
