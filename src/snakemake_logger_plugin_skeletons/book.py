@@ -15,7 +15,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from skeletons.store.unfinished import RESUMED
 from skeletons.workflow.jobs import TAKEN
+
+EPOCH = re.compile(r"\bepoch \d+,")  # once in a log for each epoch
 
 
 @dataclass(frozen=True)
@@ -38,13 +41,21 @@ class Running:
     logs: tuple[str, ...] = ()
 
     def epochs(self) -> int:
-        """How many epochs it has trained, according to its log."""
+        """How many epochs it has trained in all, according to its log."""
+        return len(EPOCH.findall(self._log()))
+
+    def resumed(self) -> int:
+        """How many of these it did not train again, because it went on after an interruption."""
+        before, mark, _ = self._log().partition(f"\n{RESUMED}")
+        return len(EPOCH.findall(before)) if mark else 0
+
+    def _log(self) -> str:
+        """The text of its log; empty if there is none of this run yet."""
         for log in self.logs[:1]:
             with contextlib.suppress(OSError):
                 if Path(log).stat().st_mtime >= self.began:  # else it is from an earlier run
-                    text = Path(log).read_text(encoding="utf-8", errors="replace")
-                    return len(re.findall(r"\bepoch \d+", text))
-        return 0
+                    return Path(log).read_text(encoding="utf-8", errors="replace")
+        return ""
 
     def from_cache(self) -> bool:
         """Whether this finished job took its result from the run cache, according to its log."""
@@ -111,7 +122,7 @@ class Book:
         self.taken[rule] += running.from_cache()
         if job in self.work:
             self._seconds[rule] += now - running.began
-            self._units[rule] += self.work[job].units
+            self._units[rule] += self._units_now(job, running)
         return rule if self.finished[rule] == self.planned[rule] else None
 
     def fail(self, job: int) -> None:
@@ -123,7 +134,7 @@ class Book:
         seconds, units = defaultdict(float, self._seconds), Counter(self._units)
         for job, running in list(self.running.items()):
             trains = job in self.work and self.work[job].units > 1
-            if trains and (epochs := running.epochs()):
+            if trains and (epochs := running.epochs() - running.resumed()):
                 seconds[running.rule] += now - running.began
                 units[running.rule] += epochs
         return {**self.earlier, **{rule: seconds[rule] / units[rule] for rule in units}}
@@ -138,7 +149,9 @@ class Book:
         rates = self.rates(now)
         rest = {job: work for job, work in self.work.items() if job not in self.done}
         seconds = {
-            job: self._seconds_left(job, work.units * rates[work.rule], now)
+            job: self._seconds_left(
+                job, self._units_now(job, self.running.get(job)) * rates[work.rule], now
+            )
             for job, work in rest.items()
             if work.rule in rates
         }
@@ -147,6 +160,11 @@ class Book:
         effort = sum(each * rest[job].threads for job, each in seconds.items())
         longest = max(_chains(rest, seconds).values())
         return Left(max(longest, effort / self.slots), whole=len(seconds) == len(rest))
+
+    def _units_now(self, job: int, running: Running | None) -> int:
+        """The units of a job's work, without the epochs that it does not train again."""
+        units = self.work[job].units
+        return units - running.resumed() if running and units > 1 else units
 
     def _seconds_left(self, job: int, whole: float, now: float) -> float:
         """The seconds left of a job that takes `whole` seconds."""

@@ -7,7 +7,7 @@ from snakemake_logger_plugin_skeletons.picture import left_words
 
 INTERRUPTED = (
     "Interrupted: the results of running jobs that did not finish are not kept. The next run "
-    "continues from the finished ones."
+    "continues from the finished ones, and resumes training after its last epoch."
 )
 
 

@@ -44,6 +44,22 @@ def pick_precision(name: str, device: torch.device) -> str:
     return "bf16" if able else "fp32"
 
 
+def processor(device: torch.device) -> dict[str, object]:
+    """What is known of a device that may change the bits of its results; plain JSON values."""
+    if device.type == "cuda":
+        return {
+            "name": torch.cuda.get_device_name(device),
+            "cuda": torch.version.cuda,
+            "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
+        }
+    has = torch.cpu.get_capabilities()
+    return {
+        # Their number does not matter: the number of threads is part of every recipe.
+        **{name: value for name, value in has.items() if not name.startswith("num_")},
+        "vectors": torch.backends.cpu.get_cpu_capability(),
+    }
+
+
 def autocast(precision: str, device: torch.device) -> torch.autocast:
     """A block that computes in a precision, see `pick_precision`; weights stay in fp32."""
     enabled = pick_precision(precision, device) == "bf16"

@@ -135,6 +135,12 @@ def made() -> dict[str, Any] | None:
     return None if recipe is None else {**recipe, "device": _device(recipe["settings"])}
 
 
+def key() -> str | None:
+    """The key of the recipe of the job that runs in this thread; None outside a job."""
+    recipe = _made.get()
+    return None if recipe is None else Recipe(**recipe).key()
+
+
 def lineage() -> str | None:
     """The lineage of the artifacts that the running job makes; None outside a job."""
     recipe = _made.get()

@@ -11,7 +11,7 @@ from skeletons.config.load import canonical
 from skeletons.errors import SkeletonsError
 from skeletons.model_ids import Model
 from skeletons.report import settings
-from skeletons.store import artifacts
+from skeletons.store import artifacts, unfinished
 from skeletons.store.cache import RunCache
 from skeletons.workflow import lock, slurm
 from skeletons.workflow.failures import Watch
@@ -32,6 +32,7 @@ class Hooks:
         """
         self._run, self._plan, self._logger = run, plan, logger
         self._watch = Watch(run.give_up)
+        self._complete = False  # whether this run completes the experiment
         if run.is_main():
             logger.addHandler(self._watch)
         # Everything loaded so far is needed until the end. Without looking for garbage in it, a run
@@ -50,11 +51,14 @@ class Hooks:
         self._keep_others_out(jobs)
         work = {job.number: self._work(job) for job in jobs if job.makes_files}
         memory = f"{self._plan.logs}/seconds.json"
+        self._complete = any(job.rule == "report" for job in jobs)
         self._logger.info("", extra={"plan": {"work": work, "memory": memory}})
         self._run.pace()
 
     def success(self) -> None:
-        """Print the failed attempts, the size of the cache, and the verdict."""
+        """Remove unfinished states; print the failed attempts, the cache and the verdict."""
+        if self._complete:
+            unfinished.sweep(self._plan.results)
         self._print_failures()
         self._print_cache()
         self._print_verdict()

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from skeletons.errors import SkeletonsError
-from skeletons.store import fingerprint, provenance
+from skeletons.store import fingerprint, provenance, unfinished
 from skeletons.store.cache import RunCache
 from skeletons.store.provenance import Recipe
 from skeletons.workflow.stages import STAGES, Stage
@@ -60,6 +60,7 @@ class Job:
         outputs = {provenance.place(path): path for path in self.outputs}
         key = self.recipe.key()
         if self.cache.fetch(key, outputs):
+            self._forget(key)
             self.say(f"{TAKEN}, {self.cache.folder}: {key[:16]}.")
             return
         self._compute()
@@ -68,6 +69,17 @@ class Job:
         except OSError as error:
             # The job has its result; only a later run may have to compute it again.
             self.say(f"The run cache could not store this result: {error.strerror or error}.")
+            return
+        self._forget(key)
+
+    def _forget(self, key: str) -> None:
+        """Remove the job's unfinished state, once the run cache has its result.
+
+        Without the run cache it stays until the experiment is complete: if the run is killed before
+        Snakemake notes that the job is done, the job goes on from there.
+        """
+        with contextlib.suppress(OSError):
+            unfinished.state_of(self.outputs[0], key).unlink(missing_ok=True)
 
     def _compute(self) -> None:
         """Call the function and record the recipe in everything that it writes.
@@ -221,7 +233,7 @@ def _logged(log: Path) -> Iterator[None]:
             print(f"{FAILED}{error}")
             sys.exit(1)
         except KeyboardInterrupt:
-            print("Interrupted; unfinished results are not kept.")
+            print("Interrupted; the next run resumes training after the last epoch that was kept.")
             sys.exit(130)
         except Exception:
             traceback.print_exc()
