@@ -1,4 +1,4 @@
-"""The lineage that follows from the plan is the one that each artifact carries in its seal."""
+"""The lineage computed from the plan equals the one in the seal of each artifact."""
 
 from pathlib import Path
 from typing import Any

@@ -32,7 +32,7 @@ def pick_precision(name: str, device: torch.device) -> str:
     """The precision that `auto`, `bf16` or `fp32` stands for on a device of this machine.
 
     `auto` is bf16 if the device multiplies in bf16. Otherwise it is fp32, because emulated bf16
-    takes ten times as long.
+    takes ten times as long (https://github.com/pytorch/pytorch/issues/118499).
     """
     if name != "auto":
         return name

@@ -209,7 +209,8 @@ def read_tables(paths: Iterable[str | os.PathLike[str]], columns: Iterable[str])
 def _read_arrow(path: str | os.PathLike[str], columns: Iterable[str]) -> pa.Table:
     _require_file(path)
     try:
-        # ParquetFile opens one file; read_table would infer partitions from `seed=1` folders.
+        # ParquetFile opens one file; read_table would infer partitions from `seed=1` folders:
+        # https://github.com/apache/arrow/issues/43574
         # One thread: these files are small, and other jobs need the cores.
         table = pq.ParquetFile(path).read(use_threads=False)
         parts = {name: _column_part(table[name]) for name in table.column_names}

@@ -1,8 +1,8 @@
-"""The lineage of every artifact: what it is by the configuration, all the way down.
+"""The lineage of every artifact: its identity by the configuration.
 
 A lineage is a digest of the stage that makes an artifact, of that stage's settings, and of the
-lineages of all that it reads. It follows from the plan alone, without looking at any file. An
-artifact with another lineage was made from other settings, so its readers refuse it.
+lineages of its inputs. It is computed from the plan alone, without reading any file. An artifact
+with another lineage was made from other settings, so its readers refuse it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from skeletons.workflow.targets import Targets
 Wildcards = Mapping[str, str]
 Reads = Callable[[Targets, Wildcards], Iterable[str]]
 _MODEL, _PAIR = r"(?P<model>[^/]+)", r"(?P<a>[^/]+)--(?P<b>[^/]+?)"
-_TRAINERS = {  # which rule makes a model in each state
+_TRAINERS = {  # the stage that makes a model in each state
     model_ids.BASE: "train_base",
     model_ids.REORDERED: "reorder",
     model_ids.UNTRAINED: "untrained",
@@ -39,14 +39,14 @@ def _of_data(targets: Targets, *names: str) -> list[str]:
 
 
 def _of_network(targets: Targets, wildcards: Wildcards) -> list[str]:
-    """What each stage that runs one network reads."""
+    """The inputs of each stage that runs one network."""
     dataset = wildcards.get("dataset", targets.plan.task)
     model = wildcards["model"]
     return [targets.weights(model), targets.network(model), targets.images(dataset)]
 
 
 def _bases(targets: Targets, wildcards: Wildcards) -> list[str]:
-    """What each look at two models reads, but for their alignment."""
+    """The inputs of each inspection of two models, without their alignment."""
     a, b = wildcards["a"], wildcards["b"]
     images = targets.images(targets.plan.task)
     return [targets.weights(a), targets.weights(b), targets.network(a), images]
@@ -127,7 +127,7 @@ def _pair_in(folder: str) -> Reads:
     return reads
 
 
-# Of each artifact, the rule that makes it and what that rule reads: by its path in the experiment.
+# By the path of an artifact in its experiment: the stage that makes it, and that stage's inputs.
 _MADE: tuple[tuple[str, str, Reads], ...] = (
     (rf"predictions/(?P<dataset>[^/]+)/{_MODEL}\.parquet", "predict", _of_network),
     (rf"features/(?P<dataset>[^/]+)/{_MODEL}\.safetensors", "features", _of_network),
@@ -219,7 +219,7 @@ class Lineages:
         self._figures = dict(_figures(targets))
 
     def among(self, paths: Iterable[Any]) -> dict[str, str]:
-        """The lineage of each of a job's inputs that a stage makes; sources are left out."""
+        """The lineages of a job's inputs by path; inputs that no stage makes are left out."""
         found = {str(path): self.of(str(path)) for path in paths}
         return {path: lineage for path, lineage in found.items() if lineage is not None}
 
@@ -270,7 +270,7 @@ class Lineages:
         return Making(_TRAINERS[model.state], parts(model), tuple(self._model_reads(model)))
 
     def _model_reads(self, model: Model) -> list[str]:
-        """What the rule that makes a model reads."""
+        """The inputs of the stage that makes a model."""
         targets = self._targets
         if model.state in model_ids.MASKED:
             like = Model(model.seed, model.l1, model.epochs, model.threshold)
@@ -284,7 +284,7 @@ class Lineages:
 
 
 def parts(model: Model) -> dict[str, str]:
-    """The wildcards of the rule that makes a model: the parts of its id, as they are spelled."""
+    """The wildcards of the rule that makes a model: the parts of its id as text."""
     found = {"seed": str(model.seed)}
     if model.l1 is not None:
         found |= {"l1": model_ids.spell(model.l1), "epochs": str(model.epochs)}
