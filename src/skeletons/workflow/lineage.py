@@ -111,6 +111,18 @@ def _of_block(targets: Targets, wildcards: Wildcards) -> list[str]:
     return [path for seed in seeds for path in targets.predictions_of_base(wildcards["ood"], seed)]
 
 
+def _of_report(targets: Targets, wildcards: Wildcards) -> list[str]:
+    names = ("config.yaml", "versions.json", "findings.json", "scores.parquet")
+    return [
+        *(f"{targets.results}/{name}" for name in names),
+        *targets.similarity_tables(),
+        *targets.measure_tables(),
+        *targets.longest_walks("history.parquet"),
+        *(path for path, _, _ in targets.figures()),
+        *targets.inspection_figures(),
+    ]
+
+
 def _nothing(targets: Targets, wildcards: Wildcards) -> list[str]:
     """For stages that check no lineages: they would follow every pair to its beginnings."""
     return []
@@ -185,7 +197,7 @@ _MADE: tuple[tuple[str, str, Reads], ...] = (
         lambda targets, found: targets.scores(),
     ),
     (r"versions\.json|config\.yaml", "record", _nothing),
-    (r"report\.html", "report", _nothing),
+    (r"report\.html", "report", _of_report),
 )
 _PATTERNS = tuple((re.compile(pattern), rule, reads) for pattern, rule, reads in _MADE)
 
