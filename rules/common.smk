@@ -11,9 +11,10 @@ from skeletons.workflow import configuration, jobs
 from skeletons.workflow.hooks import Hooks
 from skeletons.workflow.internals import Run
 from skeletons.workflow.lineage import Lineages
-from skeletons.workflow.plan import Plan
+from skeletons.workflow.plan import BEGINNING, Plan
 from skeletons.workflow.refusal import RefusalError
 from skeletons.workflow.stages import STAGES
+from skeletons.workflow.stale import expire
 from skeletons.workflow.targets import Targets
 
 
@@ -32,6 +33,8 @@ PLAN = Plan(CONFIG)
 TARGETS = Targets(PLAN)
 LINEAGES = Lineages(TARGETS)
 HOOKS = in_a_sentence(Hooks, RUN, PLAN, logger)
+if RUN.is_main():  # the jobs on the nodes of a cluster read these rules as well
+    expire(TARGETS, LINEAGES)
 # All at once and now: code that is edited while the run goes on must not pass for what runs.
 CODES = {name: in_a_sentence(known.codes, PLAN) for name, known in STAGES.items()}
 

@@ -3,6 +3,7 @@
 
 rule dataset:
     input:
+        BEGINNING,
         lambda wildcards: TARGETS.dataset_sources(wildcards.dataset),
     output:
         images="results/data/{dataset}/images.safetensors",

@@ -54,6 +54,8 @@ localrules:
 
 
 rule record:
+    input:
+        BEGINNING,
     output:
         config=f"{RESULTS}/config.yaml",
         versions=f"{RESULTS}/versions.json",

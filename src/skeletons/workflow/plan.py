@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from skeletons.config.sections import Config
 
 DATA = "results/data"  # shared by all experiments
+# An empty file, older than every artifact: the input of rules that read nothing else (see `stale`).
+BEGINNING = "results/.beginning"
 
 
 class Plan:

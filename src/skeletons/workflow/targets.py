@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import combinations_with_replacement
 from pathlib import Path
 
@@ -204,6 +204,21 @@ class Targets:
         for kind in ("importance", "probe"):
             names += [f"{kind}_{Path(path).stem}" for path in found.get(kind, [])]
         return [f"{self.plan.figures}/{name}.svg" for name in names]
+
+    def figures(self) -> Iterator[tuple[str, str, dict[str, str]]]:
+        """Every figure that no inspection draws: its path, its stage, and that rule's wildcards."""
+        plan, compare = self.plan, self.plan.config.compare
+        several = ("rises", "kinds_of_pairs", "heatmap", "cross_base", "similarity_to_base")
+        names = [path for name in several for path in self.drawn(name)]
+        names += [f"{plan.figures}/{name}.svg" for name in ("accuracy_vs_sparsity", "ridge_walk")]
+        yield from ((path, "figures", {}) for path in names)
+        for measure in compare.representations:
+            for ood in plan.ood:
+                path = f"{plan.figures}/heatmap_{ood}_{measure}.svg"
+                yield path, "heatmap_of_features", {"ood": ood, "representation": measure}
+        for overlap in compare.weights:
+            path = f"{plan.figures}/heatmap_{overlap}.svg"
+            yield path, "heatmap_of_masks", {"overlap": overlap}
 
     # --- inspections ------------------------------------------------------------------------------
 
