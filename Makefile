@@ -1,4 +1,4 @@
-# The commands of this project. `make demo` needs Python 3.11 or newer and nothing else.
+# The commands of this project. `make demo` needs only Python 3.11 or newer.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,7 +9,7 @@ CORES ?= all
 
 env: $(READY)
 
-# A package of the lock file is installed only if its hash is the one recorded there.
+# A package is installed only if its hash is in the lock file.
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	    { echo "Python 3.11 or newer is needed; $(PYTHON) is `$(PYTHON) --version`. Try make PYTHON=python3.12 $(MAKECMDGOALS)." >&2; exit 1; }
@@ -42,7 +42,7 @@ docs: env
 	$(BIN)/sphinx-build -W --keep-going --quiet docs docs/_build/html
 	@echo "The site is docs/_build/html/index.html"
 
-# What editors check workflow_config.yaml against.
+# The schema with which editors check workflow_config.yaml.
 schema: env
 	$(BIN)/python -m skeletons.config.json_schema workflow_config.schema.json
 
@@ -50,26 +50,26 @@ schema: env
 configuration: env
 	$(BIN)/python -m skeletons.config.page docs/configuration.md
 
-# The tables in docs/measures.md, from what each measure says of itself.
+# The tables in docs/measures.md, from the declarations of the measures.
 measures: env
 	$(BIN)/python -m skeletons.measures.catalogue docs/measures.md
 
-# The page docs/errors.md, from the catalogue that the tests provoke.
+# The page docs/errors.md, from the mistakes in the tests.
 errors: env
 	$(BIN)/python tests/test_errors.py docs/errors.md
 
-# Needs uv; holds versions and hashes for every platform, and no addresses.
+# The lock file: versions and hashes for every platform, without addresses. Needs uv.
 lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
 	    --no-emit-index-url --no-emit-find-links --extra dev pyproject.toml --output-file requirements.lock
 	sed -i "s/sha256:[0-9a-f]*/sha256:$$(sha256sum requirements.lock | cut -c1-64)/" envs/*.yaml
 
-# What docs/results shows. It needs the images: see docs/results/README.md.
+# The results in docs/results. It needs the images, see docs/results/README.md.
 results: env
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES) --configfile experiments/cifar10_folder.yaml
 	$(BIN)/python scripts/publish.py results/cifar10_folder docs/results
 
-# The tables of docs/performance.md that half an hour on two quiet cores is enough for; the page names
+# The tables of docs/performance.md that take half an hour in total on two idle cores. The page names
 # the commands of the others.
 BENCHMARKS := throughput allocator start chain threads memory grid
 bench: env
@@ -79,7 +79,7 @@ bench: env
 	done
 	PATH="$(CURDIR)/$(BIN):$$PATH" python benchmarks/noop.py --repeats 3 --write docs/reliability.md
 
-# Everything that runs have made; results/README.md belongs to the repository.
+# Delete everything that runs made; results/README.md belongs to the repository.
 clean:
 	rm -rf logs .snakemake
 	if [ -d results ]; then find results -mindepth 1 ! -path results/README.md -delete; fi

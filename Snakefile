@@ -1,6 +1,6 @@
 # Skeletons on Rashomon Ridge: config → targets → artifacts → findings.
-# `rules/common.smk` reads the configuration and makes the plan; each other file holds one part of the
-# way from images to the report.
+# `rules/common.smk` reads the configuration and makes the plan. Each other file holds the rules of one
+# part of the workflow.
 from snakemake.utils import min_version
 
 min_version("9.27.1")

@@ -1,4 +1,4 @@
-"""How the documents become a site: `make docs`."""
+"""Settings of Sphinx, which builds the site: `make docs`."""
 
 import re
 import sys
@@ -37,7 +37,7 @@ html_show_sphinx = False
 
 
 def outside(app: object, name: str, source: list[str]) -> None:
-    """A link to a file of the repository that is no page of the site becomes its text."""
+    """Replace a link to a file that is not a page of the site by its text."""
     folder = (DOCS / name).parent
 
     def text(link: re.Match[str]) -> str:
@@ -50,7 +50,7 @@ def outside(app: object, name: str, source: list[str]) -> None:
 def plain(
     app: object, what: str, name: str, obj: object, options: object, lines: list[str]
 ) -> None:
-    """Docstrings are plain text with code between backticks: no other sign is markup."""
+    """Treat docstrings as plain text with code between backticks, without other markup."""
     for index, line in enumerate(lines):
         parts = re.split(r"(`[^`]*`)", line)
         parts[::2] = [re.sub(r"([*|\\]|_\b)", r"\\\1", part) for part in parts[::2]]
@@ -58,6 +58,6 @@ def plain(
 
 
 def setup(app: object) -> None:
-    """Read pages and docstrings as they are meant; docstrings before napoleon finds sections."""
+    """Convert pages and docstrings; docstrings before napoleon finds their sections."""
     app.connect("source-read", outside)
     app.connect("autodoc-process-docstring", plain, priority=400)

@@ -1,4 +1,4 @@
-# The order of one base's hidden units that brings its weights nearest another's.
+# Alignment: the order of a base's hidden units that brings its weights nearest to another base's.
 
 
 def alignment(wildcards):

@@ -11,14 +11,15 @@ from skeletons.workflow import configuration, jobs
 from skeletons.workflow.hooks import Hooks
 from skeletons.workflow.internals import Run
 from skeletons.workflow.lineage import Lineages
-from skeletons.workflow.plan import Plan
+from skeletons.workflow.plan import BEGINNING, Plan
 from skeletons.workflow.refusal import RefusalError
 from skeletons.workflow.stages import STAGES
+from skeletons.workflow.stale import expire
 from skeletons.workflow.targets import Targets
 
 
 def in_a_sentence(function, *arguments):
-    """Call a function; an error that a user can put right ends the run with its sentence."""
+    """Call a function; an error that the user can correct ends the run with one sentence."""
     try:
         return function(*arguments)
     except SkeletonsError as error:
@@ -27,11 +28,15 @@ def in_a_sentence(function, *arguments):
 
 RUN = Run(workflow)
 CONFIG = in_a_sentence(configuration.read, config, RUN)
-config["cache"] = CONFIG.cache  # where jobs in a process of their own read it
+config["cache"] = CONFIG.cache  # jobs in their own process read it there
 PLAN = Plan(CONFIG)
 TARGETS = Targets(PLAN)
 LINEAGES = Lineages(TARGETS)
 HOOKS = in_a_sentence(Hooks, RUN, PLAN, logger)
+if RUN.is_main():  # the jobs on the nodes of a cluster read these rules as well
+    expire(TARGETS, LINEAGES)
+# All at once and now: code that is edited while the run goes on must not pass for what runs.
+CODES = {name: in_a_sentence(known.codes, PLAN) for name, known in STAGES.items()}
 
 RESULTS, LOGS, FIGURES, ID = PLAN.results, PLAN.logs, PLAN.figures, PLAN.task
 
@@ -55,22 +60,24 @@ wildcard_constraints:
 
 
 def stage(name):
-    """What a rule runs, as params: the stage, its slice of the configuration, and its code."""
-    known = STAGES[name]
+    """The params of a rule: its stage, the part of the configuration it uses, and its code."""
+    known, code = STAGES[name], CODES[name]
     return {
         "stage": name,
         "settings": lambda wildcards: known.settings(PLAN, dict(wildcards.items())),
-        "code": lambda wildcards: in_a_sentence(
-            known.code, PLAN, dict(wildcards.items())
+        "code": (
+            code
+            if isinstance(code, str)
+            else lambda wildcards: code(dict(wildcards.items()))
         ),
     }
 
 
 def process(name):
-    """The same for a stage in a process of its own, which is given the lineages of its inputs.
+    """The same for a stage in its own process, with the lineages of its inputs.
 
-    Not for those that read tables of all pairs: it would follow each of thousands of pairs to its
-    beginnings at every start, and each was checked when it became part of the table.
+    Stages that read tables of all pairs use `stage` instead. Otherwise the lineages of thousands of
+    pairs would be computed at every start, although each pair was checked when the table was made.
     """
     return {
         **stage(name),
@@ -85,7 +92,7 @@ def run_stage(reads, makes, chosen, wildcards, logs):
 
 
 def named(**files):
-    """Inputs by name, for `unpack`: each the first of a list, and left out if the list is empty."""
+    """Inputs by name, for `unpack`: the first file of each list; empty lists are left out."""
     return {name: found[0] for name, found in files.items() if found}
 
 

@@ -1,4 +1,4 @@
-# Every pair of models, one file per pair: milliseconds each, inside Snakemake's own process.
+# Every pair of models, one file per pair. It takes milliseconds, inside Snakemake's own process.
 
 
 rule compare:
@@ -24,7 +24,7 @@ def predictions_of_bases(wildcards):
     return found
 
 
-# Beyond `compare.blocks_beyond` models: all pairs of two bases' models in one file, in a process.
+# Beyond `compare.blocks_beyond` models: one file for all pairs of two bases, in its own process.
 rule compare_bases:
     input:
         unpack(predictions_of_bases),

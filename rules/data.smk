@@ -3,6 +3,7 @@
 
 rule dataset:
     input:
+        BEGINNING,
         lambda wildcards: TARGETS.dataset_sources(wildcards.dataset),
     output:
         images="results/data/{dataset}/images.safetensors",
@@ -19,6 +20,6 @@ rule dataset:
         "../scripts/stage.py"
 
 
-# Not on a node, which often cannot reach what is to be downloaded.
+# Not on a cluster's node, which often has no network access for downloads.
 localrules:
     dataset,

@@ -1,4 +1,4 @@
-# From tables to what a reader sees: findings, figures and the report.
+# From tables to findings, figures and the report.
 
 
 rule findings:
@@ -54,6 +54,8 @@ localrules:
 
 
 rule record:
+    input:
+        BEGINNING,
     output:
         config=f"{RESULTS}/config.yaml",
         versions=f"{RESULTS}/versions.json",
@@ -65,9 +67,7 @@ rule record:
         run_stage(input, output, params, wildcards, log)
 
 
-# Made again when what it shows has changed. Benchmarks differ between any two runs, so they are not
-# inputs: the report shows those that are there. No lineages are checked: they would follow each pair
-# to its beginnings.
+# Benchmarks are not inputs, because they differ from run to run: the report shows those that exist.
 rule report:
     input:
         config=f"{RESULTS}/config.yaml",

@@ -1,5 +1,5 @@
-# Looks inside: the loss between models, exposed skeletons, what units are worth, second skeletons.
-# What runs a network has a process of its own; on a cluster, it is submitted.
+# Inspections: the loss between models, exposed skeletons, importance of units, second skeletons.
+# A job that runs a network has its own process; on a cluster, it is submitted.
 
 
 def probed(wildcards):
@@ -92,7 +92,7 @@ rule expose:
         "../scripts/stage.py"
 
 
-# Last, when the machine has least else to do: other jobs take time from it.
+# Timed last, when the fewest other jobs compete for the processor.
 rule time_exposed:
     input:
         pruned=f"{RESULTS}/models/{{model}}/weights.safetensors",

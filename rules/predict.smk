@@ -2,7 +2,7 @@
 
 
 def sparsity_file(wildcards):
-    """The sparsity of a pruned model; no file for another."""
+    """The sparsity.json of a pruned model; none for other models."""
     return named(sparsity=TARGETS.sparsity(wildcards.model))
 
 

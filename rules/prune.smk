@@ -16,7 +16,7 @@ rule prune:
         run_stage(input, output, params, wildcards, log)
 
 
-# The control of a pruned model: as sparse in each layer, but of weights drawn at random.
+# The control of a pruned model: equally sparse in each layer, but pruned at random.
 rule prune_at_random:
     input:
         regularized=f"{RESULTS}/models/seed={{seed}}_l1={{l1}}_ep={{epochs}}/weights.safetensors",

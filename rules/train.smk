@@ -1,9 +1,9 @@
-# Training: base models to optimality, then along the ridge. Each job has a process of its own; on a
+# Training: base models to optimality, then along the ridge. Each job has its own process; on a
 # cluster, it is submitted.
 
 
 def parent_files(wildcards):
-    """What a regularised checkpoint starts from: the base model, or an earlier checkpoint."""
+    """The files that a regularised checkpoint starts from: those of a base or a checkpoint."""
     return TARGETS.parent_files(Model(**numbers(wildcards)))
 
 
@@ -52,7 +52,7 @@ rule regularize:
         "../scripts/stage.py"
 
 
-# Controls of the bases. They are made as bases are, from the same settings.
+# Controls of the bases, made in the same way and from the same settings.
 rule untrained:
     input:
         dataset=f"results/data/{ID}/images.safetensors",
@@ -84,6 +84,6 @@ use rule train_base as reorder with:
         **process("reorder"),
 
 
-# In a process of its own, because drawing weights needs torch's random numbers; not on a cluster.
+# It has its own process, because it draws torch's random numbers, but is not submitted.
 localrules:
     untrained,

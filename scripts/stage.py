@@ -1,4 +1,4 @@
-"""Run the stage of a rule in a process of its own."""
+"""Run the stage of a rule in its own process."""
 
 from skeletons.workflow.jobs import run_script
 

@@ -1,4 +1,4 @@
-"""A copy of the workflow in a folder of its own, run as a user runs it."""
+"""Copies of the workflow, each in its own folder, and small configurations to run in them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TINY: dict[str, Any] = {
 }
 
 
-# Two of all that makes models, so that each can be taken away, where no change trains much …
+# Two values of each list that makes models, for tests that remove one; no change trains much.
 GRID: dict[str, Any] = {
     "experiment": "grid",
     "dataset": {"kind": "shapes", "train": 100, "test": 40},
@@ -44,7 +44,7 @@ GRID: dict[str, Any] = {
     "prune": {"thresholds": [0.05, 0.1]},
     "compare": {"ood_images": 40},
 }
-# … and one of everything, where all is trained again.
+# One value of each list, for tests that train everything again.
 CHAIN: dict[str, Any] = {
     **GRID,
     "base": {**GRID["base"], "seeds": [1]},
@@ -52,7 +52,7 @@ CHAIN: dict[str, Any] = {
     "prune": {"thresholds": [0.05]},
 }
 
-# Everything that is off by default, on, at the smallest size at which it says something.
+# Everything that is off by default, at the smallest useful size.
 SCIENCE: dict[str, Any] = {
     "experiment": "science",
     "dataset": {"kind": "shapes", "train": 200, "test": 100},
@@ -77,15 +77,15 @@ SCIENCE: dict[str, Any] = {
         "points": 5,
         "images": 50,
     },
-    "compute": {"precision": "fp32"},  # so that its verdict is not the processor's
+    "compute": {"precision": "fp32"},  # so that the verdict does not depend on the processor
 }
 
 
-# What closes every experiment, and follows every change of a result.
+# The final stages, which run after every change of a result.
 SHOWN = {"findings": 1, "figures": 1, "report": 1}
 
 
-# The files that take the longest begin first, so that the workers end at about the same time.
+# The slowest files begin first, so that the workers end at about the same time.
 LONG = ("caching", "slurm", "readme", "workflow", "reliability", "experiment", "report_browser")
 
 
@@ -95,7 +95,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def said(command: list[str], folder: Path, environment: dict[str, str]) -> str:
-    """What a command, which must end well, says on stdout and stderr."""
+    """The output of a command (stdout and stderr), which must succeed."""
     done = subprocess.run(
         command,
         cwd=folder,
@@ -111,11 +111,11 @@ def said(command: list[str], folder: Path, environment: dict[str, str]) -> str:
 
 
 def as_on_a_terminal() -> None:
-    """Let Ctrl-C interrupt a program though the tests run in the background, where it does not."""
+    """Let Ctrl-C interrupt a program even if the tests run in the background."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# Bytecode is kept from one program to the next, as it is by default: many run here.
+# Keep bytecode from one program to the next, which is the default, because many run here.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
@@ -123,12 +123,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--cold",
         action="store_true",
-        help="start every program with Python itself, not by a fork of a warm one (slower)",
+        help="start every program in a new Python instead of a fork of a running one (slower)",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Before pytest has workers, start what takes Python's place, for all of them."""
+    """Start the warm Python before pytest starts its workers, which share it."""
     warm = hasattr(os, "pidfd_open") and not config.getoption("cold")
     if "PYTEST_XDIST_WORKER" not in os.environ and warm:
         server = Warm()
@@ -138,26 +138,26 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_setupnodes(specs: Sequence[Any]) -> None:
-    """Let the workers have imported all as well."""
+    """Start the workers from the warm Python, too."""
     for spec in specs:
         spec.python = os.environ.get("WARM_PYTHON")
 
 
 def python() -> str:
-    """What takes Python's place, with its packages imported.
+    """The warm Python, which has imported the packages.
 
-    Python itself with `--cold`, on systems other than Linux, and outside of tests.
+    With `--cold`, on systems other than Linux and outside of tests, it is Python itself.
     """
     return os.environ.get("WARM_PYTHON", sys.executable)
 
 
 class Workflow:
-    """A folder with the workflow in it and a configuration to run it with."""
+    """A folder with a copy of the workflow, in which experiments run."""
 
     def __init__(self, folder: Path, *, library: bool = False) -> None:
         """Copy the workflow; with `library`, the package as well, for tests that change it.
 
-        In a folder that has the workflow already, nothing is copied.
+        If the folder already has the workflow, nothing is copied.
         """
         self.folder = folder
         self.library = (folder if library else ROOT) / "src"
@@ -171,7 +171,7 @@ class Workflow:
                 shutil.copy(source, folder / part)
 
     def copy(self, folder: Path) -> Workflow:
-        """The same in another folder, with its results, their times, and Snakemake's records."""
+        """A copy in another folder, with results, their times, and Snakemake's records."""
         shutil.copytree(self.folder, folder, symlinks=True)
         made = object.__new__(Workflow)
         made.folder = folder
@@ -185,12 +185,12 @@ class Workflow:
     def command(
         self, name: str = "experiment.yaml", cores: int = 2, program: str = sys.executable
     ) -> list[str]:
-        """How Snakemake is called with a configuration, by Python or what takes its place."""
+        """The command that runs Snakemake with a configuration, by Python or the warm Python."""
         call = [program, "-m", "snakemake", "--cores", str(cores)]
         return [*call, "--configfile", name]
 
     def environment(self, **variables: str) -> dict[str, str]:
-        """The environment in which this copy's package is the one that is imported."""
+        """The environment in which the package of this copy is imported."""
         own = {**os.environ, **variables}
         path = os.pathsep.join([str(Path(sys.executable).parent), own["PATH"]])
         return {**own, "PATH": path, "PYTHONPATH": str(self.library)}
@@ -210,11 +210,11 @@ class Workflow:
         )
 
     def planned(self, config: dict[str, Any], *arguments: str) -> Counter[str]:
-        """How many jobs of each rule a run would do; the rule `all` does nothing."""
+        """The number of jobs of each rule in a dry run, without the rule `all`."""
         return self.jobs(config, "--dry-run", *arguments)
 
     def jobs(self, config: dict[str, Any], *arguments: str) -> Counter[str]:
-        """How many jobs of each rule a run, which must end well, does."""
+        """The number of jobs of each rule in a run, which must succeed."""
         done = self.run(config, *arguments)
         assert done.returncode == 0, done.stdout
         if "Nothing to be done" in done.stdout:
@@ -232,16 +232,16 @@ class Workflow:
 
 @pytest.fixture
 def workflow(tmp_path: Path) -> Workflow:
-    """A fresh copy, in which nothing has run."""
+    """A new copy, in which nothing has run."""
     return Workflow(tmp_path)
 
 
 def ended(
     factory: pytest.TempPathFactory, name: str, config: dict[str, Any], *, library: bool = False
 ) -> Workflow:
-    """A copy in which an experiment has run to its end; tests must leave it as it is.
+    """A copy in which an experiment has finished; tests must not change it.
 
-    It runs once for all of pytest's workers: in the first that asks, and the others wait for it.
+    It runs once for all of pytest's workers: the first one runs it, and the others wait.
     """
     base = factory.getbasetemp()
     base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
@@ -277,7 +277,7 @@ def artifacts_of(folder: Path) -> dict[str, bytes]:
 
 
 def trained(workflow: Workflow, experiment: str = "grid") -> set[str]:
-    """The training jobs that trained, by their logs, and did not take what was there."""
+    """The training jobs that trained according to their logs, without the run cache."""
     logs = (workflow / "logs" / experiment).glob("*/*.log")
     return {
         f"{path.parent.name}/{path.stem}"

@@ -1,4 +1,4 @@
-"""The files of a finished experiment, with numbers that are drawn: what a report is made from."""
+"""The files of a finished experiment, with random numbers, as inputs of a report."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def write(
     missed: Sequence[int] = (),
     colormap: str = "viridis",
 ) -> dict[str, Any]:
-    """Write an experiment into `folder/results/drawn`, and say what `report_stage` takes of it.
+    """Write an experiment into `folder/results/drawn`; return the arguments of `report_stage`.
 
     The model `DEAD` is dead, and pairs with it have no similarity; the bases of the seeds `missed`
     are not optimal.

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from shuffled import inverse, random_permutations
 
 from skeletons.alignment import matching, permutations
 from skeletons.alignment.permutations import Array, Specification
@@ -26,7 +27,7 @@ def network(name: str) -> torch.nn.Sequential:
 
 
 def model(name: str, seed: int) -> dict[str, Array]:
-    """A model's tensors, all drawn anew, so that no two units are alike in anything."""
+    """A model's tensors, all random, so that no two units are equal."""
     torch.manual_seed(0)
     draw = np.random.default_rng(seed)
     tensors = {}
@@ -64,7 +65,7 @@ def test_permuting_units_does_not_change_the_function(name: str) -> None:
     before = logits(name, tensors)
     assert np.ptp(before, axis=0).max() > 0.01, "the network looks at its input"
     for seed in range(3):
-        shuffled = permutations.random_permutations(spec, seed)
+        shuffled = random_permutations(spec, seed)
         moved = permutations.apply(tensors, spec, shuffled)
         assert matching.cosine(tensors, moved, spec.tensors) < 0.9, "they did change places"
         after = logits(name, moved)
@@ -73,7 +74,7 @@ def test_permuting_units_does_not_change_the_function(name: str) -> None:
 
 @pytest.mark.parametrize("name", architectures.REGISTRY)
 def test_every_group_is_needed_and_moves_weights(name: str) -> None:
-    """Half a permutation, at the outputs only, changes the function: groups are not idle."""
+    """Half a permutation, at the outputs only, changes the function."""
     tensors, spec = parts(name)
     before = logits(name, tensors)
     for group, size in spec.sizes.items():
@@ -111,7 +112,7 @@ def test_the_shortcut_of_resnet20_ties_its_stages() -> None:
     sizes = spec.sizes
     assert (sizes["body.0"], sizes["body.6.padding"], sizes["body.9.padding"]) == (4, 4, 8)
     turn = {"body.0": np.array([1, 0, 2, 3])}
-    # two padding channels lie before those that come through, then four more
+    # two padding channels before those that pass through, and four after
     wide = permutations.order(spec, turn, "body.7.conv2.weight")
     assert wide.tolist() == [0, 1, 3, 2, 4, 5, 6, 7]
     wider = permutations.order(spec, turn, "body.13.weight", 1)
@@ -124,7 +125,7 @@ def test_the_shortcut_of_resnet20_ties_its_stages() -> None:
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_permuted_copy_is_recovered_exactly(name: str, seed: int) -> None:
     tensors, spec = parts(name)
-    copy = permutations.apply(tensors, spec, permutations.random_permutations(spec, seed))
+    copy = permutations.apply(tensors, spec, random_permutations(spec, seed))
     names = matching.compared(spec)
     assert matching.cosine(tensors, copy, names) < 0.9
     found = matching.match(tensors, copy, spec, seed=seed)
@@ -151,7 +152,7 @@ def test_matching_strangers_never_loses_and_repeats_itself(name: str) -> None:
 
 
 def test_no_permutation_of_two_groups_is_better_in_a_tiny_network() -> None:
-    """Against all 3!·3! pairs of permutations, in a network small enough to try them."""
+    """Compared with all 3!·3! pairs of permutations, in a small network."""
     shapes = {"one.weight": (3, 2), "two.weight": (3, 3), "three.weight": (2, 3)}
     draft = permutations._Draft(shapes)
     draft.read("three", draft.chain({"one": None, "two": None}, {}))
@@ -190,16 +191,16 @@ def test_dead_units_are_matched_anywhere_and_the_rest_exactly() -> None:
         tensors[key][[1, 4, 5]] = 0
     tensors["body.7.weight"] = tensors["body.7.weight"].copy()
     tensors["body.7.weight"][:, [1, 4, 5]] = 0
-    copy = permutations.apply(tensors, spec, permutations.random_permutations(spec, 1))
+    copy = permutations.apply(tensors, spec, random_permutations(spec, 1))
     aligned = permutations.apply(copy, spec, matching.match(tensors, copy, spec))
     assert all(np.array_equal(aligned[key], tensors[key]) for key in tensors)
 
 
 def test_an_inverse_undoes() -> None:
     tensors, spec = parts("resnet9")
-    shuffled = permutations.random_permutations(spec, 1)
+    shuffled = random_permutations(spec, 1)
     moved = permutations.apply(tensors, spec, shuffled)
-    back = permutations.apply(moved, spec, permutations.inverse(shuffled))
+    back = permutations.apply(moved, spec, inverse(shuffled))
     assert all(np.array_equal(back[key], tensors[key]) for key in tensors)
 
 
@@ -218,7 +219,7 @@ def test_what_cannot_be_aligned_is_said() -> None:
 
 def test_the_stage_writes_what_aligns(tmp_path: Path) -> None:
     tensors, spec = parts("resnet9")
-    copy = permutations.apply(tensors, spec, permutations.random_permutations(spec, 3))
+    copy = permutations.apply(tensors, spec, random_permutations(spec, 3))
     a, b, about, out, report = (str(tmp_path / n) for n in ("a", "b", "m.json", "p", "r.json"))
     artifacts.write_tensors(a, tensors)
     artifacts.write_tensors(b, copy)

@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 from conftest import CHAIN, GRID, ROOT, SHOWN, Workflow, artifacts_of, trained
-from test_extensions import ROWS as OWN  # their test is there
+from test_extensions import ROWS as OWN  # tested there
 
 Change = Callable[[dict[str, Any]], None]
 Edit = Callable[[Path], None]
 
-AGAIN = {"record": 1, "similarity": 1, **SHOWN}  # another configuration, and so another table
+AGAIN = {"record": 1, "similarity": 1, **SHOWN}  # another configuration and another table
 ALL_PAIRS = 18 * 17 // 2
 AFTER_PRUNING = {"predict": 3, "score": 1, "compare": 1, "similarity": 1, **SHOWN}
 CHAIN_PREDICTED = {"predict": 5, "score": 3, "compare": 1, "similarity": 1, **SHOWN}
@@ -38,7 +38,7 @@ def top(**values: Any) -> Change:
 
 
 def more(old: int, new: int) -> int:
-    """Pairs that come with models."""
+    """The pairs that some models add."""
     return (new * (new - 1) - old * (old - 1)) // 2
 
 
@@ -313,7 +313,7 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
 
 
 def holds(workflow: Workflow, config: dict[str, Any], expected: dict[str, int]) -> None:
-    """What runs is what must, to a good end; and then there is nothing left to do."""
+    """The expected jobs run and succeed; then there is nothing left to do."""
     assert workflow.jobs(config) == Counter(expected)
     if expected:
         assert workflow.planned(config) == {}
@@ -328,7 +328,7 @@ def sets(chain: Workflow, tmp_path_factory: pytest.TempPathFactory) -> Workflow:
 
 @pytest.fixture
 def start(row: str, request: pytest.FixtureRequest) -> Workflow:
-    """Where what a row starts from has run to its end."""
+    """The workflow in which the starting point of a row has finished."""
     names = {id(GRID): "grid", id(CHAIN): "chain", id(SETS): "sets"}
     ended: Workflow = request.getfixturevalue(names[id(CONFIGURATION[row][0])])
     return ended
@@ -340,7 +340,7 @@ def test_a_changed_configuration(row: str, start: Workflow, tmp_path: Path) -> N
     config = copy.deepcopy(before)
     change(config)
     workflow = start.copy(tmp_path / "w")
-    if sum(expected.values()) > 100:  # the plan of a large change; the small ones run
+    if sum(expected.values()) > 100:  # a large change is only planned; small ones run
         assert workflow.planned(config) == Counter(expected)
     else:
         holds(workflow, config, expected)
@@ -375,7 +375,7 @@ def test_changed_and_changed_back_trains_nothing(chain: Workflow, tmp_path: Path
     assert workflow.jobs(changed)["train_base"] == 1
     assert len(trained(workflow)) == 2
     assert artifacts_of(workflow.folder) != first
-    assert workflow.jobs(CHAIN)["train_base"] == 1  # a job that takes what is there …
+    assert workflow.jobs(CHAIN)["train_base"] == 1  # a job that uses the run cache …
     assert trained(workflow) == set()  # … and trains nothing
     assert artifacts_of(workflow.folder) == first
 
@@ -394,7 +394,7 @@ def test_two_experiments_share_what_they_have_in_common(chain: Workflow, tmp_pat
         r"^✓ train_base: 2 jobs done in .*, 1 of them from the run cache", done.stdout, re.M
     )
     assert {name for name in trained(workflow) if "seed=1" in name} == {
-        "train_base/seed=1",  # by the first experiment, whose log it is
+        "train_base/seed=1",  # in the log of the first experiment
         "regularize/seed=1_l1=0.0001_ep=1",
     }
     for name in ("seed=1", "seed=1_l1=0.0001_ep=1"):

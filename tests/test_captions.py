@@ -1,4 +1,4 @@
-"""Captions travel in the figures' files, and the report reads them back from there."""
+"""Captions are stored in the files of figures, and the report reads them from there."""
 
 import subprocess
 import sys

@@ -18,12 +18,12 @@ DEAD = Model(2, 1e-4, 4, 0.5)
 
 
 def noise(*parts: float) -> float:
-    """The same small number each time for the same things."""
+    """A small number that depends only on the arguments."""
     return float(np.random.default_rng([int(p * 1000) for p in parts]).normal() * 0.002)
 
 
 def scores(**changed: Any) -> pd.DataFrame:
-    """Accuracy 0.9 less the threshold squared; sparsity that grows with both."""
+    """Accuracy 0.9 minus the threshold squared; sparsity that grows with both."""
     rows = [
         {
             "model": str(m),
@@ -81,12 +81,12 @@ def test_a_dead_model_is_left_out_of_likeness_and_counted_in_accuracy() -> None:
 
 def test_claims_that_are_false_by_making_do_not_hold() -> None:
     table = pairs()
-    table["cosine_prob"] = 0.9 - table.cosine_prob  # all likeness turned round
+    table["cosine_prob"] = 0.9 - table.cosine_prob  # with all similarities reversed
     found = post_claims.claims(scores(sparsity=0.5), table, "cosine_prob")
     by = {row["claim"].split(",")[0]: row["holds"] for row in found[3:7]}
     assert by == {
         "The higher the threshold": "no",
-        "The more epochs of regularisation": "no",  # the same sparsity whatever the epochs
+        "The more epochs of regularisation": "no",  # the same sparsity for all epochs
         "However many epochs": "yes",
         "Most pairs of models are more alike than 0.6": "no",
     }
@@ -163,7 +163,7 @@ def test_nothing_stands_apart_where_nothing_was_planted() -> None:
 def test_chance_makes_few_models_stand_apart() -> None:
     clean = np.random.default_rng(0).normal(size=(300, len(GRID)))
     found = [(page_test.robust_scores(values) < -page_test.OUTLYING).any() for values in clean]
-    assert np.sum(found) <= stats.binom.ppf(0.999, 300, 0.055)  # as the documentation says
+    assert np.sum(found) <= stats.binom.ppf(0.999, 300, 0.055)  # as documented
 
 
 def test_robust_scores_by_hand() -> None:

@@ -73,7 +73,7 @@ def test_a_data_set_is_named_by_what_makes_it(
 def test_the_configurations_shipped_are_valid(path: Path) -> None:
     raw = yaml_file.read(path)
     if (raw.get("dataset") or {}).get("kind") == "imagefolder":
-        raw["dataset"]["path"] = str(ROOT / "src")  # a folder of folders, as the images' would be
+        raw["dataset"]["path"] = str(ROOT / "src")  # a folder of folders, like one of images
     load(raw)
 
 

@@ -61,7 +61,7 @@ def test_digits_are_the_real_ones_enlarged() -> None:
     assert sorted(found.test_labels) == sorted(load_digits().target)
     assert found.test_images.max() == 255
     assert np.array_equal(found.test_images[:, 0], found.test_images[:, 2])
-    # each enlarged digit still is the small one, averaged back
+    # averaging an enlarged digit gives the small one
     small = found.test_images[:, 0].reshape(-1, 8, 4, 8, 4).mean(axis=(2, 4))
     originals = load_digits().images * (255 / 16)
     assert abs(np.sort(small.mean(axis=(1, 2))) - np.sort(originals.mean(axis=(1, 2)))).max() < 2
@@ -187,7 +187,7 @@ def test_the_middle_of_a_wide_image_is_kept(tmp_path: Path) -> None:
 
 @pytest.fixture
 def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reaches for the network; what would, fails as it does on a machine without one."""
+    """Downloads fail in tests, as on a machine without a network."""
     from urllib.error import URLError
 
     def refuse(*_: Any, **__: Any) -> None:
@@ -197,7 +197,7 @@ def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def write_idx(folder: Path, count: int = 20) -> None:
-    """MNIST as it is distributed, but small."""
+    """A small MNIST in its distributed form."""
     folder.mkdir(parents=True)
     for split in ("train", "t10k"):
         pixels = np.arange(count * 28 * 28, dtype=np.uint32).astype(np.uint8).tobytes()

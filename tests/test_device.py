@@ -1,4 +1,4 @@
-"""What `auto` stands for on this machine and on others."""
+"""The meaning of `auto` on this machine and on others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The documents: links lead somewhere, what is made from code is current, the site builds whole."""
+"""The documents: links work, generated parts are current, and the site builds completely."""
 
 import datetime
 import re
@@ -37,14 +37,14 @@ def prose(path: Path) -> str:
 
 
 def links(path: Path) -> Iterator[str]:
-    """Where a page's links and images lead, code between backticks left out."""
+    """The targets of a page's links and images; code between backticks is left out."""
     text = re.sub(r"`[^`\n]*`", "`", prose(path))
     yield from re.findall(r"\]\(\s*([^)\s]+)[^)]*\)", text)
     yield from re.findall(r"<(https?:[^>\s]+)>", text)
 
 
 def anchors(path: Path) -> set[str]:
-    """The names by which headings are linked to, as hosts of repositories make them."""
+    """The anchors of headings, as hosts of repositories make them."""
     found: set[str] = set()
     for heading in re.findall(r"^#+ +(.*?) *$", prose(path), re.M):
         text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).lower()
@@ -86,7 +86,7 @@ def test_every_key_and_its_default_is_on_the_page() -> None:
     found = [key for key, _ in rows]
     assert {"inspect", "base"}.isdisjoint(found)
     assert {"data_root", "lambdas", "augment.flip", "variant.l1", "test_share"} <= set(found)
-    assert dict(rows)["augment.flip"] == "`true`"  # a section's own default, not its kind's
+    assert dict(rows)["augment.flip"] == "`true`"  # the default of the section, not of its kind
     assert dict(rows)["path"] == "none: it must be given"
     flat = Config().model_dump()
     assert sum(len(v) if isinstance(v, dict) else 1 for v in flat.values()) <= len(found)

@@ -1,4 +1,4 @@
-"""The environment is pinned whole, and every way to make it is the same one."""
+"""The environment is pinned completely, and is the same however it is made."""
 
 import hashlib
 import re
@@ -57,7 +57,7 @@ def test_a_conda_environment_is_made_anew_when_the_lock_file_changes(path: Path)
 
 @pytest.mark.parametrize("path", environments(), ids=lambda path: path.name)
 def test_a_conda_environment_installs_what_make_does(path: Path) -> None:
-    """Snakemake copies the YAML file elsewhere, so only its script can name files of ours."""
+    """Snakemake copies the YAML file elsewhere, so only its script can name project files."""
     assert "requirements.lock" not in str(yaml.safe_load(path.read_text()))
     script = path.with_suffix(".post-deploy.sh").read_text()
     make = (ROOT / "Makefile").read_text()

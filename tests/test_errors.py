@@ -1,7 +1,7 @@
-"""The catalogue of mistakes: each is provoked, and what is said of it is one sentence.
+"""The catalogue of mistakes: each is made, and must be reported in one sentence.
 
-A sentence says what is wrong, where, what was found, and what is allowed or what to do. `…` stands
-for what is another each time. `make errors` writes docs/errors.md from these tables.
+A sentence names the problem, the place, the value found, and the allowed values or the remedy. `…`
+stands for a variable part. `make errors` writes docs/errors.md from these tables.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ PAGE = ROOT / "docs" / "errors.md"
 
 @dataclass(frozen=True)
 class Scene:
-    """Where a mistake is made: an empty folder, which is the working directory."""
+    """The place of a mistake: an empty folder, which is the working directory."""
 
     folder: Path
     patch: pytest.MonkeyPatch
@@ -71,7 +71,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Mistake:
-    """What someone does or what befalls them, how a test does it, and what is said."""
+    """A mistake or accident, a function that provokes it, and the expected message."""
 
     what: str
     says: str
@@ -89,7 +89,7 @@ def pattern(says: str) -> str:
 
 
 def assert_says(said: str, says: str) -> None:
-    """What is said holds the sentence, is one sentence, and nothing of a program's insides."""
+    """Check that a message contains the sentence, is one sentence, and shows no internals."""
     assert re.search(pattern(says), said), said
     assert said.endswith("."), said
     assert "\n" not in said
@@ -98,7 +98,7 @@ def assert_says(said: str, says: str) -> None:
 
 
 def raised(mistake: Mistake, scene: Scene) -> str:
-    """The sentence with which a mistake ends, or that it returns."""
+    """The sentence that a mistake raises or returns."""
     try:
         returned = mistake.provoke(scene)
     except SkeletonsError as error:
@@ -126,7 +126,7 @@ CONFIG = {
     "inspect: {variant: {l1: 2.0e-4, epochs: 2, threshold: 0.5, lambda: 1}}": "inspect.variant.lambda: "
     "unknown key; allowed here: l1, epochs, threshold.",
     "dataset: {kind: cifar10, train: 0}": "dataset.train: found 0; allowed: a number ≥ 1.",
-    # names out of a list
+    # names from a list
     "network: {name: 3}": "network.name: found 3; allowed: cnn, resnet9, resnet20, speednet, or your own "
     "FILE.py:FUNCTION.",
     "network: {name: resnet18}": "network.name: found 'resnet18'; allowed: cnn, resnet9, resnet20, "
@@ -181,7 +181,7 @@ CONFIG = {
     "ood: [{kind: shapes}]": "ood[0]: found the data set 'shapes' again, after dataset;",
     "{base: {seeds: [1]}, inspect: {variant: {l1: 2.0e-4, epochs: 2, threshold: 0.5}, curve: true}}": "inspect.curve: found true, but "
     "base.seeds has one seed; allowed: false, or two or more seeds, because it needs two base models.",
-    # shapes of things, paths and names
+    # sections, paths and names
     "base: 3": "base: found 3; allowed: a mapping of keys to values.",
     "base:": "base: found nothing; allowed: a mapping of keys to values.",
     "dataset: cifar10": "dataset: found 'cifar10'; allowed: a mapping, such as {kind: cifar10}.",
@@ -253,7 +253,7 @@ FOLDERS = [
         folder_without_classes,
     ),
     Mistake(
-        "the folder that is trained on is an OOD set as well",
+        "the folder of training images is also an OOD set",
         "ood[0].path: found 'photos', the folder of dataset; allowed: another folder.",
         trained_on_and_compared_on,
     ),
@@ -261,12 +261,12 @@ FOLDERS = [
 
 FILES = [
     Mistake(
-        "a configuration's file is not there",
+        "a configuration file is missing",
         "mine.yaml: No such file or directory; allowed: a YAML file, such as experiments/*.yaml.",
         lambda _: yaml_file.read("mine.yaml"),
     ),
     Mistake(
-        "a configuration's file is a folder",
+        "a configuration file is a folder",
         "mine.yaml: Is a directory; allowed: a YAML file",
         lambda scene: (scene.folder / "mine.yaml").mkdir() or yaml_file.read("mine.yaml"),
     ),
@@ -282,17 +282,17 @@ FILES = [
         read("base:\n\tseeds: [1]\n"),
     ),
     Mistake(
-        "a key is there twice",
+        "a key appears twice",
         "mine.yaml, line 3: found the key 'base' twice; allowed: once.",
         read("base: {seeds: [1]}\nnetwork: {width: 4}\nbase: {epochs: 3}\n"),
     ),
     Mistake(
-        "a key is there twice in a section",
+        "a key appears twice in a section",
         "mine.yaml, line 3: found the key 'seeds' twice; allowed: once.",
         read("base:\n  seeds: [1]\n  seeds: [2]\n"),
     ),
     Mistake(
-        "a configuration's file is empty",
+        "a configuration file is empty",
         "mine.yaml: found nothing; allowed: keys and values, such as `experiment: demo`.",
         read("# nothing yet\n"),
     ),
@@ -314,7 +314,7 @@ def build(**values: Any) -> Dataset:
 
 
 def photos(*images: str, empty: str = "", **values: Any) -> Callable[[Scene], Any]:
-    """An image folder with some images, and one without."""
+    """An image folder with images, and one without."""
 
     def provoke(scene: Scene) -> None:
         (scene.folder / "photos" / empty).mkdir(parents=True)
@@ -334,7 +334,7 @@ def broken_image(scene: Scene) -> None:
 
 
 def offline(kind: str) -> Callable[[Scene], Any]:
-    """A published data set that is not there, on a machine without a network."""
+    """A missing published data set, on a machine without a network."""
 
     def refuse(*_: Any, **__: Any) -> None:
         raise URLError("no network")
@@ -361,7 +361,7 @@ def no_place_for_data(scene: Scene) -> None:
 
 DATA = [
     Mistake(
-        "an image folder went away",
+        "an image folder is missing",
         "photos is not a folder; an imagefolder's path is a folder of images.",
         lambda _: build(kind="imagefolder", path="photos"),
     ),
@@ -372,13 +372,13 @@ DATA = [
         photos("train/cats/1.png", "test/cats/1.png", "test/dogs/1.png", empty="train/dogs"),
     ),
     Mistake(
-        "a class has one image, and no test folder is beside",
+        "a class has one image, and there is no test folder",
         "photos/dogs holds one image; allowed: at least two, because each class needs training and "
         "test images; or test_share: 1 for a set that models are only compared on.",
         photos("cats/1.png", "cats/2.png", "dogs/1.png"),
     ),
     Mistake(
-        "a class is there for training only",
+        "a class has only training images",
         "photos/train has a class folder 'cats' that photos/test lacks; both need the same classes.",
         photos("train/cats/1.png", "test/dogs/1.png"),
     ),
@@ -388,12 +388,12 @@ DATA = [
         photos("train/1.png", "test/1.png"),
     ),
     Mistake(
-        "`test_share` is set where there is a test folder",
+        "`test_share` is set although there is a test folder",
         "photos has a train and a test folder, so test_share must not be set.",
         photos("train/cats/1.png", "test/cats/1.png", test_share=0.5),
     ),
     Mistake(
-        "more images are asked for than there are",
+        "more images are requested than there are",
         "imagefolder (train) has 2 images, but 9 are requested; request fewer, or leave the key "
         "out to use all.",
         photos("cats/1.png", "cats/2.png", "dogs/1.png", "dogs/2.png", test_share=0.5, train=9),
@@ -404,27 +404,27 @@ DATA = [
         broken_image,
     ),
     Mistake(
-        "CIFAR-10 is not there, and no network",
+        "CIFAR-10 is missing, and there is no network",
         sought("CIFAR10", "cifar-10-python.tar.gz or the folder cifar-10-batches-py"),
         offline("cifar10"),
     ),
     Mistake(
-        "MNIST is not there, and no network",
+        "MNIST is missing, and there is no network",
         sought("MNIST", "the four files MNIST/raw/*-ubyte (or .gz)"),
         offline("mnist"),
     ),
     Mistake(
-        "Fashion-MNIST is not there, and no network",
+        "Fashion-MNIST is missing, and there is no network",
         sought("FashionMNIST", "the four files FashionMNIST/raw/*-ubyte (or .gz)"),
         offline("fashionmnist"),
     ),
     Mistake(
-        "SVHN is not there, and no network",
+        "SVHN is missing, and there is no network",
         sought("SVHN", "train_32x32.mat and test_32x32.mat"),
         offline("svhn"),
     ),
     Mistake(
-        "nothing can be written to `data_root`",
+        "`data_root` cannot be written to",
         sought("MNIST", "the four files MNIST/raw/*-ubyte (or .gz)"),
         no_place_for_data,
     ),
@@ -513,7 +513,7 @@ def file_for_a_folder(scene: Scene) -> None:
 ARTIFACTS = [
     *(
         Mistake(
-            f"`{Path(path).name}` is not there",
+            f"`{Path(path).name}` is missing",
             f"{path} does not exist; run snakemake to make it.",
             lambda _, path=path: READ[path](path),
         )
@@ -531,17 +531,17 @@ ARTIFACTS = [
         for damage, change in DAMAGES.items()
     ),
     Mistake(
-        "a file of JSON was edited by hand",
+        "a JSON file was edited by hand",
         f"{SUMMARY} was changed after it was written{REMAKE}",
         damaged(SUMMARY, lambda content: content.replace(b"99", b"98")),
     ),
     Mistake(
-        "a file's seal was taken away",
+        "the seal was removed from a file",
         f"{SUMMARY} was not written by this workflow, or was changed since (it has no seal){REMAKE}",
         damaged(SUMMARY, lambda content: b'{"x": 1}'),
     ),
     Mistake(
-        "a file is of an older format",
+        "a file has an older format",
         f"{SUMMARY} is in format 1, but this version reads 2{REMAKE}",
         older_format,
     ),
@@ -577,7 +577,7 @@ ARTIFACTS = [
         file_for_a_folder,
     ),
     Mistake(
-        "a model is named that cannot be",
+        "the id of a model is not valid",
         "'seed=1_ep=4' is not a model id; one looks like seed=1_l1=1e-05_ep=4_t=0.05.",
         lambda _: model_ids.Model.parse("seed=1_ep=4"),
     ),
@@ -587,7 +587,7 @@ ARTIFACTS = [
 
 
 def crashed(line: str) -> Callable[[Scene], Any]:
-    """What is said of a job that left a traceback."""
+    """The message about a job that left a traceback."""
 
     def provoke(scene: Scene) -> str:
         scene.file("logs/job.log", f"Traceback (most recent call last):\n  File …\n{line}\n")
@@ -599,7 +599,7 @@ def crashed(line: str) -> Callable[[Scene], Any]:
 
 
 def ended_by(signal: str) -> Callable[[Scene], Any]:
-    """What is said of a job that a signal ended while it trained."""
+    """The message about a training job that a signal ended."""
 
     def provoke(scene: Scene) -> str:
         scene.file("logs/job.log", "Base model seed=1, epoch 1, training loss 2.3\n")
@@ -667,7 +667,7 @@ RUN = [
         diverged(learning_rate=1e30, epochs=1, batch_size=100),
     ),
     Mistake(
-        "`compute.device: cuda` where there is no GPU",
+        "`compute.device: cuda` without a GPU",
         "compute.device: found cuda, but no CUDA device is available; allowed: auto, cpu.",
         no_gpu,
     ),
@@ -679,30 +679,30 @@ RUN = [
     ),
     Mistake("`results` cannot be written to", "Cannot write to results/demo: ….", linked),
     Mistake(
-        "the system kills a job, as it does when memory is full",
-        "its process was killed (SIGKILL), as the system does when memory is full; if it was, "
-        "fewer jobs at once (--cores) help.",
+        "the system kills a job, for example because memory is full",
+        "its process was killed (SIGKILL), possibly because memory was full; if so, run fewer jobs "
+        "at once (--cores).",
         ended_by("SIGKILL: 9"),
     ),
     Mistake(
         "someone ends a job",
-        "its process was ended from outside (SIGTERM); run snakemake again to go on.",
+        "another process ended it (SIGTERM); run snakemake again to continue.",
         ended_by("SIGTERM: 15"),
     ),
     Mistake(
-        "a job finds no memory",
-        "The memory of this machine is full; fewer jobs at once (--cores) help.",
+        "a job runs out of memory",
+        "The memory of this machine is full; run fewer jobs at once (--cores).",
         crashed("numpy._core._exceptions._ArrayMemoryError: Unable to allocate 9 GiB"),
     ),
     Mistake(
-        "a job finds no memory on the GPU",
-        "The GPU's memory is full; fewer jobs at once (--cores) or a smaller batch_size help.",
+        "a job runs out of memory on the GPU",
+        "The GPU's memory is full; run fewer jobs at once (--cores), or set a smaller batch_size.",
         crashed("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB."),
     ),
     Mistake(
         "a package is missing",
-        "The package torch is not installed here; `make env` installs all that is needed into "
-        ".venv, which is then activated with `source .venv/bin/activate`.",
+        "The package torch is not installed; run `make env` to install all packages into .venv, "
+        "then activate it with `source .venv/bin/activate`.",
         crashed("ModuleNotFoundError: No module named 'torch'"),
     ),
     Mistake(
@@ -724,7 +724,7 @@ JOB = (
 def checked(
     *, command: str = "squeue", age: int = 300, **answers: tuple[str, str]
 ) -> Callable[[Scene], Any]:
-    """A cluster that answers so when a run begins."""
+    """A cluster that gives these answers when a run begins."""
 
     def provoke(scene: Scene) -> None:
         said = {"scontrol": (SETTINGS.format(age), ""), "sacct": ("", ""), "sinfo": ("main\n", "")}
@@ -736,7 +736,7 @@ def checked(
 
 
 def lost(state: str = "", message: str = "", job: str | None = "7") -> Callable[[Scene], Any]:
-    """A job that the cluster ended so."""
+    """A job that the cluster ended with this state."""
 
     def provoke(scene: Scene) -> str:
         record = (JOB.format(state=state), "")
@@ -756,13 +756,13 @@ def lost(state: str = "", message: str = "", job: str | None = "7") -> Callable[
 
 CLUSTER = [
     Mistake(
-        "the SLURM profile where there is no SLURM",
+        "the SLURM profile on a machine without SLURM",
         "SLURM does not respond here (there is no command scontrol): run this on a machine where "
         "`sbatch` works, or without `--workflow-profile profiles/slurm`.",
         checked(scontrol=("", "there is no command scontrol")),
     ),
     Mistake(
-        "SLURM has no database, and its profile asks for one",
+        "SLURM has no database, but the profile uses one",
         "sacct cannot report how jobs end (Connection refused), so the run would never finish: set "
         "`slurm-status-command: squeue` in profiles/slurm/config.yaml.",
         checked(command="sacct", sacct=("", "Connection refused")),
@@ -775,12 +775,12 @@ CLUSTER = [
         checked(age=60),
     ),
     Mistake(
-        "a partition that this cluster does not have",
+        "an unknown partition",
         "slurm_partition in profiles/slurm/config.yaml: found 'main'; allowed here: short.",
         checked(sinfo=("short\n", "")),
     ),
     Mistake(
-        "an account that this cluster does not know",
+        "an unknown account",
         "train_base of seed=2 could not be submitted: sbatch: error: Invalid account.",
         lost(
             message="SLURM sbatch failed. The error message was 'sbatch: error: Invalid account'.\n",
@@ -791,15 +791,15 @@ CLUSTER = [
         "a job is cancelled", "train_base of seed=2 was cancelled on node2.", lost("CANCELLED")
     ),
     Mistake(
-        "a job needs more time than it has",
-        "train_base of seed=2 ran out of its time of 00:01:00 on node2; more is set by `runtime` of "
+        "a job exceeds its time limit",
+        "train_base of seed=2 exceeded its time limit of 00:01:00 on node2; raise `runtime` of "
         "train_base in profiles/slurm/config.yaml.",
         lost("TIMEOUT"),
     ),
     Mistake(
-        "a job needs more memory than it has",
-        "train_base of seed=2 was killed for going over its memory of 1500M on node2; more is set "
-        "by `mem_mb` of train_base in profiles/slurm/config.yaml.",
+        "a job exceeds its memory limit",
+        "train_base of seed=2 exceeded its memory limit of 1500M on node2; raise `mem_mb` of "
+        "train_base in profiles/slurm/config.yaml.",
         lost("OUT_OF_MEMORY"),
     ),
     Mistake(
@@ -809,7 +809,7 @@ CLUSTER = [
     ),
     Mistake(
         "a more urgent job takes the node",
-        "train_base of seed=2 was pushed off its node on node2 by a more urgent job.",
+        "train_base of seed=2 was preempted by a more urgent job on node2.",
         lost("PREEMPTED"),
     ),
 ]
@@ -818,7 +818,7 @@ CLUSTER = [
 
 
 def command(*words: str) -> Callable[[Scene], Any]:
-    """What `skeletons` says; it must end with an error."""
+    """The message of a `skeletons` command that must end with an error."""
 
     def provoke(scene: Scene) -> str:
         done = subprocess.run(
@@ -852,12 +852,12 @@ def show_ambiguous(scene: Scene) -> str:
 
 COMMAND = [
     Mistake(
-        "`skeletons show` of a file that is not there",
+        "`skeletons show` of a missing file",
         "results/demo/nothing is neither an artifact nor a folder of artifacts.",
         command("show", "results/demo/nothing"),
     ),
     Mistake(
-        "`skeletons show` of a path with a slip in it",
+        "`skeletons show` of a misspelt path",
         "results/frist/models/seed=1 is neither an artifact nor a folder of artifacts; the nearest is "
         "results/first/models/seed=1.",
         show_typo,
@@ -879,7 +879,7 @@ COMMAND = [
         command("cache", "--limit", "abc"),
     ),
     Mistake(
-        "`make measures` without its page",
+        "`make measures` without the page of measures",
         "docs/measures.md does not exist; name the page of measures.",
         lambda _: catalogue.main("docs/measures.md"),
     ),
@@ -914,7 +914,7 @@ def workflow(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
     return made
 
 
-# By the arguments that are added to a dry run.
+# By the arguments added to a dry run.
 SNAKEMAKE: dict[str, str] = {
     "--configfile absent.yaml": "absent.yaml: No such file or directory; allowed: a YAML file",
     "--configfile open.yaml": "open.yaml, line 2: not YAML (",
@@ -922,7 +922,7 @@ SNAKEMAKE: dict[str, str] = {
     "--configfile twice.yaml": "twice.yaml, line 2: found the key 'experiment' twice; allowed: "
     "once.",
     "--config base.seeds=3": "--config: found 'base.seeds=3'; allowed: KEY=VALUE with a key of the "
-    "configuration's first level, as --config 'base={seeds: [3]}'.",
+    "configuration's first level, such as --config 'base={seeds: [3]}'.",
     "--config base": "--config: found 'base'; allowed: KEY=VALUE",
     "--config base=3": "base: found 3; allowed: a mapping of keys to values.",
     "--config seeds=3": "seeds: unknown key; allowed here: experiment, dataset,",
@@ -974,7 +974,7 @@ def test_another_folder(workflow: Workflow, tmp_path: Path) -> None:
         (
             "ModuleNotFoundError",
             "ModuleNotFoundError in file \"rules/common.smk\", line 3:\nNo module named 'yaml'",
-            "The package yaml is not installed here; `make env`",
+            "The package yaml is not installed; run `make env`",
         ),
         (
             "PermissionError",
@@ -1008,7 +1008,7 @@ def test_a_broken_configuration_is_blamed_only_before_the_start(scene: Scene) ->
     entry = sentence(UNKNOWN, "ValueError", command[2:], started=False)
     assert_says(entry, "--config: found 'x'; allowed: KEY=VALUE")
     assert sentence(UNKNOWN, "WorkflowError", command[2:], started=False) == UNKNOWN
-    absent = ["--configfile", "absent.yaml"]  # of another folder, as with --directory
+    absent = ["--configfile", "absent.yaml"]  # in another folder, as with --directory
     assert sentence(UNKNOWN, "WorkflowError", absent, started=False) == UNKNOWN
 
 
@@ -1030,11 +1030,11 @@ def page() -> str:
     return "\n\n".join([HEAD, *sections]) + "\n"
 
 
-HEAD = """# What can go wrong, and what is said of it
+HEAD = """# Error messages
 
-Each mistake below is made by a test (`tests/test_errors.py`, from which `make errors` writes this
-page). What is said is one sentence: what is wrong, where, what was found, and what is allowed or what
-to do. `…` stands for what is another each time."""
+Each mistake below is made by a test in `tests/test_errors.py`; `make errors` writes this page from
+these tests. A message is one sentence: what is wrong, where, what was found, and what is allowed or
+what to do. `…` stands for a variable part."""
 
 
 def _whole(says: str) -> str:

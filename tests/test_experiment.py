@@ -1,4 +1,4 @@
-"""An experiment from Python: what is read, computed anew, drawn, and refused."""
+"""An experiment from Python: reading, computing, drawing, and errors."""
 
 import inspect
 import subprocess
@@ -74,7 +74,7 @@ def test_every_pair_and_measure_has_its_row(experiment: Experiment) -> None:
     assert {"seed_a", "threshold_b", "state_b"} <= set(table.columns)
 
 
-@pytest.mark.parametrize("measure", sorted({*MEASURES} - {"linear_cka_debiased"}))  # not asked for
+@pytest.mark.parametrize("measure", sorted({*MEASURES} - {"linear_cka_debiased"}))  # not requested
 def test_a_measure_computed_now_is_the_one_in_the_table(
     experiment: Experiment, measure: str
 ) -> None:
@@ -148,7 +148,7 @@ def test_a_heatmap_is_of_any_measure_of_all_pairs(experiment: Experiment, measur
     ax = Figure(figsize=(8, 8)).add_subplot()
     experiment.plot("heatmap", ax, dataset="digits", measure=measure, colormap="mako")
     shown = np.asarray(ax.images[0].get_array())
-    count = 4 if measure.startswith("mask") else 12  # of models that have a mask, of all
+    count = 4 if measure.startswith("mask") else 12  # of models with a mask; of all models
     assert shown.shape == (count, count)
 
 
@@ -166,7 +166,7 @@ def test_a_figure_is_by_the_experiments_first_measure_in_its_colours(tmp_path: P
     np.testing.assert_allclose(shown, expected)
 
 
-# --- what is refused ----------------------------------------------------------------------------
+# --- errors -----------------------------------------------------------------------------------
 
 
 def test_what_is_not_there_is_named_with_what_is_nearest(experiment: Experiment) -> None:

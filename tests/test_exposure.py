@@ -50,7 +50,7 @@ def network(name: str, width: int = 6, seed: int = 0) -> nn.Sequential:
 
 @torch.no_grad()
 def prune(made: nn.Sequential, sparsity: float, dead: float = 0.3) -> nn.Sequential:
-    """Zero random weights, and all that enters or all that leaves a share of the units."""
+    """Zero random weights, and all weights into or out of a share of the units."""
     for weight in prunable(made).values():
         weight *= torch.rand(weight.shape) >= sparsity
         rows, columns = (torch.rand(n) < dead for n in weight.shape[:2])
@@ -64,7 +64,7 @@ def prune(made: nn.Sequential, sparsity: float, dead: float = 0.3) -> nn.Sequent
 def same(one: nn.Module, other: nn.Module) -> float:
     """The largest difference of logits, in units of their spread."""
     a, b = (inference.predict(made, images()).double() for made in (one, other))
-    assert a.std() > 1e-3  # a network that says nothing would be easy to match
+    assert a.std() > 1e-3  # constant outputs would be easy to match
     return float((a - b).abs().max() / a.std())
 
 
@@ -122,7 +122,7 @@ def test_it_is_reloaded_from_its_files_alone(tmp_path: Path, name: str) -> None:
     assert {key: p.requires_grad for key, p in loaded.named_parameters()} == fixed
 
 
-# --- planted deaths, one by one -----------------------------------------------------------------
+# --- dead units, one by one ---------------------------------------------------------------------
 
 
 @torch.no_grad()
@@ -147,7 +147,7 @@ def test_a_constant_is_folded_exactly_at_the_borders_too() -> None:
     assert isinstance(folded, OffsetConv)
     assert (folded.offset.rows, folded.offset.columns) == ((1, 30, 1), (1, 30, 1))
     assert same(pruned, exposed.network) < 1e-5
-    # a bias alone, right in the middle of the image, is not enough
+    # a bias alone is right in the middle of the image, but not at its borders
     folded.offset.values[:] = folded.offset.values[:, 1:2, 1:2].clone()
     assert same(pruned, exposed.network) > 1e-3
 
@@ -156,7 +156,7 @@ def test_a_constant_is_folded_exactly_at_the_borders_too() -> None:
 def test_a_constant_zero_needs_no_folding() -> None:
     pruned = network("cnn")
     pruned.get_parameter("body.0.weight")[2] = 0
-    pruned.get_parameter("body.0.bias")[2] = -1  # nothing, after the ReLU
+    pruned.get_parameter("body.0.bias")[2] = -1  # zero after the ReLU
     exposed = exposure.expose(pruned)
     assert type(exposed.network.get_submodule("body.2")) is nn.Conv2d
     assert same(pruned, exposed.network) < 1e-5

@@ -1,4 +1,4 @@
-"""User-defined networks, data sets, measures and criteria, each in a file of its own."""
+"""User-defined networks, data sets, measures and criteria, each in its own file."""
 
 from __future__ import annotations
 
@@ -158,7 +158,9 @@ def test_a_user_defined_network_can_be_inspected(own: Workflow, tmp_path: Path) 
     )
     assert jobs["expose"] == jobs["importance"] == jobs["probe"] == 1
     assert jobs["features"] == 4
-    assert jobs["compare"] == 6  # of four models; the first pair's row had another measure as well
+    assert (
+        jobs["compare"] == 6
+    )  # of four models; the row of the first pair also had another measure
     assert jobs["train_base"] == 0
 
 
@@ -197,7 +199,7 @@ def test_python_knows_user_defined_measures_and_networks(
     axes = Figure().add_subplot()
     experiment.plot("heatmap", axes, measure="measure_jeffreys")
     assert axes.images
-    assert "measure_jeffreys" not in catalogue.MEASURES  # a figure leaves no measure behind
+    assert "measure_jeffreys" not in catalogue.MEASURES  # a figure adds no measure permanently
     with pytest.raises(SkeletonsError, match="measure_jeffreys"):
         experiment.measure("measure_jeffrey", row.a, row.b, OOD)
 
@@ -221,7 +223,7 @@ def test_what_fails_in_many_jobs_is_one_sentence(own: Workflow, tmp_path: Path) 
     assert "3 jobs failed, for 1 reason; the jobs that depend on them" in done.stdout
     assert "Traceback" not in done.stdout
     logs = [path.read_text() for path in (workflow / "logs/own/compare").rglob("*.log")]
-    assert len(set(logs)) == 3  # as each pair has other values
+    assert len(set(logs)) == 3  # because each pair has other values
     assert all(log.count("\n") == 1 for log in logs)
 
 
@@ -404,7 +406,7 @@ def test_code_that_changed_since_the_plan_does_not_run(folder: Path) -> None:
     job = Job(stage, {}, Recipe("compare", {}, code, {}, {}, 1, {}), (), None)
     (folder / "mine.py").write_text("A = 2\n")
     with pytest.raises(
-        SkeletonsError, match=r"The code of measures.behaviour, of mine.py, or of what"
+        SkeletonsError, match=r"The code of measures.behaviour, of mine.py, or of a module"
     ):
         job.run()
 
@@ -413,12 +415,12 @@ def test_built_in_stages_have_a_plain_fingerprint() -> None:
     assert re.fullmatch(r"[0-9a-f]{16}", fingerprint.fingerprint("training.base", own=()))
 
 
-# --- what a function gives ------------------------------------------------------------------------
+# --- returned values ------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[[str], str]:
-    """Writes a function and gives the reference to it."""
+    """Writes a function and returns a reference to it."""
 
     def written(source: str, name: str = "f") -> str:
         (tmp_path / "mine.py").write_text(source)
@@ -614,7 +616,7 @@ def test_a_verdict_computes_each_pair_once(
     mine = user_defined.load(reference)
     behaviour.over_images([answers(k) for k in range(3)], mine)
     calls = load(f"{file_of(reference)}:CALLS")
-    assert len(calls) == 3  # that a pair has no order was seen when the tables were made
+    assert len(calls) == 3  # symmetry was checked when the tables were made
 
 
 def test_a_measure_may_be_an_entry_of_the_catalogue(

@@ -1,4 +1,4 @@
-"""What is said of a job that failed, by what SLURM and the job's logs say of it."""
+"""Messages about failed jobs, from SLURM's records and the jobs' logs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from skeletons.workflow import failures, slurm
 from skeletons.workflow.failures import Watch, explain
 from skeletons.workflow.slurm import Cause
 
-# As `scontrol --oneliner show job` of SLURM 22.05 writes it, shortened.
+# The shortened output of `scontrol --oneliner show job` of SLURM 22.05.
 RECORD = (
     "JobId=7 JobName=91b9 UserId=root(0) JobState={state} Reason={state} ExitCode=0:15 "
     "RunTime=00:01:03 TimeLimit=00:01:00 NodeList=node2 MinMemoryNode=1500M StdOut={log}"
@@ -25,7 +25,7 @@ MEMORY = (
 
 @pytest.fixture
 def answers(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[str, str]]:
-    """What each of SLURM's commands answers: its output, or what is wrong."""
+    """The answers of SLURM's commands: output, or the reason of a failure."""
     said: dict[str, tuple[str, str]] = {}
     monkeypatch.setattr(slurm, "_ask", lambda *words: said.get(words[0], ("", "no such command")))
     return said
@@ -40,7 +40,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def told(message: str = "", job: str | None = "7") -> dict[str, Any]:
-    """What Snakemake tells of a failure."""
+    """The fields of Snakemake's record of a failure."""
     return {
         "jobid": 3,
         "rule_name": "train_base",

@@ -50,7 +50,7 @@ def tables(seeds: int, variants: int) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def recipes(count: int) -> list[dict[str, Any]]:
-    """Verdicts as findings.json has them; the last recipe has no two seeds alive."""
+    """Verdicts as in findings.json; in the last recipe, fewer than two seeds are alive."""
     known = {"effect": 0.1, "low": -0.05, "high": 0.2}
     rises = [{"against": name, **known} for name in ("the bases", "their unpruned models")]
     unknown = [{**rise, **dict.fromkeys(known)} for rise in rises]
@@ -166,7 +166,7 @@ def test_every_rise_is_drawn_beside_its_recipe() -> None:
     drawn = {bars.get_label(): bars for bars in axes[0].containers}
     assert set(drawn) == {"beyond the bases", "beyond their unpruned models"}
     places = [bars.lines[0].get_xydata() for bars in drawn.values()]
-    assert [len(points) for points in places] == [2, 2]  # what has no value is not drawn
+    assert [len(points) for points in places] == [2, 2]  # a missing value is not drawn
     assert [round(y) for points in places for _, y in points] == [0, 1, 0, 1]
 
 

@@ -110,7 +110,7 @@ def test_the_page_says_what_was_found() -> None:
     assert titles[-1] == "## Details"
     assert "| unpruned bases | 3 | 0.500 |" in text
     assert "and at most 2 points of accuracy?" in text
-    assert "| 90.00% | 69.50% | −0.50 |" in text  # a difference of shares is no share
+    assert "| 90.00% | 69.50% | −0.50 |" in text  # a difference of shares is not a share
 
 
 def test_the_page_is_its_sections_and_json_has_them_in_this_order() -> None:
@@ -132,7 +132,7 @@ def test_the_page_is_its_sections_and_json_has_them_in_this_order() -> None:
     ]
     assert text == "\n\n".join(parts) + "\n"
     leads = {section["name"]: section["lead"] for section in sections if section["lead"]}
-    assert set(leads) == {"verdict", "claims"}  # the rest is shown nowhere else
+    assert set(leads) == {"verdict", "claims"}  # the report shows only these elsewhere
     assert "On all data sets together" in leads["verdict"]
     assert leads["claims"].count("| claim |") == text.count("| claim |") == 2
 
@@ -189,7 +189,7 @@ IMAGES = 250
 
 
 def experiment(seeds: int, pruned: str, thresholds: Sequence[float] = (0.1,)) -> dict[str, Any]:
-    """What `summarize` takes, of models whose answers are drawn.
+    """The arguments of `summarize`, for models with random answers.
 
     Bases, regularised and randomly pruned models are random; pruned ones are `alike` (one and the
     same but for noise), `independent` or `dead`.

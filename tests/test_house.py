@@ -1,4 +1,4 @@
-"""The plan of the code: packages whose imports run one way, and what each may know."""
+"""The structure of the code: imports between packages run in one direction."""
 
 import ast
 import re
@@ -10,13 +10,13 @@ import pytest
 from conftest import ROOT
 
 LIBRARY = ROOT / "src/skeletons"
-# Lowest first: a package imports itself and what stands before it.
+# Lowest first: a package imports only itself and those before it.
 ORDER = (
     *("errors", "text", "arrays", "model_ids", "store", "user_code", "config", "data"),
     *("networks", "alignment", "prediction", "training", "pruning", "measures", "inspection"),
     *("findings", "figures", "report", "workflow", "plots", "experiment"),
 )
-# Names that the documents promise, handed on from where they are defined now.
+# Documented import paths of names that are defined elsewhere.
 KEPT = ("exposure", "predictions", "ridge_figures", "unit_figures")
 TORCH = {"networks", "prediction", "training", "inspection"}
 TORCH_LAZILY = {"data", "experiment"}
@@ -34,9 +34,9 @@ def package_of(path: Path, library: Path) -> str:
 
 
 def imported(tree: ast.AST) -> Iterator[tuple[str, int, bool]]:
-    """Each import's full name and line, and whether it is made when the module is imported.
+    """Each import's full name and line, and whether it runs when the module is imported.
 
-    It is not inside a function, and if it is for types only.
+    Imports inside functions and imports only for types do not.
     """
     late = [
         part
@@ -55,7 +55,7 @@ def imported(tree: ast.AST) -> Iterator[tuple[str, int, bool]]:
 
 
 def wrong_imports(library: Path) -> list[str]:
-    """One line for each import that runs the wrong way, or of what a package must not know."""
+    """One line for each import in the wrong direction, or of a forbidden package."""
     found = []
     for path in modules(library):
         package = package_of(path, library)
@@ -110,7 +110,7 @@ def test_no_module_is_long(path: Path) -> None:
 
 
 def test_the_words_of_snakemake_stay_in_their_room() -> None:
-    """No name in the library outside of `workflow` is one of Snakemake's or SLURM's."""
+    """Only `workflow` uses names of Snakemake or SLURM."""
     words = re.compile(r"snakemake|slurm|wildcard", re.I)
     for path in modules(LIBRARY):
         if package_of(path, LIBRARY) in SNAKEMAKE:

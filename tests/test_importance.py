@@ -61,7 +61,7 @@ def silenced(made: nn.Sequential, module: str, unit: int) -> Any:
         handle.remove()
 
 
-# A layer, and the module after which zero stays zero through what follows.
+# A layer, and the module after which zeros stay zeros.
 PLACES = {
     "cnn": {"0": "0", "7": "7", "11": "12", "13": "13"},
     "resnet9": {"0.0": "0.1", "1.0": "1.1", "2.body.1.0": "2.body.1.1"},
@@ -102,7 +102,7 @@ def test_units_that_do_nothing_are_worth_nothing_and_are_called_dead() -> None:
     tensors = {name: tensor.numpy().copy() for name, tensor in made.state_dict().items()}
     made.get_parameter("body.15.weight")[:, 3] = 0  # read by nothing
     tensors["body.15.weight"][:, 3] = 0
-    tensors["body.13.weight"][7] = 0  # reads nothing, in the pruned model
+    tensors["body.13.weight"][7] = 0  # reads nothing in the pruned model
     tensors["body.13.weight"][8, :4] = 0
     table = importance.importance_table(made, tensors, images()).set_index(["layer", "unit"])
     last = table.loc["body.13.weight"]
@@ -213,7 +213,7 @@ def test_a_layer_that_ranks_nothing_has_no_correlation() -> None:
     found = unit_ranks.summarize(table(np.zeros(4), np.arange(4.0), [False] * 4))
     assert found["spearman"] is None
     assert found["layers"][0]["spearman"] is None
-    # all are alive, so that as many are called important as the kept weights would fill
+    # all are alive, so as many count as important as the kept weights would fill
     assert (found["units"], found["alive"], found["k"], found["expected"]) == (4, 4, 2, 1.0)
 
 

@@ -1,4 +1,4 @@
-"""Looks inside, run by the real workflow on the science experiment."""
+"""Inspections, run by the real workflow on the science experiment."""
 
 import copy
 import itertools
@@ -36,7 +36,7 @@ def results(science: Workflow) -> Path:
 
 
 def paths(results: Path) -> dict[str, list[str]]:
-    """The artifacts that `inspections` reads, as the workflow hands them over."""
+    """The artifacts that `inspections` reads, as the workflow passes them."""
     pairs = [*itertools.combinations(BASES, 2), *zip(BASES, VARIANTS, strict=True)]
     matched = list(itertools.combinations(VARIANTS, 2))
     return {
@@ -78,7 +78,7 @@ def test_the_figures_are_in_the_report(results: Path) -> None:
 
 
 def scored(results: Path, model: str) -> tuple[float, float]:
-    """Loss and accuracy of a model's saved predictions, on the images that looks inside use."""
+    """Loss and accuracy of a model's saved predictions, on the images of inspections."""
     on_test = predictions.read(results / f"predictions/{DATA}/{model}.parquet")
     some = on_test.only(np.arange(len(on_test.labels)) < IMAGES)
     return some.loss, some.accuracy
@@ -108,7 +108,7 @@ def test_the_plane_goes_through_its_models_and_shows_the_walk(results: Path) -> 
     assert list(located.index) == [*corners, *walked]
     assert (located.residual[corners] < 1e-3 * located.x["seed=2"]).all()
     assert (located.residual[walked] > 0).all()
-    for model in (*corners[::2], walked[0]):  # those whose units are not put into another order
+    for model in (*corners[::2], walked[0]):  # models whose units keep their order
         assert located.loss[model] == pytest.approx(scored(results, model)[0], abs=1e-6)
     assert len(artifacts.read_table(results / "plane/plane.parquet")) == POINTS**2
 

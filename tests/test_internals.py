@@ -1,4 +1,4 @@
-"""What this workflow touches of Snakemake without a documented interface is there, and works."""
+"""The undocumented attributes of Snakemake that this workflow uses exist and work."""
 
 import json
 import os
@@ -43,7 +43,7 @@ rule all:
 
 
 def run(folder: Path, *library: Path) -> str:
-    """What the rules above print in a folder, with copies of packages that take precedence."""
+    """The output of the rules above, with copies of packages that take precedence."""
     (folder / "Snakefile").write_text(SNAKEFILE)
     paths = [*map(str, library), str(ROOT / "src")]
     done = subprocess.run(
@@ -97,7 +97,7 @@ def test_a_snakemake_that_renamed_it_is_refused(name: str, tmp_path: Path) -> No
 
 
 def test_nothing_else_touches_the_inside_of_snakemake() -> None:
-    """The rules and the library reach Snakemake's `workflow` through `Run` alone."""
+    """The rules and the library use Snakemake's `workflow` only through `Run`."""
     reached = re.compile(r"\bworkflow\.(?!internals|[a-z_]+ import|lineage|plan|stages|targets)\w+")
     for path in [ROOT / "Snakefile", *(ROOT / "rules").glob("*.smk")]:
         code = re.sub(r"skeletons\.workflow[\w.]*", "", path.read_text(encoding="utf-8"))
@@ -108,7 +108,7 @@ def test_nothing_else_touches_the_inside_of_snakemake() -> None:
 
 
 def paced(limit: MaxJobsPerTimespan | None, **known: Any) -> SimpleNamespace:
-    """The scheduler of a run that begins, under a limit of jobs a second."""
+    """The scheduler of a run that begins, with a limit of jobs per second."""
     limiter = JobRateLimiter(limit) if limit else None
     scheduler = SimpleNamespace(job_rate_limiter=limiter, subsample=known.pop("subsample", 20))
     Run(SimpleNamespace(scheduler=scheduler, **{"local_exec": True, "cores": 2, **known})).pace()

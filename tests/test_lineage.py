@@ -1,4 +1,4 @@
-"""The lineage that follows from the plan is the one that each artifact carries in its seal."""
+"""The lineage computed from the plan equals the one in the seal of each artifact."""
 
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,6 @@ from skeletons.store import artifacts
 from skeletons.workflow.lineage import Lineages
 from skeletons.workflow.plan import Plan
 from skeletons.workflow.targets import Targets
-
-# Tables of all pairs, and what shows them: their readers check no lineages.
-SHOWN = ("findings.json", "scores.parquet", "versions.json")
 
 
 def lineages(config: dict[str, Any]) -> Lineages:
@@ -31,21 +28,13 @@ def sealed(folder: Path) -> dict[str, str]:
     return found
 
 
-def is_table(path: str) -> bool:
-    parts = path.split("/")
-    tables = parts[2] in ("similarity", "representations", "weights") and "--" not in path
-    return tables or parts[-1] in SHOWN
-
-
 def check(folder: Path, config: dict[str, Any]) -> set[str]:
     """Compare all lineages of an experiment; the first folder of each artifact."""
     plan = lineages(config)
     found = sealed(folder)
-    wrong = {path for path, line in found.items() if plan.of(path) not in (line, None)}
+    wrong = {path for path, line in found.items() if plan.of(path) != line}
     assert not wrong
-    unknown = {path for path in found if plan.of(path) is None}
-    assert unknown == {path for path in found if is_table(path)}
-    return {path.split("/")[2] for path in found if path not in unknown}
+    return {path.split("/")[2] for path in found}
 
 
 def test_every_artifact_has_the_lineage_of_the_plan(science: Workflow) -> None:

@@ -1,4 +1,4 @@
-"""The logger plugin by itself: the records of a run go in, and what is shown comes out."""
+"""The logger plugin alone: from the records of a run to its output."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def printed(
     capsys: pytest.CaptureFixture[str], *records: logging.LogRecord, **settings: Any
 ) -> str:
-    """What the handler prints where there is no terminal."""
+    """The output of the handler without a terminal."""
     handler = LogHandler(OutputSettings(**settings), None)
     for each in records:
         handler.handle(each)
@@ -78,7 +78,7 @@ def printed(
 
 
 def on_terminal(*records: logging.LogRecord, **settings: Any) -> str:
-    """What is shown on a terminal, with its movements."""
+    """The output on a terminal, with control characters."""
     terminal = io.StringIO()
     console = Console(file=terminal, force_terminal=True, width=100)
     narrator = Narrator(console, OutputSettings(**settings), logging.LogRecord.getMessage)

@@ -1,4 +1,4 @@
-"""Measures that need more than predictions: files of the real workflow, and what is in them."""
+"""Measures that need more than predictions: their files, made by the real workflow."""
 
 import copy
 import itertools
@@ -180,7 +180,7 @@ def test_random_controls_share_what_chance_gives(science: Workflow) -> None:
         ),
         ({"representations": []}, {}),
         ({"weights": ["mask_overlap"]}, {}),
-        # Findings are made anew, and with them the table of scores that heatmaps show.
+        # The findings are made again, with the table of scores that heatmaps show.
         ({"test_set": False}, {"heatmap_of_features": 1, "heatmap_of_masks": 2}),
     ],
 )
@@ -223,7 +223,7 @@ def test_features_are_what_the_last_linear_layer_gets() -> None:
         network = build(name, 2, 10, [0.5] * 3, [0.2] * 3).eval()
         found = features.penultimate(network, images, batch_size=4)
         assert found.shape == (7, width)
-        # No hook is left behind, and the layer was given just these rows.
+        # No hook remains, and the layer received exactly these rows.
         assert not features.last_linear(network)._forward_pre_hooks
         again = features.penultimate(network, images, batch_size=7)
         torch.testing.assert_close(found, again, rtol=1e-4, atol=1e-4)

@@ -1,4 +1,4 @@
-"""The workflow as a module of another one."""
+"""The workflow as a module of another workflow."""
 
 import os
 from pathlib import Path
@@ -49,7 +49,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def test_another_workflow_goes_on_from_its_files(folder: Path) -> None:
+def test_another_workflow_continues_from_its_files(folder: Path) -> None:
     assert "answer" in (folder / "answer.txt").read_text()
     assert (folder / "results/grid/report.html").stat().st_size > 100_000
     assert (folder / "results/data/digits/images.safetensors").is_file()
@@ -73,3 +73,9 @@ def test_its_rules_may_have_other_names(folder: Path) -> None:
     (folder / "renamed.smk").write_text(text.format(path=ROOT))
     planned = run(folder, "-n", "--forceall", "--snakefile", "renamed.smk", "other_all")
     assert "other_train_base" in planned
+    assert "Nothing to be done" in run(folder, "--snakefile", "renamed.smk", "other_all")
+    more = {**CHAIN, "prune": {"thresholds": [0.05, 0.1]}}
+    (folder / "more.yaml").write_text(yaml.safe_dump(more))
+    made = run(folder, "--snakefile", "renamed.smk", "other_all", "--configfile", "more.yaml")
+    assert "other_prune: 1 job done" in made
+    assert "other_train_base" not in made

@@ -1,4 +1,4 @@
-"""Muon against its definition, and as the optimiser of base models."""
+"""Muon compared with its definition, and as the optimiser of base models."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def layers() -> nn.Sequential:
 
 
 def gradients(net: nn.Sequential, step: int) -> dict[str, Tensor]:
-    """Of a loss that differs at each step."""
+    """Gradients of a loss that differs at each step."""
     draw = torch.Generator().manual_seed(step)
     net.zero_grad()
     (net(torch.randn(16, 3, 5, 5, generator=draw)) ** 2).mean().backward()
@@ -37,7 +37,7 @@ def gradients(net: nn.Sequential, step: int) -> dict[str, Tensor]:
 
 
 def changes(decay: float, steps: int, momentum: float) -> tuple[dict[str, Tensor], nn.Sequential]:
-    """What the last of some steps did to each parameter, and the network."""
+    """The change of each parameter in the last of several steps, and the network."""
     net = layers()
     group = {"params": list(net.parameters()), "weight_decay": decay}
     optimizer = Muon([group], RATE, momentum)
@@ -66,7 +66,7 @@ def test_a_step_is_the_gradient_with_its_singular_values_brought_near_1(layer: s
 def test_biases_move_as_adamw_moves_them() -> None:
     for count in (1, 3):
         net = layers()
-        # every parameter by AdamW, but the weights put where Muon had them
+        # every parameter by AdamW, except that weights are set to those of Muon
         usual = torch.optim.AdamW([net[0].bias, net[3].bias], lr=RATE, weight_decay=0.0)
         muon = Muon([{"params": [net[0].weight, net[3].weight]}], RATE, 0.9)
         for step in range(count):

@@ -1,4 +1,4 @@
-"""The example notebook runs from its first cell to its last on what a run leaves."""
+"""The whole example notebook runs on the results of an experiment."""
 
 import shutil
 from pathlib import Path

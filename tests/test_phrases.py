@@ -1,4 +1,4 @@
-"""Each phrase by which a message is recognised still stands in what is installed."""
+"""The installed packages still contain each phrase that identifies a message."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def text_of(node: ast.AST) -> str | None:
 
 
 def said(source: str) -> list[str]:
-    """All that a module, or Python, may say."""
+    """All texts that a module or Python may print."""
     if source in RAISED:
         error = RAISED[source]
         return ["".join(traceback.format_exception(error)), format_exception_to_string(error)]
@@ -71,8 +71,8 @@ def said(source: str) -> list[str]:
 def test_a_phrase_is_still_said(name: str) -> None:
     phrase = PHRASES[name]
     assert any(phrase.find(text) for text in said(phrase.source)), (
-        f"{phrase.source} no longer says what {name} finds ({phrase.pattern}); see what it says "
-        "now and change src/skeletons/workflow/phrases.py."
+        f"{phrase.source} no longer contains {name} ({phrase.pattern}); look for the new text and "
+        "change src/skeletons/workflow/phrases.py."
     )
 
 
@@ -124,5 +124,5 @@ def test_quotes_are_not_missed() -> None:
 
 
 def test_an_exception_says_its_text() -> None:
-    """So that what the plugin of SLURM raises reaches the message of the failed job."""
+    """The text of an exception of the SLURM plugin must reach the message of the failed job."""
     assert str(WorkflowError("The error message was x")) == "The error message was x"

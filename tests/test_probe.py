@@ -26,7 +26,7 @@ def _one_thread() -> None:
 
 
 class Halves(nn.Module):
-    """Two networks side by side that never meet: their logits are added."""
+    """Two separate networks whose logits are added."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class Halves(nn.Module):
 
 @torch.no_grad()
 def planted(second: bool) -> tuple[nn.Sequential, dict[str, Tensor]]:
-    """Two halves of which one solves the task, and the other too or is dead; the first's mask."""
+    """Two halves: the first solves the task, the second does too or is dead; the first's mask."""
     torch.manual_seed(0)
     body = Halves()
     made = nn.Sequential()
@@ -84,7 +84,7 @@ def test_a_planted_second_skeleton_takes_over() -> None:
     last = rows.iloc[-1]
     assert last.skeleton_left < 0.05
     assert last.outside > 0.95
-    assert last.skeleton_accuracy < 0.5  # nothing is left of it
+    assert last.skeleton_accuracy < 0.5  # none of it is left
     assert last.others_accuracy == last.test_accuracy == 1
 
 

@@ -1,4 +1,4 @@
-"""The profile for SLURM names no site's account or partition, and is else that of a local run."""
+"""The SLURM profile names no account or partition, and otherwise equals that of a local run."""
 
 import re
 from pathlib import Path
@@ -18,9 +18,9 @@ def settings(text: str) -> dict[str, Any]:
 
 def test_what_holds_for_a_local_run_holds_on_a_cluster() -> None:
     local = settings((PROFILES / "default/config.yaml").read_text(encoding="utf-8"))
-    # A job's log may be long; the sentence that is said of it names the log.
+    # A job's log may be long; the message about the job names the log.
     del local["show-failed-logs"]
-    # Of the jobs that are ready a cluster looks at more, as it fills more places at once.
+    # On a cluster, the scheduler looks at more ready jobs, because more can start at once.
     del local["scheduler-subsample"]
     assert {key: settings(SLURM).get(key) for key in local} == local
 

@@ -1,4 +1,4 @@
-"""What a run says of its progress, on a terminal and where there is none."""
+"""The progress of a run, on a terminal and without one."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_rule_s_jobs_take_as_long_as_those_before() -> None:
     assert book.left(160.0) == Left(120.0, whole=True)
     begin(book, 2, 160.0)
     assert book.left(180.0) == Left(100.0, whole=True)
-    book.finish(2, 260.0)  # slower: 80 s in the mean
+    book.finish(2, 260.0)  # slower: 80 s on average
     assert book.left(260.0) == Left(80.0, whole=True)
 
 
@@ -70,7 +70,7 @@ def test_epochs_tell_before_the_first_job_is_done(tmp_path: Path) -> None:
     book = Book({1: Work("train_base", units=10)})
     begin(book, 1, began, str(log))
     assert book.left(began + 20.0) == Left(80.0, whole=True)
-    os.utime(log, (began - 60, began - 60))  # of an earlier run
+    os.utime(log, (began - 60, began - 60))  # from an earlier run
     assert book.left(began + 20.0) is None
 
 
@@ -148,7 +148,7 @@ def test_what_jobs_took_is_remembered(tmp_path: Path) -> None:
     assert recall(path) == {}
 
 
-# --- what runs now ------------------------------------------------------------------------------
+# --- running jobs -------------------------------------------------------------------------------
 
 
 def test_what_runs_is_a_line_a_rule_and_few_of_them() -> None:
@@ -177,7 +177,7 @@ def test_controls_have_their_whole_name(rule: str, log: str, name: str) -> None:
     assert failures.job_name(rule, [log]) == name
 
 
-# --- what failed --------------------------------------------------------------------------------
+# --- failed jobs --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_a_reason_is_the_same_but_for_measured_numbers(one: str, other: str, sam
 
 
 def on_a_terminal(workflow: Workflow, config: dict[str, Any], *arguments: str) -> str:
-    """What a run shows on a terminal of 100 columns, without colours and movements."""
+    """The output of a run on a terminal of 100 columns, without control characters."""
     workflow.write(config)
     ours, theirs = pty.openpty()
     variables = {"TERM": "xterm-256color", "COLUMNS": "100", "LINES": "40"}
@@ -231,7 +231,7 @@ def on_a_terminal(workflow: Workflow, config: dict[str, Any], *arguments: str) -
 def _read(file: int) -> bytes:
     try:
         return os.read(file, 65536)
-    except OSError:  # Linux's way to say that nobody writes any more
+    except OSError:  # on Linux, the end of the output
         return b""
 
 
@@ -247,7 +247,7 @@ def shown(workflow: Workflow) -> str:
 
 @pytest.fixture(scope="module")
 def printed(workflow: Workflow, shown: str) -> str:
-    """What the rest of the run says without a terminal."""
+    """The output of the rest of the run, without a terminal."""
     done = workflow.run(CHAIN)
     assert done.returncode == 0, done.stdout
     return done.stdout

@@ -1,4 +1,4 @@
-"""The command `skeletons`: what made an artifact, is it current, what does the run cache hold?"""
+"""The command `skeletons`: the recipe of an artifact, whether it is current, the run cache."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_model_is_known_by_its_id_alone(chain: Workflow) -> None:
         ("results/grid/models/seed=1_l1=0.001_ep=1", WALKED),
         ("results/grid/score/seed=1.json", "results/grid/scores/seed=1.json"),
         ("seed=1_l1=1e-4_ep=1", Path(WALKED).name),
-        ("results/grid/models", None),  # it is there, but holds no artifacts
+        ("results/grid/models", None),  # it exists, but holds no artifacts
         ("results/elsewhere", None),
         ("somewhere", None),
     ],

@@ -79,7 +79,7 @@ def test_an_emptied_layer_is_called_dead_and_named() -> None:
 
 
 def test_controls_of_two_bases_are_independent_draws() -> None:
-    """Even where the two are alike: else their masks would share more than chance gives."""
+    """Even if the two are alike; otherwise their masks would overlap more than by chance."""
     tensors = {"a": np.ones((50, 40), np.float32), "b": np.ones(1000, np.float32)}
     layers = [
         {"name": name, "shape": list(w.shape), "flops": 1, "prunable": True}

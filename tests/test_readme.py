@@ -1,8 +1,7 @@
-"""Every command that the README names is run, or planned where running it takes a cluster or hours.
+"""Every command in the README is run, or planned if it needs a cluster or hours.
 
-The clone they run in is the repository with fewer drawn images, a narrower network, fewer epochs
-and a smaller grid in `workflow_config.yaml`; sizes that the README itself writes down are run as
-they are.
+They run in a clone of the repository whose `workflow_config.yaml` has fewer images, a narrower
+network, fewer epochs and a smaller grid. Sizes written in the README itself are not changed.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ FILES = ("Makefile", "pyproject.toml", "requirements.lock", "workflow_config.sch
 
 
 class Clone(Workflow):
-    """The repository with the present environment in it, and fewer and smaller drawn images."""
+    """The repository with the present environment, and with fewer and smaller drawn images."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -43,22 +42,22 @@ class Clone(Workflow):
         config["base"]["seeds"], config["base"]["epochs"] = [1], 2
         config["regularize"]["epochs"], config["prune"]["thresholds"] = [1], [0.05, 0.5]
         path.write_text(yaml.safe_dump(config))
-        # What is planned on folders of images needs the folders, and no image of them.
+        # Plans for folders of images need the folders, but no images.
         for split in ("train", "test"):
             for kind in ("cat", "dog"):
                 (folder / "data/cifar10-jpeg" / split / kind).mkdir(parents=True)
         (folder / "ready").touch()
 
     def says(self, command: str) -> str:
-        """What a command prints; it must end well."""
-        # The environment is made already, so `make` is told that it is; and that it is no other
-        # make's child, as it is where the tests run by `make test`.
+        """The output of a command, which must succeed."""
+        # READY tells `make` that the environment exists. Under `make test`, this `make` must not
+        # act as the child of another one.
         made = {"MAKEFLAGS": f"READY={self.folder / 'ready'} CORES=2", "MAKELEVEL": "0"}
         call = ["bash", "-euo", "pipefail", "-c", command]
         return said(call, self.folder, {**self.environment(), **made})
 
     def warmly_says(self, command: str) -> str:
-        """The same, by a Snakemake that has its packages imported; that of `make demo` has not."""
+        """The same, by the warm Python; `make demo` uses Python itself."""
         return self.says(f'snakemake() {{ {python()} -m snakemake "$@"; }}\n{command}')
 
 
@@ -68,14 +67,14 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
 
 
 def demo(clone: Clone, command: str) -> None:
-    """The report is there, and run again it says that there is nothing to be done."""
+    """The report exists, and a second run has nothing to do."""
     assert "The report is results/demo/report.html" in clone.says(command)
     assert (clone / "results/demo/report.html").stat().st_size > 100_000
     assert "Nothing to be done" in clone.says(command)
 
 
 def own_experiment(clone: Clone, command: str) -> None:
-    """At its true size, as it is written."""
+    """At its full size, as written."""
     clone.warmly_says(command)
     assert (clone / "results/mine/report.html").is_file()
     config = yaml.safe_load((clone / "results/mine/config.yaml").read_text())
@@ -88,7 +87,7 @@ def the_tests(clone: Clone, command: str) -> None:
 
 
 def pages(clone: Clone, command: str) -> None:
-    """The pages that are made are those that are committed; the tests are not run here."""
+    """The generated pages equal the committed ones; the tests are not run here."""
     assert "pytest" in clone.says(f"{command} --dry-run")
     targets = [word for word in command.split() if word in ("schema", "measures", "configuration")]
     clone.says(f"make {' '.join(targets)}")
@@ -97,7 +96,7 @@ def pages(clone: Clone, command: str) -> None:
 
 
 def planned(clone: Clone, command: str) -> None:
-    """It takes a download and hours, or a cluster; tests/slurm has one and runs it there."""
+    """Only planned: it needs a download and hours, or a cluster (run by tests/slurm)."""
     said = clone.warmly_says(
         f"{command} --dry-run --cores 2" if "--cores" not in command else f"{command} -n"
     )
@@ -105,12 +104,12 @@ def planned(clone: Clone, command: str) -> None:
 
 
 def site(clone: Clone, command: str) -> None:
-    """tests/test_docs.py builds the site, as strictly as this."""
+    """Not run: tests/test_docs.py builds the site equally strictly."""
     assert "sphinx-build -W --keep-going" in clone.says(f"{command} --dry-run")
 
 
 def template(clone: Clone, command: str) -> None:
-    """`N` and `NAME` stand for others, which are among the commands."""
+    """Not run: `N` and `NAME` are placeholders in other commands."""
     assert {"N", "NAME"} & set(re.split(r"[ /.=]", command))
 
 
@@ -126,7 +125,7 @@ def shown(clone: Clone, command: str) -> None:
 
 HOW: dict[str, Callable[[Clone, str], None]] = {
     "make demo": demo,
-    "make env": nothing_to_be_done,  # as the environment in which the tests run is taken
+    "make env": nothing_to_be_done,  # because the environment of the tests is used
     "make test": the_tests,
     "source .venv/bin/activate": own_experiment,
     "snakemake -n": nothing_to_be_done,

@@ -1,4 +1,4 @@
-"""What happens when files rot, disks fill up, runs collide and people press Ctrl-C."""
+"""Corrupted files, full disks, simultaneous runs, and Ctrl-C."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def walk_on(inputs: list[str], outputs: list[str]) -> None:
 
 NEXT = "seed=1_l1=0.0001_ep=2"
 PAIR = pair(BASE, VARIANT)
-# Each stage that reads artifacts: what it reads, what it writes, and how.
+# Each stage that reads artifacts: its inputs, its outputs, and its arguments.
 Stage = tuple[list[str], list[str], Callable[[list[str], list[str]], None]]
 STAGES: dict[str, Stage] = {
     "regularize": (
@@ -196,7 +196,7 @@ def results(finished: Workflow, tmp_path: Path) -> Path:
     return folder
 
 
-# --- files that rot -----------------------------------------------------------------------------
+# --- corrupted files ----------------------------------------------------------------------------
 
 Damage = Callable[[bytes, np.random.Generator], bytes]
 
@@ -236,7 +236,7 @@ CORRUPTIONS = 500
 
 
 def attempt(stage: str, results: Path, made: Path) -> tuple[dict[str, bytes] | None, str]:
-    """What a stage makes, or the sentence with which it refuses."""
+    """The result of a stage, or its error message."""
     try:
         return run_stage(stage, results, made), ""
     except ArtifactError as error:
@@ -266,7 +266,7 @@ def test_500_corruptions_give_clear_errors_or_no_harm(results: Path, tmp_path: P
         path.write_bytes(whole)
     assert outcomes["clear error"] + outcomes["harmless"] == CORRUPTIONS
     assert outcomes["clear error"] > 0.9 * CORRUPTIONS, outcomes
-    for stage in names:  # and whole again, every stage gives what it gave
+    for stage in names:  # after the repair, every stage gives the same result
         assert run_stage(stage, results, tmp_path / "made" / "results") == clean[stage]
 
 
@@ -291,7 +291,7 @@ def nan_first(tensors: dict[str, Any]) -> dict[str, Any]:
     return {**tensors, name: np.full_like(tensors[name], np.nan)}
 
 
-# Whole files, sealed by the same code, that hold the wrong thing all the same.
+# Complete files with a valid seal and wrong content.
 WRONG: dict[str, tuple[str, int, Callable[[Path], None], str]] = {
     "images of another shape": (
         "predict",
@@ -406,7 +406,7 @@ def test_a_whole_file_with_the_wrong_content_is_refused(
 
 
 def ends_well(workflow: Workflow, config: dict[str, Any], undisturbed: dict[str, bytes]) -> None:
-    """The next run makes what is missing, and all is as if nothing had happened."""
+    """The next run makes what is missing, with the same results as an undisturbed run."""
     workflow.jobs(config)
     assert artifacts_of(workflow.folder) == undisturbed
 
@@ -449,7 +449,7 @@ def test_a_model_of_another_experiment_is_refused(chain: Workflow, tmp_path: Pat
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Workflow]:
-    """A copy with nothing made yet, whose results are on a file system of their own."""
+    """A copy without results, whose results folder is a separate file system."""
     if os.geteuid() != 0:
         pytest.skip("a small disk is mounted, which only root may do")
     workflow = Workflow(tmp_path)
@@ -471,7 +471,7 @@ def test_a_full_disk_and_a_read_only_one(chain: Workflow, small_disk: Workflow) 
     assert "Cannot write results/" in done.stdout
     assert "No space left on device" in done.stdout
     assert "Traceback" not in done.stdout
-    assert list((small_disk / "results").rglob(".*.tmp")) == []  # nothing half-written stays
+    assert list((small_disk / "results").rglob(".*.tmp")) == []  # no half-written file remains
     remount(small_disk, "size=50m,ro")
     done = small_disk.run(CHAIN)
     assert done.returncode != 0
@@ -482,7 +482,7 @@ def test_a_full_disk_and_a_read_only_one(chain: Workflow, small_disk: Workflow) 
 
 
 def start(workflow: Workflow, config: dict[str, Any]) -> subprocess.Popen[str]:
-    """Begin a run in a process group of its own, as a terminal does, and let it get to training."""
+    """Start a run in its own process group, like a terminal, and wait until it trains."""
     workflow.write(config)
     running = subprocess.Popen(
         workflow.command(),
@@ -530,7 +530,7 @@ def test_a_killed_run_leaves_no_lock_and_no_half_work(chain: Workflow, workflow:
 
 
 def test_two_runs_may_write_to_the_cache_at_once(workflow: Workflow, tmp_path: Path) -> None:
-    """Two experiments with a base in common, side by side; a third then takes it from there."""
+    """Two simultaneous experiments share a base; a third one then takes it from the cache."""
     workflow.jobs(CHAIN, "--until", "dataset")
     configs = [{**CHAIN, "experiment": name} for name in ("one", "two")]
     runs = []

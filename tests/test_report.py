@@ -1,4 +1,4 @@
-"""The report from drawn numbers: what it shows is what the files say, and names stay text."""
+"""The report from random numbers: it shows what the files contain, and names stay text."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """An experiment and its report; tests must leave both as they are."""
+    """An experiment and its report; tests must not change them."""
     made = drawn_experiment.write(tmp_path_factory.mktemp("report"), ood=("digits", "noise"))
     stage.report_stage(**made)
     return made
@@ -69,7 +69,7 @@ def page(files: dict[str, Any]) -> Page:
     return Page(Path(files["html"]).read_text())
 
 
-# --- what others wrote stays what it is -----------------------------------------------------------
+# --- text of others stays text --------------------------------------------------------------------
 
 
 def test_markdown_keeps_emphasis_and_tables_but_no_markup_of_others() -> None:
@@ -204,7 +204,7 @@ def test_clusters_come_together(measure: str) -> None:
     alike = MEASURES[measure].higher_is_alike
     values = np.where(same, 0.9, 0.2) if alike else np.where(same, 0.1, 0.8)
     np.fill_diagonal(values, MEASURES[measure].itself)
-    values[7, :7] = values[:7, 7] = np.nan  # a dead model is like no other
+    values[7, :7] = values[:7, 7] = np.nan  # a dead model is similar to no other
     order = pair_numbers.clustered(values, MEASURES[measure])
     assert sorted(order) == list(range(8))
     assert 7 in (order[0], order[-1])
@@ -232,13 +232,13 @@ def benchmark(path: Path, cpu: float, mb: float) -> None:
 def test_costs_are_those_of_the_experiments_own_jobs(tmp_path: Path) -> None:
     walked = "seed=1_l1=0.0001_ep=1"
     benchmark(tmp_path / "train_base/seed=1.tsv", 5, 100)
-    benchmark(tmp_path / "train_base/seed=9.tsv", 50, 100)  # a seed that was taken out
+    benchmark(tmp_path / "train_base/seed=9.tsv", 50, 100)  # a seed that was removed
     benchmark(tmp_path / f"regularize/{walked}.tsv", 7, 300)
     benchmark(tmp_path / "curve/seed=1--seed=2.tsv", 1, 10)
     benchmark(tmp_path / "curve/seed=1--seed=9.tsv", 1, 10)
-    benchmark(tmp_path / "probe/seed=1_l1=0.001.tsv", 2, 20)  # named after no model
+    benchmark(tmp_path / "probe/seed=1_l1=0.001.tsv", 2, 20)  # not named after a model
     benchmark(tmp_path / "plane.tsv", 3, 30)
-    (tmp_path / "train_base/seed=2.tsv").write_text("s\th:m:s\n")  # cut short
+    (tmp_path / "train_base/seed=2.tsv").write_text("s\th:m:s\n")  # incomplete
     (tmp_path / "plane/-.tsv").parent.mkdir()
     (tmp_path / "plane/-.tsv").write_text("s\tcpu_time\tmax_rss\n1\tNA\t-\n")
     jobs = costs.read(tmp_path, {"seed=1", "seed=2", walked})
@@ -334,7 +334,7 @@ def test_the_findings_open_the_page(files: dict[str, Any], page: Page) -> None:
     for base in found["bases"]:
         assert base["model"] in text[rest:]
     sources = [str(a["src"]) for tag, a in page.tags if tag == "img"]
-    assert len(sources) == 1 + len(files["figures"])  # the first heatmap stands here as well
+    assert len(sources) == 1 + len(files["figures"])  # the first heatmap is shown here, too
     content = base64.b64decode(sources[0].partition(",")[2])
     assert content == Path(files["figures"][0]).read_bytes()
 
@@ -370,7 +370,7 @@ def test_a_report_of_another_configuration_is_named_with_the_findings_that_it_sh
     made = drawn_experiment.write(tmp_path)
     folder = Path(made["html"]).parent
     settings.record_stage(config=made["config"], versions=made["versions"], values=values)
-    assert settings.outdated(folder, {}) == ""  # there is none yet
+    assert settings.outdated(folder, {}) == ""  # there is no report yet
     stage.report_stage(**made)
     assert settings.outdated(folder, values) == ""
     names = [folder / name for name in ("report.html", "findings.md", "findings.json")]
@@ -379,7 +379,7 @@ def test_a_report_of_another_configuration_is_named_with_the_findings_that_it_sh
         f"{names[0]}, {names[1]} and {names[2]} were made by an earlier run with another "
         "configuration."
     )
-    for path in names[1:]:  # made by the run, which did not come to the report
+    for path in names[1:]:  # made by a run that failed before the report
         os.utime(path, (2e9, 2e9))
     found = settings.outdated(folder, {})
     assert found == f"{names[0]} was made by an earlier run with another configuration."
@@ -420,7 +420,7 @@ def test_an_experiment_without_measures_that_rise_has_a_report_too(tmp_path: Pat
 
 
 def verdict_box(page: str) -> str:
-    """The text of the box that the verdict stands in."""
+    """The text of the box with the verdict."""
     box = page.split('<div class="verdict">')[1].split("</div>")[0]
     return re.sub(r"<[^>]+>", "", box)
 

@@ -1,4 +1,4 @@
-"""The report in a browser: what a reader clicks and points at shows the right numbers."""
+"""The report in a browser: clicking and pointing shows the right numbers."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def browser() -> Iterator[Any]:
 
 
 class Reader:
-    """A page in the browser, with all that it says on the console and asks of the network."""
+    """A page in the browser, with its messages on the console and its network requests."""
 
     def __init__(self, browser: Any, path: str) -> None:
         self.said: list[str] = []
@@ -61,7 +61,7 @@ class Reader:
         self.page.goto(self.address)
 
     def open_at(self, name: str) -> None:
-        """Open the report anew, at one of its pages."""
+        """Open the report again, at one of its pages."""
         self.page.goto("about:blank")
         self.page.goto(f"{self.address}#{name}")
 
@@ -75,12 +75,12 @@ class Reader:
         self.page.mouse.move(x, box["y"] + box["height"] * (row + 0.5) / count)
 
     def column(self, table: str, number: int) -> list[str]:
-        """The texts of a column's cells, of the rows that are shown."""
+        """The texts of a column's cells in the visible rows."""
         cells = self.page.locator(f"{table} tbody tr:visible > :nth-child({number})")
         return [text.splitlines()[0].strip() for text in cells.all_inner_texts()]
 
     def order(self) -> list[str]:
-        """The names beside the heatmap's rows, from above."""
+        """The names beside the heatmap's rows, from the top."""
         return self.page.evaluate("document.getElementById('map').layout.yaxis.ticktext")
 
 
@@ -355,7 +355,7 @@ def test_a_hostile_name_stays_text(browser: Any, tmp_path: Path) -> None:
 def test_an_injected_script_would_not_run(
     browser: Any, files: dict[str, Any], tmp_path: Path
 ) -> None:
-    """Even if a name did become markup, the page's policy would stop it, and any request."""
+    """Even if a name became markup, the page's policy would block it, and any request."""
     text = Path(files["html"]).read_text()
     evil = f"{HOSTILE}<img src='https://example.org/x.png'>"
     spoilt = tmp_path / "report.html"

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 import torch
 from colours import PLAIN, images
+from shuffled import inverse, random_permutations
 
 from skeletons.alignment import matching, permutations
 from skeletons.errors import ArtifactError
@@ -46,7 +47,7 @@ Trained = dict[tuple[str, int], dict[str, Array]]
 
 @pytest.fixture(scope="module")
 def trained() -> Trained:
-    """Two models of two networks."""
+    """Two models of different networks."""
     torch.set_num_threads(1)
     made = {}
     for name in ("cnn", "resnet9"):
@@ -169,7 +170,7 @@ def test_without_batch_norm_nothing_is_recomputed(trained: Trained) -> None:
 def test_the_barrier_to_a_permuted_copy_vanishes_when_aligned(trained: Trained, name: str) -> None:
     a = trained[name, 1]
     spec = permutations.specification(name, a)
-    copy = permutations.apply(a, spec, permutations.random_permutations(spec, 1))
+    copy = permutations.apply(a, spec, random_permutations(spec, 1))
     ground = ground_of(name)
     naive = lines.line(ground, a, copy, 5)
     aligned = permutations.apply(copy, spec, matching.match(a, copy, spec))
@@ -271,7 +272,7 @@ def test_a_trained_curve_keeps_its_ends_and_passes_under_the_barrier(
 
 
 def test_one_step_of_a_curve_is_the_chain_rule(trained: Trained) -> None:
-    """Against the derivative that torch takes through the mixture itself."""
+    """Compared with the derivative that torch computes through the mixture itself."""
     a, b = trained["cnn", 1], trained["cnn", 2]
     data = Images(images(16).pixels, images(16).labels)
     rate = 0.1
@@ -299,7 +300,7 @@ def test_one_step_of_a_curve_is_the_chain_rule(trained: Trained) -> None:
 
 @pytest.fixture
 def files(tmp_path: Path, trained: Trained) -> dict[str, str]:
-    """A data set, two models of resnet9, a permuted copy of the first, and what aligns it."""
+    """A data set, two models of resnet9, a permuted copy of the first, and its alignment."""
     train, test = images(), images(48, 1)
     about = {name: str(tmp_path / name) for name in ("data", "summary", "a", "b", "copy", "p", "c")}
     artifacts.write_tensors(
@@ -316,11 +317,11 @@ def files(tmp_path: Path, trained: Trained) -> dict[str, str]:
     )
     a = trained["resnet9", 1]
     spec = permutations.specification("resnet9", a)
-    shuffled = permutations.random_permutations(spec, 1)
+    shuffled = random_permutations(spec, 1)
     artifacts.write_tensors(about["a"], a)
     artifacts.write_tensors(about["b"], trained["resnet9", 2])
     artifacts.write_tensors(about["copy"], permutations.apply(a, spec, shuffled))
-    artifacts.write_tensors(about["p"], permutations.inverse(shuffled))
+    artifacts.write_tensors(about["p"], inverse(shuffled))
     artifacts.write_tensors(about["c"], trained["cnn", 1])
     return about
 

@@ -139,5 +139,5 @@ def test_holm_by_hand() -> None:
     assert seed_pairs.holm([0.6, 0.9]) == [1.0, 1.0]
     assert seed_pairs.holm([]) == []
     found = seed_pairs.holm([0.02, math.nan, 0.5])
-    assert (found[0], found[2]) == (0.06, 1.0)  # the one that could not be tested was asked too
+    assert (found[0], found[2]) == (0.06, 1.0)  # a question that could not be tested counts, too
     assert math.isnan(found[1])

@@ -1,4 +1,4 @@
-"""What training uses of torch's undocumented inside is there, and does what it is used for."""
+"""The undocumented parts of torch that training uses exist and work."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ KINDS = {
 }
 PACKAGES = ("networks", "prediction", "training")
 FOREACH = ("_foreach_add_", "_foreach_copy_", "_foreach_sign", "_foreach_sub")
-# A base model and a walk, trained and saved, as a job does it.
+# A base model and a walk, trained and saved like in a job.
 JOB = """
 import sys, torch
 from skeletons.training import job, muon, optimizers, settings

@@ -75,7 +75,7 @@ def test_adam_trains_a_base_as_well_and_decays_its_weights() -> None:
 
 
 def test_label_smoothing_descends_the_mixed_cross_entropy() -> None:
-    """Against the loss written out: 0.7 of a label, and 0.1 for each of the three classes."""
+    """Compared with the written-out loss: 0.7 of a label, and 0.1 for each of three classes."""
     found, data = [], images(16)
     for written_out in (False, True):
         net = network("cnn")

@@ -41,7 +41,7 @@ ALIVE = {"dead_reason": None, "before": SIZES, "after": {"parameters": 250, "flo
 
 
 def draw(folder: Path, layers: int, silent: bool = False) -> list[Path]:
-    """Every figure, through its stage."""
+    """Every figure, drawn by its stage."""
     artifacts.write_table(folder / "importance.parquet", importance(layers, silent=silent))
     rows = probed()
     artifacts.write_table(folder / "probe.parquet", rows)

@@ -35,7 +35,7 @@ def similarities(logits: Any) -> Any:
 
 
 def unrelated(rng: np.random.Generator, seeds: int, images: int, lean: float = 0.0) -> Any:
-    """Logits of models that share nothing, each with a lean to some classes."""
+    """Logits of unrelated models, each with a preference for some classes."""
     logits = rng.normal(size=(seeds, images, 10)) * 2
     return logits + lean * rng.normal(size=(seeds, 1, 10))
 
@@ -63,14 +63,14 @@ def test_random_predictions_do_not_converge() -> None:
 
 @pytest.mark.parametrize("seeds", [4, 6, 8])
 def test_few_random_predictions_rarely_seem_to_converge(seeds: int) -> None:
-    """Compared with the bases alone, the harder case, with models that lean to some classes."""
+    """The harder case: compared only with the bases, with models that prefer some classes."""
     found = [verdict("random", rises(k, seeds, 12, lean=2.0)[:1]).answer for k in range(RUNS)]
     assert found.count(CONVERGES) <= MOST_FALSE
 
 
 @pytest.mark.parametrize("seeds", [4, 6, 8])
 def test_without_a_rise_few_verdicts_say_so_wrongly(seeds: int) -> None:
-    """At the edges of both answers, with effects of seeds alone, where the tests are exact."""
+    """At the limits of both answers, with only effects of seeds, for which the tests are exact."""
     wrong = {CONVERGES: 0, NOT: 0}
     for k in range(RUNS):
         effects = np.random.default_rng([k, seeds]).normal(size=seeds)
@@ -191,7 +191,7 @@ CONTROLS = {"their unpruned models": lambda m: str(m.parent)}
 
 
 def alike(a: Model, b: Model) -> float:
-    """Bases share 0.5, pruned at 0.02 no more, pruned at 0.5 0.8; a base its own models 0.9."""
+    """Similarities: bases 0.5; threshold 0.02, 0.5; threshold 0.5, 0.8; within a base, 0.9."""
     if a.seed == b.seed:
         return 0.9
     noise = 0.01 * np.sin(a.seed * 5 + b.seed * 7)
@@ -269,5 +269,5 @@ def test_of_several_drawings_the_mean_over_those_alive_is_compared_with() -> Non
     ]
     del controls["their unpruned models"]
     [found] = comparisons.convergence(grid, values, controls)
-    # of seeds 1 and 2 the mean of 0.2 and 0.4; of the others what the living drawing gives
+    # for seeds 1 and 2, the mean of 0.2 and 0.4; for the others, the living drawing
     assert found.rises[1].effect == pytest.approx(0.9 - np.mean([0.3, 0.2, 0.2]))

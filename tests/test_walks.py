@@ -10,7 +10,7 @@ from skeletons.findings import walk_certificates
 
 
 def walk_of(points: Any, loss: Any, every: int = 1) -> pd.DataFrame:
-    """The table of a walk through some points in the plane of weights."""
+    """The table of a walk through points in the plane of weights."""
     points = np.asarray(points, dtype=np.float64)
     lengths = np.linalg.norm(np.diff(points, axis=0), axis=1)
     return pd.DataFrame(

@@ -1,4 +1,4 @@
-"""What takes Python's place in the tests does as Python does."""
+"""The replacement of Python in the tests behaves like Python."""
 
 import os
 import signal

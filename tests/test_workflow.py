@@ -120,7 +120,7 @@ def test_a_new_threshold_trains_nothing(finished: Workflow) -> None:
 def test_blocks_of_pairs_give_the_same_table(finished: Workflow, tmp_path: Path) -> None:
     copied = finished.copy(tmp_path / "copied")
     jobs = copied.jobs(changed(compare={"blocks_beyond": N - 1}))
-    blocks = 3 * 2  # of two bases: within each, and between them; on each OOD set
+    blocks = 3 * 2  # per OOD set: within each of two bases, and between them
     assert jobs["compare_bases"] == blocks
     assert set(jobs) <= {"compare_bases", "similarity", "findings", "figures", "record", "report"}
     for ood in ("digits", "noise_images=60"):
@@ -132,7 +132,7 @@ def test_blocks_of_pairs_give_the_same_table(finished: Workflow, tmp_path: Path)
 def test_a_base_without_a_pair_of_its_own_has_no_block(finished: Workflow, tmp_path: Path) -> None:
     copied = finished.copy(tmp_path / "copied")
     jobs = copied.jobs(changed(compare={"states": ["base"], "blocks_beyond": 0}))
-    assert jobs["compare_bases"] == 2  # that between the two bases, on each OOD set
+    assert jobs["compare_bases"] == 2  # per OOD set: between the two bases
     assert len(pd.read_parquet(copied / "results/tiny/similarity/digits.parquet")) == 1
 
 
@@ -162,7 +162,7 @@ def artifacts_of(folder: Path) -> dict[str, bytes]:
 
 
 def test_stopping_on_the_way_changes_no_byte(finished: Workflow, workflow: Workflow) -> None:
-    """Twice from nothing gives the same bytes; and so does a run that first stops at epoch 1."""
+    """Two runs from nothing give the same bytes; so does a run that first stops at epoch 1."""
     stop = changed(regularize={"epochs": [1]})
     done = workflow.run(stop, "--until", "regularize")
     assert done.returncode == 0, done.stdout
@@ -244,5 +244,5 @@ def test_a_run_that_made_no_report_says_that_the_old_one_is_of_another(
     stopped = workflow.run(diverging, "--until", "record")
     assert stopped.returncode == 0
     assert old in stopped.stdout
-    assert "The verdict" not in stopped.stdout  # which would be the old one
+    assert "The verdict" not in stopped.stdout  # it would be the old one
     assert old not in workflow.run(CHAIN, "--until", "record").stdout

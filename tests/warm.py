@@ -1,11 +1,11 @@
-"""A Python that has its packages imported already: most of a small job is their import.
+"""A Python that has already imported the packages, because imports are most of a small job.
 
-`Warm` starts a server that imports them once, when it is first called. `Warm.python`, an executable
-file, takes Python's place: each call of it is a fork of the server, with the caller's arguments,
-folder, environment and output, which then runs the module or the script that was asked for, as
-`python` would. This package is among those that are imported; where the call's environment has a
-copy of it, the copy is imported in its place, as a test may have changed it. Snakemake's jobs are
-forks in their turn. A test of how programs start, or of signals, runs Python.
+`Warm` starts a server that imports the packages at its first call. `Warm.python` is an executable
+file that replaces Python. Each call of it forks the server. The fork has the caller's arguments,
+folder, environment and output, and runs the requested module or script as `python` would. The
+server also imports this package. If the environment of a call has a copy of this package, which a
+test may have changed, the fork imports the copy instead. Snakemake's jobs are forks as well. Tests
+of signals and of how programs start run Python itself.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ import weakref
 from pathlib import Path
 from typing import NoReturn
 
-HUGE, COLLAPSE = 2 << 20, 25  # bytes of a huge page, and what madvise calls making one
+HUGE, COLLAPSE = 2 << 20, 25  # bytes of a huge page; MADV_COLLAPSE of madvise(2)
 OWN = ("skeletons", "snakemake_logger_plugin_skeletons")
-# Besides all that this package imports as it is imported.
+# Packages to import in addition to those that this package imports.
 PACKAGES = (
     *("snakemake.cli", "snakemake.benchmark", "snakemake.notebook", "snakemake.storage"),
     *("nbformat", "smart_open", "pyarrow.pandas_compat", "rich._emoji_codes"),
     *("sklearn.datasets", "matplotlib.backends.backend_svg", "plotly.offline"),
 )
 
-# What takes Python's place: hands its call over and ends as the fork does. Python starts it in
-# 15 ms, as it imports next to nothing.
+# The replacement of Python: passes its call to the server and exits with the fork's status. It
+# starts in 15 ms, because it imports almost nothing.
 CLIENT = """#!{python} -IS
 import json, os, socket, sys
 call = socket.socket(socket.AF_UNIX)
@@ -59,7 +59,7 @@ os._exit(status[0] if status else 1)
 
 
 class Warm:
-    """The server and what takes Python's place, in a folder of their own.
+    """The server and the replacement of Python, in their own folder.
 
     Both end with the process that started them.
     """
@@ -75,7 +75,7 @@ class Warm:
         self._server = subprocess.Popen(
             [sys.executable, __file__, address, str(self.python)],
             stdin=subprocess.PIPE,
-            process_group=0,  # an interrupt is the tests' to handle
+            process_group=0,  # so that the tests handle interrupts
         )
         while not Path(address).exists():
             assert self._server.poll() is None, "The server of warm Pythons did not start."
@@ -96,9 +96,9 @@ def received(call: socket.socket) -> tuple[list[str], str, dict[str, str], list[
 
 
 def become(arguments: list[str], folder: str, environment: dict[str, str], python: str) -> None:
-    """Run a module, a script or, with `-u -c`, what is written, as `python` would.
+    """Run a module, a script or, with `-u -c`, code, as `python` would.
 
-    What is written begins one of pytest's workers, and its `sys.executable` is Python.
+    Such code starts one of pytest's workers, whose `sys.executable` is Python.
     """
     os.chdir(folder)
     os.environ.clear()
@@ -122,18 +122,20 @@ def become(arguments: list[str], folder: str, environment: dict[str, str], pytho
 
 
 def make_way(paths: list[str]) -> None:
-    """Forget this package if the first of these folders to have it has a copy."""
+    """Unload this package if these folders contain a copy of it."""
     here = sys.modules["skeletons"].__path__[0]
     first = next((path for path in paths if Path(path, "skeletons").is_dir()), None)
     if first is not None and not Path(first, "skeletons").samefile(here):
         for name in [name for name in sys.modules if name.split(".")[0] in OWN]:
             del sys.modules[name]
         registry = importlib.import_module("snakemake_interface_logger_plugins.registry")
-        registry.LoggerPluginRegistry._instance = None  # it knows this package's, and looks again
+        registry.LoggerPluginRegistry._instance = (
+            None  # it knows the plugin of this package, and must search again
+        )
 
 
 def end(status: int) -> NoReturn:
-    """End as a program does, but for clearing its memory up: that would copy all that is shared."""
+    """End like a program, but without freeing memory, which would copy all shared pages."""
     threading._shutdown()
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
@@ -143,7 +145,7 @@ def end(status: int) -> NoReturn:
 
 
 def status_of(stop: SystemExit) -> int:
-    """The exit status that Python gives a program that ends so."""
+    """The exit status that Python returns for a SystemExit."""
     if stop.code is None or isinstance(stop.code, int):
         return (stop.code or 0) & 0xFF
     print(stop.code, file=sys.stderr)
@@ -151,8 +153,8 @@ def status_of(stop: SystemExit) -> int:
 
 
 def serve(listener: socket.socket) -> tuple[list[str], str, dict[str, str]]:
-    """Fork for each call until stdin is closed; returns in the forks, with their calls."""
-    calls: dict[int, tuple[socket.socket, int]] = {}  # by the descriptor of their processes
+    """Fork for each call until stdin is closed; return only in the forks, with their calls."""
+    calls: dict[int, tuple[socket.socket, int]] = {}  # by the descriptor of the process
     while True:
         ready, _, _ = select.select([0, listener, *calls, *(c for c, _ in calls.values())], [], [])
         if 0 in ready:
@@ -164,7 +166,7 @@ def serve(listener: socket.socket) -> tuple[list[str], str, dict[str, str]]:
             call, process = calls.pop(descriptor)
             _, status = os.waitpid(process, 0)
             code = os.waitstatus_to_exitcode(status)
-            with contextlib.suppress(BrokenPipeError):  # nobody waits for it any more
+            with contextlib.suppress(BrokenPipeError):  # the caller has ended
                 call.send(bytes([code if code >= 0 else 128 - code]))
             call.close()
             os.close(descriptor)
@@ -190,16 +192,16 @@ def prepare() -> None:
     own = [module.name for module in pkgutil.walk_packages(package.__path__, "skeletons.")]
     for name in (*PACKAGES, *own):
         importlib.import_module(name)
-    # This looks for Snakemake's plugins, and imports them.
+    # This finds and imports Snakemake's plugins.
     importlib.import_module("snakemake.cli").get_argument_parser()
-    gc.freeze()  # else each fork's collector copies all that was imported, page by page
-    for undo in weakref.finalize._registry:  # nor is a fork to undo at its end what packages did
+    gc.freeze()  # otherwise the collector of each fork would copy all imported pages
+    for undo in weakref.finalize._registry:  # forks must not run the exit functions of packages
         undo.atexit = False
     collapse()
 
 
 def collapse() -> None:
-    """Lay memory out in huge pages where Linux can (from 6.1): a fork then takes half as long."""
+    """Use huge pages of memory if Linux supports it (from 6.1): a fork then takes half as long."""
     advise = ctypes.CDLL(None).madvise
     advise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
     for line in Path("/proc/self/maps").read_text().splitlines():

@@ -1,7 +1,7 @@
 """Skeletons on Rashomon Ridge: do equally good neural networks share a skeleton?
 
 `Experiment` opens the results of a run; `MEASURES` are the measures of a pair of models, by name;
-`SkeletonsError` is what is raised where a user can put something right.
+`SkeletonsError` is raised for every problem that a user can correct.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ _HOME = {"Experiment": "experiment", "MEASURES": "measures.catalogue", "Skeleton
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for only then: the workflow's rules import this package, not torch."""
+    """Import a public name when it is first used: the rules import this package without torch."""
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

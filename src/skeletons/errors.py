@@ -26,7 +26,7 @@ class DeviceError(SkeletonsError):
 
 
 class ClusterError(SkeletonsError):
-    """The cluster is not available, or is not set up as the profile says."""
+    """The cluster is not available, or is not set up as the profile assumes."""
 
 
 class LockError(SkeletonsError):

@@ -5,7 +5,7 @@ the jobs at work; elsewhere it prints a line when a stage begins and a line when
 failed job it prints the model and the sentence from the job's log, where Snakemake would print the
 command. After an interrupt it does not report the jobs that were ended by it.
 
-It is built on Snakemake's documented interface for such plugins and on rich.
+It uses Snakemake's documented interface for logger plugins, and rich.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Which jobs run, which are done, and how long the rest will take.
 
-The time of a job is estimated from its rule: the seconds that each unit of work of the rule's jobs
-took so far in this run, or in an earlier run if none of this run is done. A unit is an epoch for
-jobs that train, so half a long job already gives an estimate; for all others it is the job.
+The time of a job is estimated from the time per unit of work of its rule in this run, or in an
+earlier run if no job of the rule is done yet. For jobs that train, a unit is an epoch, so half of a
+long job already gives an estimate. For all other jobs, it is the job.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from skeletons.store.unfinished import RESUMED
 from skeletons.workflow.jobs import TAKEN
+
+EPOCH = re.compile(r"\bepoch \d+,")  # once in a log for each epoch
 
 
 @dataclass(frozen=True)
@@ -38,17 +41,25 @@ class Running:
     logs: tuple[str, ...] = ()
 
     def epochs(self) -> int:
-        """How many epochs it has trained, according to its log."""
+        """How many epochs it has trained in all, according to its log."""
+        return len(EPOCH.findall(self._log()))
+
+    def resumed(self) -> int:
+        """How many of these it did not train again, because it went on after an interruption."""
+        before, mark, _ = self._log().partition(f"\n{RESUMED}")
+        return len(EPOCH.findall(before)) if mark else 0
+
+    def _log(self) -> str:
+        """The text of its log; empty if there is none of this run yet."""
         for log in self.logs[:1]:
             with contextlib.suppress(OSError):
-                if Path(log).stat().st_mtime >= self.began:  # else it is of an earlier run
-                    text = Path(log).read_text(encoding="utf-8", errors="replace")
-                    return len(re.findall(r"\bepoch \d+", text))
-        return 0
+                if Path(log).stat().st_mtime >= self.began:  # else it is from an earlier run
+                    return Path(log).read_text(encoding="utf-8", errors="replace")
+        return ""
 
     def from_cache(self) -> bool:
-        """Whether the log of this job, which is done, says that the run cache had its result."""
-        # The log is of this run: every job overwrites it when it begins.
+        """Whether this finished job took its result from the run cache, according to its log."""
+        # The log is from this run: every job overwrites it when it begins.
         for log in self.logs[:1]:
             with contextlib.suppress(OSError):
                 return (
@@ -71,11 +82,11 @@ class Book:
 
     Attributes:
         work: every job to do, by Snakemake's number.
-        earlier: the seconds that a unit of each rule's jobs took in earlier runs.
+        earlier: the seconds per unit of each rule's jobs in earlier runs.
         slots: the number of cores, or on a cluster the number of jobs at once.
         running: the running jobs.
-        done: the numbers of the jobs that are done.
-        planned: how many jobs of each rule there are to do.
+        done: the numbers of the finished jobs.
+        planned: the number of jobs of each rule.
         finished: how many of them are done.
         taken: how many of those took their result from the run cache.
         began: when each rule's first job began.
@@ -94,14 +105,14 @@ class Book:
     _units: Counter[str] = field(default_factory=Counter)
 
     def begin(self, job: int, running: Running) -> bool:
-        """Note that a job begins; whether it is the first of its rule."""
+        """Record that a job begins; return whether it is the first of its rule."""
         self.running[job] = running
         first = running.rule not in self.began
         self.began.setdefault(running.rule, running.began)
         return first
 
     def finish(self, job: int, now: float) -> str | None:
-        """Note that a job is done; its rule, if it was the last job of the rule."""
+        """Record that a job is done; return its rule if it was the last job of the rule."""
         running = self.running.pop(job, None)
         if running is None or job in self.done:
             return None
@@ -111,25 +122,25 @@ class Book:
         self.taken[rule] += running.from_cache()
         if job in self.work:
             self._seconds[rule] += now - running.began
-            self._units[rule] += self.work[job].units
+            self._units[rule] += self._units_now(job, running)
         return rule if self.finished[rule] == self.planned[rule] else None
 
     def fail(self, job: int) -> None:
-        """Note that a job failed: it no longer runs, and may begin again."""
+        """Record that a job failed: it no longer runs, but may begin again."""
         self.running.pop(job, None)
 
     def rates(self, now: float) -> dict[str, float]:
-        """The seconds that a unit takes, by rule: in this run, else in earlier ones."""
+        """The seconds per unit by rule: in this run, else in earlier ones."""
         seconds, units = defaultdict(float, self._seconds), Counter(self._units)
         for job, running in list(self.running.items()):
             trains = job in self.work and self.work[job].units > 1
-            if trains and (epochs := running.epochs()):
+            if trains and (epochs := running.epochs() - running.resumed()):
                 seconds[running.rule] += now - running.began
                 units[running.rule] += epochs
         return {**self.earlier, **{rule: seconds[rule] / units[rule] for rule in units}}
 
     def left(self, now: float) -> Left | None:
-        """How long the rest will take; None if there is nothing to estimate it from.
+        """An estimate of the remaining time; None if it cannot be estimated.
 
         No schedule is shorter than the longest chain of jobs that wait for each other, nor than all
         the work spread over all cores. A good one is not much longer than the longer of the two
@@ -138,7 +149,9 @@ class Book:
         rates = self.rates(now)
         rest = {job: work for job, work in self.work.items() if job not in self.done}
         seconds = {
-            job: self._seconds_left(job, work.units * rates[work.rule], now)
+            job: self._seconds_left(
+                job, self._units_now(job, self.running.get(job)) * rates[work.rule], now
+            )
             for job, work in rest.items()
             if work.rule in rates
         }
@@ -148,6 +161,11 @@ class Book:
         longest = max(_chains(rest, seconds).values())
         return Left(max(longest, effort / self.slots), whole=len(seconds) == len(rest))
 
+    def _units_now(self, job: int, running: Running | None) -> int:
+        """The units of a job's work, without the epochs that it does not train again."""
+        units = self.work[job].units
+        return units - running.resumed() if running and units > 1 else units
+
     def _seconds_left(self, job: int, whole: float, now: float) -> float:
         """The seconds left of a job that takes `whole` seconds."""
         running = self.running.get(job)
@@ -155,7 +173,7 @@ class Book:
 
 
 def _chains(rest: Mapping[int, Work], seconds: Mapping[int, float]) -> dict[int, float]:
-    """The least time until each job is done: its own, and the longest chain it waits for."""
+    """The least time until each job is done: its own and that of the longest chain before it."""
     ends: dict[int, float] = {}
     stack = list(rest)
     while stack:
@@ -190,7 +208,7 @@ def remember(path: str | Path, rates: Mapping[str, float]) -> None:
 
 
 def recall(path: str | Path) -> dict[str, float]:
-    """What an earlier run kept; empty if there was none, or the file is broken."""
+    """The seconds stored by an earlier run; empty if the file is missing or broken."""
     try:
         kept = json.loads(Path(path).read_text(encoding="utf-8"))
         return {str(rule): float(seconds) for rule, seconds in kept.items()}

@@ -1,4 +1,4 @@
-"""Which jobs of a run failed, and for which reasons."""
+"""The failed jobs of a run, and their reasons."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Failed:
         self._reasons.discard(str(job))
 
     def leftover(self) -> list[str]:
-        """The exceptions that no failed job followed; they are returned once."""
+        """The exceptions that belong to no failed job; each is returned once."""
         exceptions, self._exceptions = self._exceptions, []
         return exceptions
 

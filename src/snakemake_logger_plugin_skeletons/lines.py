@@ -7,7 +7,7 @@ from snakemake_logger_plugin_skeletons.picture import left_words
 
 INTERRUPTED = (
     "Interrupted: the results of running jobs that did not finish are not kept. The next run "
-    "continues from the finished ones."
+    "continues from the finished ones, and resumes training after its last epoch."
 )
 
 
@@ -17,7 +17,7 @@ def begun(book: Book, rule: str) -> str:
 
 
 def done(book: Book, rule: str, now: float, *, with_left: bool) -> str:
-    """A stage is done; with the time that is left of the run, if it is known and wanted."""
+    """The line for a finished stage; with the remaining time, if it is known and requested."""
     count = book.planned[rule]
     took = f"✓ {rule}: {jobs(count)} done in {words(now - book.began[rule])}"
     left = left_words(book, now) if with_left else ""
@@ -30,7 +30,7 @@ def failed(job: str, reason: str, log: str) -> str:
 
 
 def closing(failed: int, reasons: int) -> str:
-    """The end of a run in which jobs failed."""
+    """The last line of a run in which jobs failed."""
     them = "it" if failed == 1 else "them"
     why = f", for {reasons} reason{'s' if reasons > 1 else ''}" if reasons < failed else ""
     return (

@@ -1,4 +1,4 @@
-"""What is shown of a message that comes without an event."""
+"""The text to show for a message without an event."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ FROM_CACHE = "Results in the run cache are copied from there, not computed."
 
 
 def shown(message: str, *, verbose: bool) -> str:
-    """A message as it is shown: as it is, unless it is known here; empty if it is hidden."""
+    """A message as it is shown: unchanged, unless it is known here; empty if it is hidden."""
     if any(phrase.find(message) for phrase in phrases.HIDDEN):
         return ""
     if phrases.DRY_RUN.find(message):

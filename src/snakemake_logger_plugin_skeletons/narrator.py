@@ -26,7 +26,7 @@ from snakemake_logger_plugin_skeletons.stats import job_stats
 
 Fields = Mapping[str, Any]  # of a record
 
-# Events that --verbose shows in Snakemake's words, besides what is made of them here.
+# Events that --verbose also shows in Snakemake's own words.
 DETAILS = {
     *(LogEvent.WORKFLOW_STARTED, LogEvent.JOB_INFO, LogEvent.JOB_STARTED, LogEvent.JOB_FINISHED),
     *(LogEvent.GROUP_INFO, LogEvent.GROUP_ERROR, LogEvent.RESOURCES_INFO, LogEvent.PROGRESS),
@@ -36,8 +36,8 @@ DETAILS = {
 class Narrator:
     """Follows a run by its records.
 
-    The failures of a cluster's jobs are only counted here: their causes are known to the cluster,
-    another attempt may succeed, and `skeletons.failures` reports them when the run ends.
+    The failures of a cluster's jobs are only counted here. Only the cluster knows their causes, and
+    another attempt may succeed. `skeletons.workflow.failures` reports them when the run ends.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Narrator:
         settings: OutputSettingsLoggerInterface,
         words: Callable[[LogRecord], str],
     ) -> None:
-        """Begin; `words` gives a record in Snakemake's own words."""
+        """Begin; `words` formats a record in Snakemake's own words."""
         quiet = {kind.item_to_choice() for kind in settings.quiet or ()}
         self.settings = settings
         self.silent = "all" in quiet and not settings.dryrun
@@ -56,7 +56,7 @@ class Narrator:
         self.picture = Picture(self.book)
         self.screen = Screen(console, self.picture)
         self._words = words
-        self._memory: str | None = None  # the file that keeps for the next run what jobs took
+        self._memory: str | None = None  # the file that stores the times of jobs for the next run
         self._started = False
         self._interrupted = False
         self._failed = Failed()
@@ -71,7 +71,7 @@ class Narrator:
         }
 
     def tell(self, record: LogRecord) -> None:
-        """Take in a record and show what it means for the run."""
+        """Process a record and show what it means for the run."""
         event, fields = getattr(record, "event", None), vars(record)
         if event == LogEvent.DEBUG_DAG or (self.settings.verbose and event in DETAILS):
             self.screen.say(self._words(record))
@@ -85,7 +85,7 @@ class Narrator:
             self._actions[event](fields)
 
     def close(self) -> None:
-        """End the picture and keep what the jobs took. Snakemake calls this more than once."""
+        """End the picture and store the times of jobs. Snakemake calls this more than once."""
         self.screen.close()
         for exception in self._failed.leftover():
             if not self._interrupted:
@@ -96,7 +96,7 @@ class Narrator:
     # --- the run as a whole ---
 
     def _take_plan(self, work: dict[int, dict[str, Any]], memory: str) -> None:
-        """All jobs of the run, which rules/progress.smk sends, and the file of earlier ones."""
+        """Take the jobs of the run and the file of earlier times, which `hooks` sends."""
         self.book.work = {job: Work(**about) for job, about in work.items()}
         self.book.earlier = book.recall(memory)
         self._memory = memory
@@ -113,7 +113,7 @@ class Narrator:
 
     def _plan(self, fields: Fields) -> None:
         planned = Counter({r: n for r, n in fields["stats"].items() if r != "total"})
-        again = planned == self.book.planned  # a dry run ends with the table that it began with
+        again = planned == self.book.planned  # a dry run prints its table twice
         self.book.planned = planned
         if not planned or (again and not self.settings.verbose):
             return
@@ -146,7 +146,7 @@ class Narrator:
         self.picture.failed = len(self._failed.jobs)
         rule = self.book.finish(job, now)
         if rule and rule != "all" and self.shows_stages:
-            picture = self.screen.is_terminal  # which shows the time left
+            picture = self.screen.is_terminal  # the picture shows the time left
             self.screen.say(lines.done(self.book, rule, now, with_left=not picture), "green")
 
     def _fail(self, fields: Fields) -> None:

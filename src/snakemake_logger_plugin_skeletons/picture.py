@@ -14,9 +14,9 @@ from rich.text import Text
 
 from snakemake_logger_plugin_skeletons.book import Book, Running, words
 
-LINES = 4  # of running rules; more would push the rest of the terminal away
+LINES = 4  # of running rules; more would fill the terminal
 NAMES = 3  # of jobs in such a line
-PATIENCE = 2.0  # seconds between two estimates of the time left: each visits all jobs
+PATIENCE = 2.0  # seconds between two estimates of the time left, which visit all jobs
 
 
 class Picture:
@@ -44,7 +44,7 @@ class Picture:
         return f"{done} of {total} jobs done{failed}{left and f', {left}'}"
 
     def left(self) -> str:
-        """The time left in words; empty if there is nothing to estimate it from."""
+        """The time left in words; empty if it cannot be estimated."""
         now = time.time()
         if now - self._estimated >= PATIENCE:
             self._estimated = now

@@ -1,4 +1,4 @@
-"""Why a job failed, in a sentence, and which reasons are the same."""
+"""Why a job failed, in one sentence, and which reasons are the same."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ NOTHING = "its process ended without an error message."
 
 
 def explain(logs: list[str], exception: str) -> tuple[str, str]:
-    """Why a job failed, and the log that says so, or an empty string.
+    """Why a job failed, and the log with this reason, or an empty string.
 
     Args:
         logs: the log files of the job.
@@ -31,7 +31,6 @@ def explain(logs: list[str], exception: str) -> tuple[str, str]:
 def kind_of(reason: str) -> str:
     """A reason without its measured numbers, which differ for each job that it stops.
 
-    Numbers in a name such as `seed=1`, and those of lines of code, distinguish one reason from
-    another, so they stay.
+    Numbers in a name such as `seed=1` and line numbers stay, because they distinguish reasons.
     """
     return re.sub(r"(?<![\w=./-])(?<!line )-?\d+(\.\d+)?(e[-+]?\d+)?(?![\w=/])", "…", reason)

@@ -9,9 +9,9 @@ from rich.text import Text
 
 
 class Screen:
-    """A console with at most one moving thing at its end: a spinner, then the picture.
+    """A console with at most one animation at its end: first a spinner, then the picture.
 
-    Both exist on a terminal only and leave nothing behind.
+    Both appear only on a terminal, and are removed at the end.
     """
 
     def __init__(self, console: Console, picture: RenderableType) -> None:
@@ -25,7 +25,7 @@ class Screen:
         return self.console.is_terminal
 
     def say(self, text: str, style: str = "") -> None:
-        """Print a text as it is; a long line is left to the terminal to wrap."""
+        """Print a text unchanged; the terminal wraps long lines."""
         self.show(Text(text, style=style), soft_wrap=True)
 
     def show(self, what: RenderableType, *, soft_wrap: bool = False) -> None:
@@ -36,7 +36,7 @@ class Screen:
         self.console.rule(text, style="green")
 
     def spin(self, text: str) -> None:
-        """Show that work goes on, until something else is shown."""
+        """Show a spinner until something else is shown."""
         if self.is_terminal:
             self._spinner.update(text)
             self._spinner.start()
@@ -48,7 +48,7 @@ class Screen:
             self._picture.start()
 
     def redraw(self) -> None:
-        """Show a change at once: it may be over before the picture is next drawn."""
+        """Show a change at once, because it may be over before the next refresh."""
         if self._picture.is_started:
             self._picture.refresh()
 

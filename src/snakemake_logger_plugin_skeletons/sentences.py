@@ -1,4 +1,4 @@
-"""An error of Snakemake as one sentence that says what to do."""
+"""An error of Snakemake as one sentence that explains what to do."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from skeletons.workflow.phrases import Phrase
 from skeletons.workflow.refusal import RefusalError, text_of
 
 DEFAULT = "workflow_config.yaml"
-ENTRY = r"[A-Za-z_][\w-]*\w=.*"  # of --config, as Snakemake accepts it
+ENTRY = r"[A-Za-z_][\w-]*\w=.*"  # an entry of --config, as Snakemake accepts it
 
 
 def sentence(message: str, exception: str | None, command: Sequence[str], started: bool) -> str:
-    """An error as a sentence; the message as it is, if it is not one of those known here.
+    """An error as a sentence; the unchanged message if it is not known here.
 
     Args:
         message: the exception's name and text, possibly with a traceback.
         exception: the name of the exception.
-        command: the arguments of Snakemake, which hold what the message leaves out.
+        command: the arguments of Snakemake, for details that the message leaves out.
         started: whether the workflow had started; if not, its configuration may be broken.
     """
     if exception == RefusalError.__name__:
@@ -77,18 +77,18 @@ def broken_file(command: Sequence[str], *, missing: bool) -> str:
 
 
 def broken_entry(command: Sequence[str]) -> str:
-    """What is wrong with the first entry of --config that is not of its form; empty if all are."""
+    """What is wrong with the first invalid entry of --config; empty if all are valid."""
     for entry in _values(command, "--config", "-C"):
         if not re.fullmatch(ENTRY, entry, re.S):
             return (
                 f"--config: found {entry!r}; allowed: KEY=VALUE with a key of the configuration's "
-                "first level, as --config 'base={seeds: [3]}'."
+                "first level, such as --config 'base={seeds: [3]}'."
             )
     return ""
 
 
 def _values(command: Sequence[str], *options: str) -> Iterator[str]:
-    """The values that options have on a command line."""
+    """The values of options on a command line."""
     inside = False
     for word in command:
         name, is_one, value = word.partition("=")

@@ -1,4 +1,4 @@
-"""The table of the jobs that a run has to do."""
+"""The table of the jobs of a run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rich.table import Table
 
 
 def job_stats(planned: Mapping[str, int]) -> Table:
-    """How many jobs of each rule, and of all; rules are named as they are typed."""
+    """The number of jobs of each rule and in total; rule names are shown as typed."""
     table = Table(
         "rule",
         title="Job stats",

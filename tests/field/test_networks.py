@@ -168,6 +168,11 @@ OWN_FORWARD = (
 UNKNOWN = "unsupported operation, "
 
 REFUSED = {
+    "dropout that never ends": (
+        TWO.format("w"),
+        POOLED.format("F.dropout(x)", MEAN),
+        "unsupported operation, dropout at dropout",
+    ),
     "a mean over channels": (
         TWO.format("32 * 32"),
         POOLED.format("x", "x.mean(1).flatten(1)"),
@@ -456,13 +461,6 @@ UNUSABLE = {
         f"{CONV}; n = nn.BatchNorm1d(w, track_running_stats=False)",
         "return self.out(self.n(self.a(x).mean((2, 3))))",
         "failed on one image at line 15 (ValueError: Expected more than 1 value per channel",
-    ),
-    "dropout that never ends": (
-        CONV,
-        "return self.out(F.dropout(F.relu(self.a(x)).mean((2, 3))))",
-        "logits for the same images differ from call to call; it must return a network that draws "
-        "nothing at random in evaluation mode, for example with F.dropout(x, "
-        "training=self.training).",
     ),
 }
 

@@ -1,8 +1,8 @@
 """A real SLURM cluster on 127.0.0.1: munged, slurmctld and three slurmd, without root's rights.
 
-It is a cluster of its own in a folder of its own: its ports are free ones, its keys are new, and
-what it started is stopped by process id. Nothing outside of the folder is written, so several can
-run side by side, and next to a cluster that the machine is part of.
+It has its own folder, free ports and new keys. It stops its processes by their ids, and writes
+nothing outside its folder. So several clusters can run at the same time, also on a machine that is
+part of another cluster.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 
 NODES = ("node1", "node2", "node3")
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol")
-SECONDS = 180  # that starting, or a command, may take on a machine that is busy
+SECONDS = 180  # the longest time for the start or a command on a busy machine
 
 # `proctrack/pgid` and `task/none` need neither cgroups nor systemd. Nodes are filled evenly
 # (LLN), so that few jobs still use several. An idle record stays for five minutes (MinJobAge).
@@ -66,7 +66,8 @@ NODE = (
     "CPUs=4 RealMemory=16000{gpu} State=UNKNOWN"
 )
 
-# Snakemake's plugins remove SLURM_CONF from the environment inside of jobs; this puts it back.
+# Snakemake's plugin removes SLURM_CONF from the environment of jobs; this sets it again:
+# https://github.com/snakemake/snakemake-executor-plugin-slurm/issues/164
 COMMANDS = ("sacct", "sbatch", "scancel", "scontrol", "sinfo", "squeue", "srun")
 COMMAND = """\
 #!/bin/sh
@@ -75,14 +76,14 @@ SLURM_CONF={folder}/slurm.conf exec {real} "$@"
 
 
 def missing() -> str | None:
-    """Why there can be no cluster here; None if there can."""
+    """Why no cluster can run here; None if one can."""
     path = search_path()
     absent = [name for name in PROGRAMS if shutil.which(name, path=path) is None]
     return f"no {', '.join(absent)}: install slurm-wlm and munge" if absent else None
 
 
 def search_path() -> str:
-    """Where programs are looked for: daemons are often where only root looks."""
+    """The search path of programs, including folders for root, which often hold the daemons."""
     return os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
 
 
@@ -90,13 +91,13 @@ class Cluster:
     """Three nodes, node1 to node3; node3 also has a GPU in name only, for the partition gpu."""
 
     def __init__(self, folder: Path) -> None:
-        """Prepare it in a folder; its path must be short, as sockets have short names."""
+        """Prepare it in a folder; its path must be short, because paths of sockets are."""
         self.folder = folder
         self._daemons: list[subprocess.Popen[bytes]] = []
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the environment must say so that SLURM's commands mean this cluster."""
+        """The environment with which SLURM's commands use this cluster."""
         own = {k: v for k, v in os.environ.items() if not k.startswith(("SLURM", "SBATCH"))}
         path = os.pathsep.join([str(self.folder / "bin"), search_path()])
         return {**own, "PATH": path, "SLURM_CONF": str(self.folder / "slurm.conf")}
@@ -112,10 +113,10 @@ class Cluster:
         self._wait_for(lambda: self._states() == ["idle"] * 3, "the nodes did not come up")
 
     def stop(self) -> None:
-        """Cancel what still runs, and stop the daemons that were started here.
+        """Cancel all jobs, and stop the daemons that were started here.
 
-        SLURM does not end what ran on a node when that was called down. Such processes are known by
-        their environment, which is this cluster's alone.
+        SLURM does not end the processes of a node that was set down. They are found by their
+        environment, which names this cluster.
         """
         if self._daemons:
             self.command("scancel", "--user", getpass.getuser(), check=False)
@@ -130,12 +131,12 @@ class Cluster:
         self._daemons.clear()
         own = f"SLURM_CONF={self.folder}/slurm.conf".encode()
         for process in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):  # it has ended, or is someone else's
+            with contextlib.suppress(OSError):  # it has ended, or belongs to another user
                 if own in (process / "environ").read_bytes().split(b"\0"):
                     os.kill(int(process.name), signal.SIGKILL)
 
     def command(self, *words: str, check: bool = True) -> str:
-        """What one of SLURM's commands says."""
+        """The output of one of SLURM's commands."""
         done = subprocess.run(
             words,
             env=self.environment,
@@ -148,7 +149,7 @@ class Cluster:
         return done.stdout
 
     def jobs(self) -> dict[str, dict[str, str]]:
-        """Every job that the controller remembers, by its comment, the latest of a comment last."""
+        """Every job that the controller remembers, by its comment, the latest one last."""
         found: dict[str, dict[str, str]] = {}
         for line in self.command("squeue", "-h", "-t", "all", "-S", "i", "-o", "%i|%T|%N|%k").split(
             "\n"
@@ -159,7 +160,7 @@ class Cluster:
         return found
 
     def count(self) -> int:
-        """How many jobs were ever submitted, as long as the controller remembers the last."""
+        """The number of jobs submitted so far, if the controller remembers the last one."""
         numbers = self.command("squeue", "-h", "-t", "all", "-o", "%i").split()
         return max(map(int, numbers), default=0)
 
@@ -224,7 +225,7 @@ class Cluster:
 
 
 def _free_ports(count: int) -> list[int]:
-    """Ports that nothing listens on."""
+    """Free ports."""
     held = [socket.socket() for _ in range(count)]
     try:
         for each in held:

@@ -15,13 +15,13 @@ from slurm.cluster import Cluster, missing
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    """Three nodes; skipped where SLURM is not installed, unless REQUIRE_SLURM says it must be."""
+    """Three nodes. Tests are skipped without SLURM, but fail if REQUIRE_SLURM is set."""
     reason = missing()
     if reason and os.environ.get("REQUIRE_SLURM"):
         pytest.fail(f"REQUIRE_SLURM is set, but there is {reason}")
     if reason:
         pytest.skip(reason)
-    # Not pytest's own folder: its name is too long for a socket's.
+    # Not pytest's own folder: its path is too long for a socket.
     folder = Path(tempfile.mkdtemp(prefix="slurm"))
     cluster = Cluster(folder / "cluster")
     try:

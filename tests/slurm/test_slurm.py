@@ -1,4 +1,4 @@
-"""The workflow on a real cluster of three nodes: what it makes, submits, and says of failures."""
+"""The workflow on a real cluster of three nodes: its results, its jobs, and its failures."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ SMALL: dict[str, Any] = {
     "compare": {"ood_images": 40},
 }
 
-# There is no slurmdbd, and jobs that take seconds are asked for sooner.
+# There is no slurmdbd, and jobs take only seconds, so their states are queried sooner.
 HERE = ("--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "5")
 
-# Nothing that waits is expected to wait so long: it ends a test on a machine that is busy or stuck.
+# The longest wait: it ends a test on a machine that is stuck.
 LONGEST = 900
 
-# A base model whose seed names a file in `trouble` gets into it: with a number in the file, it
-# takes so many MB, and where that is more than it asked for, waits to be killed; without, it never
+# A base model fails if its seed names a file in `trouble`. If the file has a number, the job takes
+# so many MB; if that is more than it requested, it waits to be killed. Without a number, it never
 # ends.
 TROUBLE = """\
 import pathlib, time
@@ -61,7 +61,7 @@ jobs.describe = describe
 
 
 def wait(reached: Callable[[], bool], otherwise: Callable[[], str]) -> None:
-    """Wait for something to happen, and say why it did not if it takes too long."""
+    """Wait for an event; if it takes too long, fail with a reason."""
     end = time.monotonic() + LONGEST
     while not reached():
         assert time.monotonic() < end, otherwise()
@@ -69,7 +69,7 @@ def wait(reached: Callable[[], bool], otherwise: Callable[[], str]) -> None:
 
 
 class Run:
-    """Snakemake at work on the cluster, with all that it says in a file."""
+    """A run of Snakemake on the cluster, with its output in a file."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class Run:
         *arguments: str,
         program: str = sys.executable,
     ) -> None:
-        """Start it; without a cluster, on this machine."""
+        """Start it; on this machine if there is no cluster."""
         self.workflow = workflow
         (workflow / "experiment.yaml").write_text(yaml.safe_dump(config))
         how = ["--workflow-profile", "profiles/slurm"] if cluster else ["--cores", "2"]
@@ -101,11 +101,11 @@ class Run:
         return self._said.read_text()
 
     def end(self) -> int:
-        """Wait for its end; its exit code."""
+        """Wait for its end, and return its exit code."""
         return self.process.wait(LONGEST)
 
     def until(self, reached: Callable[[], bool]) -> None:
-        """Wait for something to happen while it runs."""
+        """Wait for an event while it runs."""
 
         def going_on() -> bool:
             assert self.process.poll() is None, self.said
@@ -115,7 +115,7 @@ class Run:
 
 
 def artifacts(workflow: Workflow) -> dict[str, bytes]:
-    """All that must not depend on where jobs ran."""
+    """Everything that must not depend on where jobs ran."""
     return {
         str(path.relative_to(workflow.folder)): path.read_bytes()
         for path in sorted((workflow / "results").rglob("*"))
@@ -124,7 +124,7 @@ def artifacts(workflow: Workflow) -> dict[str, bytes]:
 
 
 def nodes(workflow: Workflow, experiment: str) -> dict[str, str]:
-    """On which node each training job ran, by what its log says."""
+    """The node on which each training job ran, from its log."""
     logs = [
         path
         for rule in ("train_base", "regularize")
@@ -146,14 +146,14 @@ FAILING = (
 
 
 def lose(cluster: Cluster, node: str) -> None:
-    """Let a node go down, with what runs on it, and come back."""
+    """Set a node with its jobs down, and let it come back."""
     cluster.command("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
-    # It may come back by itself, and is then not to be resumed.
+    # If it has come back by itself, it must not be resumed.
     cluster.command("scontrol", "update", f"nodename={node}", "state=resume", check=False)
 
 
 def started(workflow: Workflow, seed: str) -> bool:
-    """Whether a base model's job says that it is on a node, and so is in its trouble."""
+    """Whether the log of a base model's job names a node, so that the job has started."""
     log = workflow / f"logs/grid/train_base/seed={seed}.log"
     return log.exists() and log.read_text().startswith("On node")
 
@@ -167,7 +167,7 @@ def running(cluster: Cluster, seeds: str) -> bool:
 
 @pytest.fixture(scope="module")
 def runs(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
-    """Three runs that have ended, side by side, because one waits for a time limit.
+    """Three finished runs. They run at the same time, because one waits for a time limit.
 
     `failed`: five bases, one well, 2 cancelled, 3 out of time, 4 out of memory, 5 on a node that
     goes down. `clustered`: the small experiment. `local`: the same without a cluster.
@@ -179,7 +179,7 @@ def runs(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     for seed, megabytes in {"2": "", "3": "", "4": "2000", "5": ""}.items():
         (failing / "trouble" / seed).write_text(megabytes)
     profile = failing / "profiles/slurm/config.yaml"
-    # Else SLURM would start the job of the lost node anew, two minutes later.
+    # Otherwise SLURM would restart the job of the lost node two minutes later.
     profile.write_text(profile.read_text().replace("slurm-requeue: true", "slurm-no-requeue: true"))
 
     failed = Run(failing, cluster, GRID, *HERE, *FAILING)
@@ -254,10 +254,10 @@ def test_each_failure_is_one_sentence_with_rule_model_cause_and_log(runs: dict[s
     log = r"; see logs/slurm/rule_train_base/{}/\d+\.log\."
     for seed, sentence in {
         "2": r"train_base of seed=2 was cancelled on node[12]",
-        "3": r"train_base of seed=3 ran out of its time of 00:01:00 on node[12]; more is set by "
+        "3": r"train_base of seed=3 exceeded its time limit of 00:01:00 on node[12]; raise "
         r"`runtime` of train_base in profiles/slurm/config\.yaml",
-        "4": r"train_base of seed=4 was killed for going over its memory of 1500M on node[12]; "
-        r"more is set by `mem_mb` of train_base in profiles/slurm/config\.yaml",
+        "4": r"train_base of seed=4 exceeded its memory limit of 1500M on node[12]; "
+        r"raise `mem_mb` of train_base in profiles/slurm/config\.yaml",
         "5": r"train_base of seed=5 was lost because its node node3 went down",
     }.items():
         assert len(re.findall(sentence + log.format(seed), said)) == 1, said
@@ -301,7 +301,7 @@ def test_the_next_run_completes_it_with_retries_once_interrupted(
     assert (workflow / "results/grid/report.html").is_file()
     said = " ".join(run.said.split())
     for sentence in (
-        r"train_base of seed=4 was killed for going over its memory of 1500M on node[12], and was "
+        r"train_base of seed=4 exceeded its memory limit of 1500M on node[12], and was "
         r"done in another attempt\.",
         r"train_base of seed=5 was lost because its node node3 went down, and was done in another "
         r"attempt\.",

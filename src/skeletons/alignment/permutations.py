@@ -69,17 +69,6 @@ def identity(spec: Specification) -> dict[str, Indices]:
     return {group: np.arange(size) for group, size in spec.sizes.items()}
 
 
-def random_permutations(spec: Specification, seed: int) -> dict[str, Indices]:
-    """Permutations of all groups, drawn uniformly."""
-    draw = np.random.default_rng(seed)
-    return {group: draw.permutation(size) for group, size in spec.sizes.items()}
-
-
-def inverse(permutations: Permutations) -> dict[str, Indices]:
-    """The inverse permutations."""
-    return {group: np.argsort(p) for group, p in permutations.items()}
-
-
 def order(spec: Specification, permutations: Permutations, tensor: str, axis: int = 0) -> Indices:
     """The order of the indices of one axis of a tensor after permutations.
 

@@ -23,8 +23,8 @@ INTRO = """\
 
 This page lists every key with its allowed values and its default. `workflow_config.yaml` contains
 all keys. A file given with `--configfile` overrides only the keys it names, with one exception: a
-data set is replaced as a whole. Unknown keys and values that are not allowed are refused before
-anything runs, in a sentence that says what is allowed.
+data set is replaced as a whole. Unknown keys and values that are not allowed are rejected before
+anything runs, with a message that names the allowed values.
 
 Numbers may be written `1e-4`, `1.0e-4` or `0.0001`. The three are the same number and give models
 the same names.

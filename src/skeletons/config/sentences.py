@@ -1,4 +1,4 @@
-"""Turn the problems that pydantic found into sentences: `KEY: found X; allowed: Y.`."""
+"""Turn the problems found by pydantic into sentences: `KEY: found X; allowed: Y.`."""
 
 from __future__ import annotations
 

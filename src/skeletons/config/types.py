@@ -40,7 +40,10 @@ class Section(BaseModel):
 
 
 def _number(value: object) -> object:
-    """Convert a number from any spelling: YAML 1.1 reads `1e-4`, without a dot, as text."""
+    """Convert a number from any spelling: YAML 1.1 reads `1e-4`, without a dot, as text.
+
+    See https://github.com/yaml/pyyaml/issues/173.
+    """
     if isinstance(value, str) and re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", value):
         return float(value)
     if isinstance(value, bool) or not isinstance(value, int | float):

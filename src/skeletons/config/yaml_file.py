@@ -38,7 +38,10 @@ def read(path: str | Path) -> dict[str, Any]:
 
 
 def typed(value: Any) -> Any:
-    """Parse all text within a value as YAML: Snakemake leaves the values of `--config` as text."""
+    """Parse all text within a value as YAML: Snakemake leaves nested values of `--config` as text.
+
+    See https://github.com/snakemake/snakemake/issues/2374.
+    """
     if isinstance(value, dict):
         return {key: typed(each) for key, each in value.items()}
     if isinstance(value, list):

@@ -5,13 +5,27 @@ when it is first used, so importing this package loads neither matplotlib nor it
 modules of `skeletons` import from the modules here directly.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from skeletons.figures.heatmaps import heatmap, ordered, similarity_matrix
+    from skeletons.figures.models import accuracy_vs_sparsity, ridge_walk
+    from skeletons.figures.pairs import cross_base, kinds_of_pairs, rises, similarity_to_base
+    from skeletons.figures.style import (
+        LABELS,
+        PALETTE,
+        STYLE,
+        described,
+        new_figure,
+        panels,
+        save_svg,
+    )
 
 _HOMES = {
-    "style": ("LABELS", "PALETTE", "STYLE", "described", "new_figure", "panels", "save_svg"),
     "heatmaps": ("heatmap", "ordered", "similarity_matrix"),
-    "pairs": ("cross_base", "kinds_of_pairs", "rises", "similarity_to_base"),
     "models": ("accuracy_vs_sparsity", "ridge_walk"),
+    "pairs": ("cross_base", "kinds_of_pairs", "rises", "similarity_to_base"),
+    "style": ("LABELS", "PALETTE", "STYLE", "described", "new_figure", "panels", "save_svg"),
 }
 _MODULE = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -36,15 +50,12 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """A public name, from the module that defines it.
-
-    Code fingerprints do not follow this import. They need not: no stage imports a name from here.
-    """
+    """A public name, imported from the module that defines it when it is used."""
     if name not in _MODULE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from pkgutil import resolve_name
+    from importlib import import_module
 
-    return resolve_name(f"{__name__}.{_MODULE[name]}:{name}")
+    return getattr(import_module(f"{__name__}.{_MODULE[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -76,6 +76,8 @@ def save_svg(figure: Figure, path: str | Path, drawn: Drawn | None = None) -> No
         drawn: what the figure shows; it is written into the file's metadata.
     """
     about = {} if drawn is None else metadata(drawn)
+    if mark := artifacts.mark_of_origin():
+        about["Source"] = mark
     with artifacts.atomic(path) as temporary:
         figure.savefig(
             temporary, format="svg", metadata={"Date": None, **about}, bbox_inches="tight"

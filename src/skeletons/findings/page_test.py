@@ -1,6 +1,8 @@
 """Page's test for a trend within seeds, and robust scores for outliers.
 
-`scipy.stats.page_trend_test` is not used: its exact p-value ignores ties, which are common here.
+`scipy.stats.page_trend_test` is not used: its exact p-value ignores ties, which are common here
+(see the notes in its documentation,
+https://docs.scipy.org/doc/scipy/reference/generated/scipy.stats.page_trend_test.html).
 """
 
 from __future__ import annotations

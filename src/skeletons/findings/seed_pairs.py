@@ -17,7 +17,8 @@ Coverage in 4,000 simulated tables each (nominal 95 % intervals, true mean 0):
 So with a handful of seeds, a strongly skewed distribution makes the intervals too narrow.
 
 `scipy.stats.permutation_test` is not used for `sign_flip`: it decides ties relative to the observed
-statistic, so equal sums that were added in another order count as different if the sum is near 0.
+statistic (https://github.com/scipy/scipy/pull/15869). If the sum is near 0, equal sums that were
+added in another order then count as different.
 """
 
 from __future__ import annotations

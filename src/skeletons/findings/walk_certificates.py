@@ -71,7 +71,7 @@ def certify(
             step (of the optimiser, from 0), epoch, loss (nats, on the same images at every point,
             because the loss of varying minibatches would jump), accuracy (0..1), distance (L2, from
             the base) and step_length (L2, from the previous row; ignored in the first). An optional
-            column measured states at which points the loss was measured; without it, at all.
+            column measured states at which points the loss was measured; without it, at every one.
         norm: L2 norm of the base's weights, the same weights as those of the distances.
         rise: by how much the loss may exceed the loss of the start, in nats.
         step: the longest allowed step, as a share of `norm`.

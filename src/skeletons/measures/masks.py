@@ -187,7 +187,6 @@ def compare_masks_stage(
     summary: str,
     matched: str | None = None,
     pair: str,
-    overlap: str,
     models: Sequence[str],
 ) -> None:
     """Write the overlap of two pruned models' masks: a, b and the columns of `overlap_of`.
@@ -199,7 +198,6 @@ def compare_masks_stage(
         matched: the permutations that align b to a, from `align_stage`; None to leave the units in
             their order.
         pair: the parquet file to write.
-        overlap: the name of the measure; `matched` decides what is computed.
         models: the ids of a and b.
 
     Raises:

@@ -80,7 +80,6 @@ def _trial(reference: str, width: int, classes: int, _: Path) -> Manner:
         _demand_written(reference, body)
         manner = _manner(reference, body)
         with guarded(reference):
-            _demand_repeatable(reference, body)
             describe(nn.Sequential(body))
     return manner
 
@@ -253,13 +252,3 @@ def _train(body: nn.Module, count: int, manner: Manner) -> None:
     loss = F.cross_entropy(logits.float(), torch.zeros(count, dtype=torch.int64))
     body.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
-
-
-@torch.no_grad()
-def _demand_repeatable(reference: str, body: nn.Module) -> None:
-    images = torch.randn(2, *IMAGE_SHAPE)
-    body.eval()
-    if not torch.equal(*(body(images).nan_to_num() for _ in range(2))):
-        found = "a network whose logits for the same images differ from call to call"
-        wanted = "a network that draws nothing at random in evaluation mode, for example with "
-        raise refusal(reference, found, wanted + "F.dropout(x, training=self.training)")

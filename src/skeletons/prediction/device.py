@@ -32,7 +32,7 @@ def pick_precision(name: str, device: torch.device) -> str:
     """The precision that `auto`, `bf16` or `fp32` stands for on a device of this machine.
 
     `auto` is bf16 if the device multiplies in bf16. Otherwise it is fp32, because emulated bf16
-    takes ten times as long.
+    takes ten times as long (https://github.com/pytorch/pytorch/issues/118499).
     """
     if name != "auto":
         return name
@@ -42,6 +42,22 @@ def pick_precision(name: str, device: torch.device) -> str:
         has = torch.cpu.get_capabilities()
         able = torch.backends.mkldnn.is_available() and any(map(has.get, BF16))  # type: ignore[no-untyped-call]
     return "bf16" if able else "fp32"
+
+
+def processor(device: torch.device) -> dict[str, object]:
+    """What is known of a device that may change the bits of its results; plain JSON values."""
+    if device.type == "cuda":
+        return {
+            "name": torch.cuda.get_device_name(device),
+            "cuda": torch.version.cuda,
+            "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
+        }
+    has = torch.cpu.get_capabilities()
+    return {
+        # Their number does not matter: the number of threads is part of every recipe.
+        **{name: value for name, value in has.items() if not name.startswith("num_")},
+        "vectors": torch.backends.cpu.get_cpu_capability(),
+    }
 
 
 def autocast(precision: str, device: torch.device) -> torch.autocast:

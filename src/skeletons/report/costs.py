@@ -1,7 +1,7 @@
 """What each measured job of an experiment cost, from the benchmarks that Snakemake writes.
 
-A benchmark is no artifact: no two runs give the same, nothing is made from it, and one that is
-missing or cut short says nothing. So what is there is read, and what is not is left out.
+A benchmark is not an artifact: it differs from run to run, and nothing is made from it. A benchmark
+that is missing or incomplete is left out.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from skeletons.errors import SkeletonsError
 from skeletons.model_ids import Model
 
 COLUMNS = ("stage", "job", "cpu_s", "wall_s", "peak_mb")
-SUFFIX = ".tsv"  # a name may have a point of its own, as in `l1=0.0002`
+SUFFIX = ".tsv"  # a name may contain a point, for example `l1=0.0002`
 
 
 def read(folder: Path, models: Collection[str]) -> pd.DataFrame:
-    """One row a job: stage, job, CPU seconds, wall seconds and largest resident memory in MB.
+    """One row per job: stage, job, CPU seconds, wall seconds and largest resident memory in MB.
 
     Args:
-        folder: the experiment's `benchmarks`, with a file for a stage of one job, or a folder with
-            a file for each of its jobs; need not exist.
-        models: the experiment's; jobs of models that were taken out of it are left out.
+        folder: the experiment's `benchmarks`. It has a file for a stage of one job, or a folder
+            with a file for each job of a stage. It need not exist.
+        models: the models of the experiment; jobs of other models are left out.
     """
     rows = []
     for path in sorted(folder.rglob(f"*{SUFFIX}")):
@@ -38,7 +38,7 @@ def read(folder: Path, models: Collection[str]) -> pd.DataFrame:
 
 
 def by_stage(jobs: pd.DataFrame) -> pd.DataFrame:
-    """One row a stage, the dearest first: jobs, the sums of both times, and the largest memory."""
+    """One row per stage, the longest first: jobs, sums of both times, and the largest memory."""
     grouped = jobs.groupby("stage", as_index=False).agg(
         jobs=("job", "size"),
         cpu_s=("cpu_s", "sum"),
@@ -49,7 +49,7 @@ def by_stage(jobs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _numbers(path: Path) -> tuple[float, float, float] | None:
-    """CPU seconds, wall seconds and MB of a benchmark; None if it does not say."""
+    """CPU seconds, wall seconds and MB of a benchmark; None if it is incomplete."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
             row = next(csv.DictReader(file, delimiter="\t"))
@@ -59,7 +59,7 @@ def _numbers(path: Path) -> tuple[float, float, float] | None:
 
 
 def _is_gone(name: str, models: Collection[str]) -> bool:
-    """Whether a job's name is a model's, but of none that the experiment has."""
+    """Whether a job is named after a model that the experiment does not have."""
     try:
         Model.parse(name)
     except SkeletonsError:

@@ -11,6 +11,7 @@ import contextlib
 import functools
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -25,9 +26,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as tensors_to_bytes
 
 from skeletons.errors import ArtifactError
-from skeletons.store import seals
+from skeletons.store import provenance, seals
 from skeletons.store.seals import unfit
 
+_MARK = "skeletons-origin:"
+_BEGINNING = 1 << 14  # bytes of a figure or page in which the mark stands
 Array = npt.NDArray[Any]
 Scalar = str | bool | int | float
 T = TypeVar("T")
@@ -206,7 +209,8 @@ def read_tables(paths: Iterable[str | os.PathLike[str]], columns: Iterable[str])
 def _read_arrow(path: str | os.PathLike[str], columns: Iterable[str]) -> pa.Table:
     _require_file(path)
     try:
-        # ParquetFile opens one file; read_table would infer partitions from `seed=1` folders.
+        # ParquetFile opens one file; read_table would infer partitions from `seed=1` folders:
+        # https://github.com/apache/arrow/issues/43574
         # One thread: these files are small, and other jobs need the cores.
         table = pq.ParquetFile(path).read(use_threads=False)
         parts = {name: _column_part(table[name]) for name in table.column_names}
@@ -287,3 +291,29 @@ def read_seal(path: str | os.PathLike[str]) -> dict[str, Any] | None:
     except (SafetensorError, pa.ArrowException, OSError, ValueError, KeyError, TypeError):
         return None
     return found if isinstance(found, dict) else None
+
+
+def mark_of_origin() -> str:
+    """What a figure or a page, which has no seal, carries near its beginning; empty outside a job.
+
+    `read_origin` finds it there.
+    """
+    found = provenance.origin()
+    return "" if found is None else f"{_MARK}{found}"
+
+
+def read_origin(path: str | os.PathLike[str]) -> str | None:
+    """The origin (`provenance.origin_of`) of an artifact, figure or page, unchecked.
+
+    None if the file does not say what it was made from.
+    """
+    if Path(path).suffix in (".svg", ".html"):
+        with Path(path).open("rb") as file:
+            found = re.search(rf"{_MARK}([0-9a-f]{{32}})".encode(), file.read(_BEGINNING))
+        return found[1].decode() if found else None
+    seal = read_seal(path) or {}
+    try:
+        made = seal["made"]
+        return provenance.origin_of(made["stage"], seal["lineage"], made["code"])
+    except (KeyError, TypeError):
+        return None

@@ -4,14 +4,16 @@ Snakemake sees a changed rule, but not a changed function that the rule calls. S
 the fingerprint of its stage as a parameter. The fingerprint covers the module of the stage and all
 modules of this package that it imports, directly or through others. It is computed from their
 syntax trees without docstrings, comments, formatting and the words of errors (the arguments of a
-`raise`): a cosmetic edit recomputes nothing, a change to what runs recomputes exactly the stages
-that import it. Importing a module runs the `__init__.py` of each package above it, so these are
-covered as well. The files in a package's folder `templates` are part of the package, to the letter.
+`raise`, and of an exception's class): a cosmetic edit recomputes nothing, a change to what runs
+recomputes exactly the stages that import it. Importing a module runs the `__init__.py` of each
+package above it, so these are covered as well. The files in a package's folder `templates` are part
+of the package, to the letter.
 
 An import of this package that cannot be followed is an error: the code behind it could change
-without a rerun. The one `__init__.py` that is left out is that of the whole package, because it
-only names the public surface and imports nothing until a name is used. A name that is imported from
-it is followed to the module in which it is defined.
+without a rerun. A *lazy* `__init__.py`, one with a function `__getattr__`, imports nothing until a
+name is used. So its imports do not count, but a name that is imported from it is followed to the
+module in which it is defined. That of the whole package is lazy, and it is left out itself: it only
+names the public surface.
 
 A stage that calls user-defined functions also covers the user's file and the user's modules that it
 imports.
@@ -69,6 +71,11 @@ class Source(NamedTuple):
     imports: tuple[Import, ...]
     homes: Mapping[str, str]
 
+    @property
+    def lazy(self) -> bool:
+        """Whether it imports a name only when the name is used (PEP 562)."""
+        return "__getattr__" in self.homes
+
 
 def fingerprint(*modules: str, own: Iterable[str] = ()) -> str:
     """A digest of the code that the given modules of this package run.
@@ -95,7 +102,8 @@ def own_files(code: str) -> tuple[str, ...]:
 
 def now(*modules: str, own: Iterable[str] = ()) -> str:
     """The fingerprint of the code as it is on disk now, without cached digests."""
-    # One thread at a time: CPython 3.11 counts the depth of syntax trees over all threads.
+    # One thread at a time: CPython 3.11 counts the depth of syntax trees over all threads:
+    # https://github.com/python/cpython/issues/106905
     with _parsing:
         _read.cache_clear()
         _of_own.cache_clear()
@@ -138,6 +146,8 @@ def _read(name: str) -> tuple[str, frozenset[str]]:
     source = _parsed(path)
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
     digest = source.digest + "".join(_templates(path))
+    if source.lazy:
+        return digest, frozenset()
     return digest, frozenset(_of_this_package(source.imports, path, package))
 
 
@@ -202,26 +212,36 @@ def _absolute(found: Import, package: str) -> str | None:
 
 
 def _imported(inside: str, name: str) -> Iterator[str]:
-    """The modules that `from PACKAGE.inside import name` loads, as names within this package.
+    """What `from PACKAGE.inside import name` loads, by names within this package.
 
     Raises:
         LookupError: it is neither a module nor a name that the module binds.
     """
-    if inside:
-        yield from _with_packages(inside)
-    if name and _path(f"{inside}.{name}" if inside else name):
-        yield from _with_packages(f"{inside}.{name}" if inside else name)
+    target = ".".join(filter(None, [inside, name]))
+    if name and (path := _path(target)):
+        yield from _with_packages(target)
+        if _parsed(path).lazy:  # any of its names may be used
+            yield from _from_homes(_parsed(path), "")
         return
     path = _path(inside) if inside else PACKAGE / "__init__.py"
     if path is None or name == "*":
         raise LookupError
-    homes = _parsed(path).homes
     if inside:
-        if name and path.name == "__init__.py" and name not in homes:
-            raise LookupError
-        return
-    # The whole package loads a name's module when the name is used, and nothing before.
-    for home in [homes[name]] if name else homes.values():
+        yield from _with_packages(inside)
+    source = _parsed(path)
+    if source.lazy or not inside:
+        yield from _from_homes(source, name)
+    elif name and path.name == "__init__.py" and name not in source.homes:
+        raise LookupError
+
+
+def _from_homes(source: Source, name: str) -> Iterator[str]:
+    """The module of this package that a name of a lazy `__init__` comes from; without a name, all.
+
+    Raises:
+        LookupError: the `__init__` does not bind the name.
+    """
+    for home in [source.homes[name]] if name else source.homes.values():
         if home.startswith(f"{PACKAGE.name}."):
             yield from _with_packages(home.partition(".")[2])
 
@@ -350,10 +370,14 @@ def _drop_docstrings(tree: ast.Module) -> None:
 
 
 def _drop_words_of_errors(tree: ast.Module) -> None:
-    """Drop the arguments of `raise Error(…)`: no result depends on the wording of an error."""
+    """Drop the arguments of `raise x(…)` and `SomeError(…)`: no result depends on the wording."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
             node.exc.args, node.exc.keywords = [], []
+        elif isinstance(node, ast.Call):
+            name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+            if name.endswith("Error"):
+                node.args, node.keywords = [], []
 
 
 def _imports(tree: ast.Module) -> Iterator[Import]:
@@ -370,7 +394,7 @@ def _imports(tree: ast.Module) -> Iterator[Import]:
 def _is_import(function: ast.expr) -> bool:
     """Whether a call is one of the functions that import a module by name."""
     name = getattr(function, "id", getattr(function, "attr", ""))
-    return name in ("import_module", "__import__")
+    return name in ("import_module", "__import__", "resolve_name")
 
 
 def _literal(call: ast.Call) -> str:

@@ -72,6 +72,17 @@ def lineage_of(stage: str, settings: Mapping[str, Any], parents: Iterable[str]) 
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
+def origin_of(stage: str, lineage: str, code: str) -> str:
+    """A digest of the settings and the code that an artifact was made from.
+
+    Args:
+        stage: the name of the stage.
+        lineage: of the artifact.
+        code: the fingerprint of the stage's code.
+    """
+    return hashlib.sha256(json.dumps([stage, lineage, code]).encode()).hexdigest()[:32]
+
+
 def digests(paths: Iterable[str | os.PathLike[str]]) -> dict[str, str]:
     """SHA-256 of files, by their place in the experiment; folders are skipped.
 
@@ -135,12 +146,26 @@ def made() -> dict[str, Any] | None:
     return None if recipe is None else {**recipe, "device": _device(recipe["settings"])}
 
 
+def key() -> str | None:
+    """The key of the recipe of the job that runs in this thread; None outside a job."""
+    recipe = _made.get()
+    return None if recipe is None else Recipe(**recipe).key()
+
+
 def lineage() -> str | None:
     """The lineage of the artifacts that the running job makes; None outside a job."""
     recipe = _made.get()
     if recipe is None:
         return None
     return lineage_of(recipe["stage"], recipe["settings"], recipe["parents"].values())
+
+
+def origin() -> str | None:
+    """The origin of the artifacts that the running job makes; None outside a job."""
+    recipe, line = _made.get(), lineage()
+    if recipe is None or line is None:
+        return None
+    return origin_of(recipe["stage"], line, recipe["code"])
 
 
 def expected(path: str | os.PathLike[str]) -> str | None:

@@ -17,6 +17,7 @@ from skeletons.training.epochs import MEASURED_IMAGES, Row, measure_splits, repo
 from skeletons.training.images import Images, batch_sizes, batches
 from skeletons.training.job import start, summarize, tensors_of
 from skeletons.training.optimizers import base_optimizer, scheduled_rate
+from skeletons.training.resume import Progress, StateFile
 from skeletons.training.settings import BaseSettings
 
 PREPARED_IMAGES = 5_000  # of the training set, for filters that are derived from images
@@ -30,6 +31,7 @@ def train_base(
     settings: BaseSettings,
     precision: str,
     order: int = 0,
+    state: StateFile | None = None,
 ) -> list[Row]:
     """Train a network from its initial weights, with a learning rate that rises and then falls.
 
@@ -41,6 +43,7 @@ def train_base(
         settings: see the config.
         precision: `auto`, `bf16` or `fp32`.
         order: the number of another order of images; 0 for the base model itself.
+        state: where the state after each epoch is kept, and restored from; None for nowhere.
 
     Returns:
         One row per epoch: epoch (from 1), learning_rate (at its end), and loss and accuracy at its
@@ -51,11 +54,9 @@ def train_base(
     """
     optimizer = base_optimizer(network, settings)
     single = manner_of(network).single
-    steps = settings.epochs * len(
-        batch_sizes(len(train.labels), settings.batch_size, single=single)
-    )
-    step = 0
-    rate = 0.0
+    per_epoch = len(batch_sizes(len(train.labels), settings.batch_size, single=single))
+    steps = settings.epochs * per_epoch
+    step, rate = 0, 0.0
 
     def update() -> None:
         nonlocal step, rate
@@ -65,26 +66,33 @@ def train_base(
         optimizer.step()
         step += 1
 
-    sample, rows = train.sample(MEASURED_IMAGES), []
+    def where(epoch: int) -> str:
+        return f"Base model seed={seed}{f' in order {order}' if order else ''}, epoch {epoch},"
+
+    epochs = range(1, settings.epochs + 1)
+    progress = Progress(state, network, optimizer)
+    rows = progress.resume(epochs, where)
+    step = len(rows) * per_epoch
+    sample = train.sample(MEASURED_IMAGES)
     order_name = ("order", order) if order else ()
-    for epoch in range(1, settings.epochs + 1):
+    for epoch in epochs[len(rows) :]:
         name = ("base", seed, epoch, *order_name)
         data = batches(
             train, settings.batch_size, generator_for(*name), settings.augment, single=single
         )
-        where = f"Base model seed={seed}{f' in order {order}' if order else ''}, epoch {epoch},"
         run_epoch(
             network,
             data,
             update,
             layers=generator_for(*name, "layers"),
             precision=precision,
-            where=where,
+            where=where(epoch),
             label_smoothing=settings.label_smoothing,
         )
         measured = measure_splits(network, sample, test, precision)
         rows.append({"epoch": epoch, "learning_rate": rate, **measured})
-        report_epoch(where, rows[-1])
+        report_epoch(where(epoch), rows[-1])
+        progress.keep(rows)
     return rows
 
 
@@ -135,7 +143,8 @@ def train_base_stage(
     net, about = _untrained(info, network, seed)
     train, test = (Images.read(dataset, split, place) for split in ("train", "test"))
     prepare(net.to(place), train.sample(PREPARED_IMAGES).pixels)
-    rows = train_base(net, train, test, seed, BaseSettings(**base), precision, order)
+    state = StateFile.of_job(weights, place, precision)
+    rows = train_base(net, train, test, seed, BaseSettings(**base), precision, order, state)
     result = summarize(net, about, train, test)
     artifacts.write_table(history, pd.DataFrame(rows))
     artifacts.write_json(summary, {**result, "precision": pick_precision(precision, place)})

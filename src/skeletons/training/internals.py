@@ -1,12 +1,13 @@
-"""All that training uses of torch's undocumented inside; no other module of training touches it.
+"""All undocumented parts of torch that training uses; no other module of training uses any.
 
 Optimisers: torch imports its compiler when an optimiser is created and makes its first step, only
 to exclude the optimiser from compilation. The import takes about as long as importing torch, in
 each training job, and nothing here is compiled. The optimisers below are torch's own without the
-wrappers that import the compiler.
+wrappers that import the compiler (`_disable_dynamo`):
+https://github.com/pytorch/pytorch/pull/127325
 
 Lists of tensors: a `_foreach` function does one operation on all tensors of a list. On a GPU this
-takes one launch in place of one per tensor, and the walk does it at every step.
+takes one kernel launch instead of one per tensor, and the walk does it at every step.
 """
 
 from __future__ import annotations

@@ -24,6 +24,19 @@ class Optimizer(Protocol):
     def step(self) -> object: ...
 
 
+def parts_of(optimizer: Optimizer) -> list[torch.optim.Optimizer]:
+    """The optimisers of torch that an optimiser consists of; their state is all that it has.
+
+    Raises:
+        TypeError: it has another kind of state.
+    """
+    if isinstance(optimizer, Muon):
+        return [optimizer.muon, optimizer.rest]
+    if isinstance(optimizer, torch.optim.Optimizer):
+        return [optimizer]
+    raise TypeError(type(optimizer).__name__)
+
+
 def scheduled_rate(step: int, steps: int, peak: float, warmup: float) -> float:
     """Linear increase to `peak` over the share `warmup` of all steps, then linear decay to 0."""
     rise = max(1.0, warmup * steps)

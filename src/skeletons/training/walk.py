@@ -22,6 +22,7 @@ from skeletons.training.internals import copy, differences
 from skeletons.training.job import start, summarize, tensors_of
 from skeletons.training.optimizers import load_optimizer, save_optimizer, walk_optimizer
 from skeletons.training.penalties import add_subgradient, shrink
+from skeletons.training.resume import Progress, StateFile
 from skeletons.training.settings import RegularizeSettings
 
 
@@ -58,6 +59,17 @@ class Walk:
         ]
         copy(self.before, self.now)
         self.points.append(torch.stack([*self._measured(), *lengths]))
+
+    def points_so_far(self) -> Tensor:
+        """The recorded positions, one per row, to go on from later."""
+        if not self.points:
+            return torch.empty(0, 5, device=self.sample.labels.device)
+        return torch.stack(self.points)
+
+    def go_on_from(self, points: Tensor) -> None:
+        """Go on from recorded positions; the network has the weights of the last one."""
+        self.points = list(points)
+        copy(self.before, self.now)
 
     def _measured(self) -> tuple[Tensor, Tensor]:
         """Loss and accuracy on the sample as tensors on the device; NaN if the sample is empty."""
@@ -103,6 +115,7 @@ def walk_on(
     settings: RegularizeSettings,
     precision: str,
     walk: Walk | None = None,
+    state: StateFile | None = None,
 ) -> list[Row]:
     """Train on L(w) + λ‖w‖₁ over the prunable weights, for the epochs numbered in `epochs`.
 
@@ -118,6 +131,7 @@ def walk_on(
         settings: see the config.
         precision: `auto`, `bf16` or `fp32`.
         walk: records the position of the weights after each step.
+        state: where the state after each epoch is kept, and restored from; None for nowhere.
 
     Returns:
         One row per epoch, with the columns of `walk_row`.
@@ -136,18 +150,23 @@ def walk_on(
         if walk is not None:
             walk.record()
 
-    sample, rows = train.sample(MEASURED_IMAGES), []
-    for epoch in epochs:
+    def where(epoch: int) -> str:
+        return f"Model seed={seed} with λ={l1:g}, epoch {epoch},"
+
+    progress = Progress(state, network, optimizer, walk)
+    rows = progress.resume(epochs, where)
+    sample = train.sample(MEASURED_IMAGES)
+    for epoch in epochs[len(rows) :]:
         before = {name: p.detach().clone() for name, p in network.named_parameters()}
         name = ("regularize", seed, l1, epoch)
         data = batches(
             train, settings.batch_size, generator_for(*name), settings.augment, single=single
         )
-        where = f"Model seed={seed} with λ={l1:g}, epoch {epoch},"
         layers = generator_for(*name, "layers")
-        run_epoch(network, data, update, layers=layers, precision=precision, where=where)
+        run_epoch(network, data, update, layers=layers, precision=precision, where=where(epoch))
         rows.append(walk_row(network, before, base, sample, test, l1, epoch, precision))
-        report_epoch(where, rows[-1])
+        report_epoch(where(epoch), rows[-1])
+        progress.keep(rows)
     return rows
 
 
@@ -258,7 +277,18 @@ def regularize_stage(
         recorded.record()
     numbers = range(after + 1, epochs + 1)
     rows += walk_on(
-        network, descent, origin, train, test, seed, l1, numbers, settings, precision, recorded
+        network,
+        descent,
+        origin,
+        train,
+        test,
+        seed,
+        l1,
+        numbers,
+        settings,
+        precision,
+        recorded,
+        StateFile.of_job(weights, place, precision),
     )
     single = manner_of(network).single
     steps = len(batch_sizes(len(train.labels), settings.batch_size, single=single))

@@ -59,7 +59,7 @@ def _module(file: str, _: Path) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look their module up
+    sys.modules[name] = module  # dataclasses look up their module there
     with _no_bytecode():
         spec.loader.exec_module(module)
     return module

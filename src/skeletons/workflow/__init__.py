@@ -1,1 +1,1 @@
-"""All that knows Snakemake or SLURM."""
+"""All code that depends on Snakemake or SLURM."""

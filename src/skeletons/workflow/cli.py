@@ -103,7 +103,7 @@ def _print(label: str, text: str) -> None:
 
 
 def _content(path: Path) -> str:
-    """Whether a file is unchanged since it was written, if it carries a seal."""
+    """Whether a file is unchanged since it was written, if it has a seal."""
     if path.suffix not in READERS:
         return "not sealed"
     try:

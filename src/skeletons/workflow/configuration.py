@@ -20,21 +20,22 @@ def read(merged: dict[str, Any], run: Run) -> Config:
     """The configuration of a run.
 
     Args:
-        merged: what Snakemake made of all files and entries; it is corrected in place where
-            Snakemake's way of merging is not ours.
+        merged: all files and entries, as merged by Snakemake; corrected in place where this
+            workflow merges differently.
         run: the run.
 
     Raises:
         ConfigError: the configuration is not valid, one sentence per problem.
     """
-    if DEFAULTS.exists():  # it does not where this workflow is used as a module
+    if DEFAULTS.exists():  # it does not if this workflow is used as a module
         yaml_file.read(DEFAULTS)
-    # Snakemake merges an experiment's file into the defaults key by key. A data set is one thing,
-    # though: `{kind: cifar10}` must not inherit the options of another kind.
+    # Snakemake merges an experiment's file into the defaults key by key. But a data set is replaced
+    # as a whole: `{kind: cifar10}` must not inherit the options of another kind.
     for path in run.config_files():
         override = yaml_file.read(os.path.relpath(path))
         if "dataset" in override:
             merged["dataset"] = override["dataset"]
-    # Snakemake takes the numbers in `--config 'base={seeds: [3]}'` for text.
+    # Snakemake reads the numbers in `--config 'base={seeds: [3]}'` as text:
+    # https://github.com/snakemake/snakemake/issues/2374
     update_config(merged, yaml_file.typed(run.config_entries()))
     return load(merged)

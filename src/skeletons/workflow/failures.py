@@ -1,7 +1,7 @@
-"""What failed on a cluster, one sentence a job: its rule, what it was for, the cause and its log.
+"""Failed jobs of a cluster, one sentence per job: its rule, its subject, the cause and its log.
 
-Snakemake tells of a failure as a log record when it happens. `Watch` listens to those, asks SLURM
-for the cause while it still remembers the job, and sums up when the run ends.
+Snakemake reports a failure as a log record when it happens. `Watch` listens to these records, asks
+SLURM for the cause while SLURM still remembers the job, and sums up when the run ends.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ class Failure:
     """A job that failed.
 
     Attributes:
-        name: its rule and what it was for, as `train_base of seed=1`.
-        what: what happened to it, as the end of a sentence that begins with its name.
-        advice: what to set so that it goes better, as another part of that sentence, or empty.
-        logs: the files that say more.
-        hopeless: another attempt would end the same way.
+        name: its rule and its subject, for example `train_base of seed=1`.
+        what: what happened to it: the end of a sentence that begins with its name.
+        advice: which setting to change: another part of that sentence, or empty.
+        logs: the files with details.
+        hopeless: whether another attempt would fail in the same way.
     """
 
     name: str
@@ -38,21 +38,21 @@ class Failure:
     hopeless: bool
 
     def sentence(self, attempts: int = 1) -> str:
-        """All of it in one sentence, with how often it was tried if it was more than once."""
+        """The failure in one sentence, with the number of attempts if there were several."""
         tried = f", in the last of {attempts} attempts" if attempts > 1 else ""
         see = f"; see {' and '.join(self.logs)}" if self.logs else ""
         return f"{self.name} {self.what}{tried}{self.advice}{see}."
 
 
 class Watch(logging.Handler):
-    """Listens to Snakemake's log and keeps what failed.
+    """Listens to Snakemake's log and collects failures.
 
     Attributes:
-        failures: of each job, by Snakemake's number, all its failures in order.
+        failures: all failures of each job in order, by Snakemake's number of the job.
     """
 
     def __init__(self, give_up: Callable[[int], None]) -> None:
-        """Listen; `give_up` is told the number of a job that is not worth another attempt."""
+        """Listen; `give_up` is called with the number of a job that another attempt cannot help."""
         super().__init__()
         self.failures: dict[int, list[Failure]] = {}
         self._give_up = give_up
@@ -60,7 +60,7 @@ class Watch(logging.Handler):
         self._began = time.time()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Take in a record; nearly all are none of ours."""
+        """Process a record; most are ignored."""
         event = str(getattr(record, "event", None) or "")
         told = vars(record)
         if event == "job_error" and of_cluster(told):
@@ -72,7 +72,7 @@ class Watch(logging.Handler):
             self._finished.add(told["job_id"])
 
     def summary(self) -> list[str]:
-        """One sentence for each job that failed for good, then for each that did not."""
+        """One sentence for each job that failed finally, then for each that succeeded later."""
         lost = [
             failures[-1].sentence(len(failures))
             for job, failures in self.failures.items()
@@ -92,12 +92,12 @@ def of_cluster(told: Mapping[str, Any]) -> bool:
 
 
 def explain(told: Mapping[str, Any], since: float = 0.0) -> Failure:
-    """Say why a job failed.
+    """Find out why a job failed.
 
     Args:
-        told: what Snakemake tells of it: `rule_name`, `rule_msg`, `log`, and in `aux` its
-            `external_jobid` if it was a cluster's.
-        since: when the run began, in seconds of the epoch; an older log says nothing about it.
+        told: the fields of Snakemake's record: `rule_name`, `rule_msg`, `log`, and in `aux` the
+            `external_jobid` of a cluster's job.
+        since: when the run began, in seconds since the epoch; an older log is ignored.
     """
     logs = list(told["log"])
     own, others = logs[:1], logs[1:]
@@ -122,13 +122,13 @@ def explain(told: Mapping[str, Any], since: float = 0.0) -> Failure:
 
 
 def job_name(rule: str, logs: Sequence[str]) -> str:
-    """A rule and what it was for, as `train_base of seed=1`."""
+    """A rule and its subject, for example `train_base of seed=1`."""
     about = subject(rule, logs)
     return f"{rule} of {about}" if about else rule
 
 
 def subject(rule: str, logs: Sequence[str]) -> str:
-    """The model, pair or data set that a job is for, which its log is named by; else empty."""
+    """The model, pair or data set of a job, after which its log is named; else empty."""
     if not logs:
         return ""
     parts = Path(logs[0]).parts
@@ -138,7 +138,7 @@ def subject(rule: str, logs: Sequence[str]) -> str:
 
 
 def _refused(message: str) -> str:
-    """Why the cluster did not take a job; the whole message if it has another form."""
+    """Why the cluster refused a job; the whole message if it has another form."""
     known = (phrases.REFUSED, phrases.REFUSED_UNQUOTED, phrases.NOT_SUBMITTED)
     found = next((match for phrase in known if (match := phrase.find(message))), None)
     return _line(found[1] if found else message)
@@ -154,25 +154,25 @@ def _what(verdict: Diagnosis, last: str) -> str:
     had = f" of {verdict.limit}" if verdict.limit else ""
     return {
         Cause.CANCELLED: f"was cancelled{where}",
-        Cause.TIME: f"ran out of its time{had}{where}",
-        Cause.MEMORY: f"was killed for going over its memory{had}{where}",
+        Cause.TIME: f"exceeded its time limit{had}{where}",
+        Cause.MEMORY: f"exceeded its memory limit{had}{where}",
         Cause.NODE: f"was lost because its node {verdict.node} went down".replace("  ", " "),
-        Cause.PREEMPTED: f"was pushed off its node{where} by a more urgent job",
+        Cause.PREEMPTED: f"was preempted by a more urgent job{where}",
         Cause.OTHER: f"failed{where}" + (f": {last.rstrip('.')}" if last else ""),
     }[verdict.cause]
 
 
 def _advice(cause: Cause, rule: str) -> str:
-    """Where a job is given more of what it had too little of; empty if that is not the cause."""
+    """The setting that gives a job more time or memory; empty for other causes."""
     key = {Cause.TIME: "runtime", Cause.MEMORY: "mem_mb"}.get(cause)
-    return f"; more is set by `{key}` of {rule} in {slurm.PROFILE}" if key else ""
+    return f"; raise `{key}` of {rule} in {slurm.PROFILE}" if key else ""
 
 
 def last_words(log: str | Path, since: float = 0.0) -> tuple[str, str, str]:
-    """Why a job failed by its own log: the sentence it meant to say, a bare error, its last line.
+    """Why a job failed according to its log: its sentence, a bare error, and the last line.
 
-    Each is empty if the log has no such thing, does not exist, or is older than `since` (seconds
-    of the epoch).
+    Each is empty if the log lacks it, does not exist, or is older than `since` (seconds since the
+    epoch).
     """
     path = Path(log)
     try:
@@ -190,31 +190,32 @@ def last_words(log: str | Path, since: float = 0.0) -> tuple[str, str, str]:
 
 
 def plainly(crash: str) -> str:
-    """The last line of a traceback, in words that say what to do if it is one that users meet."""
+    """The last line of a traceback; for a known error, a sentence with advice."""
     if match := phrases.NO_MODULE.find(crash):
         return missing_package(match[1])
     if re.match(r"(torch\.)?OutOfMemoryError: CUDA", crash):
         return (
-            "The GPU's memory is full; fewer jobs at once (--cores) or a smaller batch_size help."
+            "The GPU's memory is full; run fewer jobs at once (--cores), or set a smaller "
+            "batch_size."
         )
     if re.match(r"(\S*\.)?_?(Array)?MemoryError|RuntimeError: .*can't allocate memory", crash):
-        return "The memory of this machine is full; fewer jobs at once (--cores) help."
+        return "The memory of this machine is full; run fewer jobs at once (--cores)."
     return crash
 
 
 def ended_by(signal: str) -> str:
-    """What to say of a process that a signal ended before it could say anything."""
+    """A clause about a process that a signal ended without an error message."""
     if signal == "SIGKILL":
         return (
-            "its process was killed (SIGKILL), as the system does when memory is full; if it was, "
-            "fewer jobs at once (--cores) help."
+            "its process was killed (SIGKILL), possibly because memory was full; if so, run fewer "
+            "jobs at once (--cores)."
         )
-    return f"its process was ended from outside ({signal}); run snakemake again to go on."
+    return f"another process ended it ({signal}); run snakemake again to continue."
 
 
 def missing_package(name: str) -> str:
-    """What to say and do where a package is not there."""
+    """A sentence about a missing package, and how to install it."""
     return (
-        f"The package {name} is not installed here; `make env` installs all that is needed into "
-        ".venv, which is then activated with `source .venv/bin/activate`."
+        f"The package {name} is not installed; run `make env` to install all packages into .venv, "
+        "then activate it with `source .venv/bin/activate`."
     )

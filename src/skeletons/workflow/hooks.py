@@ -1,4 +1,4 @@
-"""What happens when a run starts and when it ends, besides its jobs."""
+"""Actions at the start and at the end of a run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from skeletons.config.load import canonical
 from skeletons.errors import SkeletonsError
 from skeletons.model_ids import Model
 from skeletons.report import settings
-from skeletons.store import artifacts
+from skeletons.store import artifacts, unfinished
 from skeletons.store.cache import RunCache
 from skeletons.workflow import lock, slurm
 from skeletons.workflow.failures import Watch
@@ -23,43 +23,48 @@ class Hooks:
     """The hooks of one run."""
 
     def __init__(self, run: Run, plan: Plan, logger: logging.Logger) -> None:
-        """Prepare; what is loaded by now is needed until the run ends.
+        """Prepare the hooks, and listen for failures.
 
         Args:
             run: the run.
-            plan: its experiment.
-            logger: Snakemake's.
+            plan: the plan of its experiment.
+            logger: Snakemake's logger.
         """
         self._run, self._plan, self._logger = run, plan, logger
         self._watch = Watch(run.give_up)
+        self._complete = False  # whether this run completes the experiment
         if run.is_main():
             logger.addHandler(self._watch)
-        # Python need not look for garbage in it any more: a run with nothing to do ends sooner.
+        # Everything loaded so far is needed until the end. Without looking for garbage in it, a run
+        # with nothing to do ends sooner.
         gc.freeze()
 
     def start(self) -> None:
-        """Check that the run can do its work, and hand its plan to the logger.
+        """Check that the run can work, and pass its plan to the logger.
 
         Raises:
-            SkeletonsError: another run is in its way, nothing can be written, or the cluster is not
-                as the profile assumes.
+            SkeletonsError: another run uses the folder, the folder cannot be written to, or the
+                cluster is not set up as the profile assumes.
         """
         jobs = self._run.planned()
         self._check_cluster(jobs)
         self._keep_others_out(jobs)
         work = {job.number: self._work(job) for job in jobs if job.makes_files}
         memory = f"{self._plan.logs}/seconds.json"
+        self._complete = any(job.rule == "report" for job in jobs)
         self._logger.info("", extra={"plan": {"work": work, "memory": memory}})
         self._run.pace()
 
     def success(self) -> None:
-        """Print which attempts failed, what the cache holds, and what was found."""
+        """Remove unfinished states; print the failed attempts, the cache and the verdict."""
+        if self._complete:
+            unfinished.sweep(self._plan.results)
         self._print_failures()
         self._print_cache()
         self._print_verdict()
 
     def error(self) -> None:
-        """Print why jobs failed, and whether the report is of an earlier run."""
+        """Print why jobs failed, and whether the report is from an earlier run."""
         self._print_failures()
         self._print_outdated()
 
@@ -72,7 +77,7 @@ class Hooks:
     def _keep_others_out(self, jobs: list[PlannedJob]) -> None:
         """Lock the experiment, and the data sets if one has to be made.
 
-        Experiments run side by side, unless one makes a data set that the others may be reading.
+        Experiments can run at the same time, unless one makes a data set that others may read.
         """
         makes_data = any(job.rule == "dataset" for job in jobs)
         lock.hold(self._plan.results)
@@ -82,7 +87,7 @@ class Hooks:
             artifacts.sweep(DATA)
 
     def _work(self, job: PlannedJob) -> dict[str, object]:
-        """What the logger needs to know about a job to estimate the time that is left."""
+        """What the logger needs to know about a job to estimate the remaining time."""
         return {
             "rule": job.rule,
             "threads": job.threads,
@@ -91,7 +96,7 @@ class Hooks:
         }
 
     def _units(self, job: PlannedJob) -> int:
-        """A job's work: its epochs, if it trains."""
+        """The amount of work of a job: its epochs if it trains, else 1."""
         if job.rule in ("train_base", "reorder"):
             return self._plan.config.base.epochs
         if job.rule == "regularize":
@@ -101,12 +106,12 @@ class Hooks:
         return 1
 
     def _print_failures(self) -> None:
-        """One sentence per failed job, where they are easy to find: at the end."""
+        """Print one sentence per failed job."""
         for sentence in self._watch.summary():
             _print(sentence)
 
     def _print_cache(self) -> None:
-        """How much the run cache holds, and how it is pruned."""
+        """Print the size of the run cache, and how to prune it."""
         folder = self._plan.config.cache
         if folder is None:
             return
@@ -118,9 +123,9 @@ class Hooks:
         )
 
     def _print_verdict(self) -> None:
-        """What was found, and where to read it."""
+        """Print the verdict and the path of the report."""
         page = f"{self._plan.results}/report.html"
-        # There may be no page, or an old one, after `--until` another rule.
+        # After `--until RULE`, there may be no report or an old one.
         if self._print_outdated() or not Path(page).exists():
             return
         try:
@@ -130,7 +135,7 @@ class Hooks:
             _print(str(error))
 
     def _print_outdated(self) -> bool:
-        """Whether the report is of an earlier run with another configuration; prints it if so."""
+        """Whether the report is from an earlier run with another configuration; if so, print it."""
         sentence = settings.outdated(self._plan.results, canonical(self._plan.config))
         if sentence:
             _print(sentence)

@@ -1,8 +1,8 @@
-"""All that this workflow touches of Snakemake without a documented interface.
+"""All undocumented attributes of Snakemake that this workflow uses.
 
-Nothing else in the library or in the rules does. Each attribute is read through `_of`, so one that
-another version of Snakemake has renamed ends the run with a sentence that names it. TOUCHED lists
-them; `tests/test_internals.py` checks each against the installed Snakemake.
+No other module of the library and no rule uses any. Each attribute is read through `_of`. If
+another version of Snakemake has renamed it, the run ends with a sentence that names it. TOUCHED
+lists all of them; `tests/test_internals.py` checks each in the installed Snakemake.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from skeletons.errors import SkeletonsError
 
-DEFAULT_LIMIT = (100, 1)  # jobs, seconds: Snakemake's own limit of jobs that start
+DEFAULT_LIMIT = (100, 1)  # jobs, seconds: Snakemake's default limit of started jobs
 # Each attribute, as a path: from Snakemake's `workflow`, from a job or a limit of its scheduler,
 # and from the settings of its plugin for SLURM.
 TOUCHED = (
@@ -47,21 +47,21 @@ TOUCHED = (
 
 
 class InternalsError(SkeletonsError):
-    """The installed Snakemake has not what this workflow needs of it."""
+    """The installed Snakemake lacks an attribute that this workflow needs."""
 
 
 @dataclass(frozen=True)
 class PlannedJob:
-    """A job that this run is going to do.
+    """A job that this run will do.
 
     Attributes:
-        number: Snakemake's number of it.
+        number: its number in Snakemake.
         rule: the name of its rule.
-        threads: how many it takes.
-        wildcards: which model, pair or data set it is for.
-        makes_files: whether it does anything; the rule `all` does not.
-        on_cluster: whether it is submitted if the run has a cluster.
-        partition: the partition of the cluster that it asks for; empty for the default one.
+        threads: its number of threads.
+        wildcards: the model, pair or data set that it is for.
+        makes_files: whether it makes files; the rule `all` does not.
+        on_cluster: whether it is submitted if the run uses a cluster.
+        partition: the requested partition of the cluster; empty for the default one.
         after: the numbers of the jobs that it waits for.
     """
 
@@ -77,7 +77,7 @@ class PlannedJob:
 
 @dataclass(frozen=True)
 class Cluster:
-    """How SLURM is asked about jobs: the command, and the seconds until it is first asked."""
+    """How job states are queried: the command, and the seconds until the first query."""
 
     status_command: str | None
     interval: int
@@ -103,9 +103,10 @@ class Run:
         return dict(_of("workflow.config_settings.config", self._workflow))
 
     def planned(self) -> list[PlannedJob]:
-        """The jobs that this run is going to do; known once the run starts."""
+        """The jobs that this run will do; known once the run starts."""
         needed = list(_of("workflow.dag.needrun_jobs", self._workflow)())
         number = _of("workflow.dag.jobid", self._workflow)
+        cluster = self.cluster() is not None
         awaited = _of("workflow.dag.dependencies", self._workflow)
         numbers = {job: number(job) for job in needed}
         return [
@@ -116,14 +117,14 @@ class Run:
                 wildcards=dict(_of("job.wildcards", job).items()),
                 makes_files=bool(_of("job.output", job)),
                 on_cluster=not _of("job.is_local", job),
-                partition=str(_of("job.resources", job).get("slurm_partition") or ""),
+                partition=_partition(job) if cluster else "",
                 after=tuple(numbers[other] for other in awaited[job] if other in numbers),
             )
             for job in needed
         ]
 
     def cluster(self) -> Cluster | None:
-        """How SLURM is asked about jobs; None if jobs run on this machine."""
+        """How job states are queried in SLURM; None if jobs run on this machine."""
         if _of("workflow.executor_plugin.name", self._workflow) != "slurm":
             return None
         settings = _of("workflow.executor_settings", self._workflow)
@@ -133,7 +134,7 @@ class Run:
         )
 
     def give_up(self, number: int) -> None:
-        """Leave a running job no further attempt."""
+        """Prevent further attempts of a running job."""
         jobid = _of("workflow.dag.jobid", self._workflow)
         for job in list(_of("workflow.scheduler.running", self._workflow)):
             if jobid(job) == number:
@@ -141,10 +142,11 @@ class Run:
                 job.attempt = max(spent, _of("job.attempt", job))
 
     def pace(self) -> None:
-        """Let each round of the scheduler look at as many ready jobs as can start, and no other.
+        """Limit each round of the scheduler to as many ready jobs as can start.
 
-        Snakemake limits the jobs that start to 100 a second by default, more than start here. The
-        limit costs a thread, and a second round a second later. A limit that the user sets stays.
+        By default, Snakemake starts at most 100 jobs per second. Fewer start here, but the limit
+        costs a thread, and a second round one second later. So it is removed, unless the user set
+        another limit.
         """
         scheduler = _of("workflow.scheduler", self._workflow)
         limit = _of("workflow.scheduler.job_rate_limiter", self._workflow)
@@ -155,12 +157,17 @@ class Run:
             scheduler.subsample = max(sample, 2 * _of("workflow.cores", self._workflow))
 
 
+def _partition(job: Any) -> str:
+    """The partition that a job asks for; looked up on a cluster alone, because it takes a while."""
+    return str(_of("job.resources", job).get("slurm_partition") or "")
+
+
 def _of(path: str, start: Any) -> Any:
-    """What stands at the end of a path of attributes.
+    """The value at the end of a path of attributes.
 
     Args:
         path: one of TOUCHED, or the beginning of one.
-        start: what its first name stands for.
+        start: the object that its first name stands for.
 
     Raises:
         InternalsError: Snakemake has no such attribute.
@@ -181,10 +188,10 @@ def _of(path: str, start: Any) -> Any:
 
 
 def missing(starts: Mapping[str, Any]) -> Iterator[str]:
-    """One sentence for each attribute of TOUCHED that is not there; for the contract test.
+    """One sentence for each missing attribute of TOUCHED; for the contract test.
 
     Args:
-        starts: what the first name of each path stands for.
+        starts: the object that the first name of each path stands for.
     """
     for path in TOUCHED:
         try:

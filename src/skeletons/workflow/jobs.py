@@ -1,8 +1,8 @@
-"""How a stage runs as a job: what it is made from, where its output goes, and how it fails.
+"""How a stage runs as a job: its recipe, its log, and how it fails.
 
 A job is described by the variables that Snakemake gives to a rule: input, output, params, wildcards
-and log. Every rule has the params `stage`, `settings` and `code` (see `stages`), and a job in a
-process of its own has `parents` as well.
+and log. Every rule has the params `stage`, `settings` and `code` (see `stages`). A job in its own
+process also has `parents`.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from skeletons.errors import SkeletonsError
-from skeletons.store import fingerprint, provenance
+from skeletons.store import fingerprint, provenance, unfinished
 from skeletons.store.cache import RunCache
 from skeletons.store.provenance import Recipe
 from skeletons.workflow.stages import STAGES, Stage
 
-FAILED = "Failed: "  # begins the sentence in a log that says why its job failed
-TAKEN = "Taken from the run cache"  # begins the sentence of a job that had nothing to compute
+FAILED = "Failed: "  # begins the sentence in a log that explains why the job failed
+TAKEN = "Taken from the run cache"  # begins the sentence of a job that computed nothing
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,12 @@ class Job:
     """One job of the workflow.
 
     Attributes:
-        stage: what it runs.
-        keywords: what the stage's function is called with.
-        recipe: what shapes its result.
+        stage: the stage that it runs.
+        keywords: the arguments of the stage's function.
+        recipe: everything that determines its result.
         outputs: the files that it writes.
         cache: the run cache; None for a stage that is not cached, or if there is no cache.
-        say: where its output goes.
+        say: writes its output.
     """
 
     stage: Stage
@@ -49,7 +49,7 @@ class Job:
     say: Callable[[str], None] = print
 
     def run(self) -> None:
-        """Run the stage, or take its files from the run cache if it ever ran on the same recipe.
+        """Run the stage, or copy its files from the run cache if that has the same recipe.
 
         Raises:
             SkeletonsError: the code changed after the workflow was planned.
@@ -60,27 +60,39 @@ class Job:
         outputs = {provenance.place(path): path for path in self.outputs}
         key = self.recipe.key()
         if self.cache.fetch(key, outputs):
+            self._forget(key)
             self.say(f"{TAKEN}, {self.cache.folder}: {key[:16]}.")
             return
         self._compute()
         try:
             self.cache.keep(key, outputs)
         except OSError as error:
-            # The result is there. Computing it again some day is not a failure of this job.
-            self.say(f"The run cache could not keep this: {error.strerror or error}.")
+            # The job has its result; only a later run may have to compute it again.
+            self.say(f"The run cache could not store this result: {error.strerror or error}.")
+            return
+        self._forget(key)
+
+    def _forget(self, key: str) -> None:
+        """Remove the job's unfinished state, once the run cache has its result.
+
+        Without the run cache it stays until the experiment is complete: if the run is killed before
+        Snakemake notes that the job is done, the job goes on from there.
+        """
+        with contextlib.suppress(OSError):
+            unfinished.state_of(self.outputs[0], key).unlink(missing_ok=True)
 
     def _compute(self) -> None:
-        """Call the function; all that it writes carries the recipe.
+        """Call the function and record the recipe in everything that it writes.
 
-        The module is imported only now: reading the rules must not cost the import of torch.
+        The module is imported only now, so that reading the rules does not import torch.
         """
         own = fingerprint.own_files(self.recipe.code)
         function, code = _load(self.stage.function, own)
         if code != self.recipe.code:
             files = ", of ".join([self.stage.module, *own])
             raise SkeletonsError(
-                f"The code of {files}, or of what it imports, was changed while the workflow "
-                "ran; run snakemake again, which plans again."
+                f"The code of {files}, or of a module imported there, was changed during the run; "
+                "run snakemake again."
             )
         with provenance.making(self.recipe):
             function(**self.keywords)
@@ -88,9 +100,9 @@ class Job:
 
 @functools.cache
 def _load(function: str, own: tuple[str, ...]) -> tuple[Callable[..., None], str]:
-    """A stage's function, and the fingerprint of the code it runs, as it is on disk now.
+    """A stage's function, and the fingerprint of its code as it is on disk now.
 
-    The user's files are part of that code.
+    The code includes user-defined files.
     """
     module, _, name = function.partition(":")
     loaded = getattr(importlib.import_module(f"skeletons.{module}"), name)
@@ -107,18 +119,18 @@ def describe(
     cache: str | os.PathLike[str] | None = None,
     say: Callable[[str], None] = print,
 ) -> Job:
-    """The job that Snakemake describes in the variables of the same names.
+    """The job that Snakemake describes by variables of these names.
 
     Args:
         inputs: its input files; they must exist.
         outputs: its output files.
-        params: `stage`, its name; `settings`, the slice of the configuration it depends on; `code`,
-            the fingerprint of its code.
-        wildcards: which model, pair or data set it is for.
+        params: `stage`, the name of its stage; `settings`, the part of the configuration that it
+            depends on; `code`, the fingerprint of its code.
+        wildcards: the model, pair or data set that it is for.
         parents: lineage of each input that the workflow makes, by its path.
-        threads: how many it computes with.
+        threads: its number of threads.
         cache: folder of the run cache; None for no cache.
-        say: where the job's output goes.
+        say: writes the job's output.
     """
     stage = STAGES[params.stage]
     recipe = Recipe(
@@ -141,7 +153,7 @@ def describe(
 
 
 def _named(files: Any) -> dict[str, str | list[str]]:
-    """Files by the names that the rule gives them; a list where a name has several."""
+    """Files by their names in the rule; a list if a name has several."""
     return {
         name: str(found) if isinstance(found, str) else [str(path) for path in found]
         for name, found in files.items()
@@ -149,7 +161,7 @@ def _named(files: Any) -> dict[str, str | list[str]]:
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON knows it."""
+    """A value in types that JSON has."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -166,7 +178,7 @@ def run_inside(
     parents: Mapping[str, str],
     cache: str | None,
 ) -> None:
-    """Run a job inside Snakemake's own process; it has a log only if it says something.
+    """Run a job inside Snakemake's own process; it has a log only if it prints something.
 
     The arguments are those of `describe`, and `log`, its log file.
     """
@@ -187,10 +199,10 @@ def run_inside(
 
 
 def run_script(snakemake: Any) -> None:
-    """Run a job in a process of its own, as Snakemake's `script` describes it.
+    """Run a job in its own process, as Snakemake's `script` describes it.
 
-    All that it prints goes to its log. An error that a user can put right is one sentence there,
-    which the workflow's logger repeats on the terminal, and exit code 1.
+    Everything that it prints goes to its log. For an error that a user can correct, it writes one
+    sentence, which the workflow's logger repeats on the terminal, and exits with code 1.
     """
     with _logged(Path(next(iter(snakemake.log)))):
         describe(
@@ -206,14 +218,14 @@ def run_script(snakemake: Any) -> None:
 
 @contextlib.contextmanager
 def _logged(log: Path) -> Iterator[None]:
-    """A block whose output, and whose error, goes to a log."""
+    """A block whose output and error are written to a log."""
     with (
         log.open("w", encoding="utf-8") as file,
         contextlib.redirect_stdout(file),
         contextlib.redirect_stderr(file),
     ):
         if node := os.environ.get("SLURMD_NODENAME"):
-            # Flushed, because a job that SLURM kills has no time to: then this is its log.
+            # Flushed now, because a job that SLURM kills cannot flush its output.
             print(f"On {node}, SLURM job {os.environ.get('SLURM_JOB_ID')}.", flush=True)
         try:
             yield
@@ -221,7 +233,7 @@ def _logged(log: Path) -> Iterator[None]:
             print(f"{FAILED}{error}")
             sys.exit(1)
         except KeyboardInterrupt:
-            print("Interrupted; what was not finished is not kept.")
+            print("Interrupted; the next run resumes training after the last epoch that was kept.")
             sys.exit(130)
         except Exception:
             traceback.print_exc()

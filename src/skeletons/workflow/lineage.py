@@ -1,20 +1,21 @@
-"""The lineage of every artifact: what it is by the configuration, all the way down.
+"""The lineage of every artifact: its identity by the configuration.
 
 A lineage is a digest of the stage that makes an artifact, of that stage's settings, and of the
-lineages of all that it reads. It follows from the plan alone, without looking at any file. An
-artifact with another lineage was made from other settings, so its readers refuse it.
+lineages of its inputs. It is computed from the plan alone, without reading any file. An artifact
+with another lineage was made from other settings, so its readers refuse it.
 """
 
 from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from skeletons import model_ids
 from skeletons.model_ids import Model
-from skeletons.store.provenance import lineage_of
+from skeletons.store.provenance import lineage_of, origin_of
 from skeletons.workflow.plan import DATA, Plan
 from skeletons.workflow.stages import STAGES
 from skeletons.workflow.targets import Targets
@@ -22,7 +23,7 @@ from skeletons.workflow.targets import Targets
 Wildcards = Mapping[str, str]
 Reads = Callable[[Targets, Wildcards], Iterable[str]]
 _MODEL, _PAIR = r"(?P<model>[^/]+)", r"(?P<a>[^/]+)--(?P<b>[^/]+?)"
-_TRAINERS = {  # which rule makes a model in each state
+_TRAINERS = {  # the stage that makes a model in each state
     model_ids.BASE: "train_base",
     model_ids.REORDERED: "reorder",
     model_ids.UNTRAINED: "untrained",
@@ -38,14 +39,14 @@ def _of_data(targets: Targets, *names: str) -> list[str]:
 
 
 def _of_network(targets: Targets, wildcards: Wildcards) -> list[str]:
-    """What each stage that runs one network reads."""
+    """The inputs of each stage that runs one network."""
     dataset = wildcards.get("dataset", targets.plan.task)
     model = wildcards["model"]
     return [targets.weights(model), targets.network(model), targets.images(dataset)]
 
 
 def _bases(targets: Targets, wildcards: Wildcards) -> list[str]:
-    """What each look at two models reads, but for their alignment."""
+    """The inputs of each inspection of two models, without their alignment."""
     a, b = wildcards["a"], wildcards["b"]
     images = targets.images(targets.plan.task)
     return [targets.weights(a), targets.weights(b), targets.network(a), images]
@@ -110,6 +111,23 @@ def _of_block(targets: Targets, wildcards: Wildcards) -> list[str]:
     return [path for seed in seeds for path in targets.predictions_of_base(wildcards["ood"], seed)]
 
 
+def _of_report(targets: Targets, wildcards: Wildcards) -> list[str]:
+    names = ("config.yaml", "versions.json", "findings.json", "scores.parquet")
+    return [
+        *(f"{targets.results}/{name}" for name in names),
+        *targets.similarity_tables(),
+        *targets.measure_tables(),
+        *targets.longest_walks("history.parquet"),
+        *(path for path, _, _ in targets.figures()),
+        *targets.inspection_figures(),
+    ]
+
+
+def _nothing(targets: Targets, wildcards: Wildcards) -> list[str]:
+    """For stages that check no lineages: they would follow every pair to its beginnings."""
+    return []
+
+
 def _pair_in(folder: str) -> Reads:
     """A pair of files of two models, in a folder that may be named by a wildcard."""
 
@@ -121,7 +139,7 @@ def _pair_in(folder: str) -> Reads:
     return reads
 
 
-# Of each artifact, the rule that makes it and what that rule reads: by its path in the experiment.
+# By the path of an artifact in its experiment: the stage that makes it, and that stage's inputs.
 _MADE: tuple[tuple[str, str, Reads], ...] = (
     (rf"predictions/(?P<dataset>[^/]+)/{_MODEL}\.parquet", "predict", _of_network),
     (rf"features/(?P<dataset>[^/]+)/{_MODEL}\.safetensors", "features", _of_network),
@@ -158,8 +176,48 @@ _MADE: tuple[tuple[str, str, Reads], ...] = (
         "probe",
         _of_probe,
     ),
+    (
+        r"similarity/(?P<ood>[^/]+)\.parquet",
+        "similarity",
+        lambda targets, found: targets.compared(found["ood"]),
+    ),
+    (
+        r"representations/(?P<representation>[^/]+)/(?P<ood>[^/]+)\.parquet",
+        "representations",
+        lambda targets, found: targets.feature_pairs(found["representation"], found["ood"]),
+    ),
+    (
+        r"weights/(?P<overlap>[^/]+)\.parquet",
+        "weights",
+        lambda targets, found: targets.mask_pairs(found["overlap"]),
+    ),
+    (
+        r"findings\.json|findings\.md|scores\.parquet",
+        "findings",
+        lambda targets, found: targets.scores(),
+    ),
+    (r"versions\.json|config\.yaml", "record", _nothing),
+    (r"report\.html", "report", _of_report),
 )
 _PATTERNS = tuple((re.compile(pattern), rule, reads) for pattern, rule, reads in _MADE)
+
+
+@dataclass(frozen=True)
+class Making:
+    """How an artifact is made: the stage, its wildcards, and the files that it reads."""
+
+    stage: str
+    wildcards: Wildcards
+    reads: tuple[str, ...]
+
+
+def _figures(targets: Targets) -> Iterator[tuple[str, Making]]:
+    """How each figure is made."""
+    for path, stage, wildcards in targets.figures():
+        yield path, Making(stage, wildcards, ())
+    looks = tuple(path for paths in targets.inspections().values() for path in paths)
+    for path in targets.inspection_figures():
+        yield path, Making("inspection_figures", {}, looks)
 
 
 class Lineages:
@@ -169,42 +227,62 @@ class Lineages:
         self._targets = targets
         self._plan: Plan = targets.plan
         self.of = functools.cache(self._of)
+        self._of_model = functools.cache(self._made_model)
+        self._figures = dict(_figures(targets))
 
     def among(self, paths: Iterable[Any]) -> dict[str, str]:
-        """The lineage of each of a job's inputs that a stage makes; sources are left out."""
+        """The lineages of a job's inputs by path; inputs that no stage makes are left out."""
         found = {str(path): self.of(str(path)) for path in paths}
         return {path: lineage for path, lineage in found.items() if lineage is not None}
 
+    def origin(self, path: str) -> str | None:
+        """The origin (`provenance.origin_of`) of a file by this plan and today's code."""
+        making, lineage = self.making(path), self.of(path)
+        if making is None or lineage is None:
+            return None
+        code = STAGES[making.stage].code(self._plan, making.wildcards)
+        return origin_of(making.stage, lineage, code)
+
     def _of(self, path: str) -> str | None:
-        """The lineage of a file; None if it is a source, such as an image, or shows all pairs."""
+        """The lineage of a file; None if it is a source, such as an image."""
+        place = path.removeprefix(f"{self._plan.results}/")
+        if place != path and place.startswith("models/"):
+            return self._of_model(place.split("/")[1])
+        making = self.making(path)
+        return None if making is None else self._lineage(making)
+
+    def _made_model(self, name: str) -> str:
+        return self._lineage(self._model(Model.parse(name)))
+
+    def _lineage(self, making: Making) -> str:
+        settings = STAGES[making.stage].settings(self._plan, making.wildcards)
+        parents = self.among(making.reads).values()
+        return lineage_of(making.stage, {**settings, **making.wildcards}, parents)
+
+    def making(self, path: str) -> Making | None:
+        """How a file is made; None for a source."""
         if path.startswith(f"{DATA}/"):
-            dataset = path.split("/")[2]
-            return self._made_by("dataset", {"dataset": dataset}, [])
+            return Making("dataset", {"dataset": path.split("/")[2]}, ())
+        if path in self._figures:
+            return self._figures[path]
         if not path.startswith(f"{self._plan.results}/"):
             return None
         place = path.removeprefix(f"{self._plan.results}/")
         if place.startswith("models/"):
-            return self._of_model(place.split("/")[1])
-        for pattern, rule, reads in _PATTERNS:
+            return self._model(Model.parse(place.split("/")[1]))
+        for pattern, stage, reads in _PATTERNS:
             if match := pattern.fullmatch(place):
-                wildcards = self._wildcards(rule, match.groupdict())
-                return self._made_by(rule, wildcards, reads(self._targets, match.groupdict()))
+                found = match.groupdict()
+                # The wildcards of importance are the parts of a model.
+                named = parts(Model.parse(found["model"])) if stage == "importance" else found
+                return Making(stage, named, tuple(reads(self._targets, found)))
         return None
 
-    def _wildcards(self, rule: str, found: dict[str, str]) -> dict[str, str]:
-        """A rule's wildcards by what a path holds: those of importance are a model's parts."""
-        return parts(Model.parse(found["model"])) if rule == "importance" else found
-
-    @functools.cached_property
-    def _of_model(self) -> Callable[[str], str]:
-        return functools.cache(self._model)
-
-    def _model(self, name: str) -> str:
-        model = Model.parse(name)
-        return self._made_by(_TRAINERS[model.state], parts(model), self._model_reads(model))
+    def _model(self, model: Model) -> Making:
+        return Making(_TRAINERS[model.state], parts(model), tuple(self._model_reads(model)))
 
     def _model_reads(self, model: Model) -> list[str]:
-        """What the rule that makes a model reads."""
+        """The inputs of the stage that makes a model."""
         targets = self._targets
         if model.state in model_ids.MASKED:
             like = Model(model.seed, model.l1, model.epochs, model.threshold)
@@ -216,14 +294,9 @@ class Lineages:
             return [*start, images, targets.weights(model.base)]
         return _of_data(targets, "images.safetensors", "info.json")
 
-    def _made_by(self, rule: str, wildcards: Wildcards, reads: Iterable[str]) -> str:
-        settings = STAGES[rule].settings(self._plan, wildcards)
-        parents = self.among(reads).values()
-        return lineage_of(rule, {**settings, **wildcards}, parents)
-
 
 def parts(model: Model) -> dict[str, str]:
-    """The wildcards of the rule that makes a model: the parts of its id, as they are spelled."""
+    """The wildcards of the rule that makes a model: the parts of its id as text."""
     found = {"seed": str(model.seed)}
     if model.l1 is not None:
         found |= {"l1": model_ids.spell(model.l1), "epochs": str(model.epochs)}

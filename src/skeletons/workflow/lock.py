@@ -1,7 +1,7 @@
 """One run at a time in a folder of results.
 
-Snakemake's own lock is a file that a killed run leaves behind and that has to be removed by hand.
-This lock belongs to the operating system: it ends with the process that holds it.
+Snakemake's own lock is a file that a killed run leaves behind, and that users must then remove with
+`snakemake --unlock`. The operating system releases this lock when the process that holds it ends.
 """
 
 from __future__ import annotations

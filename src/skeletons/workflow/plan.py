@@ -1,4 +1,4 @@
-"""The plan of an experiment: which models, pairs and data sets its configuration asks for."""
+"""The plan of an experiment: the models, pairs and data sets that its configuration asks for."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from skeletons.config.sections import Config
 
 DATA = "results/data"  # shared by all experiments
+# An empty file, older than every artifact: the input of rules that read nothing else (see `stale`).
+BEGINNING = "results/.beginning"
 
 
 class Plan:
-    """What an experiment consists of; `Targets` says which files that makes.
+    """The parts of an experiment; `Targets` lists the files of each.
 
     Attributes:
         config: the validated configuration.
@@ -26,15 +28,15 @@ class Plan:
         datasets: the configuration of every data set, by its id.
         task: the id of the data set that the models are trained on.
         ood: ids of the sets that all models are compared on, sorted.
-        sets: the same, with the task's own test set if it is asked for.
+        sets: the same, with the test set of the task if it is requested.
         models: all models, controls among them, in canonical order.
         compared: those that take part in pairs.
-        masked: those of them of which weights are permanently zero.
+        masked: the compared models in which some weights are permanently zero.
         pairs: every pair of compared models.
         blocks: whether one file holds all pairs of two bases, because there are too many models for
             one file per pair.
-        measures: names in results of the measures that are drawn.
-        user_measures: references to the user-defined measures that all pairs are compared by.
+        measures: the measures that are drawn, by their names in results.
+        user_measures: references to the user-defined measures of all pairs.
     """
 
     def __init__(self, config: Config) -> None:
@@ -78,18 +80,18 @@ class Plan:
 
     @functools.cached_property
     def variants(self) -> list[Model]:
-        """The variant of each base that `inspect` looks at; none if it looks at nothing."""
+        """The variant of each base that `inspect` analyses; none if it analyses nothing."""
         recipe = self.config.inspect.variant
         if recipe is None:
             return []
         return [Model(base.seed, recipe.l1, recipe.epochs, recipe.threshold) for base in self.bases]
 
     def variant_of(self, seed: int) -> Model:
-        """The variant of the base of this seed that `inspect` looks at."""
+        """The inspected variant of the base with this seed."""
         return next(variant for variant in self.variants if variant.seed == seed)
 
     def line_pairs(self) -> list[tuple[Model, Model]]:
-        """The ends of the lines on which the loss is measured."""
+        """The pairs of models between which the loss is measured on a line."""
         if self.config.inspect.lines:
             own = list(zip(self.bases, self.variants, strict=True))
             return [*model_ids.pairs(self.bases), *own, *model_ids.pairs(self.variants)]
@@ -111,11 +113,11 @@ class Plan:
         return [first, second, variants[0], *walk, variants[1]]
 
     def images_of(self, dataset: str) -> int | None:
-        """On how many of a data set's test images models are run; None for all."""
+        """The number of test images of a data set that models run on; None for all."""
         return None if dataset == self.task else self.config.compare.ood_images
 
     def download_folder(self, dataset: str) -> str | None:
-        """Where torchvision keeps a data set; None for one that is not downloaded."""
+        """The folder in which torchvision keeps a data set; None if it is not downloaded."""
         downloaded = self.datasets[dataset]["kind"] in DOWNLOADED
         return self.config.data_root if downloaded else None
 

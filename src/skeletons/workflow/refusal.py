@@ -1,4 +1,4 @@
-"""How the rules end a run with one sentence, and how the logger finds it again."""
+"""How the rules end a run with one sentence, and how the logger finds that sentence."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from snakemake.exceptions import WorkflowError
 
 
 class RefusalError(WorkflowError):
-    """Ends a run because of something that the user can correct.
+    """Ends a run because of a problem that the user can correct.
 
-    Snakemake prints the place in the rules with it. The logger plugin shows the text alone.
+    Snakemake also prints the place in the rules. The logger plugin shows only the text.
     """
 
 
 def text_of(message: str) -> str:
-    """The text of a `RefusalError` in Snakemake's message about it.
+    """The text of a `RefusalError`, taken from Snakemake's message.
 
     The message is a line with the exception and its place, the text, and the lines of a traceback.
     """

@@ -24,7 +24,7 @@ TAIL = 20_000  # characters at the end of a log that are read
 class Cause(Enum):
     """Why a job failed; its value says whether another attempt can help."""
 
-    CANCELLED = ("cancelled", False)  # somebody decided so
+    CANCELLED = ("cancelled", False)  # a person cancelled it
     TIME = ("time", True)  # the next attempt has more
     MEMORY = ("memory", True)
     NODE = ("node", True)
@@ -83,7 +83,10 @@ def check(status_command: str | None, interval: int, partitions: Collection[str]
 
 
 def _check_status(command: str | None, interval: int, settings: str) -> None:
-    """Refuse a status command with which a run would never finish."""
+    """Refuse a status command with which a run would never finish.
+
+    See https://github.com/snakemake/snakemake-executor-plugin-slurm/issues/38.
+    """
     if command == "sacct":
         trouble = _ask("sacct", "--noheader", "--allocations", "--starttime=now")[1]
         if trouble:

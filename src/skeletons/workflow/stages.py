@@ -1,8 +1,8 @@
 """The stages of the workflow, each named once: its function, and what it depends on.
 
-A rule of the same name says what a stage reads and makes. Here stands the rest: which function does
-the work, the slice of the configuration that it depends on, and which user-defined code it runs.
-The function is called by keywords: the names of the rule's inputs and outputs, and of the settings.
+The rule of a stage lists what it reads and makes. This module defines the rest: the function, the
+part of the configuration that it depends on, and the user-defined code that it runs. The function
+is called by keywords: the names of the rule's inputs and outputs, and of the settings.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ TIMED_BATCH = 500  # images in a batch when inference is timed
 
 @dataclass(frozen=True)
 class Stage:
-    """What a rule runs.
+    """A stage, which a rule runs.
 
     Attributes:
         function: `module:function` within this package.
-        settings: the slice of the configuration that the stage depends on, for a rule's wildcards.
-        user_code: names in the configuration that may be references to user-defined code it runs.
-        computes: whether it takes the number of threads, for work that depends on it.
+        settings: the part of the configuration that the stage depends on, for a rule's wildcards.
+        user_code: names in the configuration that may refer to user-defined code that it runs.
+        computes: whether the function takes a number of threads.
         cached: whether its results are kept in the run cache.
     """
 
@@ -47,6 +47,20 @@ class Stage:
     def module(self) -> str:
         """The module of the function, whose code the fingerprint covers."""
         return self.function.partition(":")[0]
+
+    def codes(self, plan: Plan) -> str | Callable[[Wildcards], str]:
+        """The fingerprint of the code that the stage runs, taken now, as the param of its rule.
+
+        It depends on the wildcards for data sets alone, each of which may be user-defined.
+
+        Raises:
+            FingerprintError: an import cannot be followed.
+            ExtensionError: a user's file cannot be read.
+        """
+        if self is not STAGES["dataset"]:
+            return self.code(plan, {})
+        known = {name: self.code(plan, {"dataset": name}) for name in plan.datasets}
+        return lambda wildcards: known[wildcards["dataset"]]
 
     def code(self, plan: Plan, wildcards: Wildcards) -> str:
         """The fingerprint of the code that the stage runs.
@@ -72,7 +86,7 @@ def _numbers(wildcards: Wildcards) -> dict[str, int | float]:
 
 
 def _machine(plan: Plan) -> dict[str, Any]:
-    """Where and how exactly a stage that trains computes."""
+    """The device and the precision of a stage that trains."""
     return {"device": plan.config.compute.device, "precision": plan.config.compute.precision}
 
 
@@ -161,7 +175,7 @@ def _compare_features(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
 
 
 def _measured(plan: Plan) -> dict[str, Any]:
-    """On what, how exactly and where a loss between models is measured."""
+    """The images, the precision and the device for measuring a loss between models."""
     images = plan.config.inspect.images
     return {
         "measured": {
@@ -269,7 +283,7 @@ def _record(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
 
 
 def _named(*names: str) -> Settings:
-    """The settings that are wildcards of the same name."""
+    """The settings that have the name of a wildcard."""
     return lambda plan, wildcards: {name: wildcards[name] for name in names}
 
 
@@ -314,7 +328,7 @@ STAGES: Mapping[str, Stage] = {
     ),
     "compare_masks": Stage(
         "measures.masks:compare_masks_stage",
-        lambda plan, wildcards: {"overlap": wildcards["overlap"], "models": _pair(wildcards)},
+        lambda plan, wildcards: {"models": _pair(wildcards)},
     ),
     "weights": Stage("measures.masks:collect_masks_stage", _named("overlap")),
     "align": Stage(
@@ -328,7 +342,7 @@ STAGES: Mapping[str, Stage] = {
     "expose": Stage(
         "inspection.exposure:expose_stage", _expose, _network, computes=True, cached=True
     ),
-    # Never from the run cache: a time that another machine took says nothing about this one.
+    # Never from the run cache: times on another machine do not apply to this one.
     "time_exposed": Stage("inspection.timing:timing_stage", _time_exposed, _network, computes=True),
     "importance": Stage(
         "inspection.importance:importance_stage", _importance, _network, computes=True, cached=True

@@ -1,10 +1,10 @@
-"""Which files an experiment consists of: the only module that knows all paths of results."""
+"""The files of an experiment; the only module that knows all paths of results."""
 
 from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import combinations_with_replacement
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from skeletons.workflow.plan import DATA, Plan
 
 TRAINED = ("weights.safetensors", "history.parquet", "model.json")
 PRUNED = ("weights.safetensors", "sparsity.json")
-FOLDERS = {  # what the folder of a model in each state holds
+FOLDERS = {  # the files in the folder of a model in each state
     model_ids.BASE: TRAINED,
     model_ids.REORDERED: TRAINED,
     model_ids.UNTRAINED: ("weights.safetensors", "model.json"),
@@ -55,12 +55,12 @@ class Targets:
         return self.model_file(model.parent if pruned else model, "model.json")
 
     def sparsity(self, model: str) -> list[str]:
-        """A pruned model's sparsity.json, and nothing for another."""
+        """The sparsity.json of a pruned model; none for other models."""
         pruned = Model.parse(model).state in model_ids.MASKED
         return [self.model_file(model, "sparsity.json")] if pruned else []
 
     def parent_files(self, model: Model) -> dict[str, str]:
-        """What a regularised checkpoint starts from: the base model, or an earlier checkpoint."""
+        """The files that a regularised checkpoint starts from: those of a base or a checkpoint."""
         names = {"weights": "weights.safetensors", "summary": "model.json"}
         if model.parent.state == model_ids.REGULARIZED:
             names |= {
@@ -77,13 +77,13 @@ class Targets:
     def alignment(self, a: Model | str, b: Model | str) -> list[str]:
         """The permutations that align b's units to a's; none if both come from one base.
 
-        Alignment is a matter of the bases: two models of one base hold their units in one order.
+        Only bases are aligned: all models of one base have their units in the same order.
         """
         one, two = (Model.parse(str(model)).base for model in (a, b))
         return [] if one == two else [f"{self.results}/alignment/{one}--{two}.safetensors"]
 
     def dataset_sources(self, dataset: str) -> list[str]:
-        """A user's folders of images, whose times change when files are added or removed."""
+        """The user's folders of images, whose times change when files are added or removed."""
         spec = self.plan.spec_of(dataset)
         if spec["kind"] != "imagefolder":
             return []
@@ -93,7 +93,7 @@ class Targets:
     # --- pairs ------------------------------------------------------------------------------------
 
     def compared(self, ood: str) -> list[str]:
-        """What the table of all pairs on a data set is made from: one file per pair, or blocks."""
+        """The inputs of the table of all pairs on a data set: one file per pair, or blocks."""
         folder = f"{self.results}/similarity/{ood}"
         if not self.plan.blocks:
             return [f"{folder}/{a}--{b}.parquet" for a, b in self.plan.pairs]
@@ -102,7 +102,7 @@ class Targets:
         return [
             f"{folder}/bases/seed={a}--seed={b}.parquet"
             for a, b in both
-            if a != b or models[a] > 1  # one model alone makes no pair
+            if a != b or models[a] > 1  # a single model makes no pair
         ]
 
     def predictions_of_base(self, ood: str, seed: int) -> list[str]:
@@ -143,7 +143,7 @@ class Targets:
         return [f"{self.results}/scores/{model}.json" for model in self.plan.models]
 
     def longest_walks(self, name: str) -> list[str]:
-        """A file of each walk's longest checkpoint, which holds those of the shorter ones."""
+        """A file of each walk's longest checkpoint, which includes the shorter ones."""
         last = max(self.plan.config.regularize.epochs)
         return [
             self.model_file(model, name)
@@ -152,14 +152,14 @@ class Targets:
         ]
 
     def walks_without_loss(self) -> list[str]:
-        """Histories of the walks, which have a loss per epoch, if none was recorded per step."""
+        """Histories of the walks, with a loss per epoch, if no loss was recorded per step."""
         traced = self.plan.config.regularize.trace
         return [] if traced else self.longest_walks("history.parquet")
 
     def verdict_predictions(self) -> list[str]:
-        """Predictions of the models that a verdict is about, if a measure is a mean over images."""
-        # Only the code of a user-defined measure says whether it is one. If it is not, findings
-        # take its values from the table, and reading these files, which exist anyway, is needless.
+        """Predictions of the models in the verdicts, if a measure is a mean over images."""
+        # A user-defined measure counts as one, because only its code could tell. If it is not one,
+        # the findings take its values from the table and read these files needlessly.
         over_images = any(
             references.is_reference(measure) or MEASURES[measure].per_image
             for measure in self.plan.config.figures.measures
@@ -194,7 +194,7 @@ class Targets:
         ]
 
     def inspection_figures(self) -> list[str]:
-        """The figures of the looks inside that are on."""
+        """The figures of the requested inspections."""
         looks = self.plan.config.inspect
         found = self.inspections()
         names = ["curve"] if looks.curve else []
@@ -205,11 +205,26 @@ class Targets:
             names += [f"{kind}_{Path(path).stem}" for path in found.get(kind, [])]
         return [f"{self.plan.figures}/{name}.svg" for name in names]
 
-    # --- looks inside -----------------------------------------------------------------------------
+    def figures(self) -> Iterator[tuple[str, str, dict[str, str]]]:
+        """Every figure that no inspection draws: its path, its stage, and that rule's wildcards."""
+        plan, compare = self.plan, self.plan.config.compare
+        several = ("rises", "kinds_of_pairs", "heatmap", "cross_base", "similarity_to_base")
+        names = [path for name in several for path in self.drawn(name)]
+        names += [f"{plan.figures}/{name}.svg" for name in ("accuracy_vs_sparsity", "ridge_walk")]
+        yield from ((path, "figures", {}) for path in names)
+        for measure in compare.representations:
+            for ood in plan.ood:
+                path = f"{plan.figures}/heatmap_{ood}_{measure}.svg"
+                yield path, "heatmap_of_features", {"ood": ood, "representation": measure}
+        for overlap in compare.weights:
+            path = f"{plan.figures}/heatmap_{overlap}.svg"
+            yield path, "heatmap_of_masks", {"overlap": overlap}
+
+    # --- inspections ------------------------------------------------------------------------------
 
     @functools.cache  # noqa: B019 - one plan lives as long as the run
     def inspections(self) -> dict[str, list[str]]:
-        """All artifacts of looks inside, by kind; nothing for a look that is off."""
+        """All artifacts of the requested inspections, by kind."""
         plan, results = self.plan, self.results
         looks = plan.config.inspect
         probes = [f"{base}_l1={model_ids.spell(l1)}" for base in plan.bases for l1 in looks.probe]
@@ -237,14 +252,14 @@ class Targets:
         return {kind: files for kind, files in kinds.items() if files}
 
     def inspection_findings(self) -> dict[str, list[str]]:
-        """Those artifacts of looks inside that the findings read, by kind."""
+        """The artifacts of inspections that the findings read, by kind."""
         found = self.inspections()
         return {kind: found[kind] for kind in inspections.READ if kind in found}
 
     # --- everything -------------------------------------------------------------------------------
 
     def artifacts(self) -> list[str]:
-        """Every artifact: one that was deleted is made again, even if the report is there."""
+        """Every artifact, so that a deleted one is made again even if the report exists."""
         plan = self.plan
         return [
             *(
@@ -261,7 +276,7 @@ class Targets:
         ]
 
     def _costly(self) -> list[str]:
-        """What costly measures leave: features, one file per pair, alignments, tables."""
+        """The files of costly measures: features, one file per pair, alignments, tables."""
         plan, compare = self.plan, self.plan.config.compare
         masked = list(model_ids.pairs(plan.masked))
         aligned = masked if "mask_overlap_aligned" in compare.weights else []

@@ -13,6 +13,7 @@ from plotly.offline import get_plotlyjs
 
 from skeletons import text
 from skeletons.report import html
+from skeletons.store import artifacts
 
 TEMPLATES = Path(__file__).parent / "templates"
 SCRIPTS = ("pages.js", "tables.js", "heatmap.js", "walks.js")
@@ -39,6 +40,7 @@ def page(shown: Mapping[str, Any]) -> str:
         **{**shown, "data": html.json_block(shown["data"])},
         policy=html.policy(scripts),
         scripts=[Markup(script) for script in scripts],
+        origin=artifacts.mark_of_origin(),
         style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
     )
 

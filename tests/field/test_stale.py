@@ -1,0 +1,102 @@
+"""Results without Snakemake's records: what is current stays, and what is stale is made again."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import CHAIN, SCIENCE, SHOWN, Workflow
+from test_caching import CHAIN_PREDICTED, TRAINED
+
+Change = Callable[[dict[str, Any]], None]
+RECORDED = {"record": 1, "report": 1}
+
+
+def setting(section: str, **values: Any) -> Change:
+    return lambda config: config.update({section: {**config.get(section, {}), **values}})
+
+
+@pytest.fixture
+def moved(chain: Workflow, tmp_path: Path) -> Workflow:
+    """The results in another folder, with their times and without `.snakemake`."""
+    workflow = chain.copy(tmp_path / "elsewhere")
+    shutil.rmtree(workflow / ".snakemake")
+    return workflow
+
+
+def test_results_that_were_moved_are_current(moved: Workflow) -> None:
+    assert moved.planned(CHAIN) == {}
+    assert moved.jobs(CHAIN) == {}
+
+
+CHANGES: dict[str, tuple[Change, dict[str, int]]] = {
+    "the learning rate": (setting("base", learning_rate=0.2), {**TRAINED, "record": 1}),
+    "the images, which no rule reads": (
+        setting("dataset", train=90),
+        {"dataset": 1, **TRAINED, "record": 1},
+    ),
+    "the scale of thresholds": (
+        setting("prune", scale="layer_rms"),
+        {"prune": 1, "predict": 2, "score": 1, "compare": 1, "similarity": 1, **SHOWN, "record": 1},
+    ),
+    "the target, which only scores and the page show": (
+        setting("base", target={"train_loss": 0.2, "train_accuracy": 0.9}),
+        {"score": 3, **SHOWN, "record": 1},
+    ),
+    "a colour, which only figures show": (
+        setting("figures", colormap="magma"),
+        {"figures": 1, **RECORDED},
+    ),
+    "nothing but the record": (lambda config: config.update(cache="other/cache"), RECORDED),
+}
+
+
+@pytest.mark.parametrize("row", CHANGES)
+def test_a_setting_changed_after_the_move_reruns_what_it_must(row: str, moved: Workflow) -> None:
+    change, expected = CHANGES[row]
+    config = copy.deepcopy(CHAIN)
+    change(config)
+    if "dataset" in expected:
+        expected = {**expected, "dataset": 1}
+    assert moved.planned(config) == Counter(expected)
+    assert moved.jobs(config) == Counter(expected)
+    assert moved.planned(config) == {}
+
+
+def test_code_changed_after_the_move_reruns_what_it_must(moved: Workflow) -> None:
+    path = moved / "src/skeletons/prediction/inference.py"
+    path.write_text(f"{path.read_text()}\nANOTHER = 1\n")
+    planned = moved.planned(CHAIN)
+    assert planned == Counter({**TRAINED, **CHAIN_PREDICTED})
+
+
+def test_inspections_that_were_moved_are_current(science: Workflow, tmp_path: Path) -> None:
+    workflow = science.copy(tmp_path / "elsewhere")
+    shutil.rmtree(workflow / ".snakemake")
+    assert workflow.planned(SCIENCE) == {}
+    changed = {**SCIENCE, "inspect": {**SCIENCE["inspect"], "points": 7}}
+    planned = workflow.planned(changed)
+    assert planned["line"] == 5
+    assert planned["curve"] == planned["plane"] == planned["inspection_figures"] == 1
+    assert not {"train_base", "regularize", "expose", "probe", "importance"} & set(planned)
+
+
+def test_show_never_calls_stale_what_is_current_nor_current_what_is_stale(
+    moved: Workflow, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from skeletons.workflow import cli
+
+    config = copy.deepcopy(CHAIN)
+    setting("base", learning_rate=0.2)(config)
+    moved.write(config, "changed.yaml")
+    monkeypatch.chdir(moved.folder)
+    monkeypatch.setenv("PYTHONPATH", str(moved.library))
+    assert cli.main(["show", "seed=1"]) == 0
+    assert "current   yes" in capsys.readouterr().out
+    assert cli.main(["show", "seed=1", "--configfile", "changed.yaml"]) == 0
+    assert "current   no" in capsys.readouterr().out
