@@ -6,6 +6,7 @@ import itertools
 import json
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,13 @@ import pandas as pd
 import pytest
 
 from skeletons import model_ids
+from skeletons.errors import ArtifactError, ExposureError, WiringError
+from skeletons.figures import captions
+from skeletons.figures.inspections import inspection_figures_stage
 from skeletons.findings import (
     apart,
     gather,
+    inspections,
     pair_tables,
     post_claims,
     recipe_verdicts,
@@ -24,9 +29,12 @@ from skeletons.findings import (
     walk_certificates,
 )
 from skeletons.findings.recipe_verdicts import CONVERGES, NOT_TESTED
+from skeletons.inspection import absence, exposure, matched_units
+from skeletons.inspection.timing import timing_stage
 from skeletons.measures import behaviour
 from skeletons.measures.predictions import Predictions
 from skeletons.model_ids import Model
+from skeletons.store import artifacts
 
 WALKED = "seed=1_l1=0.0001_ep=1"
 
@@ -314,3 +322,104 @@ def test_noise_alone_answers_nothing() -> None:
 def test_the_findings_say_on_what_losses_were_measured() -> None:
     text = stage.as_markdown(found(scored(), {"mnist": True}))
     assert "on all training and all test images without augmentation" in text
+
+
+# --- looks inside that cannot be had ------------------------------------------------------------
+
+VARIANT = "seed=1_l1=0.0001_ep=1_t=0.1"
+OTHER = "seed=2_l1=0.0001_ep=1_t=0.1"
+WHY = "The network has an unsupported operation, softmax at body: its channels cannot be followed."
+
+
+def without_looks(place: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
+    """The artifacts of all looks at a network that none of them can look into, by kind."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise WiringError(WHY)
+
+    monkeypatch.setattr(exposure.artifacts, "read_json", refuse)  # the first thing that it does
+    folder = place / f"exposed/{VARIANT}"
+    kinds = {
+        "exposed": [f"{folder}/exposed.json"],
+        "exposed_weights": [f"{folder}/weights.safetensors"],
+        "lines": [f"{place}/lines/seed=1--seed=2.parquet"],
+        "curve": [f"{place}/curve/seed=1--seed=2.parquet"],
+        "plane": [f"{place}/plane/plane.parquet"],
+        "located": [f"{place}/plane/located.parquet"],
+        "importance": [f"{place}/importance/{name}.json" for name in (VARIANT, OTHER)],
+        "importance_units": [f"{place}/importance/{name}.parquet" for name in (VARIANT, OTHER)],
+        "matched": [f"{place}/importance/matched/{VARIANT}--{OTHER}.json"],
+        "probe": [f"{place}/probe/seed=1_l1=0.001.json"],
+        "probe_epochs": [f"{place}/probe/seed=1_l1=0.001.parquet"],
+    }
+    expose = {"weights": kinds["exposed_weights"][0], "structure": kinds["exposed"][0]}
+    exposure.expose_stage(pruned="", summary="", **expose)
+    monkeypatch.undo()
+    for kind in (*set(kinds) - {"exposed", "exposed_weights", "matched"},):
+        for path in kinds[kind]:
+            absence.look("made")(refuse)(made=path)
+    matched_units.match_importance_stage(
+        tables=kinds["importance_units"], weights="", summary="", ranks=kinds["matched"][0]
+    )
+    return kinds
+
+
+def test_looks_that_fail_leave_findings_and_figures_that_say_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kinds = without_looks(tmp_path, monkeypatch)
+    looked = inspections.inspections(kinds)
+    text = "\n\n".join(part.text for part in inspections.inspection_sections(looked))
+    assert f"Not available for `{VARIANT}`: {WHY}" in text
+    assert f"Not available for `{VARIANT}` and `{OTHER}`: {WHY}" in text
+    assert f"Not available for `{VARIANT}` with `{OTHER}`: {WHY}" in text
+    assert text.count(WHY) == 6  # once each: lines, curve, exposed, importance, matched, probe
+    page = stage.as_markdown(found(scored(), {"mnist": True}, inside=looked))
+    assert "converge" in page
+    assert WHY in page
+    figures = tmp_path / "figures"
+    inspection_figures_stage(folder=str(figures), colormap="mako", **kinds)
+    names = [*("lines", "curve", "plane", "plane_surface", "exposure", "probe_seed=1_l1=0.001")]
+    names += [f"importance_{name}" for name in (VARIANT, OTHER)]
+    assert {path.stem for path in figures.iterdir()} == set(names)
+    for path in figures.iterdir():
+        assert captions.read(path).text
+        assert "Not available: The network has an unsupported" in path.read_text()
+
+
+def test_what_is_made_from_a_look_that_failed_hands_the_reason_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kinds = without_looks(tmp_path, monkeypatch)
+    timing = str(tmp_path / "timing.json")
+    structure, weights = kinds["exposed"][0], kinds["exposed_weights"][0]
+    timing_stage(pruned="", summary="", exposed=weights, structure=structure, timing=timing)
+    assert absence.reason(timing) == absence.reason(kinds["matched"][0]) == WHY
+    with pytest.raises(ExposureError, match="holds no network: The network has an unsupported"):
+        exposure.load(weights, structure)
+
+
+def test_a_broken_file_is_no_reason_to_go_on(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="does not exist"):
+        exposure.expose_stage(
+            pruned="",
+            summary=str(tmp_path / "model.json"),
+            weights=str(tmp_path / "w.safetensors"),
+            structure=str(tmp_path / "exposed.json"),
+        )
+    assert not list(tmp_path.iterdir())
+
+
+def test_some_looks_are_drawn_though_others_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kinds = without_looks(tmp_path, monkeypatch)
+    line = str(tmp_path / "lines/seed=1--seed=3.parquet")
+    table = pd.DataFrame({"path": "naive", "t": [0.0, 1.0], "loss": [1.0, 2.0], "accuracy": 0.5})
+    artifacts.write_table(line, table)
+    lines = {"lines": [*kinds["lines"], line]}
+    inspection_figures_stage(folder=str(tmp_path / "figures"), colormap="mako", **lines)
+    assert "Not available" not in (tmp_path / "figures/lines.svg").read_text()
+    [section] = inspections.inspection_sections(inspections.inspections(lines))
+    assert "| two bases | as they are | 1 |" in section.text
+    assert f"Not available for `seed=1` with `seed=2`: {WHY}" in section.text

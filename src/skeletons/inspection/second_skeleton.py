@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from skeletons import text
+from skeletons.inspection.absence import look
 from skeletons.networks.describe import prunable
 from skeletons.networks.generators import generator_for
 from skeletons.prediction import inference
@@ -272,6 +273,7 @@ def masks(pruned: Mapping[str, artifacts.Array], names: Sequence[str]) -> dict[s
     return {name: torch.from_numpy(pruned[name] != 0) for name in names}
 
 
+@look("rows", "verdict", "weights")
 def probe_stage(
     *,
     dataset: str,
