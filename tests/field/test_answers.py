@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import ROOT
 
 from skeletons import model_ids
 from skeletons.errors import ArtifactError, ExposureError, WiringError
@@ -34,8 +35,11 @@ from skeletons.inspection.timing import timing_stage
 from skeletons.measures import behaviour
 from skeletons.measures.predictions import Predictions
 from skeletons.model_ids import Model
+from skeletons.report import costs
 from skeletons.store import artifacts
+from skeletons.training.epochs import report_epoch
 
+LOSSES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
 WALKED = "seed=1_l1=0.0001_ep=1"
 
 
@@ -322,6 +326,44 @@ def test_noise_alone_answers_nothing() -> None:
 def test_the_findings_say_on_what_losses_were_measured() -> None:
     text = stage.as_markdown(found(scored(), {"mnist": True}))
     assert "on all training and all test images without augmentation" in text
+
+
+def test_every_epoch_in_a_log_says_what_its_losses_are_of(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    report_epoch("Base model seed=1, epoch 1,", dict.fromkeys(LOSSES, 0.5))
+    assert "(of plain images, of the training set fewer than 10,000)" in capsys.readouterr().out
+
+
+# --- costs --------------------------------------------------------------------------------------
+
+
+def test_costs_name_the_jobs_without_a_measurement(tmp_path: Path) -> None:
+    for path in ("train_base/seed=1", "align/seed=1--seed=2", "compare_bases/svhn/seed=1--seed=2"):
+        place = tmp_path / f"{path}.tsv"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text("s\tmax_rss\tcpu_time\n2\t100\t1\n")
+    (tmp_path / "plane.tsv").write_text("s\tmax_rss\n")  # cut short
+    models = {"seed=1", "seed=2", "seed=2_untrained", "seed=2_order=1", WALKED, f"{WALKED}_t=0.1"}
+    assert costs.unmeasured(tmp_path, models) == [
+        ("plane", "plane"),
+        ("regularize", WALKED),
+        ("reorder", "seed=2_order=1"),
+        ("train_base", "seed=2"),
+        ("untrained", "seed=2"),
+    ]
+    assert list(costs.read(tmp_path, models).job) == [
+        "seed=1--seed=2",
+        "svhn/seed=1--seed=2",
+        "seed=1",
+    ]
+
+
+def test_every_job_in_a_process_of_its_own_is_measured() -> None:
+    for path in sorted((ROOT / "rules").glob("*.smk")):
+        for rule in re.split(r"^(?=rule )", path.read_text(), flags=re.M)[1:]:
+            rule = rule.partition("\n\n\n")[0]
+            assert "    script:" not in rule or "    benchmark:" in rule, rule.split(":")[0]
 
 
 # --- looks inside that cannot be had ------------------------------------------------------------

@@ -90,6 +90,7 @@ def gather(
         },
         "stages": costs.by_stage(jobs).to_dict("records"),
         "jobs": jobs.to_dict("records"),
+        "unmeasured": costs.unmeasured(benchmarks, set(table.model)),
         "config": recorded,
         "digest_name": settings.DIGEST,
         "digest": settings.digest(recorded),
