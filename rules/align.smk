@@ -16,6 +16,8 @@ rule align:
         gains=f"{RESULTS}/alignment/{{a}}--{{b}}.json",
     log:
         f"{LOGS}/align/{{a}}--{{b}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/align/{{a}}--{{b}}.tsv"
     conda:
         "../envs/skeletons.yaml"
     threads: CONFIG.compute.threads

@@ -32,6 +32,8 @@ rule compare_bases:
         block=f"{RESULTS}/similarity/{{ood}}/bases/seed={{one}}--seed={{two}}.parquet",
     log:
         f"{LOGS}/compare_bases/{{ood}}/seed={{one}}--seed={{two}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/compare_bases/{{ood}}/seed={{one}}--seed={{two}}.tsv"
     conda:
         "../envs/skeletons.yaml"
     params:

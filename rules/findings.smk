@@ -15,6 +15,8 @@ rule findings:
         scores=f"{RESULTS}/scores.parquet",
     log:
         f"{LOGS}/findings.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/findings.tsv"
     conda:
         "../envs/skeletons.yaml"
     params:
@@ -40,6 +42,8 @@ rule figures:
         f"{FIGURES}/ridge_walk.svg",
     log:
         f"{LOGS}/figures.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/figures.tsv"
     conda:
         "../envs/skeletons.yaml"
     params:

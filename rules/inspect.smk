@@ -18,6 +18,8 @@ rule line:
         table=f"{RESULTS}/lines/{{a}}--{{b}}.parquet",
     log:
         f"{LOGS}/line/{{a}}--{{b}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/line/{{a}}--{{b}}.tsv"
     conda:
         "../envs/skeletons.yaml"
     threads: CONFIG.compute.threads
@@ -83,6 +85,8 @@ rule expose:
         structure=f"{RESULTS}/exposed/{{model}}/exposed.json",
     log:
         f"{LOGS}/expose/{{model}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/expose/{{model}}.tsv"
     conda:
         "../envs/skeletons.yaml"
     threads: CONFIG.compute.threads
@@ -104,6 +108,8 @@ rule time_exposed:
         timing=f"{RESULTS}/exposed/{{model}}/timing.json",
     log:
         f"{LOGS}/time_exposed/{{model}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/time_exposed/{{model}}.tsv"
     priority: -1
     conda:
         "../envs/skeletons.yaml"
@@ -185,6 +191,8 @@ rule inspection_figures:
         TARGETS.inspection_figures(),
     log:
         f"{LOGS}/inspection_figures.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/inspection_figures.tsv"
     conda:
         "../envs/skeletons.yaml"
     params:

@@ -88,6 +88,8 @@ rule heatmap_of_features:
         heatmap=f"{FIGURES}/heatmap_{{ood}}_{{representation}}.svg",
     log:
         f"{LOGS}/heatmap_of_features/{{ood}}_{{representation}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/heatmap_of_features/{{ood}}_{{representation}}.tsv"
     conda:
         "../envs/skeletons.yaml"
     params:
@@ -104,6 +106,8 @@ use rule heatmap_of_features as heatmap_of_masks with:
         heatmap=f"{FIGURES}/heatmap_{{overlap}}.svg",
     log:
         f"{LOGS}/heatmap_of_masks/{{overlap}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/heatmap_of_masks/{{overlap}}.tsv"
     params:
         **stage("heatmap_of_masks"),
 

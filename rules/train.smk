@@ -62,6 +62,8 @@ rule untrained:
         summary=f"{RESULTS}/models/seed={{seed}}_untrained/model.json",
     log:
         f"{LOGS}/untrained/seed={{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/untrained/seed={{seed}}.tsv"
     conda:
         "../envs/skeletons.yaml"
     threads: CONFIG.compute.threads

@@ -18,6 +18,7 @@ from skeletons.findings import (
     gather,
     pair_kinds,
     pair_tables,
+    preconditions,
     stage,
     walk_certificates,
 )
@@ -143,14 +144,11 @@ def test_the_settings_are_those_of_the_configuration() -> None:
 
 def test_bases_off_the_optimum_are_named_right_under_the_verdict() -> None:
     table = scores()
-    assert gather.off_optimum(table) == ""
+    assert preconditions.off_optimum(table) == ""
     table.loc[table.model == "seed=2", "optimal"] = False
     text = stage.as_markdown(gather.summarize("x", table, {"m": pairs()}, ["cosine_prob"]))
-    caveat = (
-        "1 of 3 bases (`seed=2`) misses `base.target`, so the verdict is about models that are not "
-        "optimal."
-    )
-    assert text.split("\n\n")[3] == caveat
+    assert text.split("\n\n")[2] == "**Not tested**: 1 of 3 base models miss `base.target`."
+    assert text.split("\n\n")[4].startswith("`seed=2` misses `base.target`. The question is about")
 
 
 @pytest.mark.parametrize(
@@ -354,7 +352,7 @@ def test_a_walk_that_leaves_the_ridge_is_named() -> None:
     found = gather.summarize("x", scores(), {}, [], walked=walked)
     assert [one.holds for one in found["walks"].values()] == [True, False]
     text = stage.as_markdown(found)
-    assert "`m` leaves the ridge: the loss rises by 0.500 at step 2" in text
+    assert "`m` leaves the ridge: the training loss rises by 0.500 at step 2" in text
     assert "| accuracy lost, points |" in text
 
 
@@ -416,7 +414,7 @@ def test_findings_open_with_the_verdict_and_hold_all_else(science: Workflow) -> 
         "their unpruned models",
         "models pruned at random",
     ]
-    assert found["verdict"]["answer"] == UNDECIDED
+    assert found["verdict"]["answer"] == "not tested: 2 of 2 base models miss `base.target`"
     assert len(found["claims"]["digits"]) == 6
     assert {row["kind"] for row in found["kinds"]["digits"]["cosine_prob"]} == set(pair_kinds.NAMES)
     assert set(found["walks"]) == {f"seed={k}_l1=0.0001_ep=1" for k in SCIENCE["base"]["seeds"]}

@@ -37,8 +37,9 @@ def test_what_a_walk_was_like() -> None:
     assert found.straightness == pytest.approx(5 / 7)
     assert found.fall == pytest.approx(0.004)
     assert (found.points, found.every, found.broken) == (7, 1, ())
-    assert "recorded step by step, the loss rises by at most 0.040" in walk_certificates.sentence(
-        "m", found
+    assert (
+        "step by step, the training loss rises by at most 0.040 and falls by at most 0.020"
+        in walk_certificates.sentence("m", found)
     )
 
 
@@ -46,13 +47,15 @@ def test_a_loss_that_rises_breaks_the_certificate() -> None:
     loss = [*LOSS[:4], 0.3, *LOSS[5:]]
     found = walk_certificates.certify(walk_of(CORNER, loss, every=10), norm=100)
     assert not found.holds
-    assert found.broken == ("the loss rises by 0.200 at step 40, more than 0.05",)
+    assert found.broken == ("the training loss rises by 0.200 at step 40, more than 0.05",)
     assert walk_certificates.certify(walk_of(CORNER, loss), norm=100, rise=0.25).holds
 
 
-def test_a_loss_that_only_falls_has_not_risen() -> None:
+def test_a_loss_that_only_falls_has_not_risen_and_is_not_constant_either() -> None:
     found = walk_certificates.certify(walk_of(CORNER, np.linspace(1, 0, 8)), norm=100)
-    assert (found.rise, found.rise_at, found.holds) == (0, 0, True)
+    assert (found.rise, found.rise_at, found.holds) == (0, 0, False)
+    assert (found.descent, found.descent_at) == (1, 7)
+    assert found.broken == ("the training loss falls by 1.000 at step 7, more than 0.05",)
 
 
 def test_a_jump_breaks_the_certificate() -> None:
@@ -67,8 +70,8 @@ def test_a_loss_that_is_not_a_number_breaks_it_and_both_reasons_are_named() -> N
     found = walk_certificates.certify(walk_of([*CORNER, [13, 4]], [*LOSS, math.nan]), norm=100)
     assert found.rise == math.inf
     assert walk_certificates.sentence("m", found) == (
-        "`m` leaves the ridge: the loss is no longer a number at step 8 and the step to 8 is "
-        "10.0% of the weights' norm, more than 5.0%."
+        "`m` leaves the ridge: the training loss is no longer a number at step 8 and the step to "
+        "8 is 10.0% of the weights' norm, more than 5.0%."
     )
 
 

@@ -160,6 +160,7 @@ SECTIONS: Mapping[str, type[DatasetSection]] = {
     USER_DEFINED: UserDataset,
 }
 DOWNLOADED = ("cifar10", "mnist", "fashionmnist", "svhn")
+CONTROL_SETS = ("noise",)  # kinds whose likeness is shown, but is not evidence
 BUILT_IN = tuple(kind for kind in SECTIONS if kind != USER_DEFINED)
 TRAINABLE = tuple(kind for kind in BUILT_IN if kind not in ("digits", "noise"))
 

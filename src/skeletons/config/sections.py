@@ -246,7 +246,7 @@ class Findings(Section):
     )
     margin: Positive = Field(0.05, description="smallest rise of similarity that matters")
     loss_rise: Positive = Field(
-        0.05, description="highest rise of the loss allowed on a walk along the ridge, in nats"
+        0.05, description="how far the training loss may rise or fall on a walk, in nats"
     )
     largest_step: Positive = Field(
         0.05, description="longest step allowed on a walk, as a share of the weights' norm"

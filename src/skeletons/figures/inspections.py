@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from skeletons.figures import ridge, units
+from skeletons.figures import captions, ridge, units
+from skeletons.figures.absence import save_absent
 from skeletons.findings import inspections
+from skeletons.inspection import absence
 
 
 def inspection_figures_stage(*, folder: str, colormap: str, **kinds: str | Sequence[str]) -> None:
@@ -27,8 +29,23 @@ def inspection_figures_stage(*, folder: str, colormap: str, **kinds: str | Seque
     _draw_paths(files, target)
     for grid, located in _both(files, "plane", "located"):
         flat, surface = target / "plane.svg", target / "plane_surface.svg"
-        ridge.save_plane(grid, located, flat, surface, colormap)
+        if not _absent(grid, captions.drawn("plane"), flat):
+            ridge.save_plane(grid, located, flat, surface, colormap)
+        _absent(grid, captions.drawn("plane", "surface"), surface)
     _draw_units(files, target)
+
+
+def _absent(artifact: str, drawn: captions.Drawn, path: Path) -> bool:
+    """Whether a look cannot be had; if so, its figure says why."""
+    because = absence.reason(artifact)
+    if because:
+        save_absent(drawn, because, path)
+    return bool(because)
+
+
+def _there(paths: Iterable[str]) -> list[str]:
+    """The artifacts of looks that can be had."""
+    return [path for path in paths if not absence.reason(path)]
 
 
 def _both(files: dict[str, list[str]], one: str, other: str) -> list[tuple[str, str]]:
@@ -38,24 +55,36 @@ def _both(files: dict[str, list[str]], one: str, other: str) -> list[tuple[str, 
 
 def _draw_paths(files: dict[str, list[str]], target: Path) -> None:
     """Draw the lines and the curve; the curve is shown with the line between the same models."""
-    lines = {Path(path).name: path for path in files.get("lines", [])}
+    asked = files.get("lines", [])
+    lines = {Path(path).name: path for path in _there(asked)}
     kinds = {path: inspections.kind_of(*Path(path).stem.split("--")) for path in lines.values()}
     if lines:
         ridge.save_lines(kinds, inspections.KINDS, target / "lines.svg")
+    elif asked:
+        _absent(asked[0], captions.drawn("lines"), target / "lines.svg")
     for path in files.get("curve", []):
+        if _absent(path, captions.drawn("curve"), target / "curve.svg"):
+            continue
         a, b = Path(path).stem.split("--")
-        tables = [lines[Path(path).name], path]
+        tables = [*filter(None, [lines.get(Path(path).name)]), path]
         ridge.save_paths(tables, target / "curve.svg", f"From a, {a}, to b, {b}")
 
 
 def _draw_units(files: dict[str, list[str]], target: Path) -> None:
     """Draw the exposed skeletons, the importance of units, and the second skeletons."""
-    exposed = {Path(path).parent.name: path for path in files.get("exposed", [])}
+    asked = files.get("exposed", [])
+    exposed = {Path(path).parent.name: path for path in _there(asked)}
     if exposed:
         units.save_exposure(exposed, target / "exposure.svg")
+    elif asked:
+        _absent(asked[0], captions.drawn("exposure"), target / "exposure.svg")
     for path in files.get("importance_units", []):
         name = Path(path).stem
-        units.save_importance(path, target / f"importance_{name}.svg", name)
+        shown = target / f"importance_{name}.svg"
+        if not _absent(path, captions.drawn("importance", name), shown):
+            units.save_importance(path, shown, name)
     for rows, verdict in _both(files, "probe_epochs", "probe"):
         name = Path(verdict).stem
-        units.save_probe(rows, verdict, target / f"probe_{name}.svg", name)
+        shown = target / f"probe_{name}.svg"
+        if not _absent(verdict, captions.drawn("probe", name), shown):
+            units.save_probe(rows, verdict, shown, name)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
@@ -76,6 +77,7 @@ def convergence(
     sign: int = 1,
     alpha: float = ALPHA,
     margin: float = MARGIN,
+    span: float = math.inf,
 ) -> list[RecipeVerdict]:
     """A verdict on every recipe of an experiment, corrected for the number of recipes.
 
@@ -91,6 +93,7 @@ def convergence(
         sign: of the measure: −1 if lower means more alike.
         alpha: as in `recipe_verdicts.verdicts`.
         margin: as in `recipe_verdicts.verdicts`.
+        span: as in `recipe_verdicts.rise`.
 
     Raises:
         SkeletonsError: `values` lacks a pair.
@@ -107,6 +110,7 @@ def convergence(
                 sign=sign,
                 alpha=alpha,
                 margin=margin,
+                span=span,
             )
             for name, control in against.items()
         ]

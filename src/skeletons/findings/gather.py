@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,22 +16,25 @@ import pandas as pd
 
 from skeletons import text
 from skeletons.findings import (
+    apart,
     comparisons,
     experiment_answer,
     inspections,
     pair_kinds,
     pair_tables,
     post_claims,
+    preconditions,
     recipe_verdicts,
     walk_certificates,
 )
 from skeletons.findings.pair_tables import ALIKE
-from skeletons.findings.recipe_verdicts import UNDECIDED, RecipeVerdict
+from skeletons.findings.recipe_verdicts import NOT_TESTED, UNDECIDED, RecipeVerdict
 from skeletons.measures.catalogue import MEASURES
 from skeletons.measures.measure import Measure
 from skeletons.measures.predictions import Predictions
 from skeletons.model_ids import BASE, CONTROLS, Model
 
+TEST_SET = "the test set"  # stands for an OOD set, where a claim needs none
 SHOWN = 5  # number of the least similar models that are listed
 
 
@@ -64,6 +67,7 @@ def summarize(
     known: Mapping[str, Mapping[str, Predictions]] | None = None,
     walked: Mapping[str, pd.DataFrame] | None = None,
     inside: Mapping[str, Any] | None = None,
+    controls: Collection[str] = (),
     settings: Settings | None = None,
     declared: Mapping[str, Measure] = MEASURES,
 ) -> dict[str, Any]:
@@ -77,6 +81,7 @@ def summarize(
         known: predictions by OOD set and model, for verdicts image by image; models may be missing.
         walked: the table of each walk (see `walk_certificates.certify`), by its last model.
         inside: the results of the inspections (`inspections.inspections`).
+        controls: the OOD sets that are controls, which have no vote in the verdict and the claims.
         settings: levels and tolerances.
         declared: the measures by their names.
     """
@@ -84,6 +89,11 @@ def summarize(
     similarity = {ood: pair_tables.annotate(pairs) for ood, pairs in similarity.items()}
     compared = {name for pairs in similarity.values() for name in (*pairs.a, *pairs.b)}
     post_pairs = {ood: pair_tables.without_controls(pairs) for ood, pairs in similarity.items()}
+    voting = [ood for ood in similarity if ood not in controls]
+    kinds = {
+        ood: {measure: pair_kinds.summary(pairs, measure, declared) for measure in measures}
+        for ood, pairs in similarity.items()
+    }
     return {
         "experiment": experiment,
         "models": len(table),
@@ -91,13 +101,12 @@ def summarize(
         "compared_models": len(compared),
         "pairs": len(compared) * (len(compared) - 1) // 2,
         "settings": chosen,
-        "verdict": _verdict(similarity, measures, known or {}, table, chosen, declared),
-        **_claims(table, post_pairs, measures, declared),
-        "kinds": {
-            ood: {measure: pair_kinds.summary(pairs, measure, declared) for measure in measures}
-            for ood, pairs in similarity.items()
-        },
-        "walks": _certificates(walked or {}, chosen),
+        "verdict": _verdict(
+            similarity, voting, measures, known or {}, table, kinds, chosen, declared
+        ),
+        **_claims(table, {ood: similarity[ood] for ood in voting}, measures, declared),
+        "kinds": kinds,
+        "walks": _certificates(walked or {}, preconditions.short_of_target(table), chosen),
         "inside": inside or inspections.inspections({}),
         "similarity": {
             ood: {measure: _similarity(pairs, declared[measure]) for measure in measures}
@@ -113,16 +122,26 @@ def _claims(
     measures: Sequence[str],
     declared: Mapping[str, Measure],
 ) -> dict[str, Any]:
-    """The post's claims and the models that stand apart, by OOD set."""
+    """The post's claims and the models that stand apart, by OOD set without the controls."""
     measure, note = claims_measure(measures, declared)
     used = similarity if measure else {}
+    found = {
+        ood: post_claims.claims(table, pairs, measure, declared) for ood, pairs in used.items()
+    }
+    if measure and not used:  # all sets that were compared are controls
+        found = {TEST_SET: post_claims.claims_without_pairs(table)}
+    if because := preconditions.off_optimum(table):
+        found = {ood: post_claims.withheld(rows) for ood, rows in found.items()}
+        note = " ".join(part for part in (f"No claim is decided: {because}.", note) if part)
     return {
-        "claims": {
-            ood: post_claims.claims(table, pairs, measure, declared) for ood, pairs in used.items()
-        },
+        "claims": found,
         "claims_note": note,
         "apart": {
-            ood: _records(post_claims.outliers(table, pairs, measure).head(SHOWN))
+            ood: _records(
+                apart.outliers(table, pair_tables.without_controls(pairs), measure, declared).head(
+                    SHOWN
+                )
+            )
             for ood, pairs in used.items()
         },
     }
@@ -167,26 +186,42 @@ def _models(table: pd.DataFrame) -> dict[str, Any]:
 
 
 def _certificates(
-    walked: Mapping[str, pd.DataFrame], chosen: Settings
+    walked: Mapping[str, pd.DataFrame], missed: Collection[str], chosen: Settings
 ) -> dict[str, walk_certificates.Certificate]:
     return {
         name: walk_certificates.certify(
-            walk, float(walk["norm"].iloc[0]), rise=chosen.loss_rise, step=chosen.largest_step
+            walk,
+            float(walk["norm"].iloc[0]),
+            rise=chosen.loss_rise,
+            step=chosen.largest_step,
+            optimal=_base_of(name) not in missed,
         )
         for name, walk in walked.items()
     }
 
 
+def _base_of(name: str) -> str:
+    return name.partition("_l1=")[0]
+
+
 def _verdict(
     similarity: Mapping[str, pd.DataFrame],
+    voting: Collection[str],
     measures: Sequence[str],
     known: Mapping[str, Mapping[str, Predictions]],
     table: pd.DataFrame,
+    kinds: Mapping[str, Mapping[str, Any]],
     chosen: Settings,
     declared: Mapping[str, Measure],
 ) -> dict[str, Any]:
-    """The experiment's answer by its first measure, and all verdicts by OOD set and measure."""
+    """The experiment's answer by its first measure, and all verdicts by OOD set and measure.
+
+    The sets that are not `voting` have verdicts too, which do not count for the answer. If nothing
+    was tested, no verdict has an answer, see `preconditions`.
+    """
     seeds = int(table.seed.nunique())
+    controls = [ood for ood in similarity if ood not in voting]
+    because = preconditions.off_optimum(table)
     by: dict[str, dict[str, Any]] = {}
     for ood, pairs in similarity.items():
         by[ood] = {}
@@ -195,30 +230,27 @@ def _verdict(
             answer = experiment_answer.combine(
                 recipes, seeds, alpha=chosen.alpha, margin=chosen.margin
             )
+            if because:
+                recipes = preconditions.withheld(recipes, because)
+                answer = preconditions.withheld_answer(answer, because, kinds[ood][measure])
             by[ood][measure] = {"overall": answer, "recipes": recipes}
-    first = {ood: found[measures[0]]["overall"] for ood, found in by.items() if measures}
+    first = {ood: by[ood][measures[0]]["overall"] for ood in voting if measures}
+    if controls and not voting:
+        because = because or preconditions.only_controls(controls)
     return {
-        "answer": experiment_answer.over_sets(first) if first else UNDECIDED,
+        "answer": _answer(first, because),
         "measure": measures[0] if measures else None,
-        "caveat": off_optimum(table),
+        "caveat": preconditions.off_optimum_text(table),
+        "controls": controls,
         "by": by,
     }
 
 
-def off_optimum(table: pd.DataFrame) -> str:
-    """A sentence on the bases that miss `base.target`; empty if all reach it.
-
-    The post's idea is about networks trained to optimality, so a verdict on others must say so.
-    """
-    bases = table[table.state == BASE]
-    names = [f"`{name}`" for name in bases.model[bases.optimal.eq(False)]]
-    if not names:
-        return ""
-    return (
-        f"{len(names)} of {text.counted(len(bases), 'base')} ({text.listed(names)}) "
-        f"{'misses' if len(names) == 1 else 'miss'} `base.target`, so the verdict is about models "
-        "that are not optimal."
-    )
+def _answer(first: Mapping[str, experiment_answer.Answer], because: str) -> str:
+    """The experiment's answer from those on its OOD sets, or why nothing was tested."""
+    if because:
+        return f"{NOT_TESTED}: {because}"
+    return experiment_answer.over_sets(first) if first else UNDECIDED
 
 
 def _recipe_verdicts(
@@ -246,6 +278,7 @@ def _recipe_verdicts(
         sign=measure.sign,
         alpha=chosen.alpha,
         margin=chosen.margin,
+        span=measure.high - measure.low,
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from skeletons import text as prose
 from skeletons.findings.plain import plain
 from skeletons.findings.sections import Section, joined
-from skeletons.inspection import barriers
+from skeletons.inspection import absence, barriers
 from skeletons.model_ids import BASE, Model
 from skeletons.store import artifacts
 
@@ -38,7 +38,8 @@ def inspections(paths: Mapping[str, Sequence[str]]) -> dict[str, Any]:
         line between the same models. `exposed`: model, before, after, difference and dead_reason
         (see `inspection.exposure`). `importance` and `matched`: the totals of
         `unit_ranks.summarize` and `matched_units.summarize`, with the model, or a and b. `probe`:
-        model and the numbers of `second_skeleton.probe_verdict`.
+        model and the numbers of `second_skeleton.probe_verdict`. The row of a look that cannot be
+        had has only the models and `absent`, the reason (see `inspection.absence`).
 
     Raises:
         ArtifactError: a file is missing or broken, or lacks a key.
@@ -59,7 +60,7 @@ def inspections(paths: Mapping[str, Sequence[str]]) -> dict[str, Any]:
         "probe": [
             {
                 "model": Path(path).stem.rpartition("_l1=")[0],
-                **artifacts.read_json(path, ["verdict", "sentence", "l1"]),
+                **_totals(path, ["verdict", "sentence", "l1"]),
             }
             for path in paths.get("probe", ())
         ],
@@ -80,6 +81,8 @@ def kind_of(a: str, b: str) -> str:
 
 
 def _line_rows(path: str) -> list[dict[str, Any]]:
+    if because := absence.reason(path):
+        return [{"kind": kind_of(**_ends(path)), **_ends(path), absence.KEY: because}]
     table = barriers.by_path(artifacts.read_table(path, ["path", "t", "loss", "accuracy"]))
     ends = _ends(path)
     return [{"kind": kind_of(**ends), **ends, **plain(row)} for row in table.to_dict("records")]
@@ -90,18 +93,23 @@ def _curve_row(path: str, lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     straight = (
         line
         for line in lines
-        if (line["a"], line["b"], line["path"]) == (row["a"], row["b"], "naive")
+        if (line["a"], line["b"], line.get("path")) == (row["a"], row["b"], "naive")
     )
     return {**row, "line": next(straight, None)}
 
 
 def _exposed_row(path: str) -> dict[str, Any]:
+    model = Path(path).parent.name
+    if because := absence.reason(path):
+        return {"model": model, absence.KEY: because}
     found = artifacts.read_json(path, ["dead_reason"])
     keys = ("before", "after", "difference", "dead_reason")
-    return {"model": Path(path).parent.name, **{key: found.get(key) for key in keys}}
+    return {"model": model, **{key: found.get(key) for key in keys}}
 
 
 def _totals(path: str, keys: Sequence[str]) -> dict[str, Any]:
+    if because := absence.reason(path):
+        return {absence.KEY: because}
     found = artifacts.read_json(path, keys)
     return {key: value for key, value in found.items() if key != "layers"}
 
@@ -111,16 +119,41 @@ def _totals(path: str, keys: Sequence[str]) -> dict[str, Any]:
 
 def inspection_sections(found: Mapping[str, Any]) -> list[Section]:
     """The results that `inspections` returns, in words; a kind without results has no section."""
-    ridge = joined(_lines_text(found["lines"]), *(_curve_text(row) for row in found["curve"]))
+    there = {kind: [row for row in rows if absence.KEY not in row] for kind, rows in found.items()}
+    missing = {kind: _missing_text(rows) for kind, rows in found.items()}
+    ridge = joined(
+        _lines_text(there["lines"]),
+        missing["lines"],
+        *(_curve_text(row) for row in there["curve"]),
+        missing["curve"],
+    )
     matched = "Do the important units match across bases?"
     sections = [
         Section("ridge", "Is the ridge connected?", ridge),
-        Section("exposed", "The exposed skeletons", _exposed_text(found["exposed"])),
-        Section("importance", "Are large units important?", _importance_text(found["importance"])),
-        Section("matched", matched, _matched_text(found["matched"])),
-        Section("probe", "One skeleton or two?", _probe_text(found["probe"])),
+        *(
+            Section(kind, title, joined(in_words(there[kind]), missing[kind]))
+            for kind, title, in_words in (
+                ("exposed", "The exposed skeletons", _exposed_text),
+                ("importance", "Are large units important?", _importance_text),
+                ("matched", matched, _matched_text),
+                ("probe", "One skeleton or two?", _probe_text),
+            )
+        ),
     ]
     return [section for section in sections if section.text]
+
+
+def _missing_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """For which models a look cannot be had, and why, one sentence per reason."""
+    names: dict[str, list[str]] = {}
+    for row in rows:
+        if absence.KEY in row:
+            ends = [row["model"]] if "model" in row else [row["a"], row["b"]]
+            named = " with ".join(f"`{name}`" for name in ends)
+            names.setdefault(row[absence.KEY], []).append(named)
+    return joined(
+        *(f"Not available for {prose.listed(of)}: {because}" for because, of in names.items())
+    )
 
 
 def _number(value: float | None, form: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from skeletons import text
 from skeletons.findings import (
+    apart,
     inspections,
     pair_kinds,
     post_claims,
@@ -15,9 +16,18 @@ from skeletons.findings import (
 )
 from skeletons.findings.gather import Settings
 from skeletons.findings.pair_tables import ALIKE, MAX_DROP, SPARSE
-from skeletons.findings.recipe_verdicts import RecipeVerdict
+from skeletons.findings.recipe_verdicts import NOT_TESTED, RecipeVerdict
 from skeletons.findings.sections import Section, joined, once
 from skeletons.findings.walk_certificates import Certificate
+
+MEASURED_ON = (
+    "Losses and accuracies of models are measured after the last epoch, with fixed weights, on all "
+    "training and all test images without augmentation, in single precision. Logs and histories "
+    "show them after each epoch, without augmentation either, but in the precision of training and "
+    "on a fixed part of the training images: all if there are fewer than 10,000, otherwise 5,000 "
+    "or more, evenly spaced. So the last number of a log may differ a little from the one here. "
+    "The penalty is never part of a loss."
+)
 
 
 def sections(found: Mapping[str, Any]) -> list[Section]:
@@ -48,19 +58,26 @@ def _verdict(found: Mapping[str, Any], settings: Settings) -> Section:
     main, by = found["measure"], found["by"]
     if not by or main is None:
         return Section("verdict", title, "")
+    voting = {ood: values for ood, values in by.items() if ood not in found["controls"]}
     sentences = [
-        (f"On `{ood}`: " if len(by) > 1 else "") + values[main]["overall"].sentence
-        for ood, values in by.items()
+        (f"On `{ood}`: " if len(voting) > 1 else "") + values[main]["overall"].sentence
+        for ood, values in voting.items()
     ]
-    if len(by) > 1:
+    if found["answer"].startswith(NOT_TESTED):
+        sentences.insert(0, f"**Not tested**{found['answer'].removeprefix(NOT_TESTED)}.")
+    elif len(voting) > 1:
         sentences.insert(0, f"On all data sets together: **{found['answer']}**.")
+    if voting and found["controls"]:
+        names = text.listed([f"`{ood}`" for ood in found["controls"]])
+        sentences.append(f"No vote has {names}: control data sets are shown for comparison.")
     parts = []
     for ood, values in by.items():
+        control = ", a control without a vote" if ood in found["controls"] else ""
         recipes = values[main]["recipes"]
         table = recipe_verdicts.verdict_markdown(
             recipes, alpha=settings.alpha, margin=settings.margin
         )
-        parts += [f"### On `{ood}`, by `{main}`", table, _images(recipes)]
+        parts += [f"### On `{ood}`, by `{main}`{control}", table, _images(recipes)]
     lead = joined(*sentences, found["caveat"])
     return Section("verdict", title, joined(*parts, _other_measures(found)), lead)
 
@@ -143,7 +160,8 @@ def _apart(models: Sequence[Mapping[str, Any]]) -> str:
     head = ["model", "mean similarity", "robust score", "outlier", "test loss", "test accuracy"]
     return (
         "The models that are least similar to all others, with the loss on their own task. Scores "
-        "are robust deviations from the median of all models:\n\n"
+        "are robust deviations from the median of all models. An outlier is more than 3.5 of them, "
+        f"and at least {apart.LOWER:.0%} of the measure's range, below the median:\n\n"
         + text.table([*head, "score of the loss"], rows)
     )
 
@@ -200,7 +218,7 @@ def _bases(bases: Sequence[Mapping[str, Any]]) -> str:
         for base in bases
     ]
     head = ["base model", "training loss", "training accuracy", "test accuracy", "optimal"]
-    return text.table(head, rows)
+    return f"{MEASURED_ON}\n\n{text.table(head, rows)}"
 
 
 def _walks(found: Mapping[str, Certificate], settings: Settings) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from skeletons.model_ids import BASE, PRUNED, Model
+from skeletons.model_ids import BASE, PRUNED, REGULARIZED, Model
 
 SPARSE = 0.8  # a skeleton has lost at least this share of its weights
 MAX_DROP = 0.02  # a skeleton has lost at most this much of its base's accuracy
@@ -19,6 +19,30 @@ def with_base_accuracy(table: pd.DataFrame) -> pd.DataFrame:
     base = table[table.state == BASE].set_index("seed").accuracy
     return table.assign(
         base_accuracy=table.seed.map(base), drop=table.seed.map(base) - table.accuracy
+    )
+
+
+def with_unpruned_accuracy(table: pd.DataFrame) -> pd.DataFrame:
+    """The scores with what each pruned model is compared with: itself before pruning.
+
+    Returns:
+        The table with `unpruned` (the state of that model: regularised, or base if the table lacks
+        the regularised one), `unpruned_accuracy` and `lost` (that accuracy minus the model's own,
+        −1..1). They mean nothing for models that are not pruned.
+    """
+    table = with_base_accuracy(table)
+    keys = ["seed", "l1", "epochs"]
+    walked = table[table.state == REGULARIZED].set_index(keys).accuracy
+    own = pd.Series(
+        [walked.get(key, float("nan")) for key in table[keys].itertuples(index=False, name=None)],
+        index=table.index,
+        dtype=float,
+    )
+    before = own.fillna(table.base_accuracy)
+    return table.assign(
+        unpruned=own.isna().map({True: BASE, False: REGULARIZED}),
+        unpruned_accuracy=before,
+        lost=before - table.accuracy,
     )
 
 

@@ -1,33 +1,45 @@
 """The observations of the post, claim by claim, and whether they hold here.
 
-Each claim is a row {claim, measured, holds, detail}; `holds` is yes, no or undecided. A claim about
-models in general is decided only if the seeds, as a sample, decide it: by an interval over seeds
-that lies entirely on one side, or by a permutation test within seeds. Otherwise it is undecided,
-which is not the same as no.
+Each claim is a row {claim, measured, holds, detail}; `holds` is yes, no, undecided, rose (what the
+claim says is kept has risen) or not tested (see `preconditions`). A claim about models in general
+is decided only if the seeds, as a sample, decide it: by an interval over seeds that lies entirely
+on one side, or by a permutation test within seeds. Otherwise it is undecided, which is not the same
+as no. A claim of which nothing was tested is undecided.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from skeletons import text as prose
+from skeletons.arrays import Floats
 from skeletons.findings import page_test, pair_tables, seed_pairs
+from skeletons.findings.apart import some_models_stand_apart
+from skeletons.findings.claim import (
+    ALPHA,
+    NO,
+    ROSE,
+    UNDECIDED,
+    YES,
+    Claim,
+    agreed,
+    interval_text,
+    number,
+    percent,
+    range_of,
+    side,
+)
 from skeletons.findings.pair_tables import ALIKE, MAX_DROP
+from skeletons.findings.recipe_verdicts import NOT_TESTED
 from skeletons.measures.catalogue import MEASURES
 from skeletons.measures.measure import Measure
-from skeletons.model_ids import BASE, PRUNED
+from skeletons.model_ids import BASE, PRUNED, REGULARIZED
 
-ALPHA = 0.05  # of each test and interval, without correction for their number
 MARGIN = 0.05  # a model behaves like its base if its similarity falls by less than this
-
-YES, NO, UNDECIDED = "yes", "no", "undecided"
-
-Claim = dict[str, str]
 
 
 def claims(
@@ -49,62 +61,101 @@ def claims(
     """
     if not declared[measure].higher_is_alike:
         raise ValueError(f"{measure} is a dissimilarity; the claims are about similarities")
+    found = declared[measure]
+    compared = pair_tables.without_controls(pairs)
     return [
         *accuracy_kept(scores),
         higher_threshold_changes_more(pairs, measure),
         more_epochs_smaller(scores),
-        more_epochs_like_the_base(pairs, measure),
-        most_pairs_alike(pairs, measure),
-        some_models_stand_apart(scores, pairs, measure),
+        more_epochs_like_the_base(compared, measure, possible=range_of(found)),
+        most_pairs_alike(compared, measure),
+        some_models_stand_apart(scores, compared, measure, declared),
     ]
+
+
+def claims_without_pairs(scores: pd.DataFrame) -> list[Claim]:
+    """Those claims that need no pair of models."""
+    return [*accuracy_kept(scores), more_epochs_smaller(scores)]
+
+
+def withheld(found: Sequence[Claim]) -> list[Claim]:
+    """Claims with what was measured, but without an answer."""
+    return [{**row, "holds": NOT_TESTED} for row in found]
 
 
 # --- accuracy -----------------------------------------------------------------------------------
 
 
 def accuracy_kept(scores: pd.DataFrame) -> list[Claim]:
-    """Accuracy after pruning is at most 2 points below the base's: one row per threshold.
+    """Accuracy after pruning is at most 2 points below that before it: one row per threshold.
 
-    A seed's lost accuracy is the mean over its λ and epochs, including dead models.
+    Before pruning means the regularised model that was pruned, or the base if there is none. A
+    seed's lost accuracy is the mean over its λ and epochs, including dead models. Models of which
+    no weight was pruned have no say.
     """
-    table = pair_tables.with_base_accuracy(scores)
+    table = pair_tables.with_unpruned_accuracy(scores)
     table = table[table.state == PRUNED]
-    rows = []
-    for threshold, group in table.groupby("threshold"):
-        lost = group.groupby("seed")["drop"].mean().to_numpy(np.float64)
-        low, high = seed_pairs.mean_interval(lost, ALPHA)
-        worst = group.iloc[int(group["drop"].to_numpy().argmax())]
-        rows.append(
-            {
-                "claim": f"Pruning at {threshold:g} keeps the accuracy, to within "
-                f"{prose.points(MAX_DROP, 0)} points",
-                "measured": f"{prose.points(lost.mean())} points lost, "
-                f"{_interval(low, high, prose.points)}",
-                "holds": _side(low, high, at_most=MAX_DROP),
-                "detail": f"{prose.counted(len(lost), 'seed')}; the worst is `{worst.model}` with "
-                f"{prose.points(worst['drop'])} points lost at sparsity {worst.sparsity:.1%}",
-            }
-        )
-    return rows
+    return [
+        _accuracy_kept(threshold, table[(table.threshold == threshold) & (table.sparsity > 0)])
+        for threshold in sorted(set(table.threshold))
+    ]
 
 
-def _side(low: float, high: float, at_most: float) -> str:
-    """Whether a mean is at most a number, according to its interval."""
-    if high <= at_most:
-        return YES
-    return NO if low > at_most else UNDECIDED
+def _accuracy_kept(threshold: float, pruned: pd.DataFrame) -> Claim:
+    row = {
+        "claim": f"Pruning at {threshold:g} keeps the accuracy, to within "
+        f"{prose.points(MAX_DROP, 0)} points",
+        "measured": "no weight was pruned",
+        "holds": UNDECIDED,
+        "detail": "nothing to test",
+    }
+    if pruned.empty:
+        return row
+    lost = pruned.groupby("seed")["lost"].mean().to_numpy(np.float64)
+    before = float(pruned.groupby("seed")["unpruned_accuracy"].mean().mean())
+    low, high = seed_pairs.mean_interval(lost, ALPHA, (before - 1, before))
+    worst = pruned.iloc[int(pruned["lost"].to_numpy().argmax())]
+    against = "the base" if worst.unpruned == BASE else "the same model before pruning"
+    return row | {
+        "measured": _lost_text(lost, low, high),
+        "holds": _kept(lost, low, high),
+        "detail": f"compared with {against}; {prose.counted(len(lost), 'seed')}; the worst is "
+        f"`{worst.model}` with {prose.points(worst['lost'])} points lost at sparsity "
+        f"{worst.sparsity:.1%}",
+    }
+
+
+def _kept(lost: Floats, low: float, high: float) -> str:
+    """Whether accuracy was kept; accuracy that rose by more than the tolerance was not."""
+    if lost.mean() < -MAX_DROP:
+        return ROSE if high < 0 or agreed(lost) else UNDECIDED
+    return side(lost, low, high, at_most=MAX_DROP)
+
+
+def _lost_text(lost: Floats, low: float, high: float) -> str:
+    if float(prose.points(lost.mean()).replace("−", "-")) < 0:
+        risen = interval_text(lost, -high, -low, prose.points)
+        return f"accuracy rose by {prose.points(-lost.mean())} points, {risen}"
+    between = interval_text(lost, low, high, prose.points)
+    return f"{prose.points(lost.mean())} points lost, {between}"
 
 
 # --- thresholds and epochs ----------------------------------------------------------------------
 
 
 def higher_threshold_changes_more(pairs: pd.DataFrame, measure: str) -> Claim:
-    """The higher the threshold, the less similar a model's OOD predictions are to its base's."""
-    table = to_own_base(pairs, measure)
+    """The higher the threshold, the less similar a model's OOD predictions are to those before.
+
+    Before means the same model before pruning if regularised models are compared
+    (`compare.states`), because further training changes a model too; otherwise its own base.
+    """
+    table, before = to_unpruned(pairs, measure), "itself before pruning"
+    if table.empty:
+        table, before = to_own_base(pairs, measure), "its own base"
     grid = _grid(table[table.state == PRUNED], "threshold", measure)
     correlation, p, attainable = page_test.page(-grid.to_numpy(np.float64))
     return {
-        "claim": "The higher the threshold, the less a model behaves like its own base",
+        "claim": f"The higher the threshold, the less a model behaves like {before}",
         "measured": _trend_text(-correlation, grid, "threshold"),
         "holds": _trend(p, -grid),
         "detail": _trend_detail(p, attainable, grid, measure),
@@ -123,8 +174,17 @@ def more_epochs_smaller(scores: pd.DataFrame) -> Claim:
     }
 
 
-def more_epochs_like_the_base(pairs: pd.DataFrame, measure: str, margin: float = MARGIN) -> Claim:
-    """After the most epochs, a model is as similar to its base as after the fewest, to a margin."""
+def more_epochs_like_the_base(
+    pairs: pd.DataFrame, measure: str, margin: float = MARGIN, possible: float = math.inf
+) -> Claim:
+    """After the most epochs, a model is as similar to its base as after the fewest, to a margin.
+
+    Args:
+        pairs: the table of all pairs on one OOD set.
+        measure: one of its columns.
+        margin: the largest fall that does not matter.
+        possible: the largest fall that is possible.
+    """
     table = to_own_base(pairs, measure)
     grid = _grid(table[table.state == PRUNED], "epochs", measure)
     row = {
@@ -137,12 +197,12 @@ def more_epochs_like_the_base(pairs: pd.DataFrame, measure: str, margin: float =
     if grid.shape[1] < 2 or grid.empty:
         return row
     fall = (grid.iloc[:, 0] - grid.iloc[:, -1]).to_numpy(np.float64)
-    low, high = seed_pairs.mean_interval(fall, ALPHA)
+    low, high = seed_pairs.mean_interval(fall, ALPHA, (-possible, possible))
     few, many = (f"{grid.columns[k]:g}" for k in (0, -1))
     return row | {
-        "measured": f"{_number(fall.mean())} less similar after {many} epochs than after {few}, "
-        f"{_interval(low, high, _number)}",
-        "holds": _side(low, high, at_most=margin),
+        "measured": f"{number(fall.mean())} less similar after {many} epochs than after {few}, "
+        f"{interval_text(fall, low, high, number)}",
+        "holds": side(fall, low, high, at_most=margin),
         "detail": f"`{measure}` to its own base: {grid.iloc[:, 0].mean():.3f} after {few} and "
         f"{grid.iloc[:, -1].mean():.3f} after {many} epochs; {prose.counted(len(fall), 'seed')}",
     }
@@ -152,6 +212,19 @@ def to_own_base(pairs: pd.DataFrame, measure: str) -> pd.DataFrame:
     """Each model's similarity to its own base: state, seed, l1, epochs, threshold, measure."""
     table = pair_tables.annotate(pairs)
     table = table[(table.seed_a == table.seed_b) & (table.state_a == BASE)]
+    columns = {f"{key}_b": key for key in ("state", "seed", "l1", "epochs", "threshold")}
+    return table.rename(columns=columns)[[*columns.values(), measure]]
+
+
+def to_unpruned(pairs: pd.DataFrame, measure: str) -> pd.DataFrame:
+    """Each pruned model's similarity to the model it was pruned from, as `to_own_base`.
+
+    Empty if no regularised model was compared.
+    """
+    table = pair_tables.annotate(pairs)
+    same = (table.seed_a == table.seed_b) & (table.l1_a == table.l1_b)
+    same &= table.epochs_a == table.epochs_b
+    table = table[same & (table.state_a == REGULARIZED) & (table.state_b == PRUNED)]
     columns = {f"{key}_b": key for key in ("state", "seed", "l1", "epochs", "threshold")}
     return table.rename(columns=columns)[[*columns.values(), measure]]
 
@@ -169,9 +242,12 @@ def _grid(table: pd.DataFrame, condition: str, value: str) -> pd.DataFrame:
 
 
 def _trend(p: float, grid: pd.DataFrame) -> str:
-    """Whether there is a rise; no if the same test shows a fall, or if no value ever changes."""
+    """Whether there is a rise; no if the same test shows a fall, or if no seed's values change.
+
+    The latter needs as many seeds as `agreed`, and two conditions.
+    """
     if math.isnan(p):
-        return NO if grid.size and grid.shape[1] > 1 else UNDECIDED
+        return NO if grid.shape[1] > 1 and agreed(np.zeros(len(grid))) else UNDECIDED
     if p < ALPHA:
         return YES
     falls = page_test.page(-grid.to_numpy(np.float64))[1]
@@ -185,12 +261,13 @@ def _trend_text(correlation: float, grid: pd.DataFrame, condition: str) -> str:
     at = ", ".join(f"{value:g}" for value in grid.columns)
     if math.isnan(correlation):
         return f"{means} at {condition} {at}"
-    return f"{means} at {condition} {at}; rank correlation {_number(correlation)}"
+    return f"{means} at {condition} {at}; rank correlation {number(correlation)}"
 
 
 def _trend_detail(p: float, attainable: float, grid: pd.DataFrame, value: str) -> str:
     if math.isnan(p):
-        return f"`{value}`; {prose.counted(len(grid), 'seed')}, nothing to test"
+        still = "no value changes" if grid.shape[1] > 1 and len(grid) else "nothing to test"
+        return f"`{value}`; {prose.counted(len(grid), 'seed')}, {still}"
     return (
         f"`{value}`; Page's test within {prose.counted(len(grid), 'seed')}: p "
         f"{prose.p_value(p)}, smallest possible {prose.p_value(attainable)}"
@@ -204,86 +281,40 @@ def most_pairs_alike(pairs: pd.DataFrame, measure: str) -> Claim:
     """More than half of all pairs are above 0.6; the interval comes from leaving out each base."""
     table = pairs.dropna(subset=[measure])
     share = float((table[measure] > ALIKE).mean()) if len(table) else math.nan
-    low, high = _share_interval(table, measure)
+    own, low, high = _share_interval(table, measure)
     undefined = len(pairs) - len(table)
     return {
         "claim": f"Most pairs of models are more alike than {ALIKE:g}",
-        "measured": f"{share:.1%} of {len(table)} pairs, {_interval(low, high, _percent)}"
+        "measured": f"{share:.1%} of {len(table)} pairs, {interval_text(own, low, high, percent)}"
         if len(table)
         else "no pair has a similarity",
-        "holds": {YES: NO, NO: YES, UNDECIDED: UNDECIDED}[_side(low, high, at_most=0.5)],
+        "holds": {YES: NO, NO: YES, UNDECIDED: UNDECIDED}[side(own, low, high, at_most=0.5)],
         "detail": f"`{measure}`; including pairs of models of one base"
         + (f"; {undefined} undefined" if undefined else ""),
     }
 
 
-def _share_interval(pairs: pd.DataFrame, measure: str) -> tuple[float, float]:
-    """The jackknife interval, over bases, of the share of pairs above 0.6 (Tukey 1958).
+def _share_interval(pairs: pd.DataFrame, measure: str) -> tuple[Floats, float, float]:
+    """The jackknife of the share of pairs above 0.6 over bases (Tukey 1958).
 
-    NaN for fewer than three bases: without one of two, no pair of different bases remains.
+    Returns:
+        One pseudo-value per base, and the ends of the interval, within 0..1. They are NaN for fewer
+        than three bases, because without one of two no pair of different bases remains; and if
+        leaving out a base never changes the share, as at 100 %.
     """
     table = pair_tables.annotate(pairs)
     first, second = table.seed_a, table.seed_b
     above = table[measure] > ALIKE
     bases = sorted({*first, *second})
-    if len(bases) < 3:
-        return math.nan, math.nan
+    if len(bases) < seed_pairs.FEWEST_SEEDS:
+        return np.full(len(bases), np.nan), math.nan, math.nan
     rest = np.array([above[(first != base) & (second != base)].mean() for base in bases])
-    low, high = seed_pairs.mean_interval(-(len(bases) - 1) * rest, ALPHA)
-    reach, share = (high - low) / 2, float(above.mean())
-    return max(share - reach, 0.0), min(share + reach, 1.0)
-
-
-def outliers(scores: pd.DataFrame, pairs: pd.DataFrame, measure: str) -> pd.DataFrame:
-    """Each model's mean similarity to all others, and its scores on its own task.
-
-    Among about forty models without any outlier, the rule finds one in about one of twenty
-    experiments (measured). So a model that is barely beyond −3.5 is not a discovery.
-
-    Args:
-        scores: all models' scores.
-        pairs: the table of all pairs on one OOD set.
-        measure: one of its columns.
-
-    Returns:
-        One row per model that has a similarity, the lowest first: model, similarity (its mean to
-        all others), score (robust; negative means less alike), loss and accuracy on its own task,
-        loss_score (robust; positive means worse), outlier (score < −3.5).
-    """
-    ends = [pairs[[side, measure]].rename(columns={side: "model"}) for side in ("a", "b")]
-    means = pd.concat(ends).groupby("model")[measure].mean().dropna()
-    table = scores[["model", "loss", "accuracy"]].merge(
-        means.rename("similarity").reset_index(), on="model"
-    )
-    table["score"] = page_test.robust_scores(table.similarity.to_numpy(np.float64))
-    table["loss_score"] = page_test.robust_scores(table.loss.to_numpy(np.float64))
-    table["outlier"] = table.score < -page_test.OUTLYING
-    columns = ["model", "similarity", "score", "loss", "accuracy", "loss_score", "outlier"]
-    return table[columns].sort_values(["similarity", "model"], ignore_index=True)
-
-
-def some_models_stand_apart(scores: pd.DataFrame, pairs: pd.DataFrame, measure: str) -> Claim:
-    """A few models differ from all others but do well on their own task, like Model 51 there."""
-    table = outliers(scores, pairs, measure)
-    apart = table[table.outlier]
-    fine = apart[apart.loss_score <= page_test.OUTLYING]
-    named = [
-        f"`{row.model}` (mean similarity {row.similarity:.3f}, {_number(row.score)} robust "
-        f"deviations; loss {row.loss:.3f}, {_number(row.loss_score)})"
-        for row in apart.itertuples()
-    ]
-    return {
-        "claim": "A few models answer unlike all others, though they do well on their own task "
-        "(the post's Model 51)",
-        "measured": f"{len(apart)} of {len(table)} models, {len(fine)} of them with an ordinary "
-        "loss"
-        if len(table)
-        else "no model has a similarity",
-        "holds": (YES if len(fine) else NO) if len(table) else UNDECIDED,
-        "detail": prose.listed(named)
-        if named
-        else "none is 3.5 robust deviations below the median",
-    }
+    own, share = len(bases) * above.mean() - (len(bases) - 1) * rest, float(above.mean())
+    low, high = seed_pairs.mean_interval(own, ALPHA)
+    reach = (high - low) / 2
+    if math.isnan(reach):
+        return own, math.nan, math.nan
+    return own, max(share - reach, 0.0), min(share + reach, 1.0)
 
 
 # --- in words -----------------------------------------------------------------------------------
@@ -294,35 +325,25 @@ def claims_markdown(found: Sequence[Mapping[str, str]]) -> str:
     if not found:
         return "There is nothing to compare with the post's claims."
     counts = {
-        answer: sum(row["holds"] == answer for row in found) for answer in (YES, NO, UNDECIDED)
+        answer: sum(row["holds"] == answer for row in found)
+        for answer in (YES, NO, UNDECIDED, ROSE, NOT_TESTED)
     }
     rows = [[row["claim"], row["measured"], f"**{row['holds']}**", row["detail"]] for row in found]
-    return (
-        f"Of {prose.counted(len(found), 'claim')}, {counts[YES]} hold here, {counts[NO]} do not, "
-        f"and {counts[UNDECIDED]} cannot be decided with these seeds.\n\n"
-        + prose.table(["claim", "measured here", "holds", "detail"], rows)
-    )
+    if counts[NOT_TESTED] == len(found):
+        opening = f"{prose.counted(len(found), 'claim')}, none of them tested."
+    else:
+        rose = f" For {counts[ROSE]}, what they say is kept rose." if counts[ROSE] else ""
+        opening = (
+            f"Of {prose.counted(len(found), 'claim')}, {counts[YES]} hold here, {counts[NO]} do "
+            f"not, and {counts[UNDECIDED]} cannot be decided with these seeds.{rose}"
+        )
+    return f"{opening}\n\n" + prose.table(["claim", "measured here", "holds", "detail"], rows)
 
 
 METHOD = (
     f"A claim is decided if a {1 - ALPHA:.0%} interval over seeds lies entirely on one side, or if "
     f"a permutation test within seeds gives a p below {ALPHA:g}. Each claim is tested on its own, "
-    "without correction for their number. Whether models stand apart is a description of these "
-    "models by a fixed rule, not a test."
+    "without correction for their number. An interval needs three seeds that differ, and stays "
+    "within what is possible. If five or more seeds all have one value, that value decides. "
+    "Whether models stand apart is a description of these models by a fixed rule, not a test."
 )
-
-
-def _number(value: Any) -> str:
-    text = f"{float(value):.3f}"
-    return "0.000" if float(text) == 0 else text.replace("-", "−")
-
-
-def _percent(value: Any) -> str:
-    text = f"{float(value):.1%}"
-    return "0.0%" if text == "-0.0%" else text.replace("-", "−")
-
-
-def _interval(low: float, high: float, spell: Any) -> str:
-    if math.isnan(low):
-        return "no interval from so few seeds"
-    return f"{1 - ALPHA:.0%} interval {spell(low)} to {spell(high)}"

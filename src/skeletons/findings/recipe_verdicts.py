@@ -35,6 +35,7 @@ from skeletons.findings import seed_pairs
 CONVERGES = "converges"
 NOT = "does not converge"
 UNDECIDED = "cannot be decided with this many seeds"
+NOT_TESTED = "not tested"  # what the question is about is not there, see `preconditions`
 
 ALPHA = 0.05
 MARGIN = 0.05  # in units of the measure: a twentieth of the range of a similarity
@@ -115,6 +116,7 @@ def rise(
     sign: int = 1,
     alpha: float = ALPHA,
     margin: float = MARGIN,
+    span: float = math.inf,
 ) -> Rise:
     """Compare the similarities of the pruned models of n seeds with those of other models.
 
@@ -126,6 +128,7 @@ def rise(
         sign: of the measure: −1 if lower means more alike.
         alpha: the share of intervals that may miss the true rise.
         margin: the smallest rise that would matter, in units of the measure.
+        span: the largest rise that is possible, the range of the measure; intervals stay within.
 
     Raises:
         ValueError: the two have different shapes, or are not of all pairs of seeds.
@@ -143,8 +146,8 @@ def rise(
         seed_pairs.seeds_of(difference),
         images,
         float(difference.mean()),
-        low,
-        high,
+        max(low, -span),
+        min(high, span),
         float(own.std(ddof=1)),
         seed_pairs.sign_flip(own),
         _p_small(difference, margin),
@@ -329,6 +332,8 @@ def _more(found: RecipeVerdict) -> str:
 
 
 def _span(found: RecipeVerdict, alpha: float) -> str:
+    if math.isnan(found.low):
+        return f"{signed(found.effect)} (no interval from so few seeds)"
     return (
         f"{signed(found.effect)} ({1 - alpha:.0%} interval {signed(found.low)} to "
         f"{signed(found.high)})"
@@ -361,11 +366,12 @@ def verdict_markdown(
     if not found:
         return "No pruned models of different bases were compared, so there is nothing to decide."
     glance = [
-        f"{count} {text if count == 1 else several}"
-        for answer, text, several in (
+        f"{count} {one if count == 1 else several}"
+        for answer, one, several in (
             (CONVERGES, CONVERGES, "converge"),
             (NOT, NOT, "do not converge"),
             (UNDECIDED, UNDECIDED, UNDECIDED),
+            (NOT_TESTED, "is not tested", "are not tested"),
         )
         if (count := sum(v.answer == answer for v in found))
     ]

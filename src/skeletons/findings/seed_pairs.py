@@ -35,6 +35,7 @@ from skeletons.arrays import Floats
 
 EXACT_UP_TO = 14  # seeds: all 16,384 sign patterns are tried; with more seeds, a sample of them
 RESAMPLES = 9999
+FEWEST_SEEDS = 3  # of an interval
 MOST_SEEDS = 1000  # larger numbers of seeds are not suggested
 
 
@@ -108,12 +109,26 @@ def interval(values: Floats, alpha: float = 0.05) -> tuple[float, float]:
     return float(values.mean() - reach), float(values.mean() + reach)
 
 
-def mean_interval(values: Floats, alpha: float = 0.05) -> tuple[float, float]:
-    """The same for the mean of n independent values, one per seed; NaN for fewer than two."""
-    if len(values) < 2:
+def mean_interval(
+    values: Floats, alpha: float = 0.05, bounds: tuple[float, float] = (-math.inf, math.inf)
+) -> tuple[float, float]:
+    """The same for the mean of n independent values, one per seed.
+
+    Args:
+        values: one per seed.
+        alpha: as in `interval`.
+        bounds: the smallest and the largest mean that is possible; the interval stays within them.
+
+    Returns:
+        Its ends; NaN for fewer than three seeds, because with two an interval is thirteen times as
+        wide as its standard error; and NaN if all values are equal, because seeds that do not
+        differ give no error, and an interval without a width would claim to be certain.
+    """
+    if len(values) < FEWEST_SEEDS or np.ptp(values) <= 1e-9 * np.abs(values).max():
         return math.nan, math.nan
     reach = stats.t.ppf(1 - alpha / 2, len(values) - 1) * stats.sem(values)
-    return float(values.mean() - reach), float(values.mean() + reach)
+    low, high = float(values.mean() - reach), float(values.mean() + reach)
+    return max(low, bounds[0]), min(high, bounds[1])
 
 
 # --- tests --------------------------------------------------------------------------------------

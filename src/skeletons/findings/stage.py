@@ -56,6 +56,7 @@ def findings_stage(
     experiment: str,
     measures: Sequence[str],
     ood: Sequence[str],
+    controls: Sequence[str] = (),
     settings: Mapping[str, float] | None = None,
     **looks: Sequence[str],
 ) -> None:
@@ -73,6 +74,7 @@ def findings_stage(
         experiment: its name.
         measures: names and references of measures; the verdict uses the first.
         ood: the names of the OOD sets.
+        controls: those of them that are controls, see `gather.summarize`.
         settings: the section `findings` of the configuration.
         **looks: artifacts of inspections by kind, see `inspections.inspections`.
 
@@ -92,6 +94,7 @@ def findings_stage(
         known=read_predictions(predictions),
         walked=read_walks(walks, histories),
         inside=inspections.inspections(looks),
+        controls=controls,
         settings=Settings(**(settings or {})),
         declared=declared,
     )

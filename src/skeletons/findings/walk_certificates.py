@@ -1,7 +1,9 @@
 """Certificates of walks: did a model change in small steps at constant loss?
 
 The post calls regularisation a continuous deformation along the ridge. A recorded walk can show
-this: no point has a loss much above the start's, and no step is large compared with the weights.
+this: no point has a loss much above or below the start's, and no step is large compared with the
+weights. A loss that falls is not constant either: a base that is still learning is not on a ridge.
+The loss is that of training images, without augmentation and without the penalty.
 Nothing is known between two recorded points, so each certificate states how finely its walk was
 recorded.
 """
@@ -21,6 +23,7 @@ from skeletons.errors import SkeletonsError
 
 COLUMNS = ("step", "epoch", "loss", "accuracy", "distance", "step_length")
 RISE = 0.05  # nats; a base is called optimal below 0.1
+LOSS = "training loss"  # of plain images, without the penalty
 STEP = 0.05  # share of the norm of the base's weights
 
 
@@ -33,6 +36,8 @@ class Certificate:
         rise: the highest loss minus the loss of the start, in nats; 0 if it never rises, infinite
             if a loss is not a number.
         rise_at: the step of the walk with the highest measured loss.
+        descent: the loss of the start minus the lowest loss, in nats; 0 if it never falls.
+        descent_at: the step of the walk with the lowest measured loss.
         longest: the longest single step, as a share of the norm of the base's weights.
         longest_at: the step of the walk at which it ends.
         path: the length of the walk, the sum of its steps, in units of the weights.
@@ -41,11 +46,16 @@ class Certificate:
         points: the number of points after the start at which the loss was measured.
         every: the largest number of optimiser steps between two of them.
         broken: a clause for each limit that the walk exceeds.
+        optimal: whether its base reaches its target; otherwise it does not start on a ridge.
+        losses: by epoch from 0, the measured loss that is furthest from the start's, in nats.
+        loss: which loss this is.
     """
 
     holds: bool
     rise: float
     rise_at: int
+    descent: float
+    descent_at: int
     longest: float
     longest_at: int
     path: float
@@ -54,6 +64,9 @@ class Certificate:
     points: int
     every: int
     broken: tuple[str, ...]
+    optimal: bool
+    losses: tuple[float, ...]
+    loss: str = LOSS
 
     @property
     def straightness(self) -> float:
@@ -62,7 +75,12 @@ class Certificate:
 
 
 def certify(
-    walk: pd.DataFrame, norm: float, *, rise: float = RISE, step: float = STEP
+    walk: pd.DataFrame,
+    norm: float,
+    *,
+    rise: float = RISE,
+    step: float = STEP,
+    optimal: bool = True,
 ) -> Certificate:
     """Certify a walk.
 
@@ -73,8 +91,9 @@ def certify(
             the base) and step_length (L2, from the previous row; ignored in the first). An optional
             column measured states at which points the loss was measured; without it, at every one.
         norm: L2 norm of the base's weights, the same weights as those of the distances.
-        rise: by how much the loss may exceed the loss of the start, in nats.
+        rise: by how much the loss may differ from the loss of the start, in nats.
         step: the longest allowed step, as a share of `norm`.
+        optimal: whether the base reaches its target.
 
     Raises:
         SkeletonsError: the table is not the table of a walk, or contradicts itself.
@@ -87,9 +106,16 @@ def certify(
     # A loss that is not a number is worse than any number, so it counts as infinite.
     over = np.where(np.isfinite(loss), loss - loss[0], np.inf)
     highest, longest = int(over.argmax()), 1 + int(lengths.argmax())
-    broken = []
+    under = np.where(np.isfinite(loss), loss[0] - loss, 0.0)
+    lowest = int(under.argmax())
+    broken = [] if optimal else ["its base misses `base.target`"]
     if over[highest] > rise:
         broken.append(_rise_text(float(over[highest]), int(seen_at[highest]), rise))
+    if under[lowest] > rise:
+        broken.append(
+            f"the {LOSS} falls by {under[lowest]:.3f} at step {int(seen_at[lowest])}, more than "
+            f"{rise:g}"
+        )
     if lengths[longest - 1] > step * norm:
         share = float(lengths[longest - 1] / norm)
         broken.append(
@@ -100,6 +126,8 @@ def certify(
         holds=not broken,
         rise=float(over[highest]),
         rise_at=int(seen_at[highest]),
+        descent=float(under[lowest]),
+        descent_at=int(seen_at[lowest]),
         longest=float(lengths[longest - 1] / norm),
         longest_at=int(steps[longest]),
         path=float(lengths.sum()),
@@ -108,7 +136,21 @@ def certify(
         points=len(seen) - 1,
         every=int(np.diff(seen_at).max()),
         broken=tuple(broken),
+        optimal=optimal,
+        losses=_furthest(seen),
     )
+
+
+def _furthest(seen: pd.DataFrame) -> tuple[float, ...]:
+    """By epoch, the measured loss that is furthest from the start's; NaN if none was measured."""
+    start = float(seen["loss"].iloc[0])
+
+    def away(loss: float) -> float:
+        return abs(loss - start) if math.isfinite(loss) else math.inf
+
+    epochs = range(int(seen["epoch"].max()) + 1)
+    measured = [seen.loc[seen["epoch"] == epoch, "loss"] for epoch in epochs]
+    return tuple(float(max(losses, key=away, default=math.nan)) for losses in measured)
 
 
 def with_losses(walk: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
@@ -133,8 +175,8 @@ def with_losses(walk: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
 
 def _rise_text(over: float, at: int, limit: float) -> str:
     if math.isinf(over):
-        return f"the loss is no longer a number at step {at}"
-    return f"the loss rises by {over:.3f} at step {at}, more than {limit:g}"
+        return f"the {LOSS} is no longer a number at step {at}"
+    return f"the {LOSS} rises by {over:.3f} at step {at}, more than {limit:g}"
 
 
 def _check(walk: pd.DataFrame, norm: float) -> None:
@@ -183,11 +225,12 @@ def sentence(name: str, found: Certificate) -> str:
     if found.holds:
         return (
             f"`{name}` is a continuous deformation of its base at constant loss: over "
-            f"{text.counted(found.points, 'point')} recorded {recorded}, the loss rises by at most "
-            f"{found.rise:.3f}, and no step is longer than {found.longest:.2%} of the weights' "
-            "norm."
+            f"{text.counted(found.points, 'point')} recorded {recorded}, the {found.loss} rises by "
+            f"at most {found.rise:.3f} and falls by at most {found.descent:.3f}, and no step is "
+            f"longer than {found.longest:.2%} of the weights' norm."
         )
-    return f"`{name}` leaves the ridge: {' and '.join(found.broken)}."
+    leaves = "leaves the ridge" if found.optimal else "is not a walk along a ridge"
+    return f"`{name}` {leaves}: {' and '.join(found.broken)}."
 
 
 def walks_markdown(
@@ -197,7 +240,7 @@ def walks_markdown(
 
     Args:
         found: certificates by the name of the model at the end of the walk.
-        rise: the limit of the rise that was applied, in nats.
+        rise: the limit of rise and fall that was applied, in nats.
         step: the limit of a step that was applied, as a share.
     """
     if not found:
@@ -206,13 +249,15 @@ def walks_markdown(
     parts = [
         f"Of {text.counted(len(found), 'walk')}, {len(found) - len(broken)} "
         f"{'is' if len(found) - len(broken) == 1 else 'are'} a continuous deformation at constant "
-        f"loss: the loss is never more than {rise:g} nats above the start's, and no step is longer "
-        f"than {step:.0%} of the weights' norm."
+        f"loss: the {LOSS}, of images without augmentation and without the penalty, is never more "
+        f"than {rise:g} nats above or below the start's, and no step is longer than {step:.0%} of "
+        "the weights' norm. Only a walk from a base that reaches its target can be one."
     ]
     if broken:
         parts.append("\n".join(f"- {sentence(name, found[name])}" for name in broken))
     rows = [_row(name, one) for name, one in found.items()]
-    head = ["walk to", "holds", "highest rise of the loss", "at step", "longest step", "to step"]
+    head = ["walk to", "holds", f"highest rise of the {LOSS}", "at step"]
+    head += [f"deepest fall of the {LOSS}", "at step", "longest step", "to step"]
     head += ["accuracy lost, points", "path", "distance", "distance / path", "recorded"]
     return "\n\n".join([*parts, text.table(head, rows)])
 
@@ -223,6 +268,8 @@ def _row(name: str, one: Certificate) -> Sequence[str]:
         "yes" if one.holds else "**no**",
         "∞" if math.isinf(one.rise) else f"{one.rise:.4f}",
         str(one.rise_at),
+        f"{one.descent:.4f}",
+        str(one.descent_at),
         f"{one.longest:.3%}",
         str(one.longest_at),
         text.points(one.fall, 2),

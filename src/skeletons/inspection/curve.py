@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from skeletons.inspection.absence import look
 from skeletons.inspection.landscape import (
     Landscape,
     Measured,
@@ -151,6 +152,7 @@ def _move(
 # --- the stage ----------------------------------------------------------------------------------
 
 
+@look("weights", "table")
 def curve_stage(
     *,
     a: str,

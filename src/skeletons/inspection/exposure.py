@@ -23,6 +23,7 @@ from torch import Tensor, fx, nn
 from skeletons.arrays import Floats
 from skeletons.data.files import read_split
 from skeletons.errors import ExposureError
+from skeletons.inspection.absence import look, reason
 from skeletons.inspection.sameness import demand_same
 from skeletons.networks import channels
 from skeletons.networks.build import Standardize, build, manner_of
@@ -357,6 +358,8 @@ def load(weights: str | Path, structure: str | Path) -> nn.Sequential:
         ArtifactError: a file is missing or broken, or the two do not belong together.
         ExposureError: nothing was left to expose.
     """
+    if because := reason(structure):
+        raise ExposureError(f"{structure} holds no network: {because}")
     found = artifacts.read_json(structure, ["network", "layers", "dead_reason"])
     if found["dead_reason"]:
         raise ExposureError(f"{structure} holds no network: {found['dead_reason']}")
@@ -384,6 +387,7 @@ def largest_difference(one: nn.Module, other: nn.Module, images: Tensor) -> dict
     }
 
 
+@look("weights", "structure")
 def expose_stage(
     *,
     pruned: str,

@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from skeletons.inspection import unit_ranks
+from skeletons.inspection.absence import look
 from skeletons.networks import channels
 from skeletons.networks.build import manner_of
 from skeletons.networks.channels import Wiring
@@ -233,6 +234,7 @@ def importance_table(
     return found.merge(weights, on=["layer", "unit"], validate="one_to_one")
 
 
+@look("table", "ranks")
 def importance_stage(
     *,
     regularized: str,

@@ -9,6 +9,7 @@ import pandas as pd
 
 from skeletons.alignment import permutations
 from skeletons.inspection import barriers
+from skeletons.inspection.absence import look
 from skeletons.inspection.landscape import (
     Landscape,
     Measured,
@@ -58,6 +59,7 @@ def along(
 # --- the stage ----------------------------------------------------------------------------------
 
 
+@look("table")
 def line_stage(
     *,
     a: str,

@@ -12,6 +12,7 @@ from skeletons.alignment import permutations
 from skeletons.alignment.permutations import Array, Permutations
 from skeletons.errors import ArtifactError
 from skeletons.inspection import unit_ranks
+from skeletons.inspection.absence import look
 from skeletons.store import artifacts
 
 
@@ -56,6 +57,7 @@ def summarize(layers: pd.DataFrame) -> dict[str, Any]:
     return {**totals, "expected": float(layers.expected.sum()), "spearman": mean, "layers": rows}
 
 
+@look("ranks", made_from=["tables"])
 def match_importance_stage(
     *,
     tables: Sequence[str],

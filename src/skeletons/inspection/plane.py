@@ -10,6 +10,7 @@ import pandas as pd
 
 from skeletons.alignment import permutations
 from skeletons.arrays import Floats
+from skeletons.inspection.absence import look
 from skeletons.inspection.landscape import (
     Landscape,
     Measured,
@@ -133,6 +134,7 @@ def locate(landscape: Landscape, plane: Plane, models: Mapping[str, Weights]) ->
 # --- the stage ----------------------------------------------------------------------------------
 
 
+@look("grid", "located")
 def plane_stage(
     *,
     weights: Sequence[str],

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from skeletons import text
+from skeletons.inspection.absence import look
 from skeletons.networks.build import manner_of
 from skeletons.networks.describe import prunable
 from skeletons.networks.generators import generator_for
@@ -275,6 +276,7 @@ def masks(pruned: Mapping[str, artifacts.Array], names: Sequence[str]) -> dict[s
     return {name: torch.from_numpy(pruned[name] != 0) for name in names}
 
 
+@look("rows", "verdict", "weights")
 def probe_stage(
     *,
     dataset: str,

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from skeletons.data.files import read_split
 from skeletons.inspection import exposure
+from skeletons.inspection.absence import look
 from skeletons.prediction import inference
 from skeletons.prediction.device import pick_device
 from skeletons.store import artifacts
@@ -55,6 +56,7 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
+@look("timing", made_from=["structure"])
 def timing_stage(
     *,
     pruned: str,

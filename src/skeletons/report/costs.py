@@ -1,7 +1,9 @@
 """What each measured job of an experiment cost, from the benchmarks that Snakemake writes.
 
-A benchmark is not an artifact: it differs from run to run, and nothing is made from it. A benchmark
-that is missing or incomplete is left out.
+A benchmark is not an artifact: it differs from run to run, nothing is made from it, and it may
+be missing or cut short. So the report shows those that exist, and names the jobs that should have
+one but have none. Jobs inside Snakemake's own process are not measured, and neither are data sets,
+which experiments share.
 """
 
 from __future__ import annotations
@@ -13,9 +15,15 @@ from pathlib import Path
 import pandas as pd
 
 from skeletons.errors import SkeletonsError
-from skeletons.model_ids import Model
+from skeletons.model_ids import BASE, REGULARIZED, REORDERED, UNTRAINED, Model
 
 COLUMNS = ("stage", "job", "cpu_s", "wall_s", "peak_mb")
+MADE_BY = {  # the stage that trains a model of each state, or makes its initial weights
+    BASE: "train_base",
+    REORDERED: "reorder",
+    UNTRAINED: "untrained",
+    REGULARIZED: "regularize",
+}
 SUFFIX = ".tsv"  # a name may contain a point, for example `l1=0.0002`
 
 
@@ -28,13 +36,44 @@ def read(folder: Path, models: Collection[str]) -> pd.DataFrame:
         models: the models of the experiment; jobs of other models are left out.
     """
     rows = []
-    for path in sorted(folder.rglob(f"*{SUFFIX}")):
-        job = path.name.removesuffix(SUFFIX)
-        stage = job if path.parent == folder else path.relative_to(folder).parts[0]
+    for path, stage, job in _benchmarks(folder, models):
         numbers = _numbers(path)
-        if numbers is not None and not any(_is_gone(name, models) for name in job.split("--")):
+        if numbers is not None:
             rows.append((stage, job, *numbers))
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def unmeasured(folder: Path, models: Collection[str]) -> list[tuple[str, str]]:
+    """The jobs without a measurement, by stage and job.
+
+    They are those that made a model but left no benchmark, and those of all stages whose benchmark
+    cannot be read. The arguments are those of `read`.
+    """
+    found = _benchmarks(folder, models)
+    measured = {(stage, job) for path, stage, job in found if _numbers(path) is not None}
+    jobs = {(stage, job) for _, stage, job in found}
+    for name in models:
+        state = Model.parse(name).state
+        if state in MADE_BY:
+            jobs.add((MADE_BY[state], _job_of(name)))
+    return sorted(jobs - measured)
+
+
+def _job_of(name: str) -> str:
+    """The name of the job that makes a model with initial or trained weights."""
+    return name.removesuffix("_untrained")
+
+
+def _benchmarks(folder: Path, models: Collection[str]) -> list[tuple[Path, str, str]]:
+    """Each benchmark with its stage and job; without those of models that were taken out."""
+    found = []
+    for path in sorted(folder.rglob(f"*{SUFFIX}")):
+        parts = path.relative_to(folder).parts
+        job = "/".join(parts[1:] or parts).removesuffix(SUFFIX)
+        names = path.name.removesuffix(SUFFIX).split("--")
+        if not any(_is_gone(name, models) for name in names):
+            found.append((path, parts[0].removesuffix(SUFFIX), job))
+    return found
 
 
 def by_stage(jobs: pd.DataFrame) -> pd.DataFrame:

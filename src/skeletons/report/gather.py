@@ -11,6 +11,7 @@ import pandas as pd
 from skeletons.errors import ArtifactError
 from skeletons.figures import captions
 from skeletons.findings import pair_tables
+from skeletons.findings.recipe_verdicts import NOT_TESTED
 from skeletons.findings.sections import once
 from skeletons.measures.measure import Measure
 from skeletons.model_ids import MASKED, UNTRAINED, Model
@@ -18,14 +19,16 @@ from skeletons.report import colours, costs, html, pair_numbers, pictures, setti
 from skeletons.store import artifacts
 
 WALKED = {  # columns of a history, with their labels on the page
-    "test_loss": "test loss in nats",
-    "test_accuracy": "test accuracy",
     "train_loss": "training loss in nats, without the penalty",
     "train_accuracy": "training accuracy",
+    "test_loss": "test loss in nats",
+    "test_accuracy": "test accuracy",
     "distance": "L2 distance to the base",
     "step": "L2 length of the epoch's step",
     "penalty": "penalty in nats",
 }
+CERTIFIED = "certified_loss"  # the loss that the certificates are about
+CERTIFIED_LABEL = "training loss in nats, of the certificate: furthest from the start's"
 FOUND = (
     *("experiment", "models", "pairs", "verdict", "claims", "claims_note"),
     *("bases", "walks", "skeleton_models", "sections"),
@@ -87,6 +90,7 @@ def gather(
         },
         "stages": costs.by_stage(jobs).to_dict("records"),
         "jobs": jobs.to_dict("records"),
+        "unmeasured": costs.unmeasured(benchmarks, set(table.model)),
         "config": recorded,
         "digest_name": settings.DIGEST,
         "digest": settings.digest(recorded),
@@ -95,8 +99,8 @@ def gather(
             "pairs": pair_numbers.gather(
                 [artifacts.read_table(path, ["a", "b"]) for path in pairs], table, measures
             ),
-            "walks": [_walk(path) for path in histories],
-            "walked": WALKED,
+            "walks": [_walk(path, found["walks"]) for path in histories],
+            "walked": {CERTIFIED: CERTIFIED_LABEL, **WALKED} if found["walks"] else WALKED,
             "first": found["verdict"]["measure"],
             "colours": colours.scale(settings.colormap_in(config)),
         },
@@ -118,20 +122,28 @@ def _key_numbers(found: Mapping[str, Any]) -> list[tuple[str, str]]:
         (f"{found['models']}", "models"),
         (f"{found['pairs']:,}", "pairs compared"),
         (f"{sum(bool(base['optimal']) for base in bases)} of {len(bases)}", "bases optimal"),
-        (f"{holds.count('yes')} of {len(holds)}", "claims hold"),
+        ("not tested", "claims")
+        if holds and set(holds) == {NOT_TESTED}
+        else (f"{holds.count('yes')} of {len(holds)}", "claims hold"),
         (f"{len(found['skeleton_models'])}", "skeletons that kept their accuracy"),
     ]
 
 
 def _verdict(found: Mapping[str, Any]) -> dict[str, Any]:
-    """The answer, and its sentence for each OOD set."""
+    """The answer, and its sentence for each OOD set that has a vote."""
     measure = found["measure"]
     sentences = {
         ood: values[measure]["overall"]["sentence"]
         for ood, values in found["by"].items()
-        if measure in values
+        if measure in values and ood not in found["controls"]
     }
-    return {"answer": found["answer"], "sentences": sentences, "caveat": found["caveat"]}
+    answer = found["answer"]
+    return {
+        "answer": f"{answer[:1].upper()}{answer[1:]}",
+        "sentences": sentences,
+        "caveat": found["caveat"],
+        "controls": found["controls"],
+    }
 
 
 def _grid(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -163,8 +175,12 @@ def _files(name: str, state: str) -> dict[str, str]:
     return files
 
 
-def _walk(path: str) -> dict[str, Any]:
+def _walk(path: str, certificates: Mapping[str, Any]) -> dict[str, Any]:
     """A walk epoch by epoch, with its last model, which the folder is named after."""
     table = artifacts.read_table(path, ["epoch", *WALKED])
     columns = {name: html.rounded(table[name].tolist()) for name in WALKED}
-    return {"model": Path(path).parent.name, "epoch": table.epoch.tolist(), **columns}
+    model = Path(path).parent.name
+    if model in certificates:
+        by_epoch = dict(enumerate(certificates[model]["losses"]))
+        columns[CERTIFIED] = html.rounded([by_epoch.get(epoch) for epoch in table.epoch])
+    return {"model": model, "epoch": table.epoch.tolist(), **columns}

@@ -16,7 +16,7 @@ from skeletons.prediction.device import autocast
 from skeletons.prediction.inference import predict
 from skeletons.training.images import Images
 
-MEASURED_IMAGES = 5_000  # at most, of the training set, for the training loss of an epoch
+MEASURED_IMAGES = 5_000  # of the training set, for the training loss of an epoch, see `sample`
 Row = dict[Any, Any]
 
 
@@ -95,7 +95,8 @@ def report_epoch(where: str, row: Row) -> None:
     """
     print(
         f"{where} training loss {row['train_loss']:.4f}, "
-        f"accuracy {row['train_accuracy']:.4f}, test accuracy {row['test_accuracy']:.4f}",
+        f"accuracy {row['train_accuracy']:.4f}, test accuracy {row['test_accuracy']:.4f} "
+        f"(of plain images, of the training set fewer than {2 * MEASURED_IMAGES:,})",
         flush=True,
     )
     if not math.isfinite(row["train_loss"]) or not math.isfinite(row["test_loss"]):

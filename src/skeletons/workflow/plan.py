@@ -6,7 +6,7 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from skeletons import model_ids
-from skeletons.config.datasets import DOWNLOADED, dataset_id
+from skeletons.config.datasets import CONTROL_SETS, DOWNLOADED, dataset_id
 from skeletons.config.sections import user_measures
 from skeletons.model_ids import Model
 from skeletons.user_code import references
@@ -29,6 +29,7 @@ class Plan:
         task: the id of the data set that the models are trained on.
         ood: ids of the sets that all models are compared on, sorted.
         sets: the same, with the test set of the task if it is requested.
+        control_sets: those of `sets` that are controls: the test set, and random pixels.
         models: all models, controls among them, in canonical order.
         compared: those that take part in pairs.
         masked: the compared models in which some weights are permanently zero.
@@ -49,6 +50,7 @@ class Plan:
         self.task = dataset_id(config.dataset)
         self.ood = sorted(dataset_id(spec) for spec in config.ood)
         self.sets = sorted([*self.ood, *([self.task] if config.compare.test_set else [])])
+        self.control_sets = [name for name in self.sets if self._is_control(name)]
         self.models = self._models()
         self.compared = [model for model in self.models if self._is_compared(model)]
         self.masked = [model for model in self.compared if model.state in model_ids.MASKED]
@@ -69,6 +71,10 @@ class Plan:
             grid, config.controls.untrained, config.controls.orders, config.controls.random
         )
         return sorted([*grid, *controls], key=lambda model: model.sort_key)
+
+    def _is_control(self, dataset: str) -> bool:
+        """Whether likeness on a data set is no evidence: the task decides it, or nothing does."""
+        return dataset not in self.ood or self.datasets[dataset]["kind"] in CONTROL_SETS
 
     def _is_compared(self, model: Model) -> bool:
         return model.control is not None or model.state in self.config.compare.states

@@ -261,6 +261,7 @@ def _findings(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
         "experiment": plan.config.experiment,
         "measures": plan.config.figures.measures,
         "ood": plan.sets,
+        "controls": plan.control_sets,
         "settings": plan.config.findings.model_dump(),
     }
 

@@ -53,7 +53,7 @@ function drawWalks() {
 }
 
 addEventListener("DOMContentLoaded", () => {
-  for (const [id, first] of [["walk-upper", "test_loss"], ["walk-lower", "distance"]]) {
+  for (const [id, first] of [["walk-upper", Object.keys(DATA.walked)[0]], ["walk-lower", "distance"]]) {
     options(element(id), Object.entries(DATA.walked));
     element(id).value = first;
     element(id).addEventListener("change", drawWalks);
