@@ -53,7 +53,7 @@ def _datasets(config: Config) -> Iterator[tuple[str, DatasetSection]]:
 
 def _missing_folders(config: Config) -> Iterator[str]:
     for key, section in _datasets(config):
-        if isinstance(section, ImageFolder) and not Path(section.path).expanduser().is_dir():
+        if isinstance(section, ImageFolder) and not Path(section.path).is_dir():
             found = f"{key}.path: found {section.path!r}, which is not a folder"
             yield f"{found}; allowed: an existing folder."
     section = config.dataset
@@ -82,7 +82,7 @@ def _too_few_classes(config: Config) -> Iterator[str]:
     section = config.dataset
     if not isinstance(section, ImageFolder):
         return
-    root = Path(section.path).expanduser()
+    root = Path(section.path)
     if not root.is_dir():
         return
     root = root / "train" if (root / "train").is_dir() and (root / "test").is_dir() else root
@@ -105,7 +105,7 @@ def _same_folder(config: Config) -> Iterator[str]:
             isinstance(section, ImageFolder)
             and isinstance(other, ImageFolder)
             and dataset_id(section) != dataset_id(other)
-            and Path(section.path).expanduser().resolve() == Path(other.path).expanduser().resolve()
+            and Path(section.path).resolve() == Path(other.path).resolve()
         ):
             yield (
                 f"ood[{index}].path: found {other.path!r}, the folder of dataset; "
