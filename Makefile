@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CORES ?= all
 
-.PHONY: env demo test lint format docs schema configuration measures errors lock results bench clean
+.PHONY: env demo test lint format docs schema configuration measures errors lock results bench
 
 env: $(READY)
 
@@ -78,8 +78,3 @@ bench: env
 	    PATH="$(CURDIR)/$(BIN):$$PATH" python benchmarks/$$name.py --write docs/performance.md || exit 1; \
 	done
 	PATH="$(CURDIR)/$(BIN):$$PATH" python benchmarks/noop.py --repeats 3 --write docs/reliability.md
-
-# Delete everything that runs made; results/README.md belongs to the repository.
-clean:
-	rm -rf logs .snakemake
-	if [ -d results ]; then find results -mindepth 1 ! -path results/README.md -delete; fi

@@ -22,6 +22,7 @@ include: "rules/findings.smk"
 
 
 onstart:
+    config["forced"] = RUN.forced()  # known only now; read by jobs, as `cache` is
     in_a_sentence(HOOKS.start)
 
 

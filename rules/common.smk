@@ -88,7 +88,8 @@ def process(name):
 def run_stage(reads, makes, chosen, wildcards, logs):
     """Run a rule's stage inside Snakemake's own process."""
     lineages = LINEAGES.among(reads)
-    jobs.run_inside(reads, makes, chosen, wildcards, logs, lineages, CONFIG.cache)
+    known = (lineages, CONFIG.cache, config.get("forced", ()))
+    jobs.run_inside(reads, makes, chosen, wildcards, logs, *known)
 
 
 def named(**files):

@@ -169,18 +169,20 @@ def test_the_changelog_is_dated_newest_first() -> None:
     assert all(datetime.date.fromisoformat(date) for date in dates)
 
 
-def test_make_clean_keeps_the_page_on_results(tmp_path: Path) -> None:
+def test_removing_everything_keeps_the_page_on_results(tmp_path: Path) -> None:
+    assert "rm -r" not in (ROOT / "Makefile").read_text(encoding="utf-8")
     shutil.copy(ROOT / "Makefile", tmp_path)
     page, nested = tmp_path / "results/README.md", tmp_path / "results/demo/README.md"
     made = [nested, tmp_path / "results/.cache/ab/manifest.json", tmp_path / "logs/demo/a.log"]
     for path in (page, *made, tmp_path / ".snakemake/log/a"):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
+    command = [python(), "-m", "skeletons.workflow.cli", "remove", "--all", "--yes"]
     for _ in range(2):
-        subprocess.run(["make", "clean"], cwd=tmp_path, check=True, capture_output=True)
+        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
         assert sorted(tmp_path.rglob("*")) == [tmp_path / "Makefile", page.parent, page]
     shutil.rmtree(page.parent)
-    subprocess.run(["make", "clean"], cwd=tmp_path, check=True, capture_output=True)
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
 
 
 def test_hooks_run_what_make_lint_runs() -> None:

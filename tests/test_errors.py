@@ -163,6 +163,9 @@ CONFIG = {
     "base: {learning_rate: .inf}": "base.learning_rate: found inf; allowed: a finite number.",
     "base: {warmup: 1.5}": "base.warmup: found 1.5; allowed: a number ≤ 1.",
     "base: {seeds: [-1]}": "base.seeds[0]: found -1; allowed: a number ≥ 0.",
+    "base: {seeds: [18446744073709551616]}": "base.seeds[0]: found 18446744073709551616; allowed: a number "
+    "≤ 9223372036854775807.",
+    "base: {learning_rate: 1e300}": "base.learning_rate: found '1e300'; allowed: a number ≤ 1e+30.",
     "base: {augment: {flip: 1}}": "base.augment.flip: found 1; allowed: true or false.",
     "base: {augment: {shift: 20}}": "base.augment.shift: found 20; allowed: a number ≤ 16.",
     "network: {width: 0}": "network.width: found 0; allowed: a number ≥ 1.",
@@ -181,6 +184,8 @@ CONFIG = {
     "ood: [{kind: shapes}]": "ood[0]: found the data set 'shapes' again, after dataset;",
     "{base: {seeds: [1]}, inspect: {variant: {l1: 2.0e-4, epochs: 2, threshold: 0.5}, curve: true}}": "inspect.curve: found true, but "
     "base.seeds has one seed; allowed: false, or two or more seeds, because it needs two base models.",
+    "{base: {seeds: [1]}, compare: {states: [base]}}": "compare.states: found base, of which there is one "
+    "model; allowed: states, seeds or controls of two or more models, because models are compared in pairs.",
     # sections, paths and names
     "base: 3": "base: found 3; allowed: a mapping of keys to values.",
     "base:": "base: found nothing; allowed: a mapping of keys to values.",
@@ -239,6 +244,10 @@ def read(content: bytes | str) -> Callable[[Scene], Any]:
     return lambda scene: yaml_file.read(scene.file("mine.yaml", content).relative_to(scene.folder))
 
 
+def loaded(content: str) -> Callable[[Scene], Any]:
+    return lambda scene: load(yaml_file.read(scene.file("mine.yaml", content)))
+
+
 FOLDERS = [
     Mistake(
         "`dataset.path` is a folder of one class",
@@ -290,6 +299,18 @@ FILES = [
         "a key appears twice in a section",
         "mine.yaml, line 3: found the key 'seeds' twice; allowed: once.",
         read("base:\n  seeds: [1]\n  seeds: [2]\n"),
+    ),
+    Mistake(
+        "a seed is written `010`",
+        "base.seeds[0]: found 010, which YAML reads as 8; allowed: a whole number without leading "
+        "zeros or colons.",
+        loaded("base: {seeds: [010]}\n"),
+    ),
+    Mistake(
+        "an experiment is called `no`, without quotes",
+        "experiment: found no, which YAML reads as false; allowed: text (for text, write 'no' in "
+        "quotes).",
+        loaded("experiment: no\n"),
     ),
     Mistake(
         "a configuration file is empty",
@@ -824,6 +845,7 @@ def command(*words: str) -> Callable[[Scene], Any]:
         done = subprocess.run(
             [python(), "-m", "skeletons.workflow.cli", *words],
             capture_output=True,
+            stdin=subprocess.DEVNULL,
             text=True,
             check=False,
             env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
@@ -848,6 +870,22 @@ def show_ambiguous(scene: Scene) -> str:
     for experiment in ("first", "second"):
         scene.file(f"results/{experiment}/models/seed=1/model.json", "{}")
     return command("show", "seed=1")(scene)
+
+
+def remove_typo(scene: Scene) -> str:
+    scene.file("results/first/report.html")
+    return command("remove", "frist", "--yes")(scene)
+
+
+def remove_in_use(scene: Scene) -> str:
+    with scene.file("results/first/.lock", "process 7 on node1\n").open("a") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        return command("remove", "first", "--yes")(scene)
+
+
+def remove_unasked(scene: Scene) -> str:
+    scene.file("results/first/report.html")
+    return command("remove", "first")(scene)
 
 
 COMMAND = [
@@ -877,6 +915,33 @@ COMMAND = [
         "`skeletons cache --limit abc`",
         "argument --limit: found 'abc'; allowed: a number and a unit, for example 500MB or 1GB.",
         command("cache", "--limit", "abc"),
+    ),
+    Mistake(
+        "`skeletons cache --limit 10`",
+        "argument --limit: found '10'; allowed: a number and a unit, for example 500MB or 1GB.",
+        command("cache", "--limit", "10"),
+    ),
+    Mistake(
+        "`skeletons remove` of an experiment with a slip in it",
+        "There is no experiment 'frist' here; there is: first (did you mean first?).",
+        remove_typo,
+    ),
+    Mistake(
+        "`skeletons remove` of the data sets",
+        "results/data is shared by all experiments; `skeletons remove --all` deletes it with them, "
+        "and `skeletons cache --limit SIZE` makes the run cache smaller.",
+        command("remove", "data"),
+    ),
+    Mistake(
+        "`skeletons remove` of an experiment that is in use",
+        "A run is using results/first (process 7 on node1); wait until it ends, or stop it, and remove "
+        "again.",
+        remove_in_use,
+    ),
+    Mistake(
+        "`skeletons remove`, and no answer to its question",
+        "Nothing was deleted; answer y, or add --yes.",
+        remove_unasked,
     ),
     Mistake(
         "`make measures` without the page of measures",

@@ -1,7 +1,8 @@
 """Skeletons on Rashomon Ridge: do equally good neural networks share a skeleton?
 
 `Experiment` opens the results of a run; `MEASURES` are the measures of a pair of models, by name;
-`SkeletonsError` is raised for every problem that a user can correct.
+`plain_layers` copies a network into layers of torch's own; `SkeletonsError` is raised for every
+problem that a user can correct.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -10,10 +11,16 @@ if TYPE_CHECKING:
     from skeletons.errors import SkeletonsError
     from skeletons.experiment import Experiment
     from skeletons.measures.catalogue import MEASURES
+    from skeletons.networks.plain import plain_layers
 
-__all__ = ["MEASURES", "Experiment", "SkeletonsError"]
+__all__ = ["MEASURES", "Experiment", "SkeletonsError", "plain_layers"]
 
-_HOME = {"Experiment": "experiment", "MEASURES": "measures.catalogue", "SkeletonsError": "errors"}
+_HOME = {
+    "Experiment": "experiment",
+    "MEASURES": "measures.catalogue",
+    "SkeletonsError": "errors",
+    "plain_layers": "networks.plain",
+}
 
 
 def __getattr__(name: str) -> Any:

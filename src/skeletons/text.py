@@ -28,6 +28,18 @@ def counted(number: int, one: str, many: str = "") -> str:
     return f"{number} {one if number == 1 else many or one + 's'}"
 
 
+def sized(count: int) -> str:
+    """A number of bytes, such as `12 bytes`, `3.4 kB` or `1.2 GB`; a kB has 1,000."""
+    if count < 1_000:
+        return counted(count, "byte")
+    size = count / 1_000
+    for unit in ("kB", "MB", "GB"):
+        if size < 999.95:
+            return f"{size:.1f} {unit}"
+        size /= 1_000
+    return f"{size:,.1f} TB"
+
+
 def points(difference: float, digits: int = 1) -> str:
     """A difference of two shares in percentage points, such as `−1.2`.
 

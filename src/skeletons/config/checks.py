@@ -30,6 +30,7 @@ def problems(config: Config) -> Iterator[str]:
         _missing_folders(config),
         _repeated_datasets(config),
         _unknown_variant(config),
+        _too_few_models(config),
         _no_masks(config),
         _too_few_seeds(config),
         _too_few_classes(config),
@@ -53,7 +54,7 @@ def _datasets(config: Config) -> Iterator[tuple[str, DatasetSection]]:
 
 def _missing_folders(config: Config) -> Iterator[str]:
     for key, section in _datasets(config):
-        if isinstance(section, ImageFolder) and not Path(section.path).expanduser().is_dir():
+        if isinstance(section, ImageFolder) and not Path(section.path).is_dir():
             found = f"{key}.path: found {section.path!r}, which is not a folder"
             yield f"{found}; allowed: an existing folder."
     section = config.dataset
@@ -82,7 +83,7 @@ def _too_few_classes(config: Config) -> Iterator[str]:
     section = config.dataset
     if not isinstance(section, ImageFolder):
         return
-    root = Path(section.path).expanduser()
+    root = Path(section.path)
     if not root.is_dir():
         return
     root = root / "train" if (root / "train").is_dir() and (root / "test").is_dir() else root
@@ -105,7 +106,7 @@ def _same_folder(config: Config) -> Iterator[str]:
             isinstance(section, ImageFolder)
             and isinstance(other, ImageFolder)
             and dataset_id(section) != dataset_id(other)
-            and Path(section.path).expanduser().resolve() == Path(other.path).expanduser().resolve()
+            and Path(section.path).resolve() == Path(other.path).resolve()
         ):
             yield (
                 f"ood[{index}].path: found {other.path!r}, the folder of dataset; "
@@ -148,11 +149,32 @@ def _unknown_variant(config: Config) -> Iterator[str]:
             )
 
 
+def _counts(config: Config) -> dict[str, int]:
+    """The number of models in each state."""
+    bases = len(config.base.seeds)
+    walked = bases * len(config.regularize.lambdas) * len(config.regularize.epochs)
+    pruned = walked * len(config.prune.thresholds)
+    return {"base": bases, "regularized": walked, "pruned": pruned}
+
+
+def _too_few_models(config: Config) -> Iterator[str]:
+    """Tables of pairs need two compared models."""
+    models, controls = _counts(config), config.controls
+    compared = sum(models[state] for state in config.compare.states)
+    compared += models["base"] * (controls.untrained + len(controls.orders))
+    compared += models["pruned"] * len(controls.random)
+    if compared < 2:
+        yield (
+            f"compare.states: found {', '.join(config.compare.states)}, of which there is one "
+            "model; allowed: states, seeds or controls of two or more models, because models are "
+            "compared in pairs."
+        )
+
+
 def _no_masks(config: Config) -> Iterator[str]:
     """Measures of masks need at least two compared models that have a mask."""
-    grid = len(config.base.seeds) * len(config.regularize.lambdas) * len(config.regularize.epochs)
     per_pruned = len(config.controls.random) + ("pruned" in config.compare.states)
-    if config.compare.weights and grid * len(config.prune.thresholds) * per_pruned < 2:
+    if config.compare.weights and _counts(config)["pruned"] * per_pruned < 2:
         yield (
             f"compare.weights: found {', '.join(config.compare.weights)}, but no two pruned models "
             "are compared; allowed: an empty list, or two pruned models or random controls."

@@ -11,14 +11,17 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Discriminator, Field, StrictStr, Tag
 from pydantic_core import PydanticCustomError
 
+from skeletons.config.ambiguous import Ambiguous
 from skeletons.config.types import (
     USER_DEFINED,
     Count,
+    Drawn,
+    FilePath,
     Name,
     PositiveShare,
     Reference,
     Section,
-    Whole,
+    Seed,
 )
 from skeletons.user_code.references import file_of, is_reference, name_of
 
@@ -27,9 +30,9 @@ class Shapes(Section):
     """Drawn images of ten classes; nothing is downloaded."""
 
     kind: Literal["shapes"]
-    train: Count = Field(10_000, description="number of training images")
-    test: Count = Field(2_000, description="number of test images")
-    seed: Whole = Field(0, description="seed of the drawing")
+    train: Drawn = Field(10_000, description="number of training images")
+    test: Drawn = Field(2_000, description="number of test images")
+    seed: Seed = Field(0, description="seed of the drawing")
 
 
 class Digits(Section):
@@ -42,8 +45,8 @@ class Noise(Section):
     """Uniformly random pixels, a control; only as an OOD set."""
 
     kind: Literal["noise"]
-    images: Count = Field(2_000, description="number of images")
-    seed: Whole = Field(0, description="seed of the noise")
+    images: Drawn = Field(2_000, description="number of images")
+    seed: Seed = Field(0, description="seed of the noise")
 
 
 class _Subset(Section):
@@ -81,7 +84,7 @@ class ImageFolder(_Subset):
     """Images in your own folders."""
 
     kind: Literal["imagefolder"]
-    path: StrictStr = Field(
+    path: FilePath = Field(
         description="folder of train/CLASS and test/CLASS, of CLASS, or of images"
     )
     name: Name | None = Field(None, description="name in results; null for the folder's name")
@@ -94,7 +97,9 @@ class ImageFolder(_Subset):
 
 def _options(values: dict[str, Any]) -> dict[str, Any]:
     """Refuse values that are not plain and sort, so that the order in the file has no effect."""
-    for value in values.values():
+    for key, value in values.items():
+        if isinstance(value, Ambiguous):
+            raise PydanticCustomError("ambiguous", "an option", {"key": key, "value": value})
         if not (value is None or isinstance(value, str | bool | int | float)):
             raise PydanticCustomError("option", "an option")
         if isinstance(value, float) and not math.isfinite(value):

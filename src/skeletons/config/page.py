@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from skeletons import text
+from skeletons.config import sentences
 from skeletons.config.json_schema import json_schema
 from skeletons.config.types import USER_DEFINED
 from skeletons.store import artifacts
@@ -22,12 +23,20 @@ INTRO = """\
 <!-- Made by `make configuration` from the schema in src/skeletons/config/. -->
 
 This page lists every key with its allowed values and its default. `workflow_config.yaml` contains
-all keys. A file given with `--configfile` overrides only the keys it names, with one exception: a
-data set is replaced as a whole. Unknown keys and values that are not allowed are rejected before
-anything runs, with a message that names the allowed values.
+all keys. A file given with `--configfile`, and an entry given with `--config`, override only the
+keys they name. A section that is one thing is replaced as a whole: a data set, `inspect.variant`,
+and a network if its `name` is given. Its other keys then have the defaults of this page.
+
+If neither a file nor an entry names the `experiment`, its name is that of the file: with
+`--configfile experiments/mine.yaml`, results go to `results/mine`.
+
+Unknown keys and values that are not allowed are rejected before anything runs, with a
+message that names the allowed values.
 
 Numbers may be written `1e-4`, `1.0e-4` or `0.0001`. The three are the same number and give models
-the same names.
+the same names. A number with a leading zero or a colon is refused, because YAML reads `010` as 8
+and `1:30` as 90. Write text in quotes if it looks like a number, or if it is `yes`, `no`, `on` or
+`off`. A path may begin with `~`. Anchors and merge keys (`<<: *light`) work.
 """
 
 HEAD = ("key", "meaning", "allowed", "default")
@@ -145,7 +154,9 @@ def _allowed(schema: Node, node: Node) -> str:
         return f"a list{empty} of: {_allowed(schema, node['items'])}"
     if node.get("type") == "null":
         return "`null`"
-    limits = [f"{sign} {node[key]:g}" for key, sign in BOUNDS.items() if key in node]
+    limits = [
+        f"{sign} {sentences.number(node[key])}" for key, sign in BOUNDS.items() if key in node
+    ]
     pattern = [f"matching `{node['pattern']}`"] if "pattern" in node else []
     return " ".join([TYPES[node["type"]], *pattern, " and ".join(limits)]).strip()
 

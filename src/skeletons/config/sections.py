@@ -8,7 +8,6 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
-    StrictBool,
     StrictInt,
     StrictStr,
     WithJsonSchema,
@@ -20,6 +19,8 @@ from skeletons.config.types import (
     Count,
     Counts,
     Draws,
+    FilePath,
+    Flag,
     NotNegative,
     Number,
     Numbers,
@@ -27,10 +28,10 @@ from skeletons.config.types import (
     Positive,
     Reference,
     Section,
+    Seeds,
     Share,
     ShareBelowOne,
     Whole,
-    Wholes,
     distinct,
     known_or_reference,
     known_or_reference_schema,
@@ -80,13 +81,15 @@ class Network(Section):
         "cnn",
         description="architecture; cnn has no normalisation; or your own FILE.py:FUNCTION",
     )
-    width: Count = Field(8, description="channels of the first trained convolution")
+    width: Annotated[StrictInt, Field(ge=1, le=65_536)] = Field(
+        8, description="channels of the first trained convolution"
+    )
 
 
 class Augment(Section):
     """Random changes to training images."""
 
-    flip: StrictBool = Field(False, description="mirror left to right, with probability 0.5")
+    flip: Flag = Field(False, description="mirror left to right, with probability 0.5")
     shift: Annotated[StrictInt, Field(ge=0, le=16)] = Field(
         0, description="shift by up to this many pixels in each direction"
     )
@@ -105,7 +108,7 @@ class Target(Section):
 class Base(Section):
     """Training of the base models to optimality."""
 
-    seeds: Wholes = Field((1, 2), description="one base model per seed")
+    seeds: Seeds = Field((1, 2), description="one base model per seed")
     epochs: Count = Field(5, description="passes over the training images")
     batch_size: Count = Field(50, description="images per step")
     optimizer: Literal["sgd", "adam", "muon"] = Field(
@@ -176,7 +179,7 @@ class Compare(Section):
     measures: Annotated[tuple[Reference, ...], AfterValidator(distinct)] = Field(
         (), description="FILE.py:FUNCTION, in addition to the built-in measures"
     )
-    test_set: StrictBool = Field(False, description="also compare on the test set of the task")
+    test_set: Flag = Field(False, description="also compare on the test set of the task")
     blocks_beyond: Whole = Field(
         100,
         description="number of models above which one file holds all pairs of two bases, not one "
@@ -193,7 +196,7 @@ class Compare(Section):
 class Controls(Section):
     """Models to compare the similarities of pruned models with; they take part in all pairs."""
 
-    untrained: StrictBool = Field(False, description="each base before its training")
+    untrained: Flag = Field(False, description="each base before its training")
     orders: Draws = Field(
         (), description="numbers of further image orders; each base is trained in each"
     )
@@ -214,15 +217,13 @@ class Inspect(Section):
     """Costly inspections of one variant of each base."""
 
     variant: Variant | None = Field(None, description="recipe to inspect; null for none")
-    lines: StrictBool = Field(
+    lines: Flag = Field(
         False, description="loss on the lines between pairs, with and without aligned units"
     )
-    plane: StrictBool = Field(
-        False, description="loss on the plane through two bases and a variant"
-    )
-    curve: StrictBool = Field(False, description="train a curve of low loss between two bases")
-    expose: StrictBool = Field(False, description="convert the skeleton to a smaller dense network")
-    importance: StrictBool = Field(
+    plane: Flag = Field(False, description="loss on the plane through two bases and a variant")
+    curve: Flag = Field(False, description="train a curve of low loss between two bases")
+    expose: Flag = Field(False, description="convert the skeleton to a smaller dense network")
+    importance: Flag = Field(
         False,
         description="how much the loss rises without each unit, and whether pruning keeps the "
         "important ones",
@@ -231,7 +232,7 @@ class Inspect(Section):
         (), description="λs to penalise the skeleton's weights with, in search of a second skeleton"
     )
     epochs: Count = Field(4, description="epochs to train a curve or a probe")
-    points: Annotated[StrictInt, Field(ge=3)] = Field(
+    points: Annotated[StrictInt, Field(ge=3, le=10_001)] = Field(
         21, description="points on a line at which the loss is measured, including both ends"
     )
     images: Count = Field(2_000, description="test images on which losses are measured")
@@ -278,7 +279,9 @@ class Compute(Section):
         description="of training; auto is bf16 if the hardware multiplies in it, else fp32; "
         "weights and predictions are always fp32",
     )
-    threads: Count = Field(1, description="CPU threads per training job")
+    threads: Annotated[StrictInt, Field(ge=1, le=4_096)] = Field(
+        1, description="CPU threads per training job"
+    )
 
 
 class Config(Section):
@@ -292,10 +295,10 @@ class Config(Section):
         (Digits(kind="digits"),),
         description="out-of-distribution (OOD) data that the models are compared on",
     )
-    data_root: StrictStr = Field(
+    data_root: FilePath = Field(
         "data", description="folder for data sets that torchvision reads or downloads"
     )
-    cache: StrictStr | None = Field(
+    cache: FilePath | None = Field(
         "results/.cache",
         description="folder of the run cache, shared by all experiments; null for none",
     )

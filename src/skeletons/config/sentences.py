@@ -10,6 +10,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from skeletons.config.ambiguous import Ambiguous
 from skeletons.config.datasets import BUILT_IN, SECTIONS, TRAINABLE
 from skeletons.config.sections import MEASURES, Config
 from skeletons.config.types import EXPERIMENT_PATTERN, NAME_PATTERN, USER_DEFINED
@@ -25,10 +26,14 @@ _BOUNDS = {
     "less_than_equal": ("le", "≤"),
     "less_than": ("lt", "<"),
 }
-_PATTERNS = {
+PATTERNS = {
     EXPERIMENT_PATTERN: "letters, digits, '_', '-' and '.', not starting with '.'",
     NAME_PATTERN: "letters, digits, '-' and '.', starting with a letter or digit",
 }
+# Problems of keys that take numbers, and of those that take text.
+_OF_NUMBERS = ("int_type", "number")
+_OF_TEXT = ("string_type", "ambiguous")
+_WRITTEN_OTHERWISE = r"[-+]?0\d|.*:"
 _A_MAPPING = "a mapping of keys to values"
 _ALLOWED = {
     "bool_type": "true or false",
@@ -42,6 +47,7 @@ _ALLOWED = {
     "model_attributes_type": _A_MAPPING,
     "dict_type": _A_MAPPING,
     "option": "options that are numbers, text, true, false or null",
+    "ambiguous": "a number, text, true, false or null",
 }
 
 
@@ -60,6 +66,8 @@ def shown(value: object) -> str:
     """A value as the user may have written it, shortened."""
     if value is None:
         return "nothing"
+    if isinstance(value, Ambiguous):
+        return f"{value}, which YAML reads as {shown(value.value)}"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, Mapping):
@@ -68,6 +76,11 @@ def shown(value: object) -> str:
         return "an empty list" if not value else "a list"
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def number(value: float) -> str:
+    """A bound in full if it is a whole number, so that it can be copied."""
+    return str(value) if isinstance(value, int) else f"{value:g}"
 
 
 def _sentence(problem: ErrorDetails) -> str:
@@ -79,6 +92,8 @@ def _sentence(problem: ErrorDetails) -> str:
     if kind in ("extra_forbidden", "invalid_key"):
         known = _section(steps[:-1], tag).model_fields
         return f"{key}: unknown key; allowed here: {_listed(known, steps[-1])}."
+    if kind == "ambiguous":
+        key, found = f"{key}.{context['key']}", context["value"]
     if kind == "missing":
         return f"{key}: found nothing; allowed: a value, because this key has no default."
     if kind == "repeated":
@@ -90,7 +105,16 @@ def _sentence(problem: ErrorDetails) -> str:
         kinds = TRAINABLE if steps[0] == "dataset" else BUILT_IN
         key, found = f"{key}.kind", found.get("kind")
         return f"{key}: found {shown(found)}; allowed: {_listed(kinds, found)}{OR_YOUR_OWN}."
-    return f"{key}: found {shown(found)}; allowed: {_allowed(kind, found, context)}."
+    allowed = f"{_allowed(kind, found, context)}{_unambiguous(kind, found)}"
+    return f"{key}: found {shown(found)}; allowed: {allowed}."
+
+
+def _unambiguous(kind: str, found: object) -> str:
+    """How to write what YAML would otherwise read as something else."""
+    if kind in _OF_NUMBERS and re.match(_WRITTEN_OTHERWISE, str(found)):
+        return " without leading zeros or colons"
+    quoted = isinstance(found, Ambiguous) and kind in _OF_TEXT
+    return f" (for text, write '{found}' in quotes)" if quoted else ""
 
 
 def _without_tag(location: Steps) -> tuple[list[int | str], str | None]:
@@ -136,13 +160,13 @@ def _allowed(kind: str, found: object, context: Mapping[str, Any]) -> str:
     """The allowed values, by the kind of problem."""
     if kind in _BOUNDS:
         limit, sign = _BOUNDS[kind]
-        return f"a number {sign} {context[limit]:g}"
+        return f"a number {sign} {number(context[limit])}"
     if kind == "literal_error":
         return _listed(re.findall(r"'([^']*)'", str(context["expected"])), found)
     if kind == "unknown_name":
         return f"{_listed(context['names'], found)}{OR_YOUR_OWN}"
     if kind == "string_pattern_mismatch":
-        return _PATTERNS[context["pattern"]]
+        return PATTERNS[context["pattern"]]
     if kind == "reference":
         return USER_DEFINED + (_BUILT_IN_MEASURE if found in MEASURES else "")
     if kind.startswith("union_tag"):

@@ -6,8 +6,10 @@ and the page of all keys agree.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Hashable
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import (
@@ -16,12 +18,14 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    StrictBool,
     StrictInt,
     StrictStr,
     WithJsonSchema,
 )
 from pydantic_core import PydanticCustomError
 
+from skeletons.config.ambiguous import Ambiguous
 from skeletons.user_code import references
 
 # A reference as text; it stands for all user-defined functions where kinds or names are listed.
@@ -44,21 +48,57 @@ def _number(value: object) -> object:
 
     See https://github.com/yaml/pyyaml/issues/173.
     """
-    if isinstance(value, str) and re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", value):
+    if isinstance(value, str) and re.fullmatch(_SPELLING, value):
         return float(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise PydanticCustomError("number", "a number")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        return math.inf
 
+
+_SPELLING = r"[-+]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][-+]?\d+)?"
+# What holds the values later has bounds: float32 of about 3e38, int64 in tables and as a seed. No
+# count of epochs or images needs more than int32 has.
+LARGEST = 1e30
+LARGEST_SEED = 2**63 - 1
+LARGEST_COUNT = 2**31 - 1
 
 Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
-NotNegative = Annotated[Number, Field(ge=0)]
-Positive = Annotated[Number, Field(gt=0)]
+NotNegative = Annotated[Number, Field(ge=0, le=LARGEST)]
+Positive = Annotated[Number, Field(gt=0, le=LARGEST)]
 Share = Annotated[Number, Field(ge=0, le=1)]
 ShareBelowOne = Annotated[Number, Field(ge=0, lt=1)]
 PositiveShare = Annotated[Number, Field(gt=0, le=1)]
-Count = Annotated[StrictInt, Field(ge=1)]
-Whole = Annotated[StrictInt, Field(ge=0)]
+Count = Annotated[StrictInt, Field(ge=1, le=LARGEST_COUNT)]
+Whole = Annotated[StrictInt, Field(ge=0, le=LARGEST_COUNT)]
+Drawn = Annotated[StrictInt, Field(ge=1, le=10_000_000)]  # images of 3 kB each, held in memory
+Seed = Annotated[StrictInt, Field(ge=0, le=LARGEST_SEED)]
+
+
+# --- true or false, and paths ---------------------------------------------------------------------
+
+
+def _flag(value: object) -> object:
+    """Read `yes`, `no`, `on` and `off` as YAML 1.1 does."""
+    if isinstance(value, Ambiguous) and isinstance(value.value, bool):
+        return value.value
+    return value
+
+
+Flag = Annotated[StrictBool, BeforeValidator(_flag)]
+
+
+def _expanded(path: str) -> str:
+    """A path with the home folder in place of `~` or `~name`; here and nowhere else."""
+    try:
+        return str(Path(path).expanduser()) if path.startswith("~") else path
+    except RuntimeError:  # there is nobody of that name
+        return path
+
+
+FilePath = Annotated[StrictStr, AfterValidator(_expanded)]
 
 
 # --- lists ----------------------------------------------------------------------------------------
@@ -80,7 +120,7 @@ def _ascending(values: tuple[float, ...]) -> tuple[float, ...]:
 
 Numbers = Annotated[tuple[NotNegative, ...], Field(min_length=1), AfterValidator(_ascending)]
 Counts = Annotated[tuple[Count, ...], Field(min_length=1), AfterValidator(_ascending)]
-Wholes = Annotated[tuple[Whole, ...], Field(min_length=1), AfterValidator(_ascending)]
+Seeds = Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(_ascending)]
 Draws = Annotated[tuple[Count, ...], AfterValidator(_ascending)]
 Penalties = Annotated[tuple[Positive, ...], AfterValidator(_ascending)]
 
@@ -90,7 +130,7 @@ Penalties = Annotated[tuple[Positive, ...], AfterValidator(_ascending)]
 
 def _canonical(value: str) -> str:
     try:
-        return references.canonical(value)
+        return references.canonical(_expanded(value))
     except ValueError:
         raise PydanticCustomError("reference", "a reference") from None
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from skeletons.config import ambiguous
 from skeletons.errors import ConfigError
+
+_TAG = "tag:yaml.org,2002:"
 
 
 def read(path: str | Path) -> dict[str, Any]:
@@ -29,6 +32,8 @@ def read(path: str | Path) -> dict[str, Any]:
         ) from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}{_line(error)}: {_problem(error)}.") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: nested too deeply; allowed: keys and values.") from None
     if not isinstance(found, dict):
         shown = {type(None): "nothing", list: "a list"}.get(type(found), repr(found))
         raise ConfigError(
@@ -38,7 +43,7 @@ def read(path: str | Path) -> dict[str, Any]:
 
 
 def typed(value: Any) -> Any:
-    """Parse all text within a value as YAML: Snakemake leaves nested values of `--config` as text.
+    """Read all text within a value as in a file: Snakemake leaves values of `--config` as text.
 
     See https://github.com/snakemake/snakemake/issues/2374.
     """
@@ -46,25 +51,82 @@ def typed(value: Any) -> Any:
         return {key: typed(each) for key, each in value.items()}
     if isinstance(value, list):
         return [typed(each) for each in value]
-    return yaml.safe_load(value) if isinstance(value, str) else value
+    return _scalar(value) if isinstance(value, str) else value
+
+
+def _scalar(text: str) -> Any:
+    """What one plain word or number stands for in a file."""
+    loader = _StrictLoader("")
+    try:
+        return loader.construct_object(loader.plain(text))
+    except yaml.YAMLError:  # a sign of YAML's own, such as `=`
+        return text
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """Refuses a repeated key in a mapping; YAML itself would keep the last value."""
+    """Refuses what YAML accepts without a word.
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+    YAML itself keeps the last value of a repeated key, and reads `010` as 8. A date stays the text
+    that it is written as, because no key holds a date.
+    """
+
+    def plain(self, text: str) -> yaml.ScalarNode:
+        """Text as if it stood in a file without quotes."""
+        tag = self.resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
+        return yaml.ScalarNode(tag, text)
+
+    def construct_document(self, node: yaml.Node) -> Any:
+        self._refuse_repeated_keys(node)
+        return super().construct_document(node)
+
+    def _refuse_repeated_keys(self, top: yaml.Node) -> None:
+        """Look at all mappings as they are written, before `<<` puts those of others into them."""
+        seen: set[int] = set()
+        left = [top]
+        while left:
+            node = left.pop()
+            if id(node) in seen or isinstance(node, yaml.ScalarNode):
+                continue
+            seen.add(id(node))
+            if isinstance(node, yaml.MappingNode):
+                self._refuse_repeated([key for key, _ in node.value])
+                left += [value for _, value in node.value]
+            else:
+                left += node.value
+
+    def _refuse_repeated(self, keys: Sequence[yaml.Node]) -> None:
         seen: set[Hashable] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, Hashable) and key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None,
-                    None,
-                    f"found the key {key!r} twice; allowed: once",
-                    key_node.start_mark,
-                )
-            seen |= {key} if isinstance(key, Hashable) else set()
-        return super().construct_mapping(node, deep)
+        for node in keys:
+            if not isinstance(node, yaml.ScalarNode):
+                continue  # a mapping or a list as a key is refused when it is read
+            merges = node.tag == f"{_TAG}merge"
+            key = node.value if merges else self.construct_object(node)
+            if key in seen:
+                raise _refused(node, f"found the key {str(key)!r} twice; allowed: once")
+            seen.add(key)
+
+    def construct_plain(self, node: yaml.ScalarNode) -> Any:
+        """A number, true or false, unless its author may mean something else."""
+        kind = node.tag.removeprefix(_TAG)
+        try:
+            value = getattr(super(), f"construct_yaml_{kind}")(node)
+        except (ValueError, KeyError):  # of too many digits, or `!!int x`
+            shown = node.value if len(node.value) <= 60 else f"{node.value[:57]}…"
+            raise _refused(node, f"found {shown!r}; allowed: a number that can be read") from None
+        return ambiguous.read_as(node.value, value)
+
+    def construct_date(self, node: yaml.ScalarNode) -> str:
+        """The text of a date."""
+        return str(node.value)
+
+
+_StrictLoader.add_constructor(f"{_TAG}timestamp", _StrictLoader.construct_date)
+for _kind in ("bool", "int", "float"):
+    _StrictLoader.add_constructor(f"{_TAG}{_kind}", _StrictLoader.construct_plain)
+
+
+def _refused(node: yaml.Node, problem: str) -> yaml.constructor.ConstructorError:
+    return yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
 
 
 def _line(error: yaml.YAMLError) -> str:

@@ -93,6 +93,10 @@ class RunCache:
             os.utime(entry)
         return True
 
+    def drop(self, key: str) -> None:
+        """Forget the stored files of a job, so that it computes them again."""
+        shutil.rmtree(self._entry(key), ignore_errors=True)
+
     def keep(self, key: str, outputs: Mapping[str, str]) -> None:
         """Store copies of a job's files. If another run stores them at the same time, one is kept.
 

@@ -1,7 +1,8 @@
-"""The command `skeletons`: show how an artifact was made and whether it is current; the run cache.
+"""The command `skeletons`: show how an artifact was made, prune the run cache, remove experiments.
 
 skeletons show results/demo/models/seed=1
 skeletons cache --limit 1GB
+skeletons remove demo
 """
 
 from __future__ import annotations
@@ -13,16 +14,18 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from skeletons.errors import ArtifactError, SkeletonsError
 from skeletons.store import artifacts, provenance
 from skeletons.store.cache import RunCache
-from skeletons.workflow import lookup
+from skeletons.text import sized
+from skeletons.workflow import lookup, removal
 
 SHOWN = 8  # inputs of an artifact at most: a table of all pairs has thousands
-UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+UNITS = {"B": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 READERS = {
     ".json": artifacts.read_json,
     ".parquet": artifacts.read_table,
@@ -58,16 +61,54 @@ def _parser() -> argparse.ArgumentParser:
         "--limit", type=_size, metavar="SIZE", help="remove the oldest until SIZE (1GB) is left"
     )
     cache.set_defaults(run=_cache)
+    remove = commands.add_parser(
+        "remove", help="delete experiments; what they share with others stays"
+    )
+    which = remove.add_mutually_exclusive_group(required=True)
+    which.add_argument("names", nargs="*", default=[], metavar="NAME", help="an experiment")
+    which.add_argument(
+        "--all", action="store_true", help="all results with the run cache, logs and .snakemake"
+    )
+    remove.add_argument("--yes", action="store_true", help="do not ask")
+    remove.set_defaults(run=_remove)
     return parser
 
 
 def _size(text: str) -> int:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", text.strip().upper())
-    if match is None:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:([KMGT])B?|(B))", text.strip().upper())
+    if match is None and not re.fullmatch(r"0+", text.strip()):
         raise argparse.ArgumentTypeError(
             f"found {text!r}; allowed: a number and a unit, for example 500MB or 1GB."
         )
-    return int(float(match[1]) * UNITS[match[2]])
+    return int(Decimal(match[1]) * UNITS[match[2] or match[3]]) if match else 0
+
+
+def _remove(options: argparse.Namespace) -> None:
+    """List what is to be deleted, ask, and delete it.
+
+    Raises:
+        SkeletonsError: nobody has agreed, or it cannot be deleted.
+    """
+    doomed = removal.of_everything() if options.all else removal.of_experiments(options.names)
+    if not doomed:
+        print("There is nothing to delete.")
+        return
+    for each in doomed:
+        print(each)
+    if not options.all:
+        print("Data sets and the run cache stay, because experiments share them.")
+    if not options.yes and not _agreed():
+        raise SkeletonsError("Nothing was deleted; answer y, or add --yes.")
+    removal.delete(doomed)
+    print(f"Deleted {sized(sum(each.size for each in doomed))}.")
+
+
+def _agreed() -> bool:
+    try:
+        return input("Delete all of this? [y/N] ").strip().lower() in ("y", "yes")
+    except (EOFError, KeyboardInterrupt):
+        print()
+        return False
 
 
 def _cache(options: argparse.Namespace) -> None:

@@ -15,12 +15,17 @@ from typing import Any
 from skeletons.errors import SkeletonsError
 
 DEFAULT_LIMIT = (100, 1)  # jobs, seconds: Snakemake's default limit of started jobs
+EVERYTHING = "*"  # in place of the names of all rules
 # Each attribute, as a path: from Snakemake's `workflow`, from a job or a limit of its scheduler,
 # and from the settings of its plugin for SLURM.
 TOUCHED = (
     "workflow.is_main_process",
     "workflow.overwrite_configfiles",
     "workflow.config_settings.config",
+    "workflow.dag_settings.forcerun",
+    "workflow.dag_settings.forcetargets",
+    "workflow.dag_settings.forceall",
+    "workflow.dag_settings.targets",
     "workflow.cores",
     "workflow.local_exec",
     "workflow.executor_plugin.name",
@@ -101,6 +106,21 @@ class Run:
     def config_entries(self) -> dict[str, Any]:
         """The entries that were given with `--config`."""
         return dict(_of("workflow.config_settings.config", self._workflow))
+
+    def forced(self) -> list[str]:
+        """The rules and files that the user wants made again, with `-R` or `-f`; EVERYTHING for -F.
+
+        Known once the run starts. On a cluster's node, each job is called with `-f`, whatever the
+        user gave.
+        """
+        if not self.is_main():
+            return []
+        if _of("workflow.dag_settings.forceall", self._workflow):
+            return [EVERYTHING]
+        found = set(_of("workflow.dag_settings.forcerun", self._workflow))
+        if _of("workflow.dag_settings.forcetargets", self._workflow):
+            found |= set(_of("workflow.dag_settings.targets", self._workflow))
+        return sorted(map(str, found))
 
     def planned(self) -> list[PlannedJob]:
         """The jobs that this run will do; known once the run starts."""

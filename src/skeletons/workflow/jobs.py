@@ -13,7 +13,7 @@ import importlib
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from skeletons.errors import SkeletonsError
 from skeletons.store import fingerprint, provenance, unfinished
 from skeletons.store.cache import RunCache
 from skeletons.store.provenance import Recipe
+from skeletons.workflow.internals import EVERYTHING
 from skeletons.workflow.stages import STAGES, Stage
 
 FAILED = "Failed: "  # begins the sentence in a log that explains why the job failed
@@ -39,6 +40,7 @@ class Job:
         outputs: the files that it writes.
         cache: the run cache; None for a stage that is not cached, or if there is no cache.
         say: writes its output.
+        forced: whether it computes even if the run cache has its result.
     """
 
     stage: Stage
@@ -47,6 +49,7 @@ class Job:
     outputs: tuple[str, ...]
     cache: RunCache | None
     say: Callable[[str], None] = print
+    forced: bool = False
 
     def run(self) -> None:
         """Run the stage, or copy its files from the run cache if that has the same recipe.
@@ -59,6 +62,8 @@ class Job:
             return
         outputs = {provenance.place(path): path for path in self.outputs}
         key = self.recipe.key()
+        if self.forced:
+            self.cache.drop(key)
         if self.cache.fetch(key, outputs):
             self._forget(key)
             self.say(f"{TAKEN}, {self.cache.folder}: {key[:16]}.")
@@ -118,6 +123,7 @@ def describe(
     threads: int = 1,
     cache: str | os.PathLike[str] | None = None,
     say: Callable[[str], None] = print,
+    forced: Collection[str] = (),
 ) -> Job:
     """The job that Snakemake describes by variables of these names.
 
@@ -131,6 +137,7 @@ def describe(
         threads: its number of threads.
         cache: folder of the run cache; None for no cache.
         say: writes the job's output.
+        forced: rules and files that the user wants made again, see `Run.forced`.
     """
     stage = STAGES[params.stage]
     recipe = Recipe(
@@ -149,7 +156,10 @@ def describe(
         **({"threads": threads} if stage.computes else {}),
     }
     kept = RunCache(cache) if stage.cached and cache is not None else None
-    return Job(stage, keywords, recipe, tuple(map(str, outputs)), kept, say)
+    files = tuple(map(str, outputs))
+    again = {os.path.normpath(name) for name in forced}
+    is_forced = not again.isdisjoint([EVERYTHING, params.stage, *map(os.path.normpath, files)])
+    return Job(stage, keywords, recipe, files, kept, say, is_forced)
 
 
 def _named(files: Any) -> dict[str, str | list[str]]:
@@ -177,6 +187,7 @@ def run_inside(
     log: Any,
     parents: Mapping[str, str],
     cache: str | None,
+    forced: Collection[str] = (),
 ) -> None:
     """Run a job inside Snakemake's own process; it has a log only if it prints something.
 
@@ -189,7 +200,7 @@ def run_inside(
         path.write_text(f"{text}\n", encoding="utf-8")
 
     try:
-        describe(inputs, outputs, params, wildcards, parents, cache=cache, say=say).run()
+        describe(inputs, outputs, params, wildcards, parents, 1, cache, say, forced).run()
     except SkeletonsError as error:
         say(f"{FAILED}{error}")
         raise
@@ -213,6 +224,7 @@ def run_script(snakemake: Any) -> None:
             snakemake.params.get("parents", {}),
             snakemake.threads,
             snakemake.config.get("cache"),
+            forced=snakemake.config.get("forced", ()),
         ).run()
 
 
