@@ -29,6 +29,7 @@ RUN = Run(workflow)
 CONFIG = in_a_sentence(configuration.read, config, RUN)
 config["cache"] = CONFIG.cache  # where jobs in a process of their own read it
 PLAN = Plan(CONFIG)
+in_a_sentence(lambda: PLAN.files)  # reads the user's folders of images
 TARGETS = Targets(PLAN)
 LINEAGES = Lineages(TARGETS)
 HOOKS = in_a_sentence(Hooks, RUN, PLAN, logger)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import sys
@@ -53,8 +54,9 @@ class Hooks:
         self._run.pace()
 
     def success(self) -> None:
-        """Print which attempts failed, what the cache holds, and what was found."""
+        """Print which attempts failed, notes on images, what the cache holds, and the verdict."""
         self._print_failures()
+        self._print_notes()
         self._print_cache()
         self._print_verdict()
 
@@ -104,6 +106,14 @@ class Hooks:
         """One sentence per failed job, where they are easy to find: at the end."""
         for sentence in self._watch.summary():
             _print(sentence)
+
+    def _print_notes(self) -> None:
+        """What a user should know about the images, such as files that were left out."""
+        for name in self._plan.datasets:
+            with contextlib.suppress(SkeletonsError):  # not made, after `--until` another rule
+                found = artifacts.read_json(f"{DATA}/{name}/info.json")
+                for note in found.get("notes", []):
+                    _print(f"{name}: {note}")
 
     def _print_cache(self) -> None:
         """How much the run cache holds, and how it is pruned."""

@@ -113,7 +113,7 @@ def describe(
         inputs: its input files; they must exist.
         outputs: its output files.
         params: `stage`, its name; `settings`, the slice of the configuration it depends on; `code`,
-            the fingerprint of its code.
+            the fingerprint of its code; and `folder`, if it has one, where its sources are.
         wildcards: which model, pair or data set it is for.
         parents: lineage of each input that the workflow makes, by its path.
         threads: how many it computes with.
@@ -134,6 +134,7 @@ def describe(
         **_named(inputs),
         **_named(outputs),
         **params.settings,
+        **_places(params),
         **({"threads": threads} if stage.computes else {}),
     }
     kept = RunCache(cache) if stage.cached and cache is not None else None
@@ -146,6 +147,12 @@ def _named(files: Any) -> dict[str, str | list[str]]:
         name: str(found) if isinstance(found, str) else [str(path) for path in found]
         for name, found in files.items()
     }
+
+
+def _places(params: Any) -> dict[str, str]:
+    """Where a job finds its sources: an argument of its function, but no part of its recipe."""
+    folder = getattr(params, "folder", None)
+    return {} if folder is None else {"folder": str(folder)}
 
 
 def _plain(value: Any) -> Any:
