@@ -30,6 +30,7 @@ RUN = Run(workflow)
 CONFIG = in_a_sentence(configuration.read, config, RUN)
 config["cache"] = CONFIG.cache  # jobs in their own process read it there
 PLAN = Plan(CONFIG)
+in_a_sentence(lambda: PLAN.files)  # reads the user's folders of images
 TARGETS = Targets(PLAN)
 LINEAGES = Lineages(TARGETS)
 HOOKS = in_a_sentence(Hooks, RUN, PLAN, logger)

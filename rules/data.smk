@@ -1,10 +1,10 @@
-# Data sets: one file each, made once and shared by all experiments.
+# Data sets: one file each, made once and shared by all experiments. A user's images are not input
+# files: the settings hold a digest of the place, size and time of each.
 
 
 rule dataset:
     input:
         BEGINNING,
-        lambda wildcards: TARGETS.dataset_sources(wildcards.dataset),
     output:
         images="results/data/{dataset}/images.safetensors",
         info="results/data/{dataset}/info.json",
@@ -16,6 +16,8 @@ rule dataset:
         "../envs/skeletons.yaml"
     params:
         **stage("dataset"),
+        # Where the images are shapes no result: Snakemake does not record what depends on output.
+        folder=lambda wildcards, output: PLAN.folder_of(wildcards.dataset),
     script:
         "../scripts/stage.py"
 

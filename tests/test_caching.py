@@ -12,8 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from conftest import CHAIN, GRID, ROOT, SHOWN, Workflow, artifacts_of, trained
+from PIL import Image
 from test_extensions import ROWS as OWN  # tested there
 
 Change = Callable[[dict[str, Any]], None]
@@ -301,8 +303,44 @@ FILES: dict[str, tuple[Edit, dict[str, int]]] = {
     ),
     "an artifact is touched but unchanged": (touch("models/seed=1/weights.safetensors"), {}),
 }
+
+
+def image(seed: int, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
+# Images in a user's folders, which are compared on too.
+PHOTOS = {
+    **CHAIN,
+    "dataset": {"kind": "imagefolder", "path": "photos"},
+    "ood": [{"kind": "imagefolder", "path": "others"}],
+}
+IMAGES: dict[str, tuple[Edit, dict[str, int]]] = {
+    "an image to train on is replaced": (
+        lambda folder: image(90, folder / "photos/train/a/1.png"),
+        {"dataset": 1, **TRAINED},
+    ),
+    "an image to train on is added, at any depth": (
+        lambda folder: image(91, folder / "photos/train/a/more/of/them/9.png"),
+        {"dataset": 1, **TRAINED},
+    ),
+    "an image of an OOD folder is replaced, added or removed": (
+        lambda folder: (folder / "others/deep/er/1.png").unlink(),
+        {"dataset": 1, "predict": 2, "compare": 1, "similarity": 1, **SHOWN},
+    ),
+    "a file that is not an image is added to a folder": (
+        lambda folder: (folder / "photos/train/a/notes.txt").write_text("a"),
+        {},
+    ),
+    "a folder of images is moved with its times": (
+        lambda folder: (folder / "photos").rename(folder / "elsewhere"),
+        {"record": 1, "report": 1},
+    ),
+}
 BY_HAND = "a result is edited by hand"  # its test is in test_reliability.py
-ROWS = [*CONFIGURATION, *CODE, *OWN, *FILES, BY_HAND]
+ROWS = [*CONFIGURATION, *CODE, *OWN, *FILES, *IMAGES, BY_HAND]
 
 
 @pytest.fixture(scope="module")
@@ -360,6 +398,30 @@ def test_files_deleted_and_touched(row: str, chain: Workflow, tmp_path: Path) ->
     workflow = chain.copy(tmp_path / "w")
     change(workflow.folder)
     holds(workflow, CHAIN, expected)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
+    made = Workflow(tmp_path_factory.mktemp("photos"))
+    for k, split in enumerate(("train", "test")):
+        for j in range(24):
+            image(100 * k + j, made / f"photos/{split}/{'ab'[j % 2]}/{j}.png")
+    for j in range(12):
+        image(200 + j, made / f"others/deep/er/{j}.png")
+    assert made.jobs(PHOTOS)["dataset"] == 2
+    return made
+
+
+@pytest.mark.parametrize("row", IMAGES)
+def test_changed_images(row: str, photos: Workflow, tmp_path: Path) -> None:
+    change, expected = IMAGES[row]
+    workflow = photos.copy(tmp_path / "w")
+    change(workflow.folder)
+    moved = (workflow / "elsewhere").exists()
+    path = "elsewhere" if moved else "photos"
+    name = {"name": "photos"} if moved else {}
+    config = {**PHOTOS, "dataset": {**PHOTOS["dataset"], "path": path, **name}}
+    assert workflow.planned(config) == Counter(expected)
 
 
 def test_the_documents_have_every_row() -> None:

@@ -32,11 +32,13 @@ from skeletons.config.datasets import SECTIONS
 from skeletons.config.load import load
 from skeletons.config.sections import Base
 from skeletons.data import build as building
-from skeletons.data.files import Dataset
+from skeletons.data.files import Dataset, check_source
+from skeletons.data.given import as_pixels
 from skeletons.errors import SkeletonsError
 from skeletons.measures import catalogue
 from skeletons.networks.build import build as build_network
 from skeletons.prediction.device import pick_device
+from skeletons.prediction.inputs import guard
 from skeletons.store import artifacts, seals
 from skeletons.store.provenance import Recipe, making
 from skeletons.training.base import train_base
@@ -240,6 +242,17 @@ def trained_on_and_compared_on(scene: Scene) -> None:
     load({"dataset": spec, "ood": [{**spec, "name": "other"}]})
 
 
+def folders_of(*names: str) -> Callable[[Scene], Any]:
+    """A training folder with an image in each of these folders."""
+
+    def provoke(scene: Scene) -> None:
+        for name in names:
+            scene.image(f"photos/{name}/1.png")
+        load({"dataset": {"kind": "imagefolder", "path": "photos"}})
+
+    return provoke
+
+
 def read(content: bytes | str) -> Callable[[Scene], Any]:
     return lambda scene: yaml_file.read(scene.file("mine.yaml", content).relative_to(scene.folder))
 
@@ -265,6 +278,33 @@ FOLDERS = [
         "the folder of training images is also an OOD set",
         "ood[0].path: found 'photos', the folder of dataset; allowed: another folder.",
         trained_on_and_compared_on,
+    ),
+]
+
+FOLDERS += [
+    Mistake(
+        "the only folders are named like splits",
+        "dataset.path: photos: found folders that are named like splits, test and val; allowed: "
+        "train/CLASS and test/CLASS (or val/CLASS), or a folder for each class.",
+        folders_of("val/cats", "test/cats"),
+    ),
+    Mistake(
+        "two folders could be the test set",
+        "dataset.path: photos: found the folders val and valid; allowed: one of them.",
+        folders_of("train/cats", "val/cats", "valid/cats"),
+    ),
+    Mistake(
+        "splits are inside of the class folders",
+        "dataset.path: photos: found splits inside of other folders, such as cats/train; allowed: "
+        "the classes inside of the splits, such as train/CLASS (or the folder with the splits as "
+        "path).",
+        folders_of("cats/train", "cats/val", "dogs/train"),
+    ),
+    Mistake(
+        "the name of a class folder has a line break",
+        "dataset.path: photos: found the folder 'ca\\nts', whose name has a control character or "
+        "is not UTF-8; allowed: another name.",
+        folders_of("ca\nts", "dogs"),
     ),
 ]
 
@@ -354,6 +394,49 @@ def broken_image(scene: Scene) -> None:
     build(kind="imagefolder", path="photos", test_share=0.5)
 
 
+def link_to_nothing(scene: Scene) -> None:
+    for name in ("cats/1.png", "cats/2.png", "dogs/1.png"):
+        scene.image(f"photos/{name}")
+    (scene.folder / "photos/dogs/2.png").symlink_to("nothing")
+    build(kind="imagefolder", path="photos")
+
+
+def huge_image(scene: Scene) -> None:
+    for name in ("cats/1.png", "cats/2.png", "dogs/1.png"):
+        Image.new("L", (9, 9)).save(scene.image(f"photos/{name}"))
+    Image.new("L", (99, 99)).save(scene.image("photos/dogs/2.png"))
+    scene.patch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    build(kind="imagefolder", path="photos")
+
+
+def stage(**more: Any) -> None:
+    """The job that makes a data set of the folder `photos`."""
+    spec = {"kind": "imagefolder", "test_share": None}
+    paths = {"images": "images.safetensors", "info": "info.json"}
+    building.dataset_stage(**paths, spec=spec, data_root=None, folder="photos", **more)
+
+
+def one_colour(scene: Scene) -> None:
+    for name in ("cats/1.png", "cats/2.png", "dogs/1.png", "dogs/2.png"):
+        scene.image(f"photos/{name}")
+    stage()
+
+
+def changed_image(scene: Scene) -> None:
+    for name in ("cats/1.png", "cats/2.png", "dogs/1.png", "dogs/2.png"):
+        scene.image(f"photos/{name}")
+    stage(files="the digest of other files")
+
+
+def data_of_another_experiment(_: Scene) -> None:
+    images = Path("results/data/photos/images.safetensors")
+    artifacts.write_tensors(images, {"test_images": np.zeros(1)})
+    predictions = "results/demo/predictions/photos/seed=1.parquet"
+    with making(Recipe("predict", {}, "c", {"photos/images.safetensors": "other"}, {}, 1, {})):
+        artifacts.write_table(predictions, pd.DataFrame({"label": [1]}))
+    check_source(predictions, images)
+
+
 def offline(kind: str) -> Callable[[Scene], Any]:
     """A missing published data set, on a machine without a network."""
 
@@ -423,6 +506,50 @@ DATA = [
         "an image is broken",
         "photos/dogs/2.png is not a complete image (…); repair or remove it.",
         broken_image,
+    ),
+    Mistake(
+        "an image is a link to nothing",
+        "photos/dogs/2.png cannot be read (…); if it is a link, what it leads to is missing; "
+        "repair or remove it.",
+        link_to_nothing,
+    ),
+    Mistake(
+        "an image has too many pixels",
+        "photos/dogs/2.png has more than 200 pixels, the most that are read; make it smaller or "
+        "remove it.",
+        huge_image,
+    ),
+    Mistake(
+        "all images are of one colour",
+        "photos: found training images that are all of nearly one colour (red, green and blue are "
+        "200 to 200, 10 to 10, 10 to 10 of 255); allowed: images that span at least 16 levels.",
+        one_colour,
+    ),
+    Mistake(
+        "an image is changed while the workflow runs",
+        "Images in photos were changed while the workflow ran; run snakemake again, which plans "
+        "again.",
+        changed_image,
+    ),
+    Mistake(
+        "another experiment made a data set of the same name",
+        "results/data/photos/images.safetensors is not the file that results/demo/predictions/"
+        "photos/seed=1.parquet was made from, perhaps because another experiment has a data set of "
+        "the same name; give one of the two another `name`, or run snakemake for this experiment "
+        "again.",
+        data_of_another_experiment,
+    ),
+    Mistake(
+        "from Python, images are neither uint8 nor from 0 to 1",
+        "images: found float64 1×3×32×32 from 200 to 200; allowed: uint8 N×3×32×32 with values "
+        "from 0 to 255, or floats from 0 to 1.",
+        lambda _: as_pixels(np.full((1, 3, 32, 32), 200.0)),
+    ),
+    Mistake(
+        "a loaded network is given floats from 0 to 1",
+        "images: found floats from 0.5 to 0.5; allowed: values from 0 to 255, as uint8 or floats, "
+        "because the network standardises them itself; multiply images in 0..1 by 255.",
+        lambda _: guard(torch.nn.Sequential())(torch.full((1, 3, 32, 32), 0.5)),
     ),
     Mistake(
         "CIFAR-10 is missing, and there is no network",

@@ -17,6 +17,10 @@ class ArtifactError(SkeletonsError):
     """A file that the workflow wrote cannot be read or written, or has unexpected content."""
 
 
+class OtherSettingsError(ArtifactError):
+    """A file that the workflow wrote was made from other settings than those of its reader."""
+
+
 class TrainingError(SkeletonsError):
     """Training cannot continue because the loss is not a finite number."""
 

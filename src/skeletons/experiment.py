@@ -27,7 +27,8 @@ import pandas as pd
 from skeletons import plots
 from skeletons.alignment import matching, permutations
 from skeletons.arrays import Floats
-from skeletons.data.files import read_split
+from skeletons.data.files import check_source, read_split
+from skeletons.data.given import as_pixels
 from skeletons.errors import ArtifactError, SkeletonsError
 from skeletons.findings import pair_tables
 from skeletons.measures import behaviour, user_defined
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from torch import nn
 
-Images = npt.NDArray[np.uint8]
+Images = npt.NDArray[Any]
 
 
 class Experiment:
@@ -204,7 +205,9 @@ class Experiment:
     def load(self, model: str) -> nn.Sequential:
         """A model as a network on the CPU, in evaluation mode; pruned weights are zero.
 
-        It takes images N×3×32×32 with values in [0, 255] and returns logits, N×classes.
+        It takes images N×3×32×32 with values from 0 to 255, uint8 or float, and returns logits,
+        N×classes. It refuses floats that look scaled to 0..1 or standardised: the network does the
+        standardisation itself.
 
         Args:
             model: its id.
@@ -213,19 +216,19 @@ class Experiment:
             SkeletonsError: there is no such model.
             ArtifactError: one of its files is missing or broken.
         """
-        from skeletons.prediction import inference
+        from skeletons.prediction import inference, inputs
 
         network = inference.restore(self._weights(self._model(model)), self._summary(model))
-        return network.eval()
+        return inputs.guard(network).eval()
 
     def predictions(self, model: str, on: str | Images | None = None) -> Predictions:
         """The predictions of a model.
 
         Args:
             model: its id.
-            on: one of `predicted_on`, whose saved predictions are read; or images, uint8
-                N×3×32×32, on which the network is run now, with labels −1; None for the only data
-                set that pairs were compared on.
+            on: one of `predicted_on`, whose saved predictions are read; or images N×3×32×32, uint8
+                or floats from 0 to 1, on which the network is run now, with labels −1; None for the
+                only data set that pairs were compared on.
 
         Raises:
             SkeletonsError: there is no such model or data set, or the images have another form.
@@ -238,7 +241,7 @@ class Experiment:
 
         from skeletons.prediction import inference
 
-        logits = inference.predict(self.load(model), torch.from_numpy(_checked(on)))
+        logits = inference.predict(self.load(model), torch.from_numpy(as_pixels(on)))
         labels = np.full(len(on), -1, dtype=np.int64)
         return Predictions(logits.numpy().astype(np.float64), labels)
 
@@ -253,7 +256,7 @@ class Experiment:
 
         from skeletons.prediction import features
 
-        images = self.images(on) if on is None or isinstance(on, str) else _checked(on)
+        images = self.images(on) if on is None or isinstance(on, str) else as_pixels(on)
         return features.penultimate(self.load(model), torch.from_numpy(images)).numpy()
 
     def images(self, dataset: str | None = None) -> Images:
@@ -264,11 +267,12 @@ class Experiment:
 
         Raises:
             SkeletonsError: there is no such data set.
-            ArtifactError: it is not in `results/data`.
+            ArtifactError: it is not in `results/data`, or was made again since from other images.
         """
-        name = dataset or self.dataset()
-        count = len(self.predictions(str(self._scores.model.iloc[0]), name).labels)
+        name, first = dataset or self.dataset(), str(self._scores.model.iloc[0])
+        count = len(self.predictions(first, name).labels)
         path = self.path.parent / "data" / name / "images.safetensors"
+        check_source(self.path / "predictions" / name / f"{first}.parquet", path)
         return read_split(path, "test")[0][:count]
 
     def measure(self, name: str, a: str, b: str, on: str | Images | None = None) -> float:
@@ -421,19 +425,6 @@ def _listed(names: list[str], found: str) -> str:
     first = [*near, *(name for name in names if name not in near)]
     shown = ", ".join(first[:8]) or "none"
     return f"{shown} and {len(first) - 8} more" if len(first) > 8 else shown
-
-
-def _checked(images: Images) -> Images:
-    """Check that images have the form that a network takes, and return them.
-
-    Raises:
-        SkeletonsError: they have another form.
-    """
-    found = np.asarray(images)
-    if found.dtype != np.uint8 or found.ndim != 4 or found.shape[1:] != (3, 32, 32):
-        form = f"{found.dtype} {'×'.join(map(str, found.shape))}"
-        raise SkeletonsError(f"images: found {form}; allowed: uint8 N×3×32×32.")
-    return np.ascontiguousarray(found)
 
 
 def _long(wide: pd.DataFrame, measure: str) -> pd.DataFrame:

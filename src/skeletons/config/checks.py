@@ -7,6 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from skeletons import image_folders
 from skeletons.config.datasets import DatasetSection, ImageFolder, UserDataset, dataset_id
 from skeletons.config.sections import (
     ALIGNED_INSPECTIONS,
@@ -18,7 +19,7 @@ from skeletons.config.sections import (
     Config,
     user_measures,
 )
-from skeletons.errors import ExtensionError
+from skeletons.errors import DataError, ExtensionError
 from skeletons.user_code.check import check, clashes
 from skeletons.user_code.references import is_reference, name_of
 
@@ -33,7 +34,7 @@ def problems(config: Config) -> Iterator[str]:
         _too_few_models(config),
         _no_masks(config),
         _too_few_seeds(config),
-        _too_few_classes(config),
+        _unclear_folders(config),
         _same_folder(config),
         _user_functions(config),
         _user_criterion_scale(config),
@@ -78,24 +79,26 @@ def _repeated_datasets(config: Config) -> Iterator[str]:
         seen[name] = key
 
 
-def _too_few_classes(config: Config) -> Iterator[str]:
-    """A training folder needs two class folders; `_missing_folders` reports a missing folder."""
-    section = config.dataset
-    if not isinstance(section, ImageFolder):
-        return
-    root = Path(section.path)
-    if not root.is_dir():
-        return
-    root = root / "train" if (root / "train").is_dir() and (root / "test").is_dir() else root
-    classes = [path for path in root.glob("*/") if not path.name.startswith(".")]
-    if len(classes) < 2:
-        found = f"one class, {classes[0].name!r}," if classes else "no folders of classes"
-        alone = {"train", "test"} & {path.name for path in classes} == {"train"}
-        note = " (train counts as a class unless test is beside it)" if alone else ""
-        yield (
-            f"dataset.path: found {found} in {str(root)!r}{note}; "
-            "allowed: a folder for each of two or more classes."
-        )
+def _unclear_folders(config: Config) -> Iterator[str]:
+    """Folders must have a known structure, and a training folder two classes.
+
+    `_missing_folders` reports a missing folder.
+    """
+    for key, section in _datasets(config):
+        root = Path(getattr(section, "path", "")).expanduser()
+        if not isinstance(section, ImageFolder) or not root.is_dir():
+            continue
+        try:
+            classes = image_folders.layout(root).classes
+        except DataError as error:
+            yield f"{key}.path: {error}"
+            continue
+        if key == "dataset" and len(classes) < 2:
+            found = f"one class, {classes[0]!r}," if classes else "no folders of classes"
+            yield (
+                f"dataset.path: found {found} in {str(root)!r}; "
+                "allowed: a folder for each of two or more classes."
+            )
 
 
 def _same_folder(config: Config) -> Iterator[str]:

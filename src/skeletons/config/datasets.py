@@ -85,7 +85,7 @@ class ImageFolder(_Subset):
 
     kind: Literal["imagefolder"]
     path: FilePath = Field(
-        description="folder of train/CLASS and test/CLASS, of CLASS, or of images"
+        description="folder of train/CLASS and test/CLASS (or val/CLASS), of CLASS, or of images"
     )
     name: Name | None = Field(None, description="name in results; null for the folder's name")
     test_share: PositiveShare | None = Field(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from skeletons.data import shapes
+from skeletons.data import examine, shapes
 from skeletons.data.files import SIDE, SPLITS, Dataset, Labels, Pixels
 from skeletons.data.folders import load_folder
 from skeletons.data.published import PUBLISHED, load_digits, load_published
@@ -55,11 +56,12 @@ def build(spec: Mapping[str, Any], data_root: Path) -> Dataset:
     kind = spec["kind"]
     made = load_user(spec) if is_reference(kind) else LOADERS[kind](spec, data_root)
     train, test = (made.train_images, made.train_labels), (made.test_images, made.test_labels)
-    return Dataset(
+    chosen = Dataset(
         *_first(*train, 0, spec.get("train"), f"{kind} (train)"),
         *_first(*test, 1, spec.get("test"), f"{kind} (test)"),
         made.classes,
     )
+    return replace(chosen, notes=(*made.notes, *examine.copies(chosen)))
 
 
 def _first(
@@ -80,6 +82,7 @@ def write(dataset: Dataset, path: str | Path, info: str | Path) -> None:
 
     The JSON holds the classes, the number of images of each split, and each channel's mean and
     standard deviation in [0, 1] over the training images (over the test images, if there are none).
+    If a user should know something about the source, it holds notes, which are sentences.
     """
     images = dataset.train_images if len(dataset.train_images) else dataset.test_images
     # Counts of the 256 values give exact sums, without a floating-point copy of the images.
@@ -95,6 +98,7 @@ def write(dataset: Dataset, path: str | Path, info: str | Path) -> None:
             "test": len(dataset.test_labels),
             "mean": mean.tolist(),
             "std": np.maximum(deviation, 1e-3).tolist(),
+            **({"notes": list(dataset.notes)} if dataset.notes else {}),
         },
     )
     names = [f"{split}_{part}" for split in SPLITS for part in ("images", "labels")]
@@ -102,14 +106,31 @@ def write(dataset: Dataset, path: str | Path, info: str | Path) -> None:
 
 
 def dataset_stage(
-    *, images: str, info: str, spec: Mapping[str, Any], data_root: str | None
+    *,
+    images: str,
+    info: str,
+    spec: Mapping[str, Any],
+    data_root: str | None,
+    folder: str | None = None,
+    files: str | None = None,
 ) -> None:
-    """Make a data set and write its files.
+    """Make a data set, write its files, and print what a user should know about its source.
 
     Args:
         images: the safetensors file to write.
         info: the JSON file to write, see `write`.
-        spec: the data set's section of the configuration, with all keys.
+        spec: the data set's section of the configuration, with all keys but the path of a folder.
         data_root: where torchvision keeps its files; None if the data set is not downloaded.
+        folder: the user's folder of images; None if the data set has none.
+        files: the digest of the files in it, for which the run was planned.
+
+    Raises:
+        DataError: a source is missing, broken or was changed, or its images are of one colour.
+        ExtensionError: the user-defined function cannot be used, or returns something else.
     """
-    write(build(spec, Path(data_root or ".")), images, info)
+    where = {} if folder is None else {"path": folder, "files": files}
+    made = build({**spec, **where}, Path(data_root or "."))
+    examine.check_colours(made, folder or spec["kind"])
+    for note in made.notes:
+        print(f"Note: {note}")
+    write(made, images, info)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from skeletons.store import artifacts
+from skeletons.errors import OtherSettingsError
+from skeletons.store import artifacts, provenance
 from skeletons.store.seals import unfit
 
 Pixels = npt.NDArray[np.uint8]
@@ -25,7 +27,8 @@ class Dataset:
     """Images uint8 N×3×32×32 and labels int64 N (indices into `classes`), for training and test.
 
     Data sets that are only used to compare models have no training images. Both splits are in a
-    fixed random order, so the first n images of either are a fair sample.
+    fixed random order, so the first n images of either are a fair sample. The notes are sentences
+    about its source that a user should read.
     """
 
     train_images: Pixels
@@ -33,6 +36,7 @@ class Dataset:
     test_images: Pixels
     test_labels: Labels
     classes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def without_training(cls, images: Pixels, labels: Labels, classes: Sequence[str]) -> Dataset:
@@ -41,17 +45,25 @@ class Dataset:
 
 
 def read_info(path: str | Path) -> dict[str, Any]:
-    """Read a data set's info.json: classes, train, test, mean and std."""
-    return artifacts.read_json(path, ["classes", "mean", "std"])
+    """Read a data set's info.json: classes, train, test, mean and std.
+
+    Raises:
+        ArtifactError: the file is missing or broken, or was made from another data set.
+    """
+    with _shared(path):
+        return artifacts.read_json(path, ["classes", "mean", "std"])
 
 
 def read_split(path: str | Path, split: str) -> tuple[Pixels, Labels]:
     """Read the images uint8 N×3×32×32 and labels int64 N of one split, `train` or `test`.
 
     Raises:
-        ArtifactError: the file is missing or broken, or holds something else.
+        ArtifactError: the file is missing or broken, holds something else, or was made from another
+            data set.
     """
-    images, labels = artifacts.read_tensors(path, [f"{split}_images", f"{split}_labels"]).values()
+    with _shared(path):
+        found = artifacts.read_tensors(path, [f"{split}_images", f"{split}_labels"])
+    images, labels = found.values()
     good = (
         images.dtype == np.uint8
         and images.shape[1:] == (3, SIDE, SIDE)
@@ -61,3 +73,36 @@ def read_split(path: str | Path, split: str) -> tuple[Pixels, Labels]:
     if not good:
         raise unfit(path, f"does not hold images of 3×{SIDE}×{SIDE} with a label each")
     return images, labels
+
+
+def check_source(made: str | Path, path: str | Path) -> None:
+    """Check that a data set's file is the one that an artifact was made from.
+
+    Args:
+        made: the artifact; if its seal does not say what it was made from, nothing is checked.
+        path: the data set's file.
+
+    Raises:
+        ArtifactError: the file is missing, or was made again since from other images.
+    """
+    recipe = (artifacts.read_seal(made) or {}).get("made") or {}
+    digest = recipe.get("inputs", {}).get(provenance.place(path))
+    if digest is not None and provenance.file_digest(path) != digest:
+        raise OtherSettingsError(
+            f"{path} is not the file that {made} was made from, perhaps because another experiment "
+            "has a data set of the same name; give one of the two another `name`, or run snakemake "
+            "for this experiment again."
+        )
+
+
+@contextlib.contextmanager
+def _shared(path: str | Path) -> Iterator[None]:
+    """Explain why a file that all experiments share may be another than the one that is wanted."""
+    try:
+        yield
+    except OtherSettingsError:
+        raise OtherSettingsError(
+            f"{path} was made from other settings or images than this experiment's, perhaps by "
+            "another experiment with a data set of the same name; give one of the two another "
+            "`name`, or run snakemake again to remake it."
+        ) from None

@@ -1,81 +1,93 @@
 """Data sets from a user's folders of images.
 
 Each image is resized (bicubic, antialiased) so that its shorter side is 32, then cropped to the
-centre. Transparent parts become black.
+centre. Transparent parts become black. Of an animation or a file of several pages, the first
+picture is read.
+
+Images of more than 8 bits (16-bit, 32-bit and floating-point greys) do not say which value is
+white. The range of their values over the whole data set decides: its lowest value becomes black and
+its highest white. 16-bit values that use at least half of 0 to 65,535 keep that range. A missing
+value (NaN or infinite) becomes black.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+import numpy.typing as npt
+from PIL import Image, ImageOps
 
-from skeletons.data.files import SIDE, SPLITS, Dataset, Labels, Pixels
+from skeletons import image_folders
+from skeletons.data.files import SIDE, Dataset, Labels, Pixels
 from skeletons.errors import DataError
+from skeletons.image_folders import shown
 
-SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".pgm", ".ppm", ".tif", ".tiff", ".webp"}
 TEST_SHARE = 0.2
+FULL = 65535.0  # the highest 16-bit value
 
 Files = Mapping[str, Sequence[Path]]
+
+
+class Range(NamedTuple):
+    """The lowest and the highest value of images of more than 8 bits, which become 0 and 255."""
+
+    low: float
+    high: float
+
+
+SIXTEEN_BITS = Range(0.0, FULL)
+NOTHING = Range(np.inf, -np.inf)  # of no value
+NO_DATA = 42113  # the TIFF tag in which rasters name the number that stands for a missing value
+T = TypeVar("T")
 
 
 def load_folder(spec: Mapping[str, Any], _: Path) -> Dataset:
     """Load an image folder: `train` and `test` folders, class folders, or images without classes.
 
+    Args:
+        spec: its section of the configuration, with all keys; and `files`, if it is known, the
+            digest of the files that the run was planned for.
+
     Raises:
-        DataError: the folder is missing, has another structure, or holds a broken image.
+        DataError: the folder is missing, has another structure, holds a broken image, or was
+            changed after the run was planned.
     """
     root, share = Path(spec["path"]).expanduser(), spec["test_share"]
-    if not root.is_dir():
-        raise DataError(f"{root} is not a folder; an imagefolder's path is a folder of images.")
-    if (root / "train").is_dir() and (root / "test").is_dir():
-        if share is not None:
-            raise DataError(f"{root} has a train and a test folder, so test_share must not be set.")
-        return _presplit(root)
-    folders = _folders(root)
-    if not folders:
-        images = _read_all(_image_files(root))
-        return Dataset.without_training(images, np.zeros(len(images), dtype=np.int64), ("images",))
-    files_of = {folder.name: _image_files(folder) for folder in folders}
-    share = TEST_SHARE if share is None else share
-    lone = [name for name, files in files_of.items() if len(files) == 1]
-    if lone and share < 1:
+    found = image_folders.find(root, share)
+    if spec.get("files") not in (None, found.digest()):
         raise DataError(
-            f"{root / lone[0]} holds one image; allowed: at least two, because each class needs "
-            "training and test images; or test_share: 1 for a set that models are only compared on."
+            f"Images in {shown(root)} were changed while the workflow ran; run snakemake again, "
+            "which plans again."
         )
-    train, test = _split(files_of, share)
-    return Dataset(*_labelled(train), *_labelled(test), tuple(files_of))
+    train, test = _split(found, TEST_SHARE if share is None else share)
+    (train_files, train_labels), (test_files, test_labels) = _labelled(train), _labelled(test)
+    images = read_images([*train_files, *test_files])
+    cut = len(train_files)
+    splits = (images[:cut], train_labels, images[cut:], test_labels)
+    return Dataset(*splits, tuple(found.train), tuple(found.notes()))
 
 
-def _presplit(root: Path) -> Dataset:
-    found = {
-        split: {folder.name: _image_files(folder) for folder in _folders(root / split)}
-        for split in SPLITS
-    }
-    odd = sorted(set(found["train"]) ^ set(found["test"]))
-    if odd:
-        has, lacks = ("train", "test") if odd[0] in found["train"] else ("test", "train")
-        raise DataError(
-            f"{root / has} has a class folder {odd[0]!r} that {root / lacks} lacks; "
-            "both need the same classes."
-        )
-    if not found["train"]:
-        raise DataError(f"{root / 'train'} has no class folders; it needs one for each class.")
-    return Dataset(*_labelled(found["train"]), *_labelled(found["test"]), tuple(found["train"]))
+def _split(found: image_folders.Folder, share: float) -> tuple[Files, Files]:
+    """The training and the test files of each class; images without classes are all for testing.
 
-
-def _split(files_of: Files, share: float) -> tuple[Files, Files]:
-    """Split each class's files, `share` of them for testing; the same files give the same split.
-
-    If `share` is below 1, a class of two or more files has at least one in both splits.
+    If there is no test folder, `share` of each class is for testing. The same files give the same
+    split. If `share` is below 1, a class of two or more files has at least one in both splits.
     """
+    all_train, all_test = (
+        {name: [found.root.joinpath(*file.place) for file in files] for name, files in of.items()}
+        for of in (found.train, found.test)
+    )
+    if found.layout.train:
+        return all_train, all_test
+    if not found.layout.classes:
+        return {}, all_train
     train, test = {}, {}
-    for name, files in files_of.items():
+    for name, files in all_train.items():
         order = np.random.default_rng(len(files)).permutation(len(files))
         cut = round(share * len(files))
         cut = min(max(cut, 1), len(files) - 1) if share < 1 else cut
@@ -84,61 +96,138 @@ def _split(files_of: Files, share: float) -> tuple[Files, Files]:
     return train, test
 
 
-def _folders(root: Path) -> list[Path]:
-    return sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
-
-
-def _image_files(folder: Path) -> list[Path]:
-    """The images in a folder and its subfolders, by name.
-
-    Raises:
-        DataError: there are none.
-    """
-    files = sorted(
-        p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")
-    )
-    if not files:
-        raise DataError(
-            f"{folder} holds no images; names of images end in {', '.join(sorted(SUFFIXES))}."
-        )
-    return files
-
-
-def _labelled(files_of: Files) -> tuple[Pixels, Labels]:
+def _labelled(files_of: Files) -> tuple[list[Path], Labels]:
     files = [file for files in files_of.values() for file in files]
     labels = [label for label, files in enumerate(files_of.values()) for _ in files]
-    return _read_all(files), np.array(labels, dtype=np.int64)
+    return files, np.array(labels, dtype=np.int64)
 
 
-def _read_all(files: Sequence[Path]) -> Pixels:
+# --- pixels ---------------------------------------------------------------------------------------
+
+
+def read_images(files: Sequence[Path]) -> Pixels:
+    """Read image files as uint8 N×3×32×32, with one range for all that have more than 8 bits.
+
+    Raises:
+        DataError: one cannot be read.
+    """
     pixels = np.empty((len(files), 3, SIDE, SIDE), dtype=np.uint8)
+    deep: dict[int, tuple[str, Range]] = {}  # kind of numbers and range, by the image's position
     with ThreadPoolExecutor() as pool:  # decoding releases the interpreter lock
-        for k, image in enumerate(pool.map(read_image, files, chunksize=256)):
+        for k, seen in enumerate(pool.map(_look, files)):
+            if isinstance(seen, tuple):
+                deep[k] = seen
+            else:
+                pixels[k] = seen
+        ranges = {kind: _common(deep, kind) for kind in ("I", "F")}
+        again = [(files[k], ranges[kind]) for k, (kind, _) in deep.items()]
+        for k, image in zip(deep, pool.map(lambda one: read_image(*one), again), strict=True):
             pixels[k] = image
     return pixels
 
 
-def read_image(path: Path) -> Pixels:
+def _common(deep: Mapping[int, tuple[str, Range]], kind: str) -> Range:
+    """The range of all images whose numbers are whole (`I`) or floating-point (`F`)."""
+    ranges = [found for of, found in deep.values() if of == kind] or [NOTHING]
+    low, high = min(found.low for found in ranges), max(found.high for found in ranges)
+    wide = low >= 0 and high <= FULL and high - low >= FULL / 2
+    return SIXTEEN_BITS if kind == "I" and wide else Range(low, high)
+
+
+def _look(path: Path) -> Pixels | tuple[str, Range]:
+    """The pixels of an image of 8 bits; of one of more, the kind of its numbers and their range."""
+
+    def look(image: Image.Image) -> Pixels | tuple[str, Range]:
+        if not _is_deep(image):
+            return _pixels(image, NOTHING)
+        values = _values(image, _missing(image))
+        finite = values[np.isfinite(values)]
+        found = Range(float(finite.min()), float(finite.max())) if finite.size else NOTHING
+        return image.mode[0], found
+
+    return _opened(path, look)
+
+
+def read_image(path: Path, of: Range | None = None) -> Pixels:
     """Read an image file of any size and mode as uint8 3×32×32.
+
+    Args:
+        path: the file.
+        of: the range of the data set's values, if the image has more than 8 bits. For None it is 0
+            to 65,535 for whole numbers, and 0 to the highest value for floating-point numbers.
 
     Raises:
         DataError: it cannot be read.
     """
+
+    def read(image: Image.Image) -> Pixels:
+        if of is not None or image.mode != "F":
+            return _pixels(image, of or SIXTEEN_BITS)
+        return _pixels(image, Range(0.0, float(np.nanmax(np.asarray(image)))))
+
+    return _opened(path, read)
+
+
+def _opened(path: Path, use: Callable[[Image.Image], T]) -> T:
+    """What a function makes of an opened image.
+
+    Raises:
+        DataError: the image cannot be read.
+    """
     try:
         with Image.open(path) as image:
-            rgb = _to_rgb_mode(ImageOps.exif_transpose(image))
-            if rgb.size != (SIDE, SIDE):
-                rgb = ImageOps.fit(rgb, (SIDE, SIDE), Image.Resampling.BICUBIC)
-            return np.asarray(rgb).transpose(2, 0, 1)
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
-        raise DataError(f"{path} is not a complete image ({error}); repair or remove it.") from None
+            return use(image)
+    except Image.DecompressionBombError:
+        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+        raise DataError(
+            f"{shown(path)} has more than {limit:,} pixels, the most that are read; make it "
+            "smaller or remove it."
+        ) from None
+    except Exception as error:  # decoders raise whatever a broken file leads them to
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(
+            f"{shown(path)} is not a complete image ({reason.rstrip('.')}); repair or remove it."
+        ) from None
+
+
+def _pixels(image: Image.Image, of: Range) -> Pixels:
+    upright = ImageOps.exif_transpose(image)
+    if _is_deep(upright):  # converting would clip
+        upright = _scaled(_values(upright, _missing(image)), of)
+    rgb = _to_rgb_mode(upright)
+    if rgb.size != (SIDE, SIDE):
+        rgb = ImageOps.fit(rgb, (SIDE, SIDE), Image.Resampling.BICUBIC)
+    return np.asarray(rgb).transpose(2, 0, 1)
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Whether an image has more than 8 bits for each value: whole or floating-point numbers."""
+    return image.mode.startswith(("I", "F"))
+
+
+def _missing(image: Image.Image) -> float:
+    """The number that stands for a missing value in an image's file; NaN if it names none."""
+    named = str(getattr(image, "tag_v2", {}).get(NO_DATA, "nan"))
+    try:
+        return float(named.strip("\0 "))
+    except ValueError:
+        return math.nan
+
+
+def _values(image: Image.Image, missing: float) -> npt.NDArray[np.float64]:
+    """The values of an image of more than 8 bits, with NaN for those that are missing."""
+    values = np.asarray(image, dtype=np.float64)
+    return values if math.isnan(missing) else np.where(values == missing, np.nan, values)
+
+
+def _scaled(values: npt.NDArray[np.float64], of: Range) -> Image.Image:
+    """Values as an image of 8 bits, in which the range becomes 0 to 255."""
+    scaled = (values - of.low) * 255 / max(of.high - of.low, np.finfo(np.float64).tiny)
+    scaled = np.where(np.isfinite(scaled), scaled, 0)
+    return Image.fromarray(np.clip(scaled, 0, 255).astype(np.uint8))
 
 
 def _to_rgb_mode(image: Image.Image) -> Image.Image:
-    if image.mode.startswith(("I", "F")):  # 16 bits and more: scaled to 8; converting would clip
-        values = np.asarray(image, dtype=np.float64)
-        full = 65535.0 if image.mode.startswith("I") else max(float(values.max()), 1e-12)
-        image = Image.fromarray(np.clip(values * 255 / full, 0, 255).astype(np.uint8))
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image).convert(

@@ -14,7 +14,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from skeletons.errors import ArtifactError
+from skeletons.errors import ArtifactError, OtherSettingsError
 from skeletons.store import provenance
 from skeletons.store.provenance import place
 
@@ -74,7 +74,8 @@ def check(path: str | os.PathLike[str], seal: object, parts: Mapping[str, Part])
         raise unfit(path, f"holds another artifact, {seal.get('place')}")
     expected = provenance.expected(path)
     if expected is not None and seal.get("lineage") != expected:
-        raise unfit(path, "was made from other settings than this experiment's")
+        refused = unfit(path, "was made from other settings than this experiment's")
+        raise OtherSettingsError(str(refused))
     digests = seal.get("sha256")
     for name, part in parts.items():
         if not isinstance(digests, dict) or digests.get(name) != _digest(part):

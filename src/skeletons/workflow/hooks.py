@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import sys
@@ -56,10 +57,11 @@ class Hooks:
         self._run.pace()
 
     def success(self) -> None:
-        """Remove unfinished states; print the failed attempts, the cache and the verdict."""
+        """Remove unfinished states; print failures, notes on images, the cache and the verdict."""
         if self._complete:
             unfinished.sweep(self._plan.results)
         self._print_failures()
+        self._print_notes()
         self._print_cache()
         self._print_verdict()
 
@@ -109,6 +111,14 @@ class Hooks:
         """Print one sentence per failed job."""
         for sentence in self._watch.summary():
             _print(sentence)
+
+    def _print_notes(self) -> None:
+        """What a user should know about the images, such as files that were left out."""
+        for name in self._plan.datasets:
+            with contextlib.suppress(SkeletonsError):  # not made, after `--until` another rule
+                found = artifacts.read_json(f"{DATA}/{name}/info.json")
+                for note in found.get("notes", []):
+                    _print(f"{name}: {note}")
 
     def _print_cache(self) -> None:
         """Print the size of the run cache, and how to prune it."""

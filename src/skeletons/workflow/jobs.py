@@ -131,7 +131,8 @@ def describe(
         inputs: its input files; they must exist.
         outputs: its output files.
         params: `stage`, the name of its stage; `settings`, the part of the configuration that it
-            depends on; `code`, the fingerprint of its code.
+            depends on; `code`, the fingerprint of its code; and `folder`, if it has one, where its
+            sources are.
         wildcards: the model, pair or data set that it is for.
         parents: lineage of each input that the workflow makes, by its path.
         threads: its number of threads.
@@ -153,6 +154,7 @@ def describe(
         **_named(inputs),
         **_named(outputs),
         **params.settings,
+        **_places(params),
         **({"threads": threads} if stage.computes else {}),
     }
     kept = RunCache(cache) if stage.cached and cache is not None else None
@@ -168,6 +170,12 @@ def _named(files: Any) -> dict[str, str | list[str]]:
         name: str(found) if isinstance(found, str) else [str(path) for path in found]
         for name, found in files.items()
     }
+
+
+def _places(params: Any) -> dict[str, str]:
+    """Where a job finds its sources: an argument of its function, but no part of its recipe."""
+    folder = getattr(params, "folder", None)
+    return {} if folder is None else {"folder": str(folder)}
 
 
 def _plain(value: Any) -> Any:

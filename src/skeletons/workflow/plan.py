@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skeletons import model_ids
+from skeletons import image_folders, model_ids
 from skeletons.config.datasets import CONTROL_SETS, DOWNLOADED, dataset_id
 from skeletons.config.sections import user_measures
 from skeletons.model_ids import Model
@@ -126,6 +127,29 @@ class Plan:
         """The folder in which torchvision keeps a data set; None if it is not downloaded."""
         downloaded = self.datasets[dataset]["kind"] in DOWNLOADED
         return self.config.data_root if downloaded else None
+
+    def folder_of(self, dataset: str) -> str | None:
+        """The user's folder of images that a data set is made from; None if it has none."""
+        spec = self.datasets[dataset]
+        return spec["path"] if spec["kind"] == "imagefolder" else None
+
+    @functools.cached_property
+    def files(self) -> dict[str, str]:
+        """A digest of the files of each data set that is made from a folder of images.
+
+        The folders are read once for each run.
+
+        Raises:
+            DataError: a folder has another structure, holds no images, or cannot be read.
+        """
+        folders = {name: self.folder_of(name) for name in self.datasets}
+        return {
+            name: image_folders.find(
+                Path(folder).expanduser(), self.datasets[name]["test_share"]
+            ).digest()
+            for name, folder in folders.items()
+            if folder is not None
+        }
 
     def spec_of(self, dataset: str) -> dict[str, Any]:
         """The configuration of a data set."""

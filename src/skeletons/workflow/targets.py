@@ -82,14 +82,6 @@ class Targets:
         one, two = (Model.parse(str(model)).base for model in (a, b))
         return [] if one == two else [f"{self.results}/alignment/{one}--{two}.safetensors"]
 
-    def dataset_sources(self, dataset: str) -> list[str]:
-        """The user's folders of images, whose times change when files are added or removed."""
-        spec = self.plan.spec_of(dataset)
-        if spec["kind"] != "imagefolder":
-            return []
-        root = Path(spec["path"])
-        return sorted(str(path) for path in (root, *root.glob("*/"), *root.glob("*/*/")))
-
     # --- pairs ------------------------------------------------------------------------------------
 
     def compared(self, ood: str) -> list[str]:
