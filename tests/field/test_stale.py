@@ -81,7 +81,7 @@ def test_inspections_that_were_moved_are_current(science: Workflow, tmp_path: Pa
     assert workflow.planned(SCIENCE) == {}
     changed = {**SCIENCE, "inspect": {**SCIENCE["inspect"], "points": 7}}
     planned = workflow.planned(changed)
-    assert planned["line"] == 5
+    assert planned["line"] == 4
     assert planned["curve"] == planned["plane"] == planned["inspection_figures"] == 1
     assert not {"train_base", "regularize", "expose", "probe", "importance"} & set(planned)
 

@@ -67,7 +67,7 @@ def outdated(folder: str | Path, values: Mapping[str, Any]) -> str:
 
     config.yaml is written when a run begins and the report when it ends, so the two may differ. The
     report holds a digest of its configuration. Findings hold none, but those that are older than
-    the report belong to it.
+    config.yaml belong to an earlier one.
 
     Args:
         folder: results/EXPERIMENT.
@@ -80,11 +80,11 @@ def outdated(folder: str | Path, values: Mapping[str, Any]) -> str:
     try:
         if _digest_in(page) == digest(_as_yaml(values)):
             return ""
-        made = page.stat().st_mtime
+        begun = (Path(folder) / "config.yaml").stat().st_mtime
     except OSError:
         return ""
     findings = [Path(folder) / name for name in ("findings.md", "findings.json")]
-    old = [page, *(path for path in findings if path.exists() and path.stat().st_mtime <= made)]
+    old = [page, *(path for path in findings if path.exists() and path.stat().st_mtime < begun)]
     named = text.listed([str(path) for path in old])
     were = "was" if len(old) == 1 else "were"
     return f"{named} {were} made by an earlier run with another configuration."

@@ -7,7 +7,7 @@ with the plan before a run, and the time of a stale artifact is set to the begin
 input is newer, so Snakemake makes it again. A rule that has no input reads the file `BEGINNING`.
 
 Reading an artifact takes longer than asking for its time and size. So the origins are remembered in
-`results/EXPERIMENT/.origins.json`, and only a file that has changed is read again. The memory also
+`results/EXPERIMENT/.origins`, and only a file that has changed is read again. The memory also
 holds the time that a stale artifact had: it is given back if a setting is changed back.
 """
 
@@ -25,7 +25,7 @@ from skeletons.workflow.lineage import Lineages
 from skeletons.workflow.plan import BEGINNING, DATA
 from skeletons.workflow.targets import Targets
 
-MEMORY = ".origins.json"
+MEMORY = ".origins"
 STALE = 1_000_000_000  # the time of a stale artifact, in ns of the epoch
 FIRST = 2_000_000_000  # that of BEGINNING, which is newer
 Facts = tuple[int, int, str | None]  # time in ns, bytes and origin of a file
