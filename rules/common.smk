@@ -33,7 +33,7 @@ PLAN = Plan(CONFIG)
 in_a_sentence(lambda: PLAN.files)  # reads the user's folders of images
 TARGETS = Targets(PLAN)
 LINEAGES = Lineages(TARGETS)
-HOOKS = in_a_sentence(Hooks, RUN, PLAN, logger)
+HOOKS = in_a_sentence(Hooks, RUN, TARGETS, logger)
 if RUN.is_main():  # the jobs on the nodes of a cluster read these rules as well
     expire(TARGETS, LINEAGES)
 # All at once and now: code that is edited while the run goes on must not pass for what runs.

@@ -42,10 +42,12 @@ class Clone(Workflow):
         config["base"]["seeds"], config["base"]["epochs"] = [1], 2
         config["regularize"]["epochs"], config["prune"]["thresholds"] = [1], [0.05, 0.5]
         path.write_text(yaml.safe_dump(config))
-        # Plans for folders of images need the folders, but no images.
+        # Plans for folders of images need an image in each, which is not opened.
         for split in ("train", "test"):
             for kind in ("cat", "dog"):
-                (folder / "data/cifar10-jpeg" / split / kind).mkdir(parents=True)
+                image = folder / "data/cifar10-jpeg" / split / kind / "1.jpg"
+                image.parent.mkdir(parents=True)
+                image.touch()
         (folder / "ready").touch()
 
     def says(self, command: str) -> str:
@@ -117,6 +119,13 @@ def nothing_to_be_done(clone: Clone, command: str) -> None:
     assert "Nothing to be done" in clone.says(command)
 
 
+def removal(clone: Clone, command: str) -> None:
+    """Not run to its end: other commands need the results. Without an answer it deletes nothing."""
+    said = clone.says(f"{command} < /dev/null || true")
+    assert "Nothing was deleted" in said
+    assert (clone.folder / "results/demo/report.html").exists()
+
+
 def shown(clone: Clone, command: str) -> None:
     said = clone.says(command)
     assert "made by   train_base" in said
@@ -130,6 +139,7 @@ HOW: dict[str, Callable[[Clone, str], None]] = {
     "source .venv/bin/activate": own_experiment,
     "snakemake -n": nothing_to_be_done,
     "skeletons show": shown,
+    "skeletons remove": removal,
     "snakemake --cores all --configfile experiments/": planned,
     "snakemake --workflow-profile profiles/slurm": planned,
     "snakemake --cores N": template,

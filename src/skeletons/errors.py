@@ -49,5 +49,9 @@ class ExtensionError(SkeletonsError):
     """A user-defined function does not exist, cannot be called, or returned an unusable value."""
 
 
+class DifferenceError(SkeletonsError):
+    """A network that should compute the same as another does not."""
+
+
 class FingerprintError(SkeletonsError):
     """The code of a stage has an import that cannot be followed."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from skeletons.config.sections import Base
-from skeletons.errors import ExtensionError, TrainingError, WiringError
+from skeletons.errors import DifferenceError, ExtensionError, TrainingError, WiringError
 from skeletons.inspection import exposure
 from skeletons.inspection.sameness import demand_same
 from skeletons.networks.build import build, manner_of
@@ -337,7 +337,7 @@ def test_a_skeleton_with_other_logits_is_not_written(
         return exposed
 
     monkeypatch.setattr(exposure, "expose", wrong)
-    with pytest.raises(WiringError, match=r"computes other logits .* so nothing was written"):
+    with pytest.raises(DifferenceError, match=r"computes other logits .* so nothing was written"):
         exposure.expose_stage(**paths)
     assert not Path(paths["weights"]).exists()
     assert not Path(paths["structure"]).exists()

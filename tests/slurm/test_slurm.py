@@ -45,7 +45,7 @@ from skeletons.workflow import jobs
 plain = jobs.describe
 
 
-def describe(*given):
+def describe(*given, **named):
     seed = snakemake.wildcards.seed if snakemake.rule == "train_base" else "none"
     trouble = pathlib.Path("trouble", seed)
     if trouble.exists():
@@ -53,7 +53,7 @@ def describe(*given):
         taken = [b"x" * 10**6 for _ in range(megabytes)]
         time.sleep(0 if 0 < megabytes < snakemake.resources.mem_mb else 3600)
         del taken
-    return plain(*given)
+    return plain(*given, **named)
 
 
 jobs.describe = describe

@@ -85,7 +85,7 @@ def _unclear_folders(config: Config) -> Iterator[str]:
     `_missing_folders` reports a missing folder.
     """
     for key, section in _datasets(config):
-        root = Path(getattr(section, "path", "")).expanduser()
+        root = Path(getattr(section, "path", ""))
         if not isinstance(section, ImageFolder) or not root.is_dir():
             continue
         try:

@@ -57,7 +57,7 @@ def load_folder(spec: Mapping[str, Any], _: Path) -> Dataset:
         DataError: the folder is missing, has another structure, holds a broken image, or was
             changed after the run was planned.
     """
-    root, share = Path(spec["path"]).expanduser(), spec["test_share"]
+    root, share = Path(spec["path"]), spec["test_share"]
     found = image_folders.find(root, share)
     if spec.get("files") not in (None, found.digest()):
         raise DataError(

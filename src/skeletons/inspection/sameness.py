@@ -6,7 +6,7 @@ import copy
 
 from torch import Tensor, nn
 
-from skeletons.errors import WiringError
+from skeletons.errors import DifferenceError, WiringError
 from skeletons.prediction import inference
 
 # The largest difference that counts as rounding, in double precision. Relative to how far logits
@@ -25,7 +25,8 @@ def demand_same(pruned: nn.Module, exposed: nn.Module, images: Tensor) -> None:
         images: uint8 N×3×32×32, N ≥ 1.
 
     Raises:
-        WiringError: the logits differ by more than rounding, or cannot be computed.
+        WiringError: the exposed network cannot be run.
+        DifferenceError: the logits differ by more than rounding.
     """
     single = inference.predict(pruned, images)
     exact = inference.predict(copy.deepcopy(pruned).double(), images)
@@ -41,7 +42,7 @@ def demand_same(pruned: nn.Module, exposed: nn.Module, images: Tensor) -> None:
     spread = float((exact - exact.mean(0)).abs().max())
     rounding = float((single - exact).abs().max())
     if not difference <= max(TOLERANCE * spread, ROUNDINGS * rounding):
-        raise WiringError(
+        raise DifferenceError(
             f"The exposed network computes other logits than the pruned network: found a "
             f"difference of {difference:.2g}, where logits vary by {spread:.2g} between images, so "
             "nothing was written; allowed: a difference from rounding alone."

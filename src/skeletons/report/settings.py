@@ -80,7 +80,8 @@ def outdated(folder: str | Path, values: Mapping[str, Any]) -> str:
     try:
         if _digest_in(page) == digest(_as_yaml(values)):
             return ""
-        begun = (Path(folder) / "config.yaml").stat().st_mtime
+        recorded = Path(folder) / "config.yaml"
+        begun = (recorded if recorded.exists() else page).stat().st_mtime
     except OSError:
         return ""
     findings = [Path(folder) / name for name in ("findings.md", "findings.json")]

@@ -17,13 +17,15 @@ from skeletons.store.cache import RunCache
 from skeletons.workflow import lock, slurm
 from skeletons.workflow.failures import Watch
 from skeletons.workflow.internals import PlannedJob, Run
-from skeletons.workflow.plan import DATA, Plan
+from skeletons.workflow.plan import DATA
+from skeletons.workflow.stale import remember
+from skeletons.workflow.targets import Targets
 
 
 class Hooks:
     """The hooks of one run."""
 
-    def __init__(self, run: Run, plan: Plan, logger: logging.Logger) -> None:
+    def __init__(self, run: Run, targets: Targets, logger: logging.Logger) -> None:
         """Prepare the hooks, and listen for failures.
 
         Args:
@@ -31,7 +33,8 @@ class Hooks:
             plan: the plan of its experiment.
             logger: Snakemake's logger.
         """
-        self._run, self._plan, self._logger = run, plan, logger
+        self._run, self._plan, self._logger = run, targets.plan, logger
+        self._targets = targets
         self._watch = Watch(run.give_up)
         self._complete = False  # whether this run completes the experiment
         if run.is_main():
@@ -60,6 +63,7 @@ class Hooks:
         """Remove unfinished states; print failures, notes on images, the cache and the verdict."""
         if self._complete:
             unfinished.sweep(self._plan.results)
+        remember(self._targets)
         self._print_failures()
         self._print_notes()
         self._print_cache()
@@ -67,6 +71,7 @@ class Hooks:
 
     def error(self) -> None:
         """Print why jobs failed, and whether the report is from an earlier run."""
+        remember(self._targets)
         self._print_failures()
         self._print_outdated()
 

@@ -174,7 +174,7 @@ def _named(files: Any) -> dict[str, str | list[str]]:
 
 def _places(params: Any) -> dict[str, str]:
     """Where a job finds its sources: an argument of its function, but no part of its recipe."""
-    folder = getattr(params, "folder", None)
+    folder = dict(params.items()).get("folder")
     return {} if folder is None else {"folder": str(folder)}
 
 

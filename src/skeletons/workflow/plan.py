@@ -144,9 +144,7 @@ class Plan:
         """
         folders = {name: self.folder_of(name) for name in self.datasets}
         return {
-            name: image_folders.find(
-                Path(folder).expanduser(), self.datasets[name]["test_share"]
-            ).digest()
+            name: image_folders.find(Path(folder), self.datasets[name]["test_share"]).digest()
             for name, folder in folders.items()
             if folder is not None
         }

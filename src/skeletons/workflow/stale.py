@@ -41,20 +41,29 @@ def expire(targets: Targets, lineages: Lineages) -> list[str]:
         The stale files.
     """
     _begin()
-    memory = Path(targets.results) / MEMORY
-    before = _recall(memory)
-    known = {path: facts for path in _all(targets) if (facts := _look(path, before)) is not None}
-    if known != before:
-        _remember(memory, known)
+    before = _recall(Path(targets.results) / MEMORY)
+    known = remember(targets)
     stale = [
         path
-        for path, (_, _, origin) in known.items()
-        if origin is not None and origin != lineages.origin(path)
+        for path, facts in known.items()
+        # A file that was put in another's place since the last run is new. It stays new, so that
+        # the jobs that read it run, and refuse it.
+        if before.get(path, facts) == facts and facts[2] not in (None, lineages.origin(path))
     ]
     expired = set(stale)
     for path, (time, _, _) in known.items():
         _set_time(path, STALE if path in expired else time)
     return stale
+
+
+def remember(targets: Targets) -> dict[str, Facts]:
+    """Remember the files that there are, also when a run has ended, and return their facts."""
+    memory = Path(targets.results) / MEMORY
+    before = _recall(memory)
+    known = {path: facts for path in _all(targets) if (facts := _look(path, before)) is not None}
+    if known != before:
+        _write(memory, known)
+    return known
 
 
 def _begin() -> None:
@@ -107,7 +116,7 @@ def _recall(memory: Path) -> dict[str, Facts]:
         return {}
 
 
-def _remember(memory: Path, known: dict[str, Facts]) -> None:
+def _write(memory: Path, known: dict[str, Facts]) -> None:
     """Keep what was read; without it, the next start reads it again."""
     with contextlib.suppress(ArtifactError):
         if memory.parent.is_dir():
