@@ -30,7 +30,7 @@ class Hooks:
 
         Args:
             run: the run.
-            plan: the plan of its experiment.
+            targets: the files of its experiment.
             logger: Snakemake's logger.
         """
         self._run, self._plan, self._logger = run, targets.plan, logger
