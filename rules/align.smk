@@ -1,11 +1,6 @@
 # Alignment: the order of a base's hidden units that brings its weights nearest to another base's.
 
 
-def alignment(wildcards):
-    """The permutations that align b's units to a's; none if both come from one base."""
-    return named(matched=TARGETS.alignment(wildcards.a, wildcards.b))
-
-
 rule align:
     input:
         a=f"{RESULTS}/models/{{a}}/weights.safetensors",

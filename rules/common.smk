@@ -101,3 +101,41 @@ def named(**files):
 def numbers(wildcards):
     """The wildcards that are parts of a model id, as numbers."""
     return model_ids.numbers(dict(wildcards.items()))
+
+
+# --- inputs that follow from a rule's wildcards ----------------------------------------
+
+
+def alignment(wildcards):
+    """The permutations that align b's units to a's; none if both come from one base."""
+    return named(matched=TARGETS.alignment(wildcards.a, wildcards.b))
+
+
+def parent_files(wildcards):
+    """The files that a regularised checkpoint starts from: those of a base or a checkpoint."""
+    return TARGETS.parent_files(Model(**numbers(wildcards)))
+
+
+def sparsity_file(wildcards):
+    """The sparsity.json of a pruned model; none for other models."""
+    return named(sparsity=TARGETS.sparsity(wildcards.model))
+
+
+def predictions_of_bases(wildcards):
+    """The predictions of all models of two bases, or of one if it is compared with itself."""
+    one, two = int(wildcards.one), int(wildcards.two)
+    found = {"one": TARGETS.predictions_of_base(wildcards.ood, one)}
+    if one != two:
+        found["two"] = TARGETS.predictions_of_base(wildcards.ood, two)
+    return found
+
+
+def alignment_for_masks(wildcards):
+    """The permutations that align b's units to a's, for the measure that aligns them."""
+    aligned = wildcards.overlap == "mask_overlap_aligned"
+    return alignment(wildcards) if aligned else {}
+
+
+def probed(wildcards):
+    """The variant whose skeleton is penalised; training starts at its regularised parent."""
+    return PLAN.variant_of(int(wildcards.seed))

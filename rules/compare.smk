@@ -15,15 +15,6 @@ rule compare:
         run_stage(input, output, params, wildcards, log)
 
 
-def predictions_of_bases(wildcards):
-    """The predictions of all models of two bases, or of one if it is compared with itself."""
-    one, two = int(wildcards.one), int(wildcards.two)
-    found = {"one": TARGETS.predictions_of_base(wildcards.ood, one)}
-    if one != two:
-        found["two"] = TARGETS.predictions_of_base(wildcards.ood, two)
-    return found
-
-
 # Beyond `compare.blocks_beyond` models: one file for all pairs of two bases, in its own process.
 rule compare_bases:
     input:

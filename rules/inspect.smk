@@ -2,11 +2,6 @@
 # A job that runs a network has its own process; on a cluster, it is submitted.
 
 
-def probed(wildcards):
-    """The variant whose skeleton is penalised; training starts at its regularised parent."""
-    return PLAN.variant_of(int(wildcards.seed))
-
-
 rule line:
     input:
         unpack(alignment),

@@ -1,12 +1,6 @@
 # Costly measures, of features and of masks. All are off by default.
 
 
-def alignment_for_masks(wildcards):
-    """The permutations that align b's units to a's, for the measure that aligns them."""
-    aligned = wildcards.overlap == "mask_overlap_aligned"
-    return alignment(wildcards) if aligned else {}
-
-
 rule features:
     input:
         weights=f"{RESULTS}/models/{{model}}/weights.safetensors",

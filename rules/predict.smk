@@ -1,11 +1,6 @@
 # The last stage that needs a network: logits on the test set and on each OOD set, and the scores.
 
 
-def sparsity_file(wildcards):
-    """The sparsity.json of a pruned model; none for other models."""
-    return named(sparsity=TARGETS.sparsity(wildcards.model))
-
-
 rule predict:
     input:
         weights=f"{RESULTS}/models/{{model}}/weights.safetensors",

@@ -2,11 +2,6 @@
 # cluster, it is submitted.
 
 
-def parent_files(wildcards):
-    """The files that a regularised checkpoint starts from: those of a base or a checkpoint."""
-    return TARGETS.parent_files(Model(**numbers(wildcards)))
-
-
 rule train_base:
     input:
         dataset=f"results/data/{ID}/images.safetensors",

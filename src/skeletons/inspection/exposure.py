@@ -271,7 +271,8 @@ def _assemble(wires: Wiring, layers: Mapping[str, Spec]) -> fx.GraphModule:
     """
     with torch.device("meta"):  # without drawing initial weights, which are loaded later
         modules = {
-            name: _blank(module, layers[name]) if name in layers else module
+            # Copied, because what follows takes the content of tensors away.
+            name: _blank(module, layers[name]) if name in layers else copy.deepcopy(module)
             for name, module in wires.modules.items()
         }
     for node in list(wires.graph.nodes):
