@@ -31,7 +31,7 @@ from skeletons.measures import behaviour, catalogue, user_defined
 from skeletons.measures.measure import Measure
 from skeletons.measures.predictions import Predictions
 from skeletons.networks.build import build
-from skeletons.networks.generators import drawing_from, generator_for
+from skeletons.networks.generators import drawing_from
 from skeletons.store import fingerprint
 from skeletons.store.provenance import Recipe
 from skeletons.training.images import Images
@@ -517,7 +517,7 @@ def test_trying_a_network_changes_nothing(write: Callable[[str], str]) -> None:
     torch.manual_seed(0)
     built = build(reference, 2, 4, [0.5] * 3, [0.2] * 3, seed=3)
     assert torch.equal(torch.rand(1), following)
-    with drawing_from(generator_for("weights", 3), torch.device("cpu")):
+    with drawing_from(torch.Generator().manual_seed(3), torch.device("cpu")):
         plain = load(reference)(2, 4)
     body = built.get_submodule("body")
     assert body.training

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from skeletons.networks import user_network
 from skeletons.networks.architectures import REGISTRY, SpeedNet
-from skeletons.networks.generators import drawing_from, generator_for
+from skeletons.networks.generators import drawing_from
 from skeletons.networks.user_network import Manner
 from skeletons.user_code.load import guarded
 from skeletons.user_code.references import is_reference
@@ -80,7 +80,7 @@ def build(
     """
     network: nn.Sequential = UserNetwork(name) if is_reference(name) else nn.Sequential()
     manner = Manner()
-    with drawing_from(generator_for("weights", seed), torch.device("cpu")):
+    with drawing_from(torch.Generator().manual_seed(seed), torch.device("cpu")):
         if is_reference(name):
             body, manner = user_network.make(name, width, classes)
         else:
