@@ -41,29 +41,34 @@ def expire(targets: Targets, lineages: Lineages) -> list[str]:
         The stale files.
     """
     _begin()
-    before = _recall(Path(targets.results) / MEMORY)
-    known = remember(targets)
-    stale = [
-        path
-        for path, facts in known.items()
+    memory = Path(targets.results) / MEMORY
+    before = _recall(memory)
+    found = _survey(targets, before)
+    _keep(memory, before, found)
+    stale = []
+    for path, (facts, time) in found.items():
         # A file that was put in another's place since the last run is new. It stays new, so that
         # the jobs that read it run, and refuse it.
-        if before.get(path, facts) == facts and facts[2] not in (None, lineages.origin(path))
-    ]
-    expired = set(stale)
-    for path, (time, _, _) in known.items():
-        _set_time(path, STALE if path in expired else time)
+        known = before.get(path, facts) == facts
+        old = known and facts[2] not in (None, lineages.origin(path))
+        stale += [path] * old
+        wanted = STALE if old else facts[0]
+        if time != wanted:
+            _set_time(path, wanted)
     return stale
 
 
-def remember(targets: Targets) -> dict[str, Facts]:
-    """Remember the files that there are, also when a run has ended, and return their facts."""
+def remember(targets: Targets) -> None:
+    """Remember the files that there are, when a run has ended."""
     memory = Path(targets.results) / MEMORY
     before = _recall(memory)
-    known = {path: facts for path in _all(targets) if (facts := _look(path, before)) is not None}
-    if known != before:
-        _write(memory, known)
-    return known
+    _keep(memory, before, _survey(targets, before))
+
+
+def _survey(targets: Targets, before: dict[str, Facts]) -> dict[str, tuple[Facts, int]]:
+    """The facts of each file that there is, and the time that it has now, in ns of the epoch."""
+    looks = ((path, _look(path, before)) for path in _all(targets))
+    return {path: look for path, look in looks if look is not None}
 
 
 def _begin() -> None:
@@ -73,14 +78,14 @@ def _begin() -> None:
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
-        _set_time(BEGINNING, FIRST)
+        if path.stat().st_mtime_ns != FIRST:
+            _set_time(BEGINNING, FIRST)
 
 
 def _set_time(path: str, time: int) -> None:
-    """Give a file a time, if it has another; a file that belongs to somebody else keeps its own."""
+    """Give a file a time; a file that belongs to somebody else keeps its own."""
     with contextlib.suppress(OSError):
-        if Path(path).stat().st_mtime_ns != time:
-            os.utime(path, ns=(time, time))
+        os.utime(path, ns=(time, time))
 
 
 def _all(targets: Targets) -> Iterator[str]:
@@ -95,17 +100,18 @@ def _all(targets: Targets) -> Iterator[str]:
     yield from (f"{targets.results}/{name}" for name in names)
 
 
-def _look(path: str, before: dict[str, Facts]) -> Facts | None:
-    """A file's time, size and origin; None if it does not exist."""
+def _look(path: str, before: dict[str, Facts]) -> tuple[Facts, int] | None:
+    """The facts of a file, and the time that it has now; None if it does not exist."""
     try:
-        status = Path(path).stat()
+        status = os.stat(path)  # noqa: PTH116 - for thousands of paths, a Path each costs more
     except OSError:
         return None
+    now, size = status.st_mtime_ns, status.st_size
     if path in before:
-        time, size, _ = before[path]
-        if size == status.st_size and status.st_mtime_ns in (time, STALE):
-            return before[path]
-    return status.st_mtime_ns, status.st_size, artifacts.read_origin(path)
+        time, known_size, _ = before[path]
+        if known_size == size and now in (time, STALE):
+            return before[path], now
+    return (now, size, artifacts.read_origin(path)), now
 
 
 def _recall(memory: Path) -> dict[str, Facts]:
@@ -116,8 +122,9 @@ def _recall(memory: Path) -> dict[str, Facts]:
         return {}
 
 
-def _write(memory: Path, known: dict[str, Facts]) -> None:
-    """Keep what was read; without it, the next start reads it again."""
-    with contextlib.suppress(ArtifactError):
-        if memory.parent.is_dir():
+def _keep(memory: Path, before: dict[str, Facts], found: dict[str, tuple[Facts, int]]) -> None:
+    """Keep what was read, if it has changed; without it, the next start reads it again."""
+    known = {path: facts for path, (facts, _) in found.items()}
+    if known != before and memory.parent.is_dir():
+        with contextlib.suppress(ArtifactError):
             artifacts.write_text(memory, json.dumps(known))
