@@ -25,6 +25,10 @@ class TrainingError(SkeletonsError):
     """Training cannot continue because the loss is not a finite number."""
 
 
+class CheckpointError(SkeletonsError):
+    """A trained model that a user brings cannot be read, or is one of another network."""
+
+
 class DeviceError(SkeletonsError):
     """The device that the configuration asks for is not available."""
 

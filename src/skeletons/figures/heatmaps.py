@@ -134,8 +134,8 @@ def _label_models(ax: Axes, models: Sequence[str]) -> None:
 
 
 def _mark_bases(ax: Axes, models: Sequence[str]) -> None:
-    """Draw white lines between the bases, and the seed above each block."""
-    seeds = [Model.parse(name).seed for name in models]
+    """Draw white lines between the bases, and the name of the base above each block."""
+    seeds = [Model.parse(name).title for name in models]
     starts = [k for k in range(len(seeds)) if k == 0 or seeds[k] != seeds[k - 1]]
     for start, end in zip(starts, [*starts[1:], len(seeds)], strict=True):
         if start:
@@ -144,7 +144,7 @@ def _mark_bases(ax: Axes, models: Sequence[str]) -> None:
         ax.text(
             (start + end - 1) / 2,
             1.005,
-            f"seed {seeds[start]}",
+            seeds[start],
             transform=ax.get_xaxis_transform(),
             ha="center",
             va="bottom",

@@ -9,7 +9,6 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from skeletons import text
-from skeletons.figures.pairs import groups
 from skeletons.figures.style import MARKERS, PALETTE, legend_beside
 from skeletons.findings import pair_tables
 from skeletons.model_ids import spell
@@ -59,7 +58,7 @@ def ridge_walk(walks: pd.DataFrame, axes: Sequence[Axes]) -> None:
     """Draw each walk of regularisation: loss, accuracy, distance to the base, and step.
 
     Args:
-        walks: the histories of regularised models, with columns seed and l1.
+        walks: the histories of regularised models, with columns base and l1.
         axes: four Axes.
     """
     panels = (
@@ -68,18 +67,18 @@ def ridge_walk(walks: pd.DataFrame, axes: Sequence[Axes]) -> None:
         ("L2 distance to the base", (("distance", "-"),)),
         ("L2 step of the epoch", (("step", "-"),)),
     )
-    lambdas = sorted(walks.l1.unique())
+    lambdas, bases = sorted(walks.l1.unique()), list(walks.base.unique())
     for ax, (name_of_y, columns) in zip(axes, panels, strict=True):
-        for (l1, seed), walk in groups(walks, "l1", "seed"):
+        for (l1, base), walk in walks.groupby(["l1", "base"], sort=True):
             for column, line in columns:
-                name = f"λ={spell(l1)}, seed {seed:g}"
+                name = f"λ={spell(float(l1))}, {base}"
                 kind = "" if len(columns) == 1 else ", test" if "test" in column else ", training"
                 seen = walk[walk.epoch > 0] if column == "step" else walk
                 ax.plot(
                     seen.epoch,
                     seen[column],
                     line,
-                    marker=MARKERS[sorted(walks.seed.unique()).index(seed) % len(MARKERS)],
+                    marker=MARKERS[bases.index(base) % len(MARKERS)],
                     markersize=3.5,
                     linewidth=1.2,
                     color=PALETTE[lambdas.index(l1) % len(PALETTE)],

@@ -67,7 +67,7 @@ def figures_stage(
 
 
 def read_walks(histories: Sequence[str]) -> pd.DataFrame:
-    """The histories of regularised models as one table, with the seed and λ of each model.
+    """The histories of regularised models as one table, with the base and λ of each model.
 
     Args:
         histories: files, each in the folder of its model.
@@ -75,7 +75,7 @@ def read_walks(histories: Sequence[str]) -> pd.DataFrame:
     walks = []
     for path in histories:
         model = Model.parse(Path(path).parent.name)
-        walks.append(artifacts.read_table(path).assign(seed=model.seed, l1=model.l1))
+        walks.append(artifacts.read_table(path).assign(base=model.title, l1=model.l1))
     return pd.concat(walks, ignore_index=True)
 
 

@@ -219,7 +219,7 @@ def _verdict(
     The sets that are not `voting` have verdicts too, which do not count for the answer. If nothing
     was tested, no verdict has an answer, see `preconditions`.
     """
-    seeds = int(table.seed.nunique())
+    seeds = int(table.base.nunique())
     controls = [ood for ood in similarity if ood not in voting]
     because = preconditions.off_optimum(table)
     by: dict[str, dict[str, Any]] = {}

@@ -75,7 +75,7 @@ def _ends(path: str) -> dict[str, str]:
 def kind_of(a: str, b: str) -> str:
     """The kind of a pair of models, one of `KINDS`."""
     one, two = Model.parse(a), Model.parse(b)
-    if one.seed == two.seed:
+    if one.base == two.base:
         return OWN
     return BASES if one.state == BASE else VARIANTS
 

@@ -45,7 +45,7 @@ def gather(
     names = [str(model) for model in models]
     sparsity = dict(zip(scores.model, scores.sparsity, strict=True))
     return {
-        "models": [{"id": str(model), "seed": model.seed} for model in models],
+        "models": [{"id": str(model), "seed": model.title} for model in models],
         "sparsity": sorted(range(len(names)), key=lambda k: sparsity[names[k]]),
         "measures": [one for table in tables for one in _measures(table, names, measures)],
     }

@@ -8,6 +8,7 @@ import logging
 import sys
 from pathlib import Path
 
+from skeletons import model_ids
 from skeletons.config.load import canonical
 from skeletons.errors import SkeletonsError
 from skeletons.model_ids import Model
@@ -104,12 +105,15 @@ class Hooks:
 
     def _units(self, job: PlannedJob) -> int:
         """The amount of work of a job: its epochs if it trains, else 1."""
+        if "base" not in job.wildcards:
+            return 1
+        base = Model.parse(job.wildcards["base"])
         if job.rule in ("train_base", "reorder"):
-            return self._plan.config.base.epochs
+            return self._plan.setup_of(base).base.epochs
         if job.rule == "regularize":
-            seed, l1, epochs = (job.wildcards[name] for name in ("seed", "l1", "epochs"))
-            model = Model(int(seed), float(l1), int(epochs))
-            return int(epochs) - (model.parent.epochs or 0)
+            parts = model_ids.numbers(job.wildcards)
+            model = base.of(**parts)
+            return int(parts["epochs"]) - (model.parent.epochs or 0)
         return 1
 
     def _print_failures(self) -> None:
