@@ -104,7 +104,7 @@ class Network(Section):
     std: Deviations | None = Field(None, description="the same for the standard deviations")
     classes: Annotated[tuple[StrictStr, ...], AfterValidator(distinct)] | None = Field(
         None,
-        description="classes in the order of the checkpoints' outputs; null for that of the data set",
+        description="classes in the order of the checkpoints' outputs; null for the data set's",
     )
     accuracy: Share | None = Field(
         None, description="test accuracy that each checkpoint must reach, or the run stops"

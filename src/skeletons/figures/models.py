@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import pandas as pd
@@ -69,9 +70,10 @@ def ridge_walk(walks: pd.DataFrame, axes: Sequence[Axes]) -> None:
     )
     lambdas, bases = sorted(walks.l1.unique()), list(walks.base.unique())
     for ax, (name_of_y, columns) in zip(axes, panels, strict=True):
-        for (l1, base), walk in walks.groupby(["l1", "base"], sort=True):
+        for l1, base in itertools.product(lambdas, bases):
+            walk = walks[(walks.l1 == l1) & (walks.base == base)]
             for column, line in columns:
-                name = f"λ={spell(float(l1))}, {base}"
+                name = f"λ={spell(l1)}, {base}"
                 kind = "" if len(columns) == 1 else ", test" if "test" in column else ", training"
                 seen = walk[walk.epoch > 0] if column == "step" else walk
                 ax.plot(
