@@ -44,6 +44,11 @@ _PATTERN = re.compile(
 )
 
 
+def suffix(tag: str | None) -> str:
+    """The end of the name of a file that is about one network."""
+    return "" if tag is None else f"_net={tag}"
+
+
 def spell(number: float) -> str:
     """The one spelling of a number in names: `1e-5`, `1.0e-05` and `0.00001` are all `1e-05`."""
     return repr(float(number)).removesuffix(".0")

@@ -169,12 +169,14 @@ class Targets:
     # --- figures ----------------------------------------------------------------------------------
 
     def drawn(self, name: str) -> list[str]:
-        """One figure for each set and measure."""
+        """One figure for each set, measure and network; a heatmap shows all networks."""
         plan = self.plan
+        tags = [None] if name == "heatmap" else plan.setups
         return [
-            f"{plan.figures}/{name}_{ood}_{measure}.svg"
+            f"{plan.figures}/{name}_{ood}_{measure}{model_ids.suffix(tag)}.svg"
             for ood in plan.sets
             for measure in plan.measures
+            for tag in tags
         ]
 
     def measure_heatmaps(self) -> list[str]:
