@@ -9,6 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from skeletons import model_ids
+from skeletons.model_ids import Model
 from skeletons.figures import heatmaps, models, style
 from skeletons.figures import pairs as pair_figures
 from skeletons.measures import catalogue
@@ -20,7 +21,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 def tables(seeds: int, variants: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """All pairs of `seeds` bases with `variants` pruned models each, the last of them dead."""
     thresholds = np.arange(1, variants + 1) / 100
-    chosen = model_ids.grid(range(1, seeds + 1), [1e-4], [2], thresholds, ["base", "pruned"])
+    chosen = model_ids.grid(map(Model, range(1, seeds + 1)), [1e-4], [2], thresholds, ["base", "pruned"])
     random = np.random.default_rng(0)
     dead = variants / 100
     rows = [
@@ -67,7 +68,8 @@ def recipes(count: int) -> list[dict[str, Any]]:
 def draw_all(seeds: int, variants: int) -> list[Figure]:
     pairs, scores = tables(seeds, variants)
     epochs = np.tile(np.arange(4), seeds)
-    walks = pd.DataFrame({"epoch": epochs, "seed": np.repeat(range(1, seeds + 1), 4), "l1": 1e-4})
+    bases = [Model(seed).title for seed in range(1, seeds + 1)]
+    walks = pd.DataFrame({"epoch": epochs, "base": np.repeat(bases, 4), "l1": 1e-4})
     for column in (
         "train_loss",
         "test_loss",

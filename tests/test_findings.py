@@ -30,7 +30,7 @@ from skeletons.measures.predictions import Predictions
 from skeletons.model_ids import Model
 from skeletons.store import artifacts
 
-GRID = ([1, 2, 3], [1e-4], [1, 2], [0.02, 0.05])
+GRID = ([Model(1), Model(2), Model(3)], [1e-4], [1, 2], [0.02, 0.05])
 
 
 def scores(chosen: Sequence[Model] = tuple(model_ids.grid(*GRID))) -> pd.DataFrame:
@@ -192,7 +192,7 @@ def experiment(seeds: int, pruned: str, thresholds: Sequence[float] = (0.1,)) ->
     Bases, regularised and randomly pruned models are random; pruned ones are `alike` (one and the
     same but for noise), `independent` or `dead`.
     """
-    grid = model_ids.grid(range(1, seeds + 1), [1e-4], [1], thresholds)
+    grid = model_ids.grid(map(Model, range(1, seeds + 1)), [1e-4], [1], thresholds)
     chosen = [*grid, *model_ids.controls(grid, True, [1], [1, 2])]
     rng = np.random.default_rng(0)
     skeleton = rng.normal(size=(IMAGES, 10)) * 2

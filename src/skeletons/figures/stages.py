@@ -51,7 +51,7 @@ def figures_stage(
     """
     chosen = resolve(measures)
     found = artifacts.read_json(findings, ["verdict", "settings"])
-    table = artifacts.read_table(scores, ["model", "accuracy", "sparsity", "dead", "network"])
+    table = artifacts.read_table(scores, ["model", "accuracy", "sparsity", "dead"])
     target = Path(folder)
     columns = ["a", "b", *chosen]
     compared = {

@@ -57,6 +57,7 @@ def split(table: pd.DataFrame, similarity: Mapping[str, pd.DataFrame]) -> list[P
         table: all models' scores (`scores.read_all`).
         similarity: the table of all pairs by OOD set; pairs of two networks are in no part.
     """
+    table = pair_tables.identified(table)
     pairs = {ood: pair_tables.annotate(found) for ood, found in similarity.items()}
     tags = dict.fromkeys(None if pd.isna(tag) else tag for tag in table.network)
     return [

@@ -14,8 +14,18 @@ ALIKE = 0.6  # the post's observation: most pairs have a cosine above this
 FIELDS = ("network", "seed", "own", "state", "l1", "epochs", "threshold", "draw")
 
 
+def identified(table: pd.DataFrame) -> pd.DataFrame:
+    """The scores with the id of each model's `base` and the tag of its `network`."""
+    if "base" in table:
+        return table
+    models = [Model.parse(name) for name in table.model]
+    tags = pd.Series([model.net for model in models], index=table.index, dtype=object)
+    return table.assign(base=[str(model.base) for model in models], network=tags)
+
+
 def with_base_accuracy(table: pd.DataFrame) -> pd.DataFrame:
     """The scores with `base_accuracy` and `drop` (the base's accuracy minus its own, −1..1)."""
+    table = identified(table)
     base = table[table.state == BASE].set_index("base").accuracy
     return table.assign(
         base_accuracy=table.base.map(base), drop=table.base.map(base) - table.accuracy

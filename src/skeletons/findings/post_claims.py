@@ -164,6 +164,7 @@ def higher_threshold_changes_more(pairs: pd.DataFrame, measure: str) -> Claim:
 
 def more_epochs_smaller(scores: pd.DataFrame) -> Claim:
     """The more epochs of regularisation, the higher the sparsity after pruning."""
+    scores = pair_tables.identified(scores)
     grid = _grid(scores[scores.state == PRUNED], "epochs", "sparsity")
     correlation, p, attainable = page_test.page(grid.to_numpy(np.float64))
     return {

@@ -38,8 +38,8 @@ def score(
             at least `train_accuracy` (0..1).
 
     Returns:
-        model, state, base (its id), network (its tag), seed or own (the name of a user's model),
-        l1, epochs, threshold; loss (nats) and accuracy (0..1) on the test set;
+        model, state, network (its tag), seed or own (the name of a user's model), l1, epochs,
+        threshold; loss (nats) and accuracy (0..1) on the test set;
         train_loss and train_accuracy (unpruned models); parameters, prunable, kept, density,
         sparsity, flops (per image, without zero weights); dead and dead_reason; and for a base
         model optimal, with optimal_reason if it is not.
@@ -54,7 +54,6 @@ def score(
     return {
         "model": str(model),
         "state": model.state,
-        "base": str(model.base),
         "network": model.net,
         "seed": model.seed,
         "own": model.own,
@@ -130,4 +129,4 @@ def score_stage(
 def read_all(paths: Iterable[str]) -> pd.DataFrame:
     """The scores of all models as a table, one row per model, in the given order."""
     table = pd.DataFrame([artifacts.read_json(path, ["model", "accuracy"]) for path in paths])
-    return table.astype(TYPES)
+    return table.astype({name: kind for name, kind in TYPES.items() if name in table})
