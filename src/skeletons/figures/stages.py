@@ -13,6 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from skeletons.figures import captions, heatmaps, models, pairs
+from skeletons.figures.absence import save_absent
 from skeletons.figures.captions import Drawn
 from skeletons.figures.style import described, new_figure, save_svg, styled
 from skeletons.findings import networks, pair_kinds
@@ -74,9 +75,17 @@ def figures_stage(
         models.accuracy_vs_sparsity(table, axes[0])
         about = captions.drawn("accuracy_vs_sparsity")
         save_svg(figure, target / "accuracy_vs_sparsity.svg", about)
-        figure, axes = new_figure(9, 6, 2, 2)
-        models.ridge_walk(read_walks(histories), axes)
-        save_svg(figure, target / "ridge_walk.svg", captions.drawn("ridge_walk"))
+        _save_walks(histories, target / "ridge_walk.svg")
+
+
+def _save_walks(histories: Sequence[str], path: Path) -> None:
+    about = captions.drawn("ridge_walk")
+    if not histories:
+        save_absent(about, "The configuration asks for no walk.", path)
+        return
+    figure, axes = new_figure(9, 6, 2, 2)
+    models.ridge_walk(read_walks(histories), axes)
+    save_svg(figure, path, about)
 
 
 def read_walks(histories: Sequence[str]) -> pd.DataFrame:
