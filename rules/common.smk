@@ -49,7 +49,7 @@ wildcard_constraints:
     ood="|".join(map(re.escape, PLAN.sets)),
     representation="|".join(REPRESENTATIONS),
     overlap="|".join(MASK_MEASURES),
-    base=model_ids.BASE_ID,
+    base_id=model_ids.BASE_ID,
     l1=model_ids.NUMBER,
     epochs=r"[1-9]\d*",
     threshold=model_ids.NUMBER,
@@ -111,7 +111,7 @@ def alignment(wildcards):
 def parent_files(wildcards):
     """The files that a regularised checkpoint starts from: those of a base or a checkpoint."""
     parts = model_ids.numbers(dict(wildcards.items()))
-    return TARGETS.parent_files(Model.parse(wildcards.base).of(**parts))
+    return TARGETS.parent_files(Model.parse(wildcards.base_id).of(**parts))
 
 
 def sparsity_file(wildcards):
@@ -136,4 +136,4 @@ def alignment_for_masks(wildcards):
 
 def probed(wildcards):
     """The variant whose skeleton is penalised; training starts at its regularised parent."""
-    return PLAN.variant_of(wildcards.base)
+    return PLAN.variant_of(wildcards.base_id)

@@ -117,17 +117,17 @@ rule time_exposed:
 
 rule importance:
     input:
-        regularized=f"{RESULTS}/models/{{base}}_l1={{l1}}_ep={{epochs}}/weights.safetensors",
-        summary=f"{RESULTS}/models/{{base}}_l1={{l1}}_ep={{epochs}}/model.json",
-        pruned=f"{RESULTS}/models/{{base}}_l1={{l1}}_ep={{epochs}}_t={{threshold}}/weights.safetensors",
+        regularized=f"{RESULTS}/models/{{base_id}}_l1={{l1}}_ep={{epochs}}/weights.safetensors",
+        summary=f"{RESULTS}/models/{{base_id}}_l1={{l1}}_ep={{epochs}}/model.json",
+        pruned=f"{RESULTS}/models/{{base_id}}_l1={{l1}}_ep={{epochs}}_t={{threshold}}/weights.safetensors",
         dataset=f"results/data/{ID}/images.safetensors",
     output:
-        table=f"{RESULTS}/importance/{{base}}_l1={{l1}}_ep={{epochs}}_t={{threshold}}.parquet",
-        ranks=f"{RESULTS}/importance/{{base}}_l1={{l1}}_ep={{epochs}}_t={{threshold}}.json",
+        table=f"{RESULTS}/importance/{{base_id}}_l1={{l1}}_ep={{epochs}}_t={{threshold}}.parquet",
+        ranks=f"{RESULTS}/importance/{{base_id}}_l1={{l1}}_ep={{epochs}}_t={{threshold}}.json",
     log:
-        f"{LOGS}/importance/{{base}}_l1={{l1}}_ep={{epochs}}_t={{threshold}}.log",
+        f"{LOGS}/importance/{{base_id}}_l1={{l1}}_ep={{epochs}}_t={{threshold}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/importance/{{base}}_l1={{l1}}_ep={{epochs}}_t={{threshold}}.tsv"
+        f"{RESULTS}/benchmarks/importance/{{base_id}}_l1={{l1}}_ep={{epochs}}_t={{threshold}}.tsv"
     conda:
         "../envs/skeletons.yaml"
     threads: CONFIG.compute.threads
@@ -163,13 +163,13 @@ rule probe:
         summary=lambda wildcards: TARGETS.network(probed(wildcards)),
         pruned=lambda wildcards: TARGETS.weights(probed(wildcards)),
     output:
-        rows=f"{RESULTS}/probe/{{base}}_l1={{l1}}.parquet",
-        verdict=f"{RESULTS}/probe/{{base}}_l1={{l1}}.json",
-        weights=f"{RESULTS}/probe/{{base}}_l1={{l1}}.safetensors",
+        rows=f"{RESULTS}/probe/{{base_id}}_l1={{l1}}.parquet",
+        verdict=f"{RESULTS}/probe/{{base_id}}_l1={{l1}}.json",
+        weights=f"{RESULTS}/probe/{{base_id}}_l1={{l1}}.safetensors",
     log:
-        f"{LOGS}/probe/{{base}}_l1={{l1}}.log",
+        f"{LOGS}/probe/{{base_id}}_l1={{l1}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/probe/{{base}}_l1={{l1}}.tsv"
+        f"{RESULTS}/benchmarks/probe/{{base_id}}_l1={{l1}}.tsv"
     conda:
         "../envs/skeletons.yaml"
     threads: CONFIG.compute.threads

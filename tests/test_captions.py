@@ -9,11 +9,11 @@ import pytest
 from matplotlib.figure import Figure
 
 from skeletons import model_ids
-from skeletons.model_ids import Model
 from skeletons.errors import ArtifactError
 from skeletons.figures import captions, stages, style
 from skeletons.figures.inspections import inspection_figures_stage
 from skeletons.measures.catalogue import MEASURES
+from skeletons.model_ids import Model
 from skeletons.report import pictures
 from skeletons.store import artifacts
 

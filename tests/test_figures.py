@@ -9,10 +9,10 @@ import pytest
 from matplotlib.figure import Figure
 
 from skeletons import model_ids
-from skeletons.model_ids import Model
 from skeletons.figures import heatmaps, models, style
 from skeletons.figures import pairs as pair_figures
 from skeletons.measures import catalogue
+from skeletons.model_ids import Model
 
 COSINE = catalogue.MEASURES["cosine_prob"]
 SVG = "{http://www.w3.org/2000/svg}"
@@ -21,7 +21,9 @@ SVG = "{http://www.w3.org/2000/svg}"
 def tables(seeds: int, variants: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """All pairs of `seeds` bases with `variants` pruned models each, the last of them dead."""
     thresholds = np.arange(1, variants + 1) / 100
-    chosen = model_ids.grid(map(Model, range(1, seeds + 1)), [1e-4], [2], thresholds, ["base", "pruned"])
+    chosen = model_ids.grid(
+        map(Model, range(1, seeds + 1)), [1e-4], [2], thresholds, ["base", "pruned"]
+    )
     random = np.random.default_rng(0)
     dead = variants / 100
     rows = [

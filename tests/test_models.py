@@ -92,7 +92,11 @@ def test_a_base_has_no_parent() -> None:
 
 def test_the_post_has_52_models_and_1326_pairs() -> None:
     chosen = grid(
-        [Model(1), Model(2)], [1e-4], [1, 2, 4, 8, 16], [0.01, 0.02, 0.03, 0.04, 0.05], ["base", "pruned"]
+        [Model(1), Model(2)],
+        [1e-4],
+        [1, 2, 4, 8, 16],
+        [0.01, 0.02, 0.03, 0.04, 0.05],
+        ["base", "pruned"],
     )
     assert len(chosen) == 52
     assert len(list(pairs(chosen))) == 1326
@@ -100,7 +104,12 @@ def test_the_post_has_52_models_and_1326_pairs() -> None:
 
 @given(st.data())
 def test_the_order_of_a_list_changes_nothing(data: st.DataObject) -> None:
-    lists = [[Model(2), Model(1, net="a"), Model(net="a", own="b")], [1e-4, 1e-5], [16, 2], [0.1, 0.02]]
+    lists = [
+        [Model(2), Model(1, net="a"), Model(net="a", own="b")],
+        [1e-4, 1e-5],
+        [16, 2],
+        [0.1, 0.02],
+    ]
     shuffled = [data.draw(st.permutations(values)) for values in lists]
     assert grid(*lists) == grid(*shuffled)  # type: ignore[arg-type]
     assert list(pairs(grid(*lists))) == list(pairs(grid(*shuffled)))  # type: ignore[arg-type]

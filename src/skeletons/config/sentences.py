@@ -101,7 +101,8 @@ def _sentence(problem: ErrorDetails) -> str:
         return f"{key}: found {context['value']} twice; allowed: each value once."
     if steps[-1] == "[key]":  # of a mapping with any keys
         mapping = "".join(_parts(steps[:-2]))
-        return f"{mapping}: found the key {shown(found)}; allowed: keys that are text."
+        allowed = PATTERNS.get(context.get("pattern", ""), "text")
+        return f"{mapping}: found the key {shown(found)}; allowed: keys of {allowed}."
     if kind.startswith("union_tag") and isinstance(found, Mapping):
         kinds = TRAINABLE if steps[0] == "dataset" else BUILT_IN
         key, found = f"{key}.kind", found.get("kind")

@@ -5,6 +5,7 @@ A file is read as data alone: a pickle that would run code is refused.
 
 from __future__ import annotations
 
+import itertools
 import pickle
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -112,6 +113,15 @@ def standardization(tensors: Tensors) -> tuple[list[float], list[float]] | None:
     return mean, std
 
 
+def outputs(tensors: Tensors) -> list[int]:
+    """The numbers of outputs that the last layer in a state dict may have; the likeliest first.
+
+    Files do not always keep the order of layers, so every matrix is a candidate.
+    """
+    sizes = [tensor.shape[0] for tensor in tensors.values() if tensor.ndim == 2]
+    return list(dict.fromkeys(reversed(sizes))) or [1]
+
+
 def fit(body: nn.Module, tensors: Tensors, path: str | Path, network: str) -> Tensors:
     """The tensors of a file as the state dict of a network.
 
@@ -168,14 +178,10 @@ def _shape(tensor: Tensor) -> str:
 def _registered(tensors: Tensors) -> str | None:
     """A built-in network whose state dict has these keys and shapes, in words, if there is one."""
     shapes = {key: tensor.shape for key, tensor in tensors.items()}
-    matrices = [tensor for tensor in tensors.values() if tensor.ndim > 1]
-    if not matrices:
-        return None
-    widths = sorted({size for tensor in matrices for size in tensor.shape[:1]})
-    for name, make in REGISTRY.items():
-        for width in widths:
-            with torch.device("meta"):
-                state = make(width, len(matrices[-1])).state_dict()
-            if {key: tensor.shape for key, tensor in state.items()} == shapes:
-                return f"{{name: {name}, width: {width}}}"
+    widths = sorted({tensor.shape[0] for tensor in tensors.values() if tensor.ndim > 1})
+    for name, width, classes in itertools.product(REGISTRY, widths, outputs(tensors)):
+        with torch.device("meta"):
+            state = REGISTRY[name](width, classes).state_dict()
+        if {key: tensor.shape for key, tensor in state.items()} == shapes:
+            return f"{{name: {name}, width: {width}}}"
     return None

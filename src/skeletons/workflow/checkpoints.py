@@ -88,15 +88,24 @@ def check(plan: Plan) -> None:
 
 
 def _try(setup: Setup, path: str, classes: list[str] | None) -> None:
-    from skeletons.training.adopt import adopted, order_of  # imports torch
+    from skeletons.training import checkpoints  # imports torch
+    from skeletons.training.adopt import adopted, order_of
 
     outputs = setup.network.classes
     if classes is not None:
         order_of(outputs, classes)
-    if outputs is None and classes is None:
-        return  # how many outputs there must be is known once the data set is made
+    # How many outputs there must be may be known only once the data set is made.
+    count = len(outputs or classes or ())
+    counts = [count] if count else checkpoints.outputs(checkpoints.read(path))
     about = setup.network.model_dump(include={"name", "width"})
-    adopted(path, {**about, "classes": len(outputs or classes or ())}, [0.0] * 3, [1.0] * 3)
+    problems = []
+    for count in counts:
+        try:
+            adopted(path, {**about, "classes": count}, [0.0] * 3, [1.0] * 3)
+            return
+        except CheckpointError as error:
+            problems.append(error)
+    raise problems[0]
 
 
 def classes_of(plan: Plan) -> list[str] | None:

@@ -105,9 +105,9 @@ class Hooks:
 
     def _units(self, job: PlannedJob) -> int:
         """The amount of work of a job: its epochs if it trains, else 1."""
-        if "base" not in job.wildcards:
+        if "base_id" not in job.wildcards:
             return 1
-        base = Model.parse(job.wildcards["base"])
+        base = Model.parse(job.wildcards["base_id"])
         if job.rule in ("train_base", "reorder"):
             return self._plan.setup_of(base).base.epochs
         if job.rule == "regularize":

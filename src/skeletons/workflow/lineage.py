@@ -98,7 +98,7 @@ def _of_match(targets: Targets, wildcards: Wildcards) -> list[str]:
 
 
 def _of_probe(targets: Targets, wildcards: Wildcards) -> list[str]:
-    variant = targets.plan.variant_of(wildcards["base"])
+    variant = targets.plan.variant_of(wildcards["base_id"])
     return [
         targets.images(targets.plan.task),
         targets.weights(variant.parent),
@@ -173,7 +173,7 @@ _MADE: tuple[tuple[str, str, Reads], ...] = (
     (rf"importance/matched/{_PAIR}\.json", "match_importance", _of_match),
     (rf"importance/{_MODEL}\.(parquet|json)", "importance", _of_importance),
     (
-        r"probe/(?P<base>[^/]+)_l1=(?P<l1>[^_/]+)\.(parquet|json|safetensors)",
+        r"probe/(?P<base_id>[^/]+)_l1=(?P<l1>[^_/]+)\.(parquet|json|safetensors)",
         "probe",
         _of_probe,
     ),
@@ -299,7 +299,7 @@ class Lineages:
 
 def parts(model: Model) -> dict[str, str]:
     """The wildcards of the rule that makes a model: the parts of its id as text."""
-    found = {"base": str(model.base)}
+    found = {"base_id": str(model.base)}
     if model.l1 is not None:
         found |= {"l1": model_ids.spell(model.l1), "epochs": str(model.epochs)}
     if model.threshold is not None:

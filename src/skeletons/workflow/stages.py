@@ -63,7 +63,7 @@ class Stage:
             return lambda wildcards: known[wildcards["dataset"]]
         if self.user_code not in (_network, _criterion):
             return self.code(plan, {})
-        bases = {model.net: {"base": str(model.base)} for model in plan.models}
+        bases = {model.net: {"base_id": str(model.base)} for model in plan.models}
         of = {tag: self.code(plan, wildcards) for tag, wildcards in bases.items()}
         return lambda wildcards: of[_setup(plan, wildcards).tag]
 
@@ -87,13 +87,13 @@ def _code(module: str, own: tuple[str, ...]) -> str:
 
 def _numbers(wildcards: Wildcards) -> dict[str, int | float]:
     """The wildcards that are parts of a model id, as numbers; those of its base by one number."""
-    base = {"seed": Model.parse(wildcards["base"]).number} if "base" in wildcards else {}
+    base = {"seed": Model.parse(wildcards["base_id"]).number} if "base_id" in wildcards else {}
     return {**base, **model_ids.numbers(wildcards)}
 
 
 def _setup(plan: Plan, wildcards: Wildcards) -> Setup:
     """The network of a rule's model, or of the first of its two models."""
-    named = (wildcards[key] for key in ("base", "model", "a") if key in wildcards)
+    named = (wildcards[key] for key in ("base_id", "model", "a") if key in wildcards)
     model = next(named, None)
     if model is None:  # one network has this look, see `Plan.first_bases`
         return plan.setup_of(plan.first_bases()[0][0] if plan.first_bases() else plan.models[0])
@@ -153,13 +153,13 @@ def _train_base(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
 def _adopt(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
     network = _setup(plan, wildcards).network
     return {
-        "name": wildcards["base"],
+        "name": wildcards["base_id"],
         "network": _architecture(_setup(plan, wildcards)),
         "mean": network.mean,
         "std": network.std,
         "outputs": network.classes,
         "accuracy": network.accuracy,
-        "digest": plan.digests[plan.checkpoint_of(wildcards["base"])],
+        "digest": plan.digests[plan.checkpoint_of(wildcards["base_id"])],
         "device": plan.config.compute.device,
     }
 
@@ -174,7 +174,7 @@ def _untrained(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
 
 def _regularize(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
     numbers = _numbers(wildcards)
-    base = Model.parse(wildcards["base"])
+    base = Model.parse(wildcards["base_id"])
     parent = base.of(l1=numbers["l1"], epochs=int(numbers["epochs"])).parent
     return {
         **numbers,
@@ -195,7 +195,7 @@ def _prune(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
 
 def _prune_at_random(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
     """The id of the control names its random numbers."""
-    return {"name": str(Model.parse(wildcards["base"]).of(**model_ids.numbers(wildcards)))}
+    return {"name": str(Model.parse(wildcards["base_id"]).of(**model_ids.numbers(wildcards)))}
 
 
 def _predict(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
