@@ -45,6 +45,14 @@ class ExposureError(SkeletonsError):
     """A skeleton cannot be exposed because no part of it is left."""
 
 
+class ExportError(SkeletonsError):
+    """A network cannot be written as a file that needs torch alone."""
+
+
+class SavedOutputError(SkeletonsError):
+    """A file of saved logits or features cannot be used, or is of other images than another."""
+
+
 class WiringError(SkeletonsError):
     """The channels of a network cannot be followed, or were not followed exactly."""
 
