@@ -72,8 +72,9 @@ CAPTIONS: Mapping[str, Caption] = {
         "pruned at 0.05” was regularised with λ = 1e-5 for 4 epochs, and its weights below 0.05 "
         "were removed. What all models share is written once, below the labels. Controls are a "
         "base before training, a base trained on the images in another order (“image order 1”), "
-        "and a model that lost as many weights at random (“at random like 0.05”). The strips on the "
-        "left show each model's test accuracy and sparsity. Grey cells have no similarity, because one model of "
+        "and a model that lost as many weights at random (“at random like 0.05”). The strips on "
+        "the left show each model's test accuracy and sparsity. Grey cells have no similarity, "
+        "because one model of "
         "the pair gives the same answer for every image.",
     ),
     "heatmap_of_features": Caption(

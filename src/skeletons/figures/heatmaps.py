@@ -108,7 +108,7 @@ def top_of(ax: Axes) -> float:
 
 def _inches(ax: Axes, box: Bbox) -> Bbox:
     """A box on the screen in inches."""
-    return box.transformed(ax.get_figure(root=True).dpi_scale_trans.inverted())
+    return box.transformed(ax.figure.dpi_scale_trans.inverted())
 
 
 def _depth(ax: Axes) -> float:

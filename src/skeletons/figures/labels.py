@@ -68,7 +68,7 @@ def recipes(names: Sequence[str]) -> list[str]:
 
 
 def shared(names: Sequence[str]) -> str:
-    """What all walks of several models have in common, such as `λ 1e-05, 4 epochs`; may be empty."""
+    """What all walks of several models have in common, such as `λ 1e-05, 4 epochs`."""
     walked = [model for model in map(Model.parse, names) if model.l1 is not None]
     same = [walk for walk in _WALKS if len({getattr(model, walk) for model in walked}) == 1]
     return ", ".join(_WALKS[walk](walked[0]) for walk in same)
