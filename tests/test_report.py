@@ -141,7 +141,7 @@ def test_values_are_the_upper_triangle_whatever_the_order_of_rows() -> None:
     table = pairs_of(names, lambda a, b: value[a + b]).iloc[::-1]
     found = pair_numbers.gather([table], scores_of(names), MEASURES)
     assert [model["id"] for model in found["models"]] == names
-    assert [model["seed"] for model in found["models"]] == [1, 2, 10]
+    assert [model["base"] for model in found["models"]] == ["seed 1", "seed 2", "seed 10"]
     assert found["sparsity"] == [2, 1, 0]
     assert found["measures"][0]["values"] == [0.12, 0.1, 0.2]
 
@@ -352,7 +352,7 @@ def test_the_evidence_is_the_text_of_each_section_and_no_lead(
 
 
 def test_walks_and_costs_are_shown(files: dict[str, Any], page: Page) -> None:
-    walks = {walk["model"]: walk for walk in json.loads(page.scripts[0])["walks"]}
+    walks = {walk["model"]: walk for walk in json.loads(page.scripts[0])["charts"]["walk"]["lines"]}
     for path in files["histories"]:
         table = artifacts.read_table(path)
         walk = walks.pop(Path(path).parent.name)

@@ -202,4 +202,4 @@ def _scale(image: AxesImage, ax: Axes, name: str, width: float) -> None:
     bar = ax.figure.colorbar(image, cax=ax, orientation="horizontal")
     bar.set_label(textwrap.fill(name, max(12, int(17 * width))), fontsize=8)
     bar.ax.tick_params(labelsize=7)
-    bar.ax.xaxis.set_major_locator(MaxNLocator(max(2, int(2.5 * width))))
+    bar.ax.xaxis.set_major_locator(MaxNLocator(max(2, int(3.5 * width))))

@@ -52,6 +52,11 @@ def base(model: Model) -> str:
     return f"seed {model.seed}"
 
 
+def penalty(model: Model) -> str:
+    """The penalty of a model's walk, such as `λ 1e-05`; empty for a base."""
+    return "" if model.l1 is None else _WALKS["l1"](model)
+
+
 def recipes(names: Sequence[str]) -> list[str]:
     """What each model is, without its base, such as `4 epochs, pruned at 0.05`.
 
