@@ -42,8 +42,8 @@ def test_two_seeds_are_extended_to_what_a_corrected_p_needs(
     made = found(tmp_path, seeds=2, epochs=(2,), thresholds=recipes)
     (step,) = steps_about(made, "verdict")
     assert step["values"] == {"base.seeds": list(range(1, needed + 1))}
-    assert f"from 2 to {needed} seeds" in step["text"]
-    assert ("one recipe instead of" in step["text"]) == (len(recipes) > 1)
+    assert f"from 2 to {needed} seeds" in step["change"]
+    assert ("one recipe instead of" in step["reason"]) == (len(recipes) > 1)
 
 
 def test_the_number_of_seeds_is_that_of_the_verdict(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_bases_that_miss_their_target_come_alone(tmp_path: Path) -> None:
     made = found(tmp_path, missed=[2])
     (step,) = made["next"]
     assert step["keys"] == ["base.epochs", "base.learning_rate", "base.target"]
-    assert "1 of 3 base models" in step["text"]
+    assert "1 of 3 base models" in step["reason"]
 
 
 @pytest.mark.parametrize("random", [(), (1,)])
@@ -86,7 +86,7 @@ def test_walks_that_leave_the_ridge_name_what_is_too_large(tmp_path: Path) -> No
         ("base.epochs",),
         ("regularize.learning_rate",),
     ]
-    assert all("1 of 2 walks" in step.text for step in steps)
+    assert all("1 of 2 walks" in step.reason for step in steps)
 
 
 class Walk:
@@ -114,4 +114,6 @@ def test_findings_in_words_list_the_steps(tmp_path: Path) -> None:
     steps = artifacts.read_json(made["findings"])["next"]
     text = Path(made["findings"]).with_suffix(".md").read_text()
     part = text.split("## What to change next")[1].split("\n## ")[0]
-    assert part.strip().splitlines() == [f"- {step['text']}" for step in steps]
+    assert part.strip().splitlines() == [
+        f"- **{step['change']}.** {step['reason']}" for step in steps
+    ]

@@ -201,7 +201,9 @@ def test_what_to_change_next_stands_below_the_answer(reader: Reader, files: dict
     found = artifacts.read_json(files["findings"])
     assert found["next"]
     shown = reader.page.locator(".steps li").all_inner_texts()
-    assert shown == [step["text"].replace("`", "") for step in found["next"]]
+    assert shown == [
+        f"{step['change']}. {step['reason']}".replace("`", "") for step in found["next"]
+    ]
     command = reader.page.locator("#next ~ pre.command").inner_text()
     for step in found["next"]:
         for key, value in step["values"].items():

@@ -21,6 +21,7 @@ from skeletons.findings.recipe_verdicts import RecipeVerdict
 from skeletons.findings.walk_certificates import Certificate
 from skeletons.model_ids import BASE, PRUNED, REGULARIZED
 
+IF_TRUE = "if the values observed so far are the true ones"
 BASES, VERDICT, CONTROLS, WALKS, CLAIMS = "bases", "verdict", "controls", "walks", "claims"
 
 
@@ -30,13 +31,15 @@ class Step:
 
     Attributes:
         about: what it is for: `bases`, `verdict`, `controls`, `walks` or `claims`.
-        text: what to change and why, in Markdown.
+        change: what to change, in a few words of Markdown.
+        reason: why, in sentences of Markdown.
         keys: the keys to change, with dots, such as `base.seeds`.
         values: new values by key, for those of `keys` whose value follows from the findings.
     """
 
     about: str
-    text: str
+    change: str
+    reason: str
     keys: tuple[str, ...]
     values: Mapping[str, Any] = field(default_factory=dict)
 
@@ -84,7 +87,8 @@ def _bases(table: pd.DataFrame) -> Step | None:
         return None
     return Step(
         BASES,
-        f"Train the bases longer: double `base.epochs`. {missed}. If the training loss no longer "
+        "Train the bases longer: double `base.epochs`",
+        f"{missed}. If the training loss no longer "
         "falls in the last epochs, change `base.learning_rate` instead, or set a `base.target` "
         "that these bases can reach.",
         ("base.epochs", "base.learning_rate", "base.target"),
@@ -97,8 +101,8 @@ def _data_sets(verdict: Mapping[str, Any]) -> list[Step]:
     return [
         Step(
             VERDICT,
-            "Compare the models on images of another task: add a data set to `ood` that is not a "
-            "control, such as `{kind: digits}`.",
+            "Add a data set of another task to `ood`, such as `{kind: digits}`",
+            "All that are compared now are controls, which have no vote.",
             ("ood",),
         )
     ]
@@ -133,7 +137,8 @@ def _seeds(found: Mapping[str, Any], table: pd.DataFrame) -> list[Step]:
         return [_too_many()]
     first, every = (max(end(counts) for counts in wanted) for end in (min, max))
     alpha = found["settings"].alpha
-    return [_seeds_step(table, seeds, first, every, len(open_sets[0][0]), alpha)]
+    complete = sum(map(len, wanted)) == sum(len(undecided) for _, undecided in open_sets)
+    return [_seeds_step(table, seeds, first, every, complete, len(open_sets[0][0]), alpha)]
 
 
 def _wanted(undecided: Sequence[RecipeVerdict], seeds: int) -> list[int]:
@@ -151,15 +156,34 @@ def _wanted(undecided: Sequence[RecipeVerdict], seeds: int) -> list[int]:
 
 
 def _seeds_step(
-    table: pd.DataFrame, seeds: int, first: int, every: int, recipes: int, alpha: float
+    table: pd.DataFrame,
+    seeds: int,
+    first: int,
+    every: int,
+    complete: bool,
+    recipes: int,
+    alpha: float,
 ) -> Step:
-    likely = (
-        f"Then a decision is possible; {'it' if recipes == 1 else 'each of the recipes'} may need "
-        "more."
-        if seeds < seed_pairs.FEWEST_SEEDS
-        else "Then a decision is likely (80 %), if the values observed so far are the true ones."
-    )
-    rest = f" About {every} seeds would decide all recipes." if every > first else ""
+    """More seeds.
+
+    Args:
+        table: all models' scores.
+        seeds: the number of seeds.
+        first: that with which the first undecided recipe is likely to be decided.
+        every: that for all recipes whose number is known.
+        complete: whether it is known for all undecided recipes.
+        recipes: the number of recipes.
+        alpha: the level of the verdicts.
+    """
+    if seeds < seed_pairs.FEWEST_SEEDS:
+        likely = "Then a decision is possible; it may need more."
+    elif every == first:
+        likely = f"Then a decision is likely (80 %), {IF_TRUE}."
+    else:
+        likely = (
+            "Then the first of the undecided recipes is likely (80 %) to be decided, and with about "
+            f"{every} seeds {'all' if complete else 'most'} of them, {IF_TRUE}."
+        )
     alone, together = seed_pairs.seeds_for_p(alpha), seed_pairs.seeds_for_p(alpha, recipes)
     fewer = (
         f" A new experiment with one recipe instead of {recipes} needs at least {alone} seeds, "
@@ -170,7 +194,8 @@ def _seeds_step(
     return Step(
         VERDICT,
         f"Train {text.counted(first - seeds, 'more base')}: extend `base.seeds` from {seeds} to "
-        f"{first} seeds. {likely}{rest}{fewer}",
+        f"{first} seeds",
+        f"{likely}{fewer}",
         ("base.seeds",),
         {"base.seeds": more_seeds(table, first)},
     )
@@ -179,10 +204,10 @@ def _seeds_step(
 def _too_many() -> Step:
     return Step(
         VERDICT,
+        "Change the recipes: walk longer (`regularize.epochs`) or with a stronger penalty "
+        "(`regularize.lambdas`), and prune more (`prune.thresholds`)",
         "More seeds alone will hardly decide: how many is unknown, or more than "
-        f"{seed_pairs.MOST_SEEDS:,}. Change the recipes instead: walk longer "
-        "(`regularize.epochs`) or with a stronger penalty (`regularize.lambdas`), and prune more "
-        "(`prune.thresholds`), so that a rise can show.",
+        f"{seed_pairs.MOST_SEEDS:,}.",
         ("regularize.epochs", "regularize.lambdas", "prune.thresholds"),
     )
 
@@ -194,9 +219,9 @@ def _nothing_compared(table: pd.DataFrame, seeds: int) -> Step:
         values["base.seeds"] = more_seeds(table, seed_pairs.seeds_for_p(ALPHA))
     return Step(
         VERDICT,
-        "Compare models of different bases before and after pruning: list `base` and `pruned` in "
-        "`compare.states`, at least one threshold in `prune.thresholds`, and several seeds in "
-        "`base.seeds`.",
+        "Compare models of different bases before and after pruning",
+        "This needs `base` and `pruned` in `compare.states`, a value in `prune.thresholds`, and "
+        "several seeds in `base.seeds`.",
         ("compare.states", "prune.thresholds", "base.seeds"),
         values,
     )
@@ -209,9 +234,9 @@ def _controls(verdict: Mapping[str, Any]) -> list[Step]:
     return [
         Step(
             CONTROLS,
-            "Add controls: `controls.random` prunes at random, and `regularized` in "
-            "`compare.states` compares models before pruning. Only controls can show whether a "
-            "rise comes from what survives pruning.",
+            "Add controls: `controls.random` and, in `compare.states`, `regularized`",
+            "They are models pruned at random and models before pruning. Only controls can show "
+            "whether a rise comes from what survives pruning.",
             ("controls.random", "compare.states"),
             {"controls.random": [1], "compare.states": [BASE, REGULARIZED, PRUNED]},
         )
@@ -229,9 +254,9 @@ def _dead(verdict: Mapping[str, Any], table: pd.DataFrame) -> list[Step]:
     return [
         Step(
             VERDICT,
-            "Prune less: models are dead from a threshold of "
-            f"{dead.threshold.min():g} on, and some recipes have fewer than {few} living models. "
-            "Add smaller values to `prune.thresholds`.",
+            "Prune less: add smaller values to `prune.thresholds`",
+            f"Models are dead from a threshold of {dead.threshold.min():g} on, and some recipes "
+            f"have fewer than {few} living models.",
             ("prune.thresholds",),
         )
     ]
@@ -248,8 +273,9 @@ def _walks(found: Mapping[str, Certificate], room: float, step: float) -> list[S
         advice.append(
             Step(
                 WALKS,
-                f"Walk more gently: the training loss rises by more than {room:g} on {rising} of "
-                f"{of}. Use smaller `regularize.lambdas` or a smaller `regularize.learning_rate`.",
+                "Walk more gently: smaller `regularize.lambdas` or a smaller "
+                "`regularize.learning_rate`",
+                f"The training loss rises by more than {room:g} on {rising} of {of}.",
                 ("regularize.lambdas", "regularize.learning_rate"),
             )
         )
@@ -257,8 +283,8 @@ def _walks(found: Mapping[str, Certificate], room: float, step: float) -> list[S
         advice.append(
             Step(
                 WALKS,
-                f"Train the bases to the end: the training loss still falls by more than {room:g} "
-                f"on {falling} of {of}. Raise `base.epochs`.",
+                "Train the bases to the end: raise `base.epochs`",
+                f"The training loss still falls by more than {room:g} on {falling} of {of}.",
                 ("base.epochs",),
             )
         )
@@ -266,8 +292,8 @@ def _walks(found: Mapping[str, Certificate], room: float, step: float) -> list[S
         advice.append(
             Step(
                 WALKS,
-                f"Take smaller steps: a step is longer than {step:.0%} of the weights' norm on "
-                f"{jumping} of {of}. Use a smaller `regularize.learning_rate`.",
+                "Take smaller steps: a smaller `regularize.learning_rate`",
+                f"A step is longer than {step:.1%} of the weights' norm on {jumping} of {of}.",
                 ("regularize.learning_rate",),
             )
         )
@@ -291,8 +317,8 @@ def _claims(
     lacking = [
         Step(
             CLAIMS,
-            f"Add a value to `{key}`: a trend needs two, and there is "
-            f"{pruned[column].nunique() or 'none'}.",
+            f"Add a value to `{key}`",
+            f"A trend needs two, and there is {pruned[column].nunique() or 'none'}.",
             (key,),
         )
         for key, column in (("prune.thresholds", "threshold"), ("regularize.epochs", "epochs"))
@@ -304,9 +330,9 @@ def _claims(
     return [
         Step(
             CLAIMS,
-            f"Extend `base.seeds` from {seeds} to {2 * seeds} seeds: twice as many shorten an "
-            f"interval by about a third, and {text.counted(len(rows), 'claim')} "
-            f"{'is' if len(rows) == 1 else 'are'} undecided.",
+            f"Extend `base.seeds` from {seeds} to {2 * seeds} seeds",
+            f"{text.counted(len(rows), 'claim')} {'is' if len(rows) == 1 else 'are'} undecided. "
+            "Twice as many seeds shorten an interval by about a third.",
             ("base.seeds",),
             {"base.seeds": more_seeds(table, 2 * seeds)},
         )
@@ -315,4 +341,4 @@ def _claims(
 
 def markdown(found: Sequence[Step]) -> str:
     """The steps as a list."""
-    return "\n".join(f"- {step.text}" for step in found)
+    return "\n".join(f"- **{step.change}.** {step.reason}" for step in found)
