@@ -62,6 +62,7 @@ def test_the_command_repeats_the_experiment(finished: Workflow, tmp_path: Path, 
             timeout=600,
         )
         assert done.returncode == 0, done.stdout + done.stderr
+        assert "\nNext: Train " in done.stderr
     *changed, repeat = commands(workflow / f"results/{name}/report.html")
     assert f"results/{name}/" in repeat
     assert "Nothing to be done" in pasted(workflow, repeat)

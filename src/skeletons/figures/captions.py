@@ -74,8 +74,7 @@ CAPTIONS: Mapping[str, Caption] = {
         "base before training, a base trained on the images in another order (“image order 1”), "
         "and a model that lost as many weights at random (“at random like 0.05”). The strips on "
         "the left show each model's test accuracy and sparsity. Grey cells have no similarity, "
-        "because one model of "
-        "the pair gives the same answer for every image.",
+        "because one model of the pair gives the same answer for every image.",
     ),
     "heatmap_of_features": Caption(
         PAIRS,

@@ -181,8 +181,8 @@ def _seeds_step(
         likely = f"Then a decision is likely (80 %), {IF_TRUE}."
     else:
         likely = (
-            "Then the first of the undecided recipes is likely (80 %) to be decided, and with about "
-            f"{every} seeds {'all' if complete else 'most'} of them, {IF_TRUE}."
+            "Then the first of the undecided recipes is likely (80 %) to be decided, and with "
+            f"about {every} seeds {'all' if complete else 'most'} of them, {IF_TRUE}."
         )
     alone, together = seed_pairs.seeds_for_p(alpha), seed_pairs.seeds_for_p(alpha, recipes)
     fewer = (
