@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import re
+import tomllib
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -19,6 +20,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import seaborn as sns
+from conftest import ROOT
 
 from skeletons.config.sections import Figures
 from skeletons.errors import ArtifactError
@@ -274,6 +276,16 @@ def test_a_figure_without_a_caption_is_refused(files: dict[str, Any], tmp_path: 
     odd.write_text(drawn_experiment.SVG)
     with pytest.raises(ArtifactError, match=r"pie\.svg has no caption in its metadata"):
         stage.report_stage(**{**files, "html": str(tmp_path / "r.html"), "figures": [str(odd)]})
+
+
+def test_every_template_is_part_of_the_package() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    patterns = project["tool"]["setuptools"]["package-data"]["skeletons"]
+    library = ROOT / "src/skeletons"
+    packed = {path for pattern in patterns for path in library.glob(pattern)}
+    templates = {path for path in (library / "report/page/templates").rglob("*") if path.is_file()}
+    assert len(templates) > 10
+    assert templates <= packed
 
 
 # --- the page -----------------------------------------------------------------------------------
