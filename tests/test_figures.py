@@ -180,6 +180,21 @@ def test_every_pair_of_a_kind_is_a_point() -> None:
     assert [t.get_text() for t in axes[0].get_yticklabels()] == ["bases of different seeds (6)"]
 
 
+def test_the_legend_of_walks_does_not_grow_with_their_number() -> None:
+    for seeds, entries in ((2, 3 + 2), (8, 3 + 8), (30, 3)):  # λ, training and test; seeds
+        figure, axes = style.new_figure(9, 6, 2, 2)
+        epochs = np.tile(np.arange(3), seeds)
+        walks = pd.DataFrame({"epoch": epochs, "seed": np.repeat(range(seeds), 3), "l1": 1e-4})
+        names = ("train_loss", "test_loss", "train_accuracy", "test_accuracy", "distance", "step")
+        models.ridge_walk(walks.assign(**dict.fromkeys(names, 0.5)), axes)
+        legends = [legend for ax in axes if (legend := ax.get_legend())]
+        assert [len(legend.get_texts()) for legend in legends] == [entries]
+        figure.draw_without_rendering()
+        box = legends[0].get_window_extent()
+        assert box.y0 > 0
+        assert not any(box.overlaps(ax.get_window_extent()) for ax in axes)
+
+
 # --- labels of the heatmap ------------------------------------------------------------------------
 
 ONE_WALK = {"lambdas": [3e-5], "epochs": [12]}
