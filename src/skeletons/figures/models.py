@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from skeletons import text
@@ -73,8 +74,6 @@ def ridge_walk(walks: pd.DataFrame, axes: Sequence[Axes]) -> None:
         for l1, base in itertools.product(lambdas, bases):
             walk = walks[(walks.l1 == l1) & (walks.base == base)]
             for column, line in columns:
-                name = f"λ={spell(l1)}, {base}"
-                kind = "" if len(columns) == 1 else ", test" if "test" in column else ", training"
                 seen = walk[walk.epoch > 0] if column == "step" else walk
                 ax.plot(
                     seen.epoch,
@@ -84,10 +83,30 @@ def ridge_walk(walks: pd.DataFrame, axes: Sequence[Axes]) -> None:
                     markersize=3.5,
                     linewidth=1.2,
                     color=PALETTE[lambdas.index(l1) % len(PALETTE)],
-                    label=name + kind,
                 )
         ax.set_xlabel("epochs of regularisation")
         ax.set_ylabel(name_of_y)
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    legend_beside(axes[1])
-    legend_beside(axes[3])
+    handles = _walk_handles(lambdas, bases)
+    axes[1].legend(handles=handles, loc="upper left", bbox_to_anchor=(1, 1))
+
+
+def _walk_handles(lambdas: Sequence[float], bases: Sequence[str]) -> list[Line2D]:
+    """The meaning of each colour, line style and marker; an entry per walk would be too many.
+
+    Bases are left out if there are more of them than markers.
+    """
+    colours = [
+        Line2D([], [], color=PALETTE[k % len(PALETTE)], label=f"λ={spell(l1)}")
+        for k, l1 in enumerate(lambdas)
+    ]
+    styles = [
+        Line2D([], [], linestyle="-", color="0.3", label="training"),
+        Line2D([], [], linestyle="--", color="0.3", label="test"),
+    ]
+    markers = [
+        Line2D([], [], linestyle="", marker=MARKERS[k], markersize=4, color="0.3", label=name)
+        for k, name in enumerate(bases)
+        if len(bases) <= len(MARKERS)
+    ]
+    return [*colours, *styles, *markers]

@@ -66,7 +66,7 @@ def figures_stage(
             title = f"Every pair of models on {name}"
             path = target / f"heatmap_{name}_{measure.name}.svg"
             about = captions.drawn("heatmap", name, measure)
-            _save_heatmap(compared[name], table, measure, title, path, colormap, about)
+            save_heatmap(compared[name], table, measure, title, path, colormap, about)
             for part, summary in zip(parts, summaries, strict=True):
                 shown = _Shown(name, measure, target, part.tag)
                 _save_similarity(part.similarity[name], shown)
@@ -138,7 +138,7 @@ def _save_similarity(compared: pd.DataFrame, shown: _Shown) -> None:
     shown.save(figure, "cross_base")
 
 
-def _save_heatmap(
+def save_heatmap(
     compared: pd.DataFrame,
     scores: pd.DataFrame,
     measure: Measure,
@@ -147,12 +147,24 @@ def _save_heatmap(
     colormap: str,
     about: Drawn,
 ) -> None:
+    """Draw a heatmap with its title and save it; its size follows from the number of models.
+
+    Args:
+        compared: the table of all pairs.
+        scores: the scores of all models.
+        measure: the measure to draw, a column of `compared`.
+        title: the line above the heatmap.
+        path: the SVG file to write.
+        colormap: a colour map of matplotlib or seaborn.
+        about: what the figure shows.
+    """
     side = float(np.clip(0.11 * len({*compared.a, *compared.b}), 3, 9))
     width, height = side + 2.1, side + 2.7  # room for the labels, strips and scales
     figure = Figure(figsize=(width, height))
     ax = figure.add_axes((0.7 / width, 2 / height, side / width, side / height))
     heatmaps.heatmap(compared, scores, measure, ax, colormap)
-    figure.suptitle(title, fontsize=11, fontweight="bold")
+    top = heatmaps.top_of(ax)
+    figure.text(0.7 / width, (top + 0.15) / height, title, fontsize=11, fontweight="bold")
     save_svg(figure, path, about)
 
 
@@ -178,4 +190,4 @@ def heatmap_stage(
     ood = str(compared.ood.iloc[0]) if "ood" in compared else ""
     shown = captions.drawn("heatmap", ood, chosen)
     with styled():
-        _save_heatmap(compared, about, chosen, title, Path(heatmap), colormap, shown)
+        save_heatmap(compared, about, chosen, title, Path(heatmap), colormap, shown)

@@ -7,6 +7,7 @@ larger networks are more alike among themselves.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,10 +19,12 @@ from scipy import stats
 
 from skeletons import text
 from skeletons.findings import pair_tables
+from skeletons.findings.next_steps import Step
 from skeletons.findings.sections import Section, joined
 from skeletons.measures.measure import Measure
 from skeletons.model_ids import BASE, PRUNED, Model
 
+OWN = ("base", "regularize", "prune")  # sections that a network may have its own keys of
 RESAMPLES = 9_999
 FEWEST = 4  # bases and networks' sizes for a trend
 
@@ -123,6 +126,7 @@ def together(
         },
         "trends": {} if measure is None else _trends(parts, measure),
         **{key: _all(found, key) for key in ("bases", "skeleton_models", "dead")},
+        "next": [_named(step, part) for part, one in _both(parts, found) for step in one["next"]],
         "walks": {name: walk for one in found for name, walk in one["walks"].items()},
     }
 
@@ -131,6 +135,20 @@ def _both(
     parts: Sequence[Part], found: Sequence[Mapping[str, Any]]
 ) -> Iterator[tuple[Part, Mapping[str, Any]]]:
     return zip(parts, found, strict=True)
+
+
+def _named(step: Step, part: Part) -> Step:
+    """A step of one network, with that network's own keys."""
+    if part.tag is None:
+        return dataclasses.replace(step, change=f"`{part.title}`: {step.change}")
+    at = f"networks.{part.tag}."
+    own = {key: f"{at}{key}" if key.split(".")[0] in OWN else key for key in step.keys}
+    return dataclasses.replace(
+        step,
+        change=f"`{part.title}`: {step.change}",
+        keys=tuple(own.values()),
+        values={own.get(key, key): value for key, value in step.values.items()},
+    )
 
 
 def _all(found: Iterable[Mapping[str, Any]], key: str) -> list[Any]:

@@ -100,7 +100,7 @@ def _values(path: str, columns: dict[str, npt.NDArray[np.generic]]) -> Floats:
             )
     if not columns:
         raise SavedOutputError(f"{path}: found no column of values; allowed: one or more.")
-    values = np.asarray(np.column_stack(list(columns.values())), dtype=np.float64)
+    values: Floats = np.column_stack([v.astype(np.float64) for v in columns.values()])
     if not np.isfinite(values).all():
         raise SavedOutputError(f"{path}: found NaN or infinite values; allowed: finite numbers.")
     return values

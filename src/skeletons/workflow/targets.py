@@ -146,6 +146,11 @@ class Targets:
             and model.epochs == max(plan.setup_of(model).regularize.epochs)
         ]
 
+    def base_histories(self) -> list[str]:
+        """The history of each base that is trained here."""
+        trained = (base for base in self.plan.bases if not base.is_own_base)
+        return [self.model_file(base, "history.parquet") for base in trained]
+
     def walks_without_loss(self) -> list[str]:
         """Histories of the walks, with a loss per epoch, if no loss was recorded per step."""
         plan = self.plan
