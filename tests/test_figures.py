@@ -208,7 +208,7 @@ MANY_WALKS = {"lambdas": [1.25e-5, 1e-4], "epochs": [1, 12, 16]}
 def grid(
     seeds: int, walks: dict[str, Any], thresholds: list[float], draws: list[int], **controls: Any
 ) -> list[str]:
-    found = model_ids.grid(range(1, seeds + 1), thresholds=thresholds, **walks)
+    found = model_ids.grid(map(Model, range(1, seeds + 1)), thresholds=thresholds, **walks)
     found += model_ids.controls(found, controls.get("untrained", False), [1], draws)
     return heatmaps.ordered([str(model) for model in found])
 

@@ -120,7 +120,9 @@ def test_the_page_is_its_sections_and_json_has_them_in_this_order() -> None:
     found = gather.summarize("x", scores(), by_set, ["cosine_prob"])
     sections = stage.as_json(found)["sections"]
     names = [section["name"] for section in sections]
-    assert names == ["verdict", "claims", "kinds", "bases", "walks", "skeletons", "details"]
+    assert names == [
+        *("verdict", "next", "claims", "kinds", "bases", "walks", "skeletons", "details"),
+    ]
     text = stage.as_markdown(found)
     parts = [
         "# Findings of `x`",
@@ -133,7 +135,7 @@ def test_the_page_is_its_sections_and_json_has_them_in_this_order() -> None:
     ]
     assert text == "\n\n".join(parts) + "\n"
     leads = {section["name"]: section["lead"] for section in sections if section["lead"]}
-    assert set(leads) == {"verdict", "claims"}  # the report shows only these elsewhere
+    assert set(leads) == {"verdict", "next", "claims"}  # the report shows only these elsewhere
     assert "On all data sets together" in leads["verdict"]
     assert leads["claims"].count("| claim |") == text.count("| claim |") == 2
 

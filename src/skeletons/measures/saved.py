@@ -100,10 +100,10 @@ def _values(path: str, columns: dict[str, npt.NDArray[np.generic]]) -> Floats:
             )
     if not columns:
         raise SavedOutputError(f"{path}: found no column of values; allowed: one or more.")
-    values: Floats = np.column_stack([v.astype(np.float64) for v in columns.values()])
-    if not np.isfinite(values).all():
+    found: Floats = np.column_stack([column.astype(np.float64) for column in columns.values()])
+    if not np.isfinite(found).all():
         raise SavedOutputError(f"{path}: found NaN or infinite values; allowed: finite numbers.")
-    return values
+    return found
 
 
 def matched(models: Sequence[Saved]) -> list[Saved]:
