@@ -188,7 +188,8 @@ def test_the_legend_of_walks_does_not_grow_with_their_number() -> None:
     for seeds, entries in ((2, 3 + 2), (8, 3 + 8), (30, 3)):  # λ, training and test; seeds
         figure, axes = style.new_figure(9, 6, 2, 2)
         epochs = np.tile(np.arange(3), seeds)
-        walks = pd.DataFrame({"epoch": epochs, "seed": np.repeat(range(seeds), 3), "l1": 1e-4})
+        bases = [Model(seed).title for seed in range(seeds)]
+        walks = pd.DataFrame({"epoch": epochs, "base": np.repeat(bases, 3), "l1": 1e-4})
         names = ("train_loss", "test_loss", "train_accuracy", "test_accuracy", "distance", "step")
         models.ridge_walk(walks.assign(**dict.fromkeys(names, 0.5)), axes)
         legends = [legend for ax in axes if (legend := ax.get_legend())]
