@@ -108,7 +108,7 @@ def _walk_settings(plan: Plan) -> dict[str, Any]:
 
 def _dataset(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
     name = wildcards["dataset"]
-    spec, data_root = plan.spec_of(name), plan.download_folder(name)
+    spec, data_root = plan.datasets[name], plan.download_folder(name)
     if name not in plan.files:
         return {"spec": spec, "data_root": data_root}
     # Which files a folder holds decides, not where it is: it may be moved. A name is in the id.
