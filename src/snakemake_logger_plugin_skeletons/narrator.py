@@ -45,8 +45,16 @@ class Narrator:
         console: Console,
         settings: OutputSettingsLoggerInterface,
         words: Callable[[LogRecord], str],
+        errors: Console | None = None,
     ) -> None:
-        """Begin; `words` formats a record in Snakemake's own words."""
+        """Begin.
+
+        Args:
+            console: where the run is shown.
+            settings: of Snakemake's output.
+            words: formats a record in Snakemake's own words.
+            errors: where warnings and errors are shown, if not on the same console.
+        """
         quiet = {kind.item_to_choice() for kind in settings.quiet or ()}
         self.settings = settings
         self.silent = "all" in quiet and not settings.dryrun
@@ -54,7 +62,7 @@ class Narrator:
         self.shows_stages = not settings.dryrun and not quiet & {"rules", "progress", "all"}
         self.book = Book()
         self.picture = Picture(self.book)
-        self.screen = Screen(console, self.picture)
+        self.screen = Screen(console, self.picture, errors)
         self._words = words
         self._memory: str | None = None  # the file that stores the times of jobs for the next run
         self._started = False
@@ -89,7 +97,7 @@ class Narrator:
         self.screen.close()
         for exception in self._failed.leftover():
             if not self._interrupted:
-                self.screen.say(exception, "red")
+                self.screen.warn(exception, "red")
         if self._memory and self.book.done:
             book.remember(self._memory, self.book.rates(time.time()))
 
@@ -160,7 +168,7 @@ class Narrator:
 
     def _say_failure(self, job: int, rule: str, logs: list[str]) -> None:
         if new := self._failed.add(job, logs):
-            self.screen.say(lines.failed(failures.job_name(rule, logs), *new), "yellow")
+            self.screen.warn(lines.failed(failures.job_name(rule, logs), *new), "yellow")
 
     def _show_command(self, fields: Fields) -> None:
         command = fields.get("cmd") or fields.get("shellcmd")
@@ -175,15 +183,15 @@ class Narrator:
         elif self._interrupted:
             return
         elif self._failed.jobs and phrases.UNDONE.find(message):
-            self.screen.say(self._failed.closing(), "red")
+            self.screen.warn(self._failed.closing(), "red")
         else:
             command = sys.argv[1:]
-            self.screen.say(sentence(message, exception, command, self._started), "red")
+            self.screen.warn(sentence(message, exception, command, self._started), "red")
 
     def _take_message(self, message: str, level: int) -> None:
         if phrases.INTERRUPTED.find(message):
             self._interrupted = True
-            self.screen.say(lines.INTERRUPTED, "yellow")
+            self.screen.warn(lines.INTERRUPTED, "yellow")
         elif self._interrupted and phrases.TRACEBACK.find(message):
             return
         elif text := shown(message, verbose=self.settings.verbose):
@@ -191,6 +199,8 @@ class Narrator:
 
     def _say_message(self, text: str, level: int) -> None:
         if level >= logging.ERROR:
-            self.screen.say(text, "red")
+            self.screen.warn(text, "red")
+        elif not self.silent and level >= logging.WARNING:
+            self.screen.warn(text, "yellow")
         elif not self.silent:
-            self.screen.say(text, "yellow" if level >= logging.WARNING else "")
+            self.screen.say(text)
