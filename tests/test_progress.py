@@ -446,8 +446,8 @@ def test_a_terminal_shows_what_runs_and_how_much_is_done(shown: str) -> None:
         re.M,
     )
     assert re.search(
-        r"^▲ base model seed=1 misses `base\.target`: found training loss \d\.\d{4} and training accuracy "
-        r"\d\.\d{4}; wanted at most 0\.1 and at least 0\.97\. *$",
+        r"^▲ base model seed=1 misses `base\.target`: found training loss \d\.\d{4} and training "
+        r"accuracy \d\.\d{4}; wanted at most 0\.1 and at least 0\.97\. *$",
         shown,
         re.M,
     )

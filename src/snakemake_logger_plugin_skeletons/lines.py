@@ -36,10 +36,11 @@ def alive(book: Book, job: Running, work: Work, now: float) -> str:
 
 def missed(model: str, measured: Mapping[str, float], target: Mapping[str, float]) -> str:
     """A base model misses its target."""
+    loss, accuracy = measured["train_loss"], measured["train_accuracy"]
     return (
-        f"▲ base model {model} misses `base.target`: found training loss {measured['train_loss']:.4f} and "
-        f"training accuracy {measured['train_accuracy']:.4f}; wanted at most "
-        f"{target['train_loss']:g} and at least {target['train_accuracy']:g}."
+        f"▲ base model {model} misses `base.target`: found training loss {loss:.4f} and training "
+        f"accuracy {accuracy:.4f}; wanted at most {target['train_loss']:g} and at least "
+        f"{target['train_accuracy']:g}."
     )
 
 
