@@ -31,6 +31,7 @@ onstart:
         "limit": workflow.scheduler.job_rate_limiter,
         "job": next(iter(workflow.dag.needrun_jobs())),
         "settings": ExecutorSettings(),
+        "records": workflow.persistence,
     }
     print("MISSING", json.dumps(list(internals.missing(starts))))
 
