@@ -63,13 +63,21 @@ class Progress:
         return f"Downloading package {self._fetched} of {self.total}: {self._name}{self._size}"
 
 
-def install(lock: Path) -> int:
-    """Install the packages of a lock file; return pip's exit code."""
+def install(*options: str) -> int:
+    """Install the packages of a lock file.
+
+    Args:
+        options: of `pip install`; the last one is the lock file.
+
+    Returns:
+        pip's exit code.
+    """
+    lock = Path(options[-1])
     progress, terminal, shown = Progress(lock.read_text(encoding="utf-8")), sys.stdout.isatty(), ""
     packages = Path(sysconfig.get_path("purelib"))
     print(f"Installing the packages of {lock}: about 3 GB, most of it PyTorch.", flush=True)
     with subprocess.Popen(
-        [sys.executable, *COMMAND, "--require-hashes", "-r", str(lock)],
+        [sys.executable, *COMMAND, *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -93,4 +101,4 @@ def install(lock: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(install(Path(sys.argv[1])))
+    sys.exit(install(*sys.argv[1:]))

@@ -126,7 +126,7 @@ def install(folder: Path, lock: str) -> subprocess.CompletedProcess[str]:
     (folder / "a.lock").write_text(lock)
     own = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(folder), "PIP_TARGET": str(folder / "there")}
     return subprocess.run(
-        [sys.executable, str(INSTALL), str(folder / "a.lock")],
+        [sys.executable, str(INSTALL), "--require-hashes", "-r", str(folder / "a.lock")],
         env={**os.environ, **own},
         capture_output=True,
         text=True,
