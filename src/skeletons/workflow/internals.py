@@ -12,9 +12,6 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
-from snakemake.io import IOFile
-from snakemake.persistence.file import FilePersistence
-
 from skeletons.errors import SkeletonsError
 
 DEFAULT_LIMIT = (100, 1)  # jobs, seconds: Snakemake's default limit of started jobs
@@ -129,6 +126,9 @@ class Run:
     def forget(self, files: Collection[str]) -> None:
         """Remove Snakemake's records of files, as `snakemake --cleanup-metadata` does."""
         if files:
+            from snakemake.io import IOFile
+            from snakemake.persistence.file import FilePersistence
+
             records = FilePersistence(nolock=True)
             for path in files:
                 _of("records.cleanup_metadata", records)(IOFile(path))
