@@ -36,6 +36,7 @@ class Stage:
         user_code: names in the configuration that may refer to user-defined code that it runs.
         computes: whether the function takes a number of threads.
         cached: whether its results are kept in the run cache.
+        shared: whether its results belong to all experiments, so that several runs may make them.
     """
 
     function: str
@@ -43,6 +44,7 @@ class Stage:
     user_code: Callable[[Plan, Wildcards], list[str]] = lambda plan, wildcards: []
     computes: bool = False
     cached: bool = False
+    shared: bool = False
 
     @property
     def module(self) -> str:
@@ -350,6 +352,7 @@ STAGES: Mapping[str, Stage] = {
         "data.build:dataset_stage",
         _dataset,
         lambda plan, wildcards: [plan.datasets[wildcards["dataset"]]["kind"]],
+        shared=True,
     ),
     "train_base": _TRAIN_BASE,
     "reorder": _TRAIN_BASE,
