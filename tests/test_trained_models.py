@@ -35,7 +35,8 @@ TINY: dict[str, Any] = {
     "base": {"seeds": [1, 2], "epochs": 1, "learning_rate": 0.05},
     "regularize": {"lambdas": [1e-3], "epochs": [1]},
     "prune": {"thresholds": [0.1]},
-    "compare": {"weights": ["mask_overlap_aligned"]},
+    "compare": {"states": ["base", "pruned"], "weights": ["mask_overlap_aligned"]},
+    "controls": {"orders": []},
 }
 
 
