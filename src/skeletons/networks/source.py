@@ -92,6 +92,8 @@ def source(network: nn.Module, title: str, shape: tuple[int, ...], classes: int)
             f"The network cannot be written as a file: {_brief(error)}; allowed: a network whose "
             "forward does not branch on its input."
         ) from None
+    for node in graph.nodes:
+        node.type = None  # a comment on the code, whose name the file would have to import
     code = graph.python_code("self")
     _demand_torch(code.globals)
     layers = {str(n.target): n.target for n in graph.nodes if n.op == "call_module"}
