@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -11,8 +12,10 @@ from skeletons.errors import ConfigError
 from skeletons.workflow import failures, phrases
 from skeletons.workflow.phrases import Phrase
 from skeletons.workflow.refusal import RefusalError, text_of
+from skeletons.workflow.stages import STAGES
 
 DEFAULT = "workflow_config.yaml"
+CONFIGURATIONS = (".yaml", ".yml", ".json")
 ENTRY = r"[A-Za-z_][\w-]*\w=.*"  # an entry of --config, as Snakemake accepts it
 
 
@@ -37,14 +40,26 @@ def sentence(message: str, exception: str | None, command: Sequence[str], starte
     return message
 
 
+def no_target(name: str) -> str:
+    """What to do about a target that no rule makes.
+
+    Args:
+        name: as it stands on the command line.
+    """
+    if Path(name).is_dir():
+        return f"{name} is a folder, which cannot be a target; allowed: a rule, or a file in it."
+    if Path(name).suffix in CONFIGURATIONS and Path(name).is_file():
+        return f"{name} is not a target; to use it as the configuration, add --configfile {name}."
+    near = difflib.get_close_matches(name, (*STAGES, "all"), n=1, cutoff=0.75)
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    return (
+        f"{name} is neither a rule nor a file of this configuration{hint}; `snakemake --summary` "
+        "with the same --configfile lists its files."
+    )
+
+
 KNOWN: tuple[tuple[Phrase, Callable[[re.Match[str]], str]], ...] = (
-    (
-        phrases.NO_RULE,
-        lambda match: (
-            f"{match[1]} is neither a rule nor a file of this configuration; `snakemake --summary` "
-            "with the same --configfile lists its files."
-        ),
-    ),
+    (phrases.NO_RULE, lambda match: no_target(match[1])),
     (
         phrases.WILDCARDS,
         lambda _: (

@@ -69,6 +69,9 @@ EXITING = Phrase(r"\AExiting because a job execution failed", SCHEDULER)
 # would keep results of another configuration. The summary of reasons names the same jobs.
 PROVENANCE = Phrase(r"\ASome jobs were triggered by provenance", WORKFLOW)
 PROVENANCE_RULES = Phrase(r"\ARules with provenance triggered jobs", WORKFLOW)
+# Results that were moved here have no entries in `.snakemake`. The origins that the files carry are
+# used instead, see `stale.py`.
+NO_RECORD = Phrase(r"\A\w+ jobs have \w+ provenance/metadata", WORKFLOW)
 
 # Another run has made a data set since this one was planned; the job finds it made.
 MADE_MEANWHILE = Phrase(
@@ -82,7 +85,7 @@ NOT_RESTORED = Phrase(r"\ACannot restore .+: no backup found", "snakemake.persis
 
 HIDDEN = (
     *(SELECTING, BUILDING, SHARED_FILES, SHELL, CONDA_IGNORED, CONDA_ACTIVATED, REMOVING, EXITING),
-    *(PROVENANCE, PROVENANCE_RULES, MADE_MEANWHILE, RESTORED, NOT_RESTORED),
+    *(PROVENANCE, PROVENANCE_RULES, NO_RECORD, MADE_MEANWHILE, RESTORED, NOT_RESTORED),
 )
 
 # --- errors: the event holds the name of the exception, its text holds the rest -----------------
