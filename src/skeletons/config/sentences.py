@@ -106,7 +106,7 @@ def _sentence(problem: ErrorDetails) -> str:
     if kind.startswith("union_tag") and isinstance(found, Mapping):
         kinds = TRAINABLE if steps[0] == "dataset" else BUILT_IN
         key, found = f"{key}.kind", found.get("kind")
-        return f"{key}: found {shown(found)}; allowed: {_listed(kinds, found)}{OR_YOUR_OWN}."
+        return f"{key}: found {shown(found)}; allowed: {_named(kinds, found)}."
     allowed = f"{_allowed(kind, found, context)}{_unambiguous(kind, found)}"
     return f"{key}: found {shown(found)}; allowed: {allowed}."
 
@@ -158,6 +158,13 @@ def _listed(values: Iterable[str], found: object = None) -> str:
     return f"{', '.join(names)}{hint}"
 
 
+def _named(names: Iterable[str], found: object) -> str:
+    """The allowed names of something that may also be a user-defined function."""
+    if str(found).endswith(".py"):
+        return f"a function of this file, {found}:FUNCTION"
+    return f"{_listed(names, found)}{OR_YOUR_OWN}"
+
+
 def _allowed(kind: str, found: object, context: Mapping[str, Any]) -> str:
     """The allowed values, by the kind of problem."""
     if kind in _BOUNDS:
@@ -166,7 +173,7 @@ def _allowed(kind: str, found: object, context: Mapping[str, Any]) -> str:
     if kind == "literal_error":
         return _listed(re.findall(r"'([^']*)'", str(context["expected"])), found)
     if kind == "unknown_name":
-        return f"{_listed(context['names'], found)}{OR_YOUR_OWN}"
+        return _named(context["names"], found)
     if kind == "string_pattern_mismatch":
         return PATTERNS[context["pattern"]]
     if kind == "reference":

@@ -84,7 +84,7 @@ def check(plan: Plan) -> None:
                 facts["fits"].append(fit)
     _keep(known)
     if problems:
-        raise CheckpointError("\n".join(problems))
+        raise CheckpointError("\n".join(dict.fromkeys(problems)))  # one may hold for all files
 
 
 def _try(setup: Setup, path: str, classes: list[str] | None) -> None:
