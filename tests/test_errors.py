@@ -136,6 +136,8 @@ CONFIG = {
     "FILE.py:FUNCTION.",
     "network: {name: resnet18}": "network.name: found 'resnet18'; allowed: cnn, resnet9, resnet20, "
     "speednet (did you mean 'resnet",
+    "network: {name: my/network.py}": "network.name: found 'my/network.py'; allowed: a function of this "
+    "file, my/network.py:FUNCTION.",
     "dataset: {kind: cifar}": "dataset.kind: found 'cifar'; allowed: shapes, cifar10, mnist, "
     "fashionmnist, svhn, imagefolder (did you mean 'cifar10'?), or your own FILE.py:FUNCTION.",
     "dataset: {kind: digits}": "dataset.kind: found 'digits'; allowed: shapes, cifar10,",
@@ -807,7 +809,7 @@ def linked(scene: Scene) -> None:
 def not_exposable(scene: Scene) -> str:
     network = "nn.Sequential(nn.Conv2d(3, w, 3), nn.Softmax(1), nn.Conv2d(w, c, 30), nn.Flatten())"
     scene.file("mine.py", f"from torch import nn\n\ndef net(w, c):\n    return {network}\n")
-    variant = {"l1": 2e-4, "epochs": 2, "threshold": 0.5}
+    variant = {"l1": 2e-4, "epochs": 1, "threshold": 0.1}
     inspect = {"variant": variant, "expose": True}
     return absent_looks(Plan(load({"network": {"name": "mine.py:net"}, "inspect": inspect})))
 
@@ -1149,6 +1151,11 @@ SNAKEMAKE: dict[str, str] = {
     "results/grid/models/seed=9/model.txt": "results/grid/models/seed=9/model.txt is neither a rule "
     "nor a file of this configuration; `snakemake --summary` with the same --configfile lists its "
     "files.",
+    "twice.yaml": "twice.yaml is not a target; to use it as the configuration, add --configfile "
+    "twice.yaml.",
+    "results": "results is a folder, which cannot be a target; allowed: a rule, or a file in it.",
+    "reprot": "reprot is neither a rule nor a file of this configuration (did you mean report?); "
+    "`snakemake --summary` with the same --configfile lists its files.",
     "train_base": "A rule that makes one file per model cannot be a target; name a file, such as "
     "results/demo/models/seed=1/weights.safetensors, or run it with `--until RULE`.",
 }
