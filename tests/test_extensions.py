@@ -274,8 +274,8 @@ VARIANT = "variant: {l1: 2.0e-4, epochs: 1, threshold: 0.1}"
 REFUSED = {
     "network: {name: 'no.py:f'}": "network.name: found 'no.py:f', but there is no file no.py in ",
     "network: {name: 'no.such:f'}": "but there is no file no/such.py in ",
-    "network: {name: 'mine.py'}": "network.name: found 'mine.py'; allowed: a function of this file, "
-    "mine.py:FUNCTION.",
+    "network: {name: 'mine.py'}": "network.name: found 'mine.py'; allowed: a function of this "
+    "file, mine.py:FUNCTION.",
     "network: {name: 'mine.py:a b'}": "network.name: found 'mine.py:a b'; allowed: FILE.py:F",
     "network: {name: 'mine:nett'}": "network.name: found 'mine.py:nett', but mine.py does not "
     "define 'nett' (did you mean 'net'?); allowed: FILE.py:FUNCTION, a function of width and "

@@ -12,8 +12,6 @@ import pytest
 import torch
 import yaml
 from conftest import ROOT
-from snakemake_logger_plugin_skeletons.messages import shown
-from snakemake_logger_plugin_skeletons.sentences import sentence
 
 from skeletons.config.load import load
 from skeletons.errors import CheckpointError, ConfigError
@@ -21,8 +19,10 @@ from skeletons.networks import source
 from skeletons.networks.build import build
 from skeletons.workflow import checkpoints
 from skeletons.workflow.plan import Plan
+from snakemake_logger_plugin_skeletons.messages import shown
+from snakemake_logger_plugin_skeletons.sentences import sentence
 
-NETWORKS = '''
+NETWORKS = """
 import torch
 from torch import Tensor, nn
 
@@ -47,7 +47,7 @@ class Viewed(nn.Module):
 
 def viewed(width, classes):
     return Viewed(width, classes)
-'''
+"""
 
 ALONE = """
 import sys
