@@ -142,7 +142,7 @@ FIFTH = "train_base:slurm_extra='--nodelist=node3' if wildcards.seed == '5' else
 FAILING = (
     *("--retries", "0"),
     *("--set-resources", "train_base:mem_mb=1500", "regularize:mem_mb=1500", FIFTH),
-    "train_base:runtime=1 if wildcards.seed == '3' else 30",
+    "train_base:runtime=1 if wildcards.base_id == 'seed=3' else 30",
 )
 
 
