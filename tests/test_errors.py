@@ -140,6 +140,10 @@ CONFIG = {
     "dataset: {path: x}": "dataset.kind: found nothing; allowed: shapes,",
     "ood: [{kind: nmist}]": "(did you mean 'mnist'?)",
     "figures: {measures: [cosine]}": "figures.measures[0]: found 'cosine'; allowed: cosine_prob,",
+    "figures: {measures: [kappa, capa]}": "figures.measures[1]: found 'capa', which needs labels that "
+    "are the task's classes, but digits has none; allowed: a measure without labels,",
+    "compare: {labelled: [mnist]}": "compare.labelled[0]: found 'mnist'; allowed: digits (the names of "
+    "the OOD sets in results).",
     "figures: {colormap: jet}": "figures.colormap: found 'jet'; allowed: viridis,",
     "prune: {scale: relative}": "prune.scale: found 'relative'; allowed: absolute, layer_rms.",
     "regularize: {optimizer: adamw}": "regularize.optimizer: found 'adamw'; allowed: sgd, adam (did",

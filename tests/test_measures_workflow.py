@@ -93,7 +93,7 @@ def test_the_test_set_is_one_more_set_of_images(science: Workflow) -> None:
     table = artifacts.read_table(folder / f"similarity/{ID}.parquet")
     assert len(table) == 12 * 11 // 2
     assert (table.images == SCIENCE["dataset"]["test"]).all()
-    assert (folder / f"figures/heatmap_{ID}_cosine_prob.svg").is_file()
+    assert (folder / f"figures/heatmap_{ID}_kappa.svg").is_file()
 
 
 def test_controls_are_compared_with_all_others(science: Workflow) -> None:

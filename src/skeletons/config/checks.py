@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 
 from skeletons import image_folders
 from skeletons.config.datasets import DatasetSection, ImageFolder, UserDataset, dataset_id
+from skeletons.config.labels import unlabelled_sets
 from skeletons.config.sections import (
     ALIGNED_INSPECTIONS,
     INSPECTIONS,
+    LABELLED_MEASURES,
     MASK_MEASURES,
     MEASURES,
     NETWORKS,
@@ -33,6 +35,8 @@ def problems(config: Config) -> Iterator[str]:
         _unknown_variant(config),
         _too_few_models(config),
         _no_masks(config),
+        _unknown_labelled(config),
+        _measures_without_labels(config),
         _too_few_seeds(config),
         _unclear_folders(config),
         _same_folder(config),
@@ -182,6 +186,29 @@ def _no_masks(config: Config) -> Iterator[str]:
             f"compare.weights: found {', '.join(config.compare.weights)}, but no two pruned models "
             "are compared; allowed: an empty list, or two pruned models or random controls."
         )
+
+
+def _unknown_labelled(config: Config) -> Iterator[str]:
+    names = [dataset_id(section) for section in config.ood]
+    for index, name in enumerate(config.compare.labelled):
+        if name not in names:
+            yield (
+                f"compare.labelled[{index}]: found {name!r}; allowed: {', '.join(names)} (the "
+                "names of the OOD sets in results)."
+            )
+
+
+def _measures_without_labels(config: Config) -> Iterator[str]:
+    """A measure that needs labels is drawn on all compared sets, so all of them need labels."""
+    lacking = unlabelled_sets(config)
+    for index, name in enumerate(config.figures.measures):
+        if name in LABELLED_MEASURES and lacking:
+            yield (
+                f"figures.measures[{index}]: found {name!r}, which needs labels that are the "
+                f"task's classes, but {', '.join(lacking)} has none; allowed: a measure without "
+                "labels, or only OOD sets with such labels (compare.labelled names them). On the "
+                "sets that have them, the tables of pairs hold it in any case."
+            )
 
 
 def _too_few_seeds(config: Config) -> Iterator[str]:

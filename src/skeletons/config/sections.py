@@ -47,7 +47,15 @@ MEASURES = (
     "agreement",
     "disagreement",
     "jensen_shannon",
+    "kappa",
+    "cosine_logit_centred",
+    "jensen_shannon_matched",
+    "error_consistency",
+    "capa",
+    "capa_top",
 )
+# Measures that need labels of the images, which are classes of the task.
+LABELLED_MEASURES = ("error_consistency", "capa", "capa_top")
 CRITERIA = ("magnitude",)
 NetworkName = Annotated[
     StrictStr,
@@ -180,6 +188,11 @@ class Compare(Section):
         (), description="FILE.py:FUNCTION, in addition to the built-in measures"
     )
     test_set: Flag = Field(False, description="also compare on the test set of the task")
+    labelled: Annotated[tuple[StrictStr, ...], AfterValidator(distinct)] = Field(
+        (),
+        description="names in results of OOD sets whose labels are the task's classes, where the "
+        "workflow cannot know",
+    )
     blocks_beyond: Whole = Field(
         100,
         description="number of models above which one file holds all pairs of two bases, not one "
@@ -259,7 +272,7 @@ class Figures(Section):
 
     measures: Annotated[tuple[MeasureName, ...], Field(min_length=1), AfterValidator(distinct)] = (
         Field(
-            ("cosine_prob",),
+            ("kappa",),
             description="measures of similarity to draw; or your own FILE.py:FUNCTION",
         )
     )

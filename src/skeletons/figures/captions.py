@@ -72,8 +72,9 @@ CAPTIONS: Mapping[str, Caption] = {
         "they belong to: a base before training (“untrained”) or trained in another order of the "
         "images, and a pruned model pruned at random. White lines separate the bases, so blocks "
         "off the diagonal compare models of different bases. The strips on the left show each "
-        "model's test accuracy and sparsity. Grey cells have no similarity, because one model of "
-        "the pair gives the same answer for every image.",
+        "model's test accuracy and sparsity. Grey cells have no value, mostly because one model "
+        "of the pair gives the same answer for every image; the column `reason` of the table says "
+        "why.",
     ),
     "heatmap_of_features": Caption(
         PAIRS,

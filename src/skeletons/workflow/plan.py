@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from skeletons import image_folders, model_ids
 from skeletons.config.datasets import CONTROL_SETS, DOWNLOADED, dataset_id
+from skeletons.config.labels import labelled_sets
 from skeletons.config.sections import user_measures
 from skeletons.model_ids import Model
 from skeletons.user_code import references
@@ -31,6 +32,7 @@ class Plan:
         ood: ids of the sets that all models are compared on, sorted.
         sets: the same, with the test set of the task if it is requested.
         control_sets: those of `sets` that are controls: the test set, and random pixels.
+        labelled: those of `sets` whose labels are classes of the task.
         models: all models, controls among them, in canonical order.
         compared: those that take part in pairs.
         masked: the compared models in which some weights are permanently zero.
@@ -52,6 +54,7 @@ class Plan:
         self.ood = sorted(dataset_id(spec) for spec in config.ood)
         self.sets = sorted([*self.ood, *([self.task] if config.compare.test_set else [])])
         self.control_sets = [name for name in self.sets if self._is_control(name)]
+        self.labelled = labelled_sets(config)
         self.models = self._models()
         self.compared = [model for model in self.models if self._is_compared(model)]
         self.masked = [model for model in self.compared if model.state in model_ids.MASKED]

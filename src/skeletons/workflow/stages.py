@@ -164,11 +164,12 @@ def _score(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
 
 
 def _compare(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
-    return {"ood": wildcards["ood"], "models": _pair(wildcards), "measures": plan.user_measures}
+    return {"models": _pair(wildcards), **_compare_bases(plan, wildcards)}
 
 
 def _compare_bases(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
-    return {"ood": wildcards["ood"], "measures": plan.user_measures}
+    ood = wildcards["ood"]
+    return {"ood": ood, "measures": plan.user_measures, "labelled": ood in plan.labelled}
 
 
 def _compare_features(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
