@@ -35,6 +35,7 @@ TARGETS = Targets(PLAN)
 LINEAGES = Lineages(TARGETS)
 HOOKS = in_a_sentence(Hooks, RUN, TARGETS, logger)
 if RUN.is_main():  # the jobs on the nodes of a cluster read these rules as well
+    in_a_sentence(configuration.check_layers, CONFIG)
     expire(TARGETS, LINEAGES)
 # All at once and now: code that is edited while the run goes on must not pass for what runs.
 CODES = {name: in_a_sentence(known.codes, PLAN) for name, known in STAGES.items()}

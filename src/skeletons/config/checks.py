@@ -38,6 +38,7 @@ def problems(config: Config) -> Iterator[str]:
         _unknown_labelled(config),
         _measures_without_labels(config),
         _too_few_seeds(config),
+        _no_shuffles(config),
         _unclear_folders(config),
         _same_folder(config),
         _user_functions(config),
@@ -220,6 +221,14 @@ def _too_few_seeds(config: Config) -> Iterator[str]:
                 f"inspect.{key}: found true, but base.seeds has one seed; allowed: false, or two "
                 "or more seeds, because it needs two base models."
             )
+
+
+def _no_shuffles(config: Config) -> Iterator[str]:
+    if config.inspect.layers and config.compare.permutations < 19:
+        yield (
+            f"compare.permutations: found {config.compare.permutations}, but inspect.layers is on; "
+            "allowed: 19 or more, because p is at least 1 / (permutations + 1)."
+        )
 
 
 def _no_alignment(config: Config) -> Iterator[str]:

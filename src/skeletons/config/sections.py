@@ -73,12 +73,12 @@ CriterionName = Annotated[
     WithJsonSchema(known_or_reference_schema(CRITERIA)),
 ]
 State = Literal["base", "regularized", "pruned"]
-RepresentationName = Literal["linear_cka", "linear_cka_debiased"]
+RepresentationName = Literal["linear_cka", "linear_cka_debiased", "procrustes", "mutual_knn"]
 MaskMeasureName = Literal["mask_overlap", "mask_overlap_aligned"]
 REPRESENTATIONS: tuple[str, ...] = get_args(RepresentationName)
 MASK_MEASURES: tuple[str, ...] = get_args(MaskMeasureName)
 # Keys of `inspect` that switch an inspection on, and those that align units of different bases.
-INSPECTIONS = ("lines", "plane", "curve", "expose", "importance", "probe")
+INSPECTIONS = ("lines", "plane", "curve", "expose", "importance", "probe", "layers")
 ALIGNED_INSPECTIONS = ("lines", "plane", "curve", "importance")
 
 
@@ -201,6 +201,9 @@ class Compare(Section):
     representations: Annotated[tuple[RepresentationName, ...], AfterValidator(distinct)] = Field(
         (), description="measures of penultimate features, on each OOD set; costly"
     )
+    permutations: Whole = Field(
+        99, description="shuffles of the images that measures of features are compared with"
+    )
     weights: Annotated[tuple[MaskMeasureName, ...], AfterValidator(distinct)] = Field(
         (), description="measures of pruned models' masks, with or without aligned units; costly"
     )
@@ -244,6 +247,14 @@ class Inspect(Section):
     probe: Penalties = Field(
         (), description="λs to penalise the skeleton's weights with, in search of a second skeleton"
     )
+    layers: Annotated[tuple[RepresentationName, ...], AfterValidator(distinct)] = Field(
+        (),
+        description="measures of features to compare every two layers with, of bases and variants, "
+        "on each OOD set",
+    )
+    layer_names: (
+        Annotated[tuple[StrictStr, ...], Field(min_length=1), AfterValidator(distinct)] | None
+    ) = Field(None, description="layers of the network; null for the last one of each stage")
     epochs: Count = Field(4, description="epochs to train a curve or a probe")
     points: Annotated[StrictInt, Field(ge=3, le=10_001)] = Field(
         21, description="points on a line at which the loss is measured, including both ends"

@@ -171,6 +171,16 @@ CAPTIONS: Mapping[str, Caption] = {
         "regularisation, and hollow marks are pruned models. All models but the three that span "
         "the plane are shown at their nearest point on it, and may lie off the plane.",
     ),
+    "layers": Caption(
+        INSIDE,
+        "Every layer against every layer",
+        "How similar what each layer of one model sees is to what each layer of another sees, on "
+        "the images named above, as the mean over pairs of models. 0 is the similarity with the "
+        "images of one model shuffled, which keeps the widths of the layers and the number of "
+        "images; 1 is the largest possible one. Numbers in brackets are not above chance in every "
+        "pair (p > 0.05 among the shuffles). The activations of convolutions are "
+        "means over positions, so where in the image something is does not count.",
+    ),
     "exposure": Caption(
         INSIDE,
         "The skeleton as a smaller network",

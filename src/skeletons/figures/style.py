@@ -53,6 +53,8 @@ LABELS = {
     "capa_top": "agreement of the top class beyond the accuracies",
     "linear_cka": "linear CKA of penultimate features",
     "linear_cka_debiased": "linear CKA (debiased) of penultimate features",
+    "procrustes": "Procrustes similarity of penultimate features",
+    "mutual_knn": "mutual nearest neighbours of penultimate features",
     "mask_overlap": "overlap beyond chance of masks",
     "mask_overlap_aligned": "overlap beyond chance of aligned masks",
 }

@@ -46,6 +46,24 @@ def read(merged: dict[str, Any], run: Run) -> Config:
     return load(layers.merged([yaml_file.read(DEFAULTS), *given, named]))
 
 
+def check_layers(config: Config) -> None:
+    """Check that the network has the layers that are to be compared.
+
+    This builds the network, so it imports torch, if layers are named.
+
+    Raises:
+        ConfigError: it has no layer of a name.
+        ExtensionError: a user-defined network cannot be used.
+    """
+    if config.inspect.layers and config.inspect.layer_names:
+        from skeletons.networks.build import build
+        from skeletons.prediction.layers import chosen
+
+        some = 2  # classes; layers do not depend on their number
+        network = build(config.network.name, config.network.width, some, [0.0] * 3, [1.0] * 3)
+        chosen(network, config.inspect.layer_names)
+
+
 def _named(files: Sequence[str]) -> Mapping[str, str]:
     """The experiment's name if nothing names it: that of its file, or of all of its files.
 

@@ -103,9 +103,16 @@ class Plan:
     def line_pairs(self) -> list[tuple[Model, Model]]:
         """The pairs of models between which the loss is measured on a line."""
         if self.config.inspect.lines:
-            own = list(zip(self.bases, self.variants, strict=True))
+            own = zip(self.bases, self.variants, strict=True)
             return [*model_ids.pairs(self.bases), *own, *model_ids.pairs(self.variants)]
         return self.first_bases() if self.config.inspect.curve else []
+
+    def layer_pairs(self) -> list[tuple[Model, Model]]:
+        """The pairs of models whose layers are compared."""
+        if not self.config.inspect.layers:
+            return []
+        own = zip(self.bases, self.variants, strict=True)
+        return [*model_ids.pairs(self.bases), *own, *model_ids.pairs(self.variants)]
 
     def first_bases(self) -> list[tuple[Model, Model]]:
         """The first two bases as a pair; none if there is one base."""

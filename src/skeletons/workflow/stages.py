@@ -177,7 +177,12 @@ def _compare_features(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
         "representation": wildcards["representation"],
         "ood": wildcards["ood"],
         "models": _pair(wildcards),
+        "permutations": plan.config.compare.permutations,
     }
+
+
+def _layers(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
+    return {**_predict(plan, wildcards), "names": plan.config.inspect.layer_names}
 
 
 def _measured(plan: Plan) -> dict[str, Any]:
@@ -330,6 +335,8 @@ STAGES: Mapping[str, Stage] = {
     "compare_features": Stage(
         "measures.representations:compare_representations_stage", _compare_features
     ),
+    "layers": Stage("prediction.layers:layers_stage", _layers, _network, cached=True),
+    "compare_layers": Stage("measures.layers:compare_layers_stage", _compare_features),
     "representations": Stage(
         "measures.representations:collect_representations_stage", _named("representation")
     ),

@@ -193,6 +193,7 @@ class Targets:
         names += ["lines"] if "lines" in found else []
         names += ["plane", "plane_surface"] if looks.plane else []
         names += ["exposure"] if looks.expose else []
+        names += [f"layers_{ood}_{name}" for ood in self.plan.ood for name in looks.layers]
         for kind in ("importance", "probe"):
             names += [f"{kind}_{Path(path).stem}" for path in found.get(kind, [])]
         return [f"{self.plan.figures}/{name}.svg" for name in names]
@@ -240,6 +241,17 @@ class Targets:
             "probe": [f"{results}/probe/{name}.json" for name in probes],
             "probe_epochs": [f"{results}/probe/{name}.parquet" for name in probes],
             "probe_weights": [f"{results}/probe/{name}.safetensors" for name in probes],
+            "layers": [
+                f"{results}/layers/{ood}/{model}.safetensors"
+                for ood in (plan.ood if looks.layers else [])
+                for model in (*plan.bases, *plan.variants)
+            ],
+            "layer_maps": [
+                f"{results}/layer_maps/{measure}/{ood}/{a}--{b}.parquet"
+                for measure in looks.layers
+                for ood in plan.ood
+                for a, b in plan.layer_pairs()
+            ],
         }
         return {kind: files for kind, files in kinds.items() if files}
 
