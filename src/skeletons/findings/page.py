@@ -9,6 +9,7 @@ from skeletons import text
 from skeletons.findings import (
     apart,
     inspections,
+    multiplicity,
     pair_kinds,
     post_claims,
     recipe_verdicts,
@@ -43,6 +44,7 @@ def sections(found: Mapping[str, Any]) -> list[Section]:
             _walks(found["walks"], found["settings"]),
         ),
         _skeletons(found["skeleton_models"], found["dead"]),
+        multiplicity.section(found["multiplicity"], found["settings"].loss_rise),
         *inspections.inspection_sections(found["inside"]),
         Section("details", "Details", _details(found)),
     ]

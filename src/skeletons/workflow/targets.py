@@ -10,9 +10,7 @@ from pathlib import Path
 
 from skeletons import model_ids
 from skeletons.findings import inspections
-from skeletons.measures.catalogue import MEASURES
 from skeletons.model_ids import Model
-from skeletons.user_code import references
 from skeletons.workflow.plan import DATA, Plan
 
 TRAINED = ("weights.safetensors", "history.parquet", "model.json")
@@ -148,19 +146,13 @@ class Targets:
         traced = self.plan.config.regularize.trace
         return [] if traced else self.longest_walks("history.parquet")
 
-    def verdict_predictions(self) -> list[str]:
-        """Predictions of the models in the verdicts, if a measure is a mean over images."""
-        # A user-defined measure counts as one, because only its code could tell. If it is not one,
-        # the findings take its values from the table and read these files needlessly.
-        over_images = any(
-            references.is_reference(measure) or MEASURES[measure].per_image
-            for measure in self.plan.config.figures.measures
-        )
-        if not over_images:
-            return []
-        left_out = (model_ids.UNTRAINED, model_ids.REORDERED)
-        chosen = [model for model in self.plan.compared if model.state not in left_out]
-        return [self.predictions(ood, model) for ood in self.plan.sets for model in chosen]
+    def compared_predictions(self) -> list[str]:
+        """Predictions of all compared models on the compared sets and on the test set.
+
+        Of many models, those on the test set, often of 10,000 images, would not fit into memory.
+        """
+        sets = dict.fromkeys([*self.plan.sets, *([] if self.plan.blocks else [self.plan.task])])
+        return [self.predictions(name, model) for name in sets for model in self.plan.compared]
 
     # --- figures ----------------------------------------------------------------------------------
 
