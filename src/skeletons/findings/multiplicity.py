@@ -67,8 +67,9 @@ def members(table: pd.DataFrame, tolerance: float) -> tuple[str, list[str]]:
     bases = living[living.state == BASE]
     if bases.empty:
         return "", []
-    best = bases.loc[bases.loss.idxmin()]
-    return str(best.model), [str(m) for m in living.model[living.loss <= best.loss + tolerance]]
+    best = bases.sort_values(["loss", "model"]).iloc[0]
+    near = living[living.loss <= float(best.loss) + tolerance]
+    return str(best.model), [str(name) for name in near.model]
 
 
 def by_set(
