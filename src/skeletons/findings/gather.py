@@ -21,6 +21,7 @@ from skeletons.findings import (
     experiment_answer,
     inspections,
     multiplicity,
+    next_steps,
     pair_kinds,
     pair_tables,
     post_claims,
@@ -95,7 +96,7 @@ def summarize(
         ood: {measure: pair_kinds.summary(pairs, measure, declared) for measure in measures}
         for ood, pairs in similarity.items()
     }
-    return {
+    found = {
         "experiment": experiment,
         "models": len(table),
         "controls": int(table.state.isin(CONTROLS).sum()),
@@ -116,6 +117,7 @@ def summarize(
         },
         **_models(table),
     }
+    return {**found, "next": next_steps.steps(found, table)}
 
 
 def _claims(
