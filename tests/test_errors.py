@@ -145,6 +145,8 @@ CONFIG = {
     "figures: {measures: [cosine]}": "figures.measures[0]: found 'cosine'; allowed: cosine_prob,",
     "figures: {measures: [kappa, capa]}": "figures.measures[1]: found 'capa', which needs labels that "
     "are the task's classes, but digits has none; allowed: a measure without labels,",
+    "{compare: {permutations: 5}, inspect: {variant: {l1: 2.0e-4, epochs: 1, threshold: 0.1}, layers: [procrustes]}}": "compare.permutations: found 5, but inspect.layers is on; "
+    "allowed: 19 or more, because p is at least 1 / (permutations + 1).",
     "compare: {labelled: [mnist]}": "compare.labelled[0]: found 'mnist'; allowed: digits (the names of "
     "the OOD sets in results).",
     "figures: {colormap: jet}": "figures.colormap: found 'jet'; allowed: viridis,",
