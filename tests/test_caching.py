@@ -181,6 +181,22 @@ CONFIGURATION: dict[str, tuple[dict[str, Any], Change, dict[str, int]]] = {
             "report": 1,
         },
     ),
+    "a map of layers is asked for": (
+        CHAIN,
+        top(
+            inspect={
+                "variant": {"l1": 1e-4, "epochs": 1, "threshold": 0.05},
+                "layers": ["mutual_knn"],
+            }
+        ),
+        {
+            "layers": 2,
+            "compare_layers": 1,
+            "inspection_figures": 1,
+            "record": 1,
+            "report": 1,
+        },
+    ),
     "a measure of masks is asked for": (
         GRID,
         setting("compare", weights=["mask_overlap"]),

@@ -45,6 +45,7 @@ from skeletons.training.base import train_base
 from skeletons.training.images import Images
 from skeletons.training.settings import BaseSettings
 from skeletons.workflow import failures, lock, slurm
+from skeletons.workflow.configuration import check_layers
 from skeletons.workflow.foresight import absent_looks
 from skeletons.workflow.plan import Plan
 from snakemake_logger_plugin_skeletons import lines
@@ -143,6 +144,12 @@ CONFIG = {
     "dataset: {path: x}": "dataset.kind: found nothing; allowed: shapes,",
     "ood: [{kind: nmist}]": "(did you mean 'mnist'?)",
     "figures: {measures: [cosine]}": "figures.measures[0]: found 'cosine'; allowed: cosine_prob,",
+    "figures: {measures: [kappa, capa]}": "figures.measures[1]: found 'capa', which needs labels that "
+    "are the task's classes, but digits has none; allowed: a measure without labels,",
+    "{compare: {permutations: 5}, inspect: {variant: {l1: 2.0e-4, epochs: 1, threshold: 0.1}, layers: [procrustes]}}": "compare.permutations: found 5, but inspect.layers is on; "
+    "allowed: 19 or more, because p is at least 1 / (permutations + 1).",
+    "compare: {labelled: [mnist]}": "compare.labelled[0]: found 'mnist'; allowed: digits (the names of "
+    "the OOD sets in results).",
     "figures: {colormap: jet}": "figures.colormap: found 'jet'; allowed: viridis,",
     "prune: {scale: relative}": "prune.scale: found 'relative'; allowed: absolute, layer_rms.",
     "regularize: {optimizer: adamw}": "regularize.optimizer: found 'adamw'; allowed: sgd, adam (did",
@@ -817,7 +824,18 @@ def off_target(_: Scene) -> str:
     return lines.missed("seed=1", measured, {"train_loss": 0.1, "train_accuracy": 0.97})
 
 
+def unknown_layer(_: Scene) -> None:
+    look = {"variant": {"l1": 2e-4, "epochs": 1, "threshold": 0.1}, "layers": ["procrustes"]}
+    check_layers(load({"inspect": {**look, "layer_names": ["body.3", "body.99"]}}))
+
+
 RUN = [
+    Mistake(
+        "a layer to compare is not in the network",
+        "inspect.layer_names[1]: found 'body.99'; allowed: body.0, body.1, … (the layers of the "
+        "network up to its last linear layer).",
+        unknown_layer,
+    ),
     Mistake(
         "a user-defined network cannot be exposed, with `inspect.expose`",
         "`inspect.expose` will not be available for mine.py:net, and all else is made without it: "

@@ -144,7 +144,7 @@ def test_a_dead_pair_has_no_colour_of_the_scale() -> None:
     assert np.isnan(np.asarray(shown)).sum() == 2 * 7 * 2 - 2
     assert mpl.colors.to_hex(image.get_cmap().get_bad()) == style.MISSING
     texts = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert texts == ["grey: no similarity; a model is dead"]
+    assert texts == ["grey: no value; see the table"]
 
 
 def test_alike_has_the_same_colour_when_lower_is_more_alike() -> None:

@@ -24,6 +24,7 @@ from conftest import ROOT
 
 from skeletons.config.sections import Figures
 from skeletons.errors import ArtifactError
+from skeletons.measures import behaviour
 from skeletons.measures.catalogue import MEASURES
 from skeletons.report import colours, costs, html, pair_numbers, settings, stage
 from skeletons.store import artifacts
@@ -295,7 +296,7 @@ def test_every_number_of_every_pair_is_in_the_page(files: dict[str, Any], page: 
     pairs = json.loads(page.scripts[0])["pairs"]
     names = [model["id"] for model in pairs["models"]]
     measures = {(one["set"], one["name"]): one for one in pairs["measures"]}
-    assert len(measures) == 2 * 7 + 1
+    assert len(measures) == 2 * len(behaviour.DECLARED) + 1
     for path in files["pairs"]:
         table = artifacts.read_table(path)
         ood = table.ood.iloc[0] if "ood" in table else None

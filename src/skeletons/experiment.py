@@ -157,11 +157,12 @@ class Experiment:
         name = self.dataset(dataset)
         wide = self.pairs(name)
         names = [*MEASURES, *self._user_defined]
-        parts = [_long(wide, measure) for measure in names if measure in wide.columns]
+        found = [(wide, measure) for measure in names if measure in wide.columns]
         for folder, pattern in (("representations", f"*/{name}.parquet"), ("weights", "*.parquet")):
             for path in sorted((self.path / folder).glob(pattern)):
                 measure = path.parent.name if folder == "representations" else path.stem
-                parts.append(_long(artifacts.read_table(path, ["a", "b", measure]), measure))
+                found.append((artifacts.read_table(path, ["a", "b", measure]), measure))
+        parts = [pair_tables.one_measure(*one) for one in found]
         return pair_tables.annotate(pd.concat(parts, ignore_index=True))
 
     def history(self, model: str) -> pd.DataFrame:
@@ -290,16 +291,30 @@ class Experiment:
             because a model is dead.
 
         Raises:
-            SkeletonsError: there is no such measure, model or data set.
+            SkeletonsError: there is no such measure, model or data set, or it needs other labels.
         """
         measure = self.declared(name)
+        if measure.labelled:
+            self._demand_labels(measure, on)
         if measure.kind == "weights":
             return self._overlap(measure, a, b)
         if measure.kind == "representation":
             features = [self.features(model, on) for model in (a, b)]
             return float(np.mean(measure.values(*features)))
         one, two = (self.predictions(model, on) for model in (a, b))
-        return float(behaviour.compare(one, two, {measure.name: measure})[measure.name])
+        found = behaviour.compare(one, two, {measure.name: measure}, labelled=measure.labelled)
+        return float(found[measure.name])
+
+    def _demand_labels(self, measure: Measure, on: str | Images | None) -> None:
+        """Refuse images without labels that are classes of the task; the test set has them."""
+        name = self.dataset() if on is None else on
+        where = name if isinstance(name, str) else "images without labels"
+        lacks = where in self.compared_on and measure.name not in self.pairs(where)
+        if lacks or where is not name:
+            raise SkeletonsError(
+                f"{measure.name} needs labels that are classes of the task, but {where} was given; "
+                "allowed: a data set that has them, such as the test set of the task."
+            )
 
     def declared(self, name: str) -> Measure:
         """A measure by its name, with all that it declares, such as its range and its label.
@@ -425,16 +440,3 @@ def _listed(names: list[str], found: str) -> str:
     first = [*near, *(name for name in names if name not in near)]
     shown = ", ".join(first[:8]) or "none"
     return f"{shown} and {len(first) - 8} more" if len(first) > 8 else shown
-
-
-def _long(wide: pd.DataFrame, measure: str) -> pd.DataFrame:
-    """One measure of a table of pairs, with the same columns for every measure."""
-    known = wide[measure].notna()
-    columns = {
-        "ood": wide["ood"] if "ood" in wide.columns else "",
-        "measure": measure,
-        "value": wide[measure],
-        "std": wide[f"{measure}_std"] if f"{measure}_std" in wide.columns else np.nan,
-        "reason": wide["reason"].where(~known, ""),
-    }
-    return wide[["a", "b"]].assign(**columns)

@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 from skeletons import image_folders
 from skeletons.config import trained_models
 from skeletons.config.datasets import DatasetSection, ImageFolder, UserDataset, dataset_id
+from skeletons.config.labels import unlabelled_sets
 from skeletons.config.networks import Setup, setups
 from skeletons.config.sections import (
     ALIGNED_INSPECTIONS,
     INSPECTIONS,
+    LABELLED_MEASURES,
     MASK_MEASURES,
     MEASURES,
     NETWORKS,
@@ -36,7 +38,10 @@ def problems(config: Config) -> Iterator[str]:
         _unknown_variant(config),
         _too_few_models(config),
         _no_masks(config),
+        _unknown_labelled(config),
+        _measures_without_labels(config),
         _too_few_seeds(config),
+        _no_shuffles(config),
         _unclear_folders(config),
         _same_folder(config),
         _user_functions(config),
@@ -198,6 +203,29 @@ def _no_masks(config: Config) -> Iterator[str]:
         )
 
 
+def _unknown_labelled(config: Config) -> Iterator[str]:
+    names = [dataset_id(section) for section in config.ood]
+    for index, name in enumerate(config.compare.labelled):
+        if name not in names:
+            yield (
+                f"compare.labelled[{index}]: found {name!r}; allowed: {', '.join(names)} (the "
+                "names of the OOD sets in results)."
+            )
+
+
+def _measures_without_labels(config: Config) -> Iterator[str]:
+    """A measure that needs labels is drawn on all compared sets, so all of them need labels."""
+    lacking = unlabelled_sets(config)
+    for index, name in enumerate(config.figures.measures):
+        if name in LABELLED_MEASURES and lacking:
+            yield (
+                f"figures.measures[{index}]: found {name!r}, which needs labels that are the "
+                f"task's classes, but {', '.join(lacking)} has none; allowed: a measure without "
+                "labels, or only OOD sets with such labels (compare.labelled names them). On the "
+                "sets that have them, the tables of pairs hold it in any case."
+            )
+
+
 def _too_few_seeds(config: Config) -> Iterator[str]:
     if any(_bases(one) > 1 for one in setups(config)):
         return
@@ -207,6 +235,14 @@ def _too_few_seeds(config: Config) -> Iterator[str]:
                 f"inspect.{key}: found true, but base.seeds has one seed; allowed: false, or two "
                 "or more seeds, because it needs two base models."
             )
+
+
+def _no_shuffles(config: Config) -> Iterator[str]:
+    if config.inspect.layers and config.compare.permutations < 19:
+        yield (
+            f"compare.permutations: found {config.compare.permutations}, but inspect.layers is on; "
+            "allowed: 19 or more, because p is at least 1 / (permutations + 1)."
+        )
 
 
 def _no_alignment(config: Config) -> Iterator[str]:

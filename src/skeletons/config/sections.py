@@ -50,7 +50,15 @@ MEASURES = (
     "agreement",
     "disagreement",
     "jensen_shannon",
+    "kappa",
+    "cosine_logit_centred",
+    "jensen_shannon_matched",
+    "error_consistency",
+    "capa",
+    "capa_top",
 )
+# Measures that need labels of the images, which are classes of the task.
+LABELLED_MEASURES = ("error_consistency", "capa", "capa_top")
 CRITERIA = ("magnitude",)
 NetworkName = Annotated[
     StrictStr,
@@ -68,12 +76,12 @@ CriterionName = Annotated[
     WithJsonSchema(known_or_reference_schema(CRITERIA)),
 ]
 State = Literal["base", "regularized", "pruned"]
-RepresentationName = Literal["linear_cka", "linear_cka_debiased"]
+RepresentationName = Literal["linear_cka", "linear_cka_debiased", "procrustes", "mutual_knn"]
 MaskMeasureName = Literal["mask_overlap", "mask_overlap_aligned"]
 REPRESENTATIONS: tuple[str, ...] = get_args(RepresentationName)
 MASK_MEASURES: tuple[str, ...] = get_args(MaskMeasureName)
 # Keys of `inspect` that switch an inspection on, and those that align units of different bases.
-INSPECTIONS = ("lines", "plane", "curve", "expose", "importance", "probe")
+INSPECTIONS = ("lines", "plane", "curve", "expose", "importance", "probe", "layers")
 ALIGNED_INSPECTIONS = ("lines", "plane", "curve", "importance")
 
 
@@ -217,6 +225,11 @@ class Compare(Section):
         (), description="FILE.py:FUNCTION, in addition to the built-in measures"
     )
     test_set: Flag = Field(False, description="also compare on the test set of the task")
+    labelled: Annotated[tuple[StrictStr, ...], AfterValidator(distinct)] = Field(
+        (),
+        description="names in results of OOD sets whose labels are the task's classes, where the "
+        "workflow cannot know",
+    )
     blocks_beyond: Whole = Field(
         100,
         description="number of models above which one file holds all pairs of two bases, not one "
@@ -224,6 +237,9 @@ class Compare(Section):
     )
     representations: Annotated[tuple[RepresentationName, ...], AfterValidator(distinct)] = Field(
         (), description="measures of penultimate features, on each OOD set; costly"
+    )
+    permutations: Whole = Field(
+        99, description="shuffles of the images that measures of features are compared with"
     )
     weights: Annotated[tuple[MaskMeasureName, ...], AfterValidator(distinct)] = Field(
         (), description="measures of pruned models' masks, with or without aligned units; costly"
@@ -268,6 +284,14 @@ class Inspect(Section):
     probe: Penalties = Field(
         (), description="λs to penalise the skeleton's weights with, in search of a second skeleton"
     )
+    layers: Annotated[tuple[RepresentationName, ...], AfterValidator(distinct)] = Field(
+        (),
+        description="measures of features to compare every two layers with, of bases and variants, "
+        "on each OOD set",
+    )
+    layer_names: (
+        Annotated[tuple[StrictStr, ...], Field(min_length=1), AfterValidator(distinct)] | None
+    ) = Field(None, description="layers of the network; null for the last one of each stage")
     epochs: Count = Field(4, description="epochs to train a curve or a probe")
     points: Annotated[StrictInt, Field(ge=3, le=10_001)] = Field(
         21, description="points on a line at which the loss is measured, including both ends"
@@ -296,7 +320,7 @@ class Figures(Section):
 
     measures: Annotated[tuple[MeasureName, ...], Field(min_length=1), AfterValidator(distinct)] = (
         Field(
-            ("cosine_prob",),
+            ("kappa",),
             description="measures of similarity to draw; or your own FILE.py:FUNCTION",
         )
     )

@@ -20,6 +20,7 @@ from skeletons.findings import (
     comparisons,
     experiment_answer,
     inspections,
+    multiplicity,
     next_steps,
     pair_kinds,
     pair_tables,
@@ -109,6 +110,7 @@ def summarize(
         **_claims(table, {ood: similarity[ood] for ood in voting}, measures, declared),
         "kinds": kinds,
         "walks": _certificates(walked or {}, preconditions.short_of_target(table), chosen),
+        "multiplicity": multiplicity.by_set(table, known or {}, chosen.loss_rise),
         "inside": inside or inspections.inspections({}),
         "similarity": {
             ood: {measure: _similarity(pairs, declared[measure]) for measure in measures}

@@ -9,6 +9,7 @@ from skeletons import text
 from skeletons.findings import (
     apart,
     inspections,
+    multiplicity,
     next_steps,
     pair_kinds,
     post_claims,
@@ -45,6 +46,7 @@ def sections(found: Mapping[str, Any]) -> list[Section]:
             _walks(found["walks"], found["settings"]),
         ),
         _skeletons(found["skeleton_models"], found["dead"]),
+        multiplicity.section(found["multiplicity"], found["settings"].loss_rise),
         *inspections.inspection_sections(found["inside"]),
         Section("details", "Details", _details(found)),
     ]

@@ -134,3 +134,16 @@ def spread(pairs: pd.DataFrame, measure: str) -> dict[str, Any]:
         "min": float(values.min()) if known else None,
         "max": float(values.max()) if known else None,
     }
+
+
+def one_measure(wide: pd.DataFrame, measure: str) -> pd.DataFrame:
+    """One measure of a table of pairs, with the same columns for every measure."""
+    known = wide[measure].notna()
+    columns = {
+        "ood": wide["ood"] if "ood" in wide.columns else "",
+        "measure": measure,
+        "value": wide[measure],
+        "std": wide[f"{measure}_std"] if f"{measure}_std" in wide.columns else float("nan"),
+        "reason": wide["reason"].where(~known, ""),
+    }
+    return wide[["a", "b"]].assign(**columns)

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from skeletons.data.files import read_split
+from skeletons.data.files import Labels, read_split
 from skeletons.networks.build import build
 from skeletons.prediction.device import pick_device, use_one_thread
 from skeletons.store import artifacts
@@ -64,6 +64,28 @@ def restore(weights: str | Path, summary: Mapping[str, Any]) -> nn.Sequential:
     return network
 
 
+def opened(
+    weights: str | Path, summary: str | Path, dataset: str | Path, images: int | None, device: str
+) -> tuple[nn.Sequential, Tensor, Labels]:
+    """A model and a data set's test images on one device, and the images' labels.
+
+    Args:
+        weights: the model's weights.safetensors.
+        summary: the model.json of its network.
+        dataset: the data set's images.safetensors.
+        images: how many test images, counted from the first; None for all.
+        device: `auto`, `cpu` or `cuda`.
+
+    Raises:
+        ArtifactError: a file is missing or broken, or the weights are of another network.
+        DeviceError: the device is not available.
+    """
+    place = pick_device(device)
+    network = restore(weights, artifacts.read_json(summary, ["network"])).to(place)
+    pixels, labels = read_split(dataset, "test")
+    return network, torch.from_numpy(pixels[:images]).to(place), labels[:images]
+
+
 def predict_stage(
     *,
     weights: str,
@@ -86,11 +108,8 @@ def predict_stage(
         device: `auto`, `cpu` or `cuda`.
     """
     use_one_thread()
-    place = pick_device(device)
-    network = restore(weights, artifacts.read_json(summary, ["network"])).to(place)
-    pixels, labels = read_split(dataset, "test")
-    pixels, labels = pixels[:images], labels[:images]
-    logits = predict(network, torch.from_numpy(pixels).to(place)).cpu().numpy()
+    network, pixels, labels = opened(weights, summary, dataset, images, device)
+    logits = predict(network, pixels).cpu().numpy()
     table = pd.DataFrame({"label": labels.astype(np.int64)})
     for k in range(logits.shape[1]):
         table[f"logit_{k}"] = logits[:, k]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from skeletons import image_folders, model_ids
 from skeletons.config import networks
 from skeletons.config.datasets import CONTROL_SETS, DOWNLOADED, dataset_id
+from skeletons.config.labels import labelled_sets
 from skeletons.config.sections import user_measures
 from skeletons.model_ids import Model
 from skeletons.user_code import references
@@ -38,6 +39,7 @@ class Plan:
         ood: ids of the sets that all models are compared on, sorted.
         sets: the same, with the test set of the task if it is requested.
         control_sets: those of `sets` that are controls: the test set, and random pixels.
+        labelled: those of `sets` whose labels are classes of the task.
         models: all models, controls among them, in canonical order.
         compared: those that take part in pairs.
         masked: the compared models in which some weights are permanently zero.
@@ -59,6 +61,7 @@ class Plan:
         self.ood = sorted(dataset_id(spec) for spec in config.ood)
         self.sets = sorted([*self.ood, *([self.task] if config.compare.test_set else [])])
         self.control_sets = [name for name in self.sets if self._is_control(name)]
+        self.labelled = labelled_sets(config)
         self.setups = {setup.tag: setup for setup in networks.setups(config)}
         self.models = self._models()
         self.compared = [model for model in self.models if self._is_compared(model)]
@@ -117,10 +120,14 @@ class Plan:
     def line_pairs(self) -> list[tuple[Model, Model]]:
         """The pairs of models between which the loss is measured on a line."""
         if self.config.inspect.lines:
-            own = [(variant.base, variant) for variant in self.variants]
-            bases = [variant.base for variant in self.variants]
-            return [*self.within_networks(bases), *own, *self.within_networks(self.variants)]
+            return self.inspected_pairs()
         return self.first_bases() if self.config.inspect.curve else []
+
+    def inspected_pairs(self) -> list[tuple[Model, Model]]:
+        """Pairs of inspected bases, of each base and its variant, and of variants."""
+        own = [(variant.base, variant) for variant in self.variants]
+        bases = [variant.base for variant in self.variants]
+        return [*self.within_networks(bases), *own, *self.within_networks(self.variants)]
 
     def first_bases(self) -> list[tuple[Model, Model]]:
         """The first two inspected bases of the first network that has two; none otherwise."""

@@ -213,11 +213,12 @@ def _score(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
 
 
 def _compare(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
-    return {"ood": wildcards["ood"], "models": _pair(wildcards), "measures": plan.user_measures}
+    return {"models": _pair(wildcards), **_compare_bases(plan, wildcards)}
 
 
 def _compare_bases(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
-    return {"ood": wildcards["ood"], "measures": plan.user_measures}
+    ood = wildcards["ood"]
+    return {"ood": ood, "measures": plan.user_measures, "labelled": ood in plan.labelled}
 
 
 def _compare_features(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
@@ -225,7 +226,12 @@ def _compare_features(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
         "representation": wildcards["representation"],
         "ood": wildcards["ood"],
         "models": _pair(wildcards),
+        "permutations": plan.config.compare.permutations,
     }
+
+
+def _layers(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
+    return {**_predict(plan, wildcards), "names": plan.config.inspect.layer_names}
 
 
 def _measured(plan: Plan) -> dict[str, Any]:
@@ -378,6 +384,8 @@ STAGES: Mapping[str, Stage] = {
     "compare_features": Stage(
         "measures.representations:compare_representations_stage", _compare_features
     ),
+    "layers": Stage("prediction.layers:layers_stage", _layers, _network, cached=True),
+    "compare_layers": Stage("measures.layers:compare_layers_stage", _compare_features),
     "representations": Stage(
         "measures.representations:collect_representations_stage", _named("representation")
     ),
