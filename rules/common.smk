@@ -29,7 +29,7 @@ def in_a_sentence(function, *arguments):
 RUN = Run(workflow)
 CONFIG = in_a_sentence(configuration.read, config, RUN)
 config["cache"] = CONFIG.cache  # jobs in their own process read it there
-PLAN = Plan(CONFIG)
+PLAN = in_a_sentence(Plan, CONFIG)
 in_a_sentence(lambda: PLAN.files)  # reads the user's folders of images
 TARGETS = Targets(PLAN)
 LINEAGES = Lineages(TARGETS)

@@ -49,6 +49,7 @@ MEASURES = (
     "jensen_shannon",
 )
 CRITERIA = ("magnitude",)
+LEAST_SIDE = 16  # of images in pixels; the built-in networks halve it up to three times
 NetworkName = Annotated[
     StrictStr,
     BeforeValidator(known_or_reference(NETWORKS)),
@@ -74,6 +75,16 @@ INSPECTIONS = ("lines", "plane", "curve", "expose", "importance", "probe")
 ALIGNED_INSPECTIONS = ("lines", "plane", "curve", "importance")
 
 
+class Images(Section):
+    """The form of all images."""
+
+    size: Annotated[StrictInt, Field(ge=LEAST_SIDE, le=1_024)] | None = Field(
+        None,
+        description="height and width in pixels that all images are brought to; null: the size "
+        "that the data sets have, if all agree",
+    )
+
+
 class Network(Section):
     """The architecture of all models."""
 
@@ -83,6 +94,9 @@ class Network(Section):
     )
     width: Annotated[StrictInt, Field(ge=1, le=65_536)] = Field(
         8, description="channels of the first trained convolution"
+    )
+    channels: Literal[1, 3] = Field(
+        3, description="channels of the images: 3 for RGB, 1 for grey; all images are brought to it"
     )
 
 
@@ -302,6 +316,7 @@ class Config(Section):
         "results/.cache",
         description="folder of the run cache, shared by all experiments; null for none",
     )
+    images: Images = Field(Images(), description="form of all images")
     network: Network = Field(Network(), description="architecture of all models")
     base: Base = Field(Base(), description="training of the base models")
     regularize: Regularize = Field(Regularize(), description="the walk along the ridge")

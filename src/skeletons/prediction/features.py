@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from skeletons.data.files import read_split
 from skeletons.errors import ConfigError
 from skeletons.prediction.device import pick_device, use_one_thread
-from skeletons.prediction.inference import BATCH, predict, restore
+from skeletons.prediction.inference import predict, restore
 from skeletons.store import artifacts
 
 
@@ -28,8 +28,10 @@ def last_linear(network: nn.Module) -> nn.Linear:
     return layers[-1]
 
 
-def penultimate(network: nn.Module, images: Tensor, batch_size: int = BATCH) -> Tensor:
-    """Penultimate features, float32 N×d, of images uint8 N×3×32×32 on the network's device.
+def penultimate(network: nn.Module, images: Tensor, batch_size: int | None = None) -> Tensor:
+    """Penultimate features, float32 N×d, of images uint8 N×C×H×W.
+
+    The images are on the network's device or on the CPU.
 
     Raises:
         ConfigError: the network has no linear layer.
@@ -72,5 +74,5 @@ def features_stage(
     place = pick_device(device)
     network = restore(weights, artifacts.read_json(summary, ["network"])).to(place)
     pixels = read_split(dataset, "test")[0][:images]
-    found = penultimate(network, torch.from_numpy(pixels).to(place)).numpy()
+    found = penultimate(network, torch.from_numpy(pixels)).numpy()
     artifacts.write_tensors(features, {"features": np.asarray(found, dtype=np.float32)})

@@ -35,6 +35,13 @@ Array = npt.NDArray[Any]
 Scalar = str | bool | int | float
 T = TypeVar("T")
 
+# Types of numbers as safetensors names them.
+_DTYPES = {
+    f"{letter}{8 * size}": np.dtype(f"<{kind}{size}")
+    for letter, kind in (("F", "f"), ("I", "i"), ("U", "u"))
+    for size in (1, 2, 4, 8)
+    if kind != "f" or size > 1
+}
 # The types that pandas would infer. They are explicit because a column of only NaN shows no type.
 _ARROW = {str: pa.large_string(), bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
 
@@ -128,9 +135,16 @@ def _tensor_part(tensor: Array) -> seals.Part:
 
 
 def read_tensors(
-    path: str | os.PathLike[str], names: Iterable[str] | None = None
+    path: str | os.PathLike[str], names: Iterable[str] | None = None, *, mapped: bool = False
 ) -> dict[str, Array]:
     """Read named arrays from safetensors: all of them, or only `names`.
+
+    Args:
+        path: the file.
+        names: of the arrays to read; None for all.
+        mapped: whether arrays are mapped (`numpy.memmap`) instead of read. Their pages come from
+            the file when they are used, and the system may drop them again. A change to a mapped
+            array does not reach the file.
 
     Raises:
         ArtifactError: the file is missing or broken, does not have one of the names, or a
@@ -143,7 +157,8 @@ def read_tensors(
             absent = sorted(set(wanted) - set(file.keys()))
             if absent:
                 raise unfit(path, f"holds no tensor named {absent[0]!r}")
-            tensors = {name: file.get_tensor(name) for name in wanted}
+            read = functools.partial(_map_tensor, path) if mapped else file.get_tensor
+            tensors = {name: read(name) for name in wanted}
             seal = (file.metadata() or {}).get(seals.KEY)
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise unfit(path, f"is not a whole safetensors file ({_brief(error)})") from error
@@ -152,6 +167,22 @@ def read_tensors(
         if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
             raise unfit(path, f"holds a value that is not finite in tensor {name!r}")
     return tensors
+
+
+def _map_tensor(path: str | os.PathLike[str], name: str) -> Array:
+    """An array of a safetensors file, mapped.
+
+    The file begins with the length of its header (uint64), and the header, which is JSON:
+    https://github.com/huggingface/safetensors#format
+    """
+    with Path(path).open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        about = json.loads(file.read(length))[name]
+    shape, dtype = tuple(about["shape"]), _DTYPES[about["dtype"]]
+    if 0 in shape:  # nothing can be mapped
+        return np.empty(shape, dtype)
+    start = 8 + length + about["data_offsets"][0]
+    return np.memmap(path, dtype, "c", start, shape)
 
 
 def write_table(path: str | os.PathLike[str], table: pd.DataFrame) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from skeletons import model_ids
+from skeletons.config.datasets import CHANNELS, SIDE, location_keys
 from skeletons.config.load import canonical
 from skeletons.model_ids import Model
 from skeletons.store.fingerprint import fingerprint
@@ -109,17 +110,31 @@ def _walk_settings(plan: Plan) -> dict[str, Any]:
 def _dataset(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
     name = wildcards["dataset"]
     spec, data_root = plan.spec_of(name), plan.download_folder(name)
+    form = {
+        key: value
+        for key, value, usual in (
+            ("side", plan.form.side, SIDE),
+            ("channels", plan.form.channels, CHANNELS),
+        )
+        if value != usual and not plan.source_of(name)
+    }
     if name not in plan.files:
-        return {"spec": spec, "data_root": data_root}
-    # Which files a folder holds decides, not where it is: it may be moved. A name is in the id.
-    spec = {key: value for key, value in spec.items() if key not in ("path", "name")}
-    return {"spec": spec, "data_root": data_root, "files": plan.files[name]}
+        return {"spec": spec, "data_root": data_root, **form}
+    # Which files there are decides, not where: they may be moved. A name is in the id.
+    unused = ("name", *location_keys(spec["kind"]))
+    spec = {key: value for key, value in spec.items() if key not in unused}
+    return {"spec": spec, "data_root": data_root, **form, "files": plan.files[name]}
+
+
+def _network_settings(plan: Plan) -> dict[str, Any]:
+    # The number of channels is that of the data set's images.
+    return plan.config.network.model_dump(exclude={"channels"})
 
 
 def _train_base(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
     return {
         **_numbers(wildcards),
-        "network": plan.config.network.model_dump(),
+        "network": _network_settings(plan),
         "base": _base_settings(plan),
         **_machine(plan),
     }
@@ -128,7 +143,7 @@ def _train_base(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
 def _untrained(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
     return {
         **_numbers(wildcards),
-        "network": plan.config.network.model_dump(),
+        "network": _network_settings(plan),
         "device": plan.config.compute.device,
     }
 
