@@ -30,8 +30,8 @@ def load_parquet(spec: Mapping[str, Any], _: Path, form: Form) -> Dataset:
     if spec.get("files") not in (None, image_tables.digest(*groups)):
         named = text.listed([pattern for pattern in patterns if pattern])
         raise DataError(
-            f"Files of {named} were changed while the workflow ran; run snakemake again, which plans "
-            "again."
+            f"Files of {named} were changed while the workflow ran; run snakemake again, which "
+            "plans again."
         )
     (train, train_values), (test, test_values) = (_read(paths, spec, form) for paths in groups)
     values = (train_values, test_values)
