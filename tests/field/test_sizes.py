@@ -334,6 +334,29 @@ def test_training_on_mapped_images_gives_the_same_bytes(
     assert weights[0] == weights[1]
 
 
+def test_a_set_larger_than_the_memory_is_made_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = Path(folder(tmp_path / "photos", (40, 40), "a", "b"))
+    every = [
+        {"kind": "shapes", "train": 30, "test": 20},
+        {"kind": "imagefolder", "path": str(path)},
+    ]
+    written = []
+    for available in (memory.available(), 1_000):
+        monkeypatch.setattr(memory, "available", lambda available=available: available)
+        monkeypatch.setattr(memory, "CHUNK", 20_000)  # of a few images
+        for values in every:
+            for channels in (1, 3):
+                found = made(Form(40, channels), **values)
+                assert isinstance(found.train_images, np.memmap) == (available == 1_000)
+                building.write(found, tmp_path / "images.safetensors", tmp_path / "info.json")
+                written.append((tmp_path / "images.safetensors").read_bytes())
+    assert written[:4] == written[4:]
+    assert not [p for p in tmp_path.iterdir() if p.name.startswith("tmp")]
+
+
 def test_the_limit_of_a_group_of_processes_counts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,7 +29,7 @@ from skeletons.data.published import PUBLISHED, load_digits, load_published, loa
 from skeletons.data.sizes import to_channels
 from skeletons.data.user import load_user
 from skeletons.errors import DataError
-from skeletons.store import artifacts
+from skeletons.store import artifacts, memory
 from skeletons.user_code.references import is_reference
 
 
@@ -76,19 +76,15 @@ def build(spec: Mapping[str, Any], data_root: Path, form: Form = USUAL) -> Datas
     counts = [spec.get("train"), spec.get("test")]
     if kind == "parquet":  # whose `train` and `test` name files
         counts = [spec["train_images"], spec["test_images"]]
-    train, test = (
-        (to_channels(images, form.channels), labels)
-        for images, labels in (
-            (made.train_images, made.train_labels),
-            (made.test_images, made.test_labels),
-        )
-    )
-    chosen = Dataset(
-        *_first(*train, 0, counts[0], f"{kind} (train)"),
-        *_first(*test, 1, counts[1], f"{kind} (test)"),
-        made.classes,
-    )
-    return replace(chosen, notes=(*made.notes, *examine.copies(chosen)))
+    # One split after the other, so that only one is in memory twice.
+    pixels = to_channels(made.train_images, form.channels)
+    made = replace(made, train_images=pixels[:0])
+    pixels, labels = _first(pixels, made.train_labels, 0, counts[0], f"{kind} (train)")
+    made = replace(made, train_images=pixels, train_labels=labels)
+    pixels = to_channels(made.test_images, form.channels)
+    pixels, labels = _first(pixels, made.test_labels, 1, counts[1], f"{kind} (test)")
+    made = replace(made, test_images=pixels, test_labels=labels)
+    return replace(made, notes=(*made.notes, *examine.copies(made)))
 
 
 def _load(spec: Mapping[str, Any], data_root: Path, form: Form) -> Dataset:
@@ -126,7 +122,10 @@ def _first(
             "or leave the key out to use all."
         )
     order = np.random.default_rng(seed).permutation(len(labels))[:count]
-    return images[order], labels[order]
+    chosen = memory.array((len(order), *images.shape[1:]))
+    for part in memory.chunks(chosen):
+        chosen[part] = images[order[part]]
+    return chosen, labels[order]
 
 
 def write(dataset: Dataset, path: str | Path, info: str | Path) -> None:
@@ -140,9 +139,10 @@ def write(dataset: Dataset, path: str | Path, info: str | Path) -> None:
     """
     images = dataset.train_images if len(dataset.train_images) else dataset.test_images
     # Counts of the 256 values give exact sums, without a floating-point copy of the images.
-    counts = np.stack(
-        [np.bincount(images[:, c].reshape(-1), minlength=256) for c in range(images.shape[1])]
-    )
+    counts = np.zeros((images.shape[1], 256), dtype=np.int64)
+    for part in memory.chunks(images):
+        for channel, count in enumerate(counts):
+            count += np.bincount(images[part, channel].reshape(-1), minlength=256)
     levels = np.arange(256) / 255
     mean = counts @ levels / counts.sum(axis=1)
     deviation = np.sqrt(counts @ levels**2 / counts.sum(axis=1) - mean**2)

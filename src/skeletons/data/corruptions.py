@@ -19,6 +19,7 @@ from scipy import ndimage
 from skeletons.data import blurs
 from skeletons.data.blurs import Floats
 from skeletons.data.files import Pixels
+from skeletons.store import memory
 
 CHUNK = 500  # images that are corrupted at a time
 USUAL_SIDE = 32
@@ -41,7 +42,7 @@ def apply(images: Pixels, name: str, severity: int, seed: int) -> Pixels:
     """
     change, strengths = CORRUPTIONS[name]
     larger = images.shape[2] / USUAL_SIDE
-    corrupted = np.empty(images.shape, dtype=np.uint8)
+    corrupted = memory.array(images.shape)
     for start in range(0, len(images), CHUNK):
         draw = np.random.default_rng((seed, severity, start))
         some = np.zeros((CHUNK, *images.shape[1:]), dtype=np.uint8)  # always as many are drawn for

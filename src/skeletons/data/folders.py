@@ -26,6 +26,7 @@ from skeletons.data.files import USUAL, Dataset, Form, Labels, Pixels
 from skeletons.data.sizes import demand_size, fit_picture
 from skeletons.errors import DataError
 from skeletons.image_folders import shown
+from skeletons.store import memory
 
 TEST_SHARE = 0.2
 FULL = 65535.0  # the highest 16-bit value
@@ -119,7 +120,7 @@ def read_sources(sources: Sequence[Source], form: Form) -> Pixels:
     Raises:
         DataError: one cannot be read.
     """
-    pixels = np.empty((len(sources), 3, form.side, form.side), dtype=np.uint8)
+    pixels = memory.array((len(sources), 3, form.side, form.side))
     deep: dict[int, tuple[str, Range]] = {}  # kind of numbers and range, by the image's position
     with ThreadPoolExecutor() as pool:  # decoding releases the interpreter lock
         for k, seen in enumerate(pool.map(lambda source: _look(source, form), sources)):

@@ -22,6 +22,7 @@ from skeletons.config import torchvision_sets
 from skeletons.data.files import SPLITS, Dataset, Form, Labels, Pixels
 from skeletons.data.sizes import demand_size, fit_picture, fit_published
 from skeletons.errors import DataError
+from skeletons.store import memory
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,7 @@ def _contents(found: Any, name: str, form: Form) -> tuple[Pixels, npt.NDArray[An
 
 
 def _one_by_one(found: Any, name: str, form: Form) -> tuple[Pixels, npt.NDArray[Any]]:
-    images = np.empty((len(found), 3, form.side, form.side), dtype=np.uint8)
+    images = memory.array((len(found), 3, form.side, form.side))
     labels = np.empty(len(found), dtype=np.int64)
     for k in range(len(found)):
         picture, labels[k] = found[k]

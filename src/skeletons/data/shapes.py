@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from skeletons.store import memory
+
 Floats32 = npt.NDArray[np.float32]
 
 USUAL_SIDE = 32
@@ -43,8 +45,10 @@ def draw(
     """
     random = np.random.default_rng(seed)
     labels = random.permutation(np.arange(count) % len(CLASSES)).astype(np.int64)
-    chunks = [_draw(labels[k : k + CHUNK], random, side) for k in range(0, count, CHUNK)]
-    return np.concatenate(chunks), labels
+    images = memory.array((count, 3, side, side))
+    for start in range(0, count, CHUNK):
+        images[start : start + CHUNK] = _draw(labels[start : start + CHUNK], random, side)
+    return images, labels
 
 
 def _draw(

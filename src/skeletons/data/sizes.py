@@ -14,8 +14,8 @@ from PIL import Image, ImageOps
 
 from skeletons.data.files import Form, Pixels
 from skeletons.errors import DataError
+from skeletons.store import memory
 
-CHUNK = 4_096  # images whose luma is computed at a time
 BORDERED = (28, 32)  # grey images of this side get a black border to that side, as is usual
 
 
@@ -30,7 +30,7 @@ def fit(images: Pixels, side: int) -> Pixels:
     """Images N×C×H×W, of one size, as N×C×S×S."""
     if images.shape[2:] == (side, side):
         return images
-    fitted = np.empty((*images.shape[:2], side, side), dtype=np.uint8)
+    fitted = memory.array((*images.shape[:2], side, side))
 
     def one(k: int) -> None:
         image = images[k]
@@ -60,14 +60,15 @@ def to_channels(images: Pixels, channels: int) -> Pixels:
     """Images N×1×H×W or N×3×H×W with 1 or 3 channels."""
     if images.shape[1] == channels:
         return images
+    changed = memory.array((len(images), channels, *images.shape[2:]))
     if channels == 3:
-        return np.repeat(images, 3, axis=1)
-    grey = np.empty((len(images), 1, *images.shape[2:]), dtype=np.uint8)
-    for start in range(0, len(images), CHUNK):
-        red, green, blue = images[start : start + CHUNK].astype(np.uint32).swapaxes(0, 1)
+        changed[:] = images
+        return changed
+    for part in memory.chunks(images):
+        red, green, blue = images[part].astype(np.uint32).swapaxes(0, 1)
         luma = (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16  # as Pillow rounds it
-        grey[start : start + CHUNK, 0] = luma.astype(np.uint8)
-    return grey
+        changed[part, 0] = luma.astype(np.uint8)
+    return changed
 
 
 def demand_size(size: tuple[int, int], form: Form, what: str) -> None:
