@@ -47,7 +47,9 @@ from skeletons.training.base import train_base
 from skeletons.training.images import Images
 from skeletons.training.settings import BaseSettings
 from skeletons.workflow import failures, lock, slurm
+from skeletons.workflow.foresight import absent_looks
 from skeletons.workflow.plan import Plan
+from snakemake_logger_plugin_skeletons import lines
 from snakemake_logger_plugin_skeletons.reasons import explain
 from snakemake_logger_plugin_skeletons.sentences import sentence
 
@@ -117,7 +119,8 @@ def raised(mistake: Mistake, scene: Scene) -> str:
 CONFIG = {
     # unknown keys, at every level, with the nearest valid one
     "experimant: x": "experimant: unknown key; allowed here: experiment, dataset, ood, data_root, "
-    "cache, images, network, base, regularize, prune, compare, controls, inspect, findings, figures, "
+    "cache, images, network, networks, base, regularize, prune, compare, controls, inspect, findings, "
+    "figures, "
     "compute (did you mean 'experiment'?).",
     "base: {epoch: 1}": "(did you mean 'epochs'?)",
     "base: {augment: {flips: true}}": "base.augment.flips: unknown key; allowed here: flip, shift, "
@@ -180,7 +183,7 @@ CONFIG = {
     "base: {seeds: []}": "base.seeds: found an empty list; allowed: a list with at least one entry.",
     "base: {seeds: 1}": "base.seeds: found 1; allowed: a list.",
     "base: {seeds: [1, 2, 1]}": "base.seeds: found 1 twice; allowed: each value once.",
-    "prune: {thresholds: []}": "prune.thresholds: found an empty list;",
+    "prune: {thresholds: 0.1}": "prune.thresholds: found 0.1; allowed: a list.",
     "prune: {thresholds: [0.05, 5.0e-2]}": "prune.thresholds: found 0.05 twice; allowed: each value once.",
     "regularize: {lambdas: [1e-4, 0.0001]}": "regularize.lambdas: found 0.0001 twice;",
     "ood: []": "ood: found an empty list;",
@@ -239,7 +242,7 @@ CONFIG = {
     "": "The configuration: found nothing; allowed: a mapping of keys to values.",
     "1: 2": "1: unknown key;",
     "base: {1: 2}": "base.1: unknown key;",
-    "ood: [{kind: 'a.py:f', options: {1: 2}}]": "ood[0].options: found the key 1; allowed: keys that are "
+    "ood: [{kind: 'a.py:f', options: {1: 2}}]": "ood[0].options: found the key 1; allowed: keys of "
     "text.",
 }
 
@@ -1004,7 +1007,32 @@ def linked(scene: Scene) -> None:
     lock.hold("results/demo")
 
 
+def not_exposable(scene: Scene) -> str:
+    network = "nn.Sequential(nn.Conv2d(3, w, 3), nn.Softmax(1), nn.Conv2d(w, c, 30), nn.Flatten())"
+    scene.file("mine.py", f"from torch import nn\n\ndef net(w, c):\n    return {network}\n")
+    variant = {"l1": 2e-4, "epochs": 2, "threshold": 0.5}
+    inspect = {"variant": variant, "expose": True}
+    return absent_looks(Plan(load({"network": {"name": "mine.py:net"}, "inspect": inspect})))
+
+
+def off_target(_: Scene) -> str:
+    measured = {"train_loss": 0.4305, "train_accuracy": 0.8476}
+    return lines.missed("seed=1", measured, {"train_loss": 0.1, "train_accuracy": 0.97})
+
+
 RUN = [
+    Mistake(
+        "a user-defined network cannot be exposed, with `inspect.expose`",
+        "`inspect.expose` will not be available for mine.py:net, and all else is made without it: "
+        "….",
+        not_exposable,
+    ),
+    Mistake(
+        "a base model is not trained to optimality",
+        "▲ base model seed=1 misses `base.target`: found training loss 0.4305 and training "
+        "accuracy 0.8476; wanted at most 0.1 and at least 0.97.",
+        off_target,
+    ),
     Mistake(
         "training diverges",
         "diverged: the loss was … at step … of …; a lower learning rate or a longer warm-up may "
@@ -1173,7 +1201,7 @@ def command(*words: str) -> Callable[[Scene], Any]:
 
     def provoke(scene: Scene) -> str:
         done = subprocess.run(
-            [python(), "-m", "skeletons.workflow.cli", *words],
+            [python(), "-m", "skeletons.commands.cli", *words],
             capture_output=True,
             stdin=subprocess.DEVNULL,
             text=True,

@@ -25,7 +25,7 @@ ORDER = (
     ),
     "data",
     *("networks", "alignment", "prediction", "training", "pruning", "measures", "inspection"),
-    *("findings", "figures", "report", "workflow", "plots", "experiment"),
+    *("findings", "figures", "report", "workflow", "plots", "experiment", "commands"),
 )
 # Documented import paths of names that are defined elsewhere.
 KEPT = ("exposure", "predictions", "ridge_figures", "unit_figures")

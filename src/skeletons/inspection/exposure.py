@@ -26,7 +26,7 @@ from skeletons.errors import ExposureError
 from skeletons.inspection.absence import look, reason
 from skeletons.inspection.sameness import demand_same
 from skeletons.networks import channels
-from skeletons.networks.build import Standardize, manner_of
+from skeletons.networks.build import Chosen, Standardize, chosen_of, manner_of
 from skeletons.networks.channels import Mask, Stream, Wiring
 from skeletons.networks.describe import describe
 from skeletons.networks.generators import generator_for
@@ -87,7 +87,7 @@ def expose(network: nn.Sequential) -> Exposed:
     small.load_state_dict({key: torch.as_tensor(tensors[key]) for key in small.state_dict()})
     left = dict(small.named_modules())
     return Exposed(
-        _whole(given.get_submodule("standardize").float(), small),
+        _whole(given.get_submodule("standardize").float(), small, chosen_of(given)),
         {name: spec for name, (spec, _) in parts.items() if name in left},
         {
             name: [int(k) for k in np.flatnonzero(units[wires.written(name)])]
@@ -291,10 +291,12 @@ def _assemble(wires: Wiring, layers: Mapping[str, Spec]) -> fx.GraphModule:
     return body.to_empty(device="cpu").float()
 
 
-def _whole(standardize: nn.Module, body: nn.Module) -> nn.Sequential:
+def _whole(standardize: nn.Module, body: nn.Module, chosen: nn.Module) -> nn.Sequential:
     network = nn.Sequential()
     network.add_module("standardize", standardize)
     network.add_module("body", body)
+    if not isinstance(chosen, nn.Identity):
+        network.add_module("chosen", chosen)
     return network.to(memory_format=manner_of(network).layout).eval()
 
 
@@ -367,10 +369,11 @@ def load(weights: str | Path, structure: str | Path) -> nn.Sequential:
         raise ExposureError(f"{structure} holds no network: {found['dead_reason']}")
     with torch.device("meta"):  # shapes without weights: the layers, before their sizes change
         original = inference.blank(found)
-    shape = of_network(original)
+    about, shape = found["network"], of_network(original)
     body = _assemble(channels.trace(original.get_submodule("body"), shape), found["layers"])
+    chosen = Chosen(about["order"]) if "order" in about else nn.Identity()
     unit = ([0.0] * shape[0], [1.0] * shape[0])
-    network = _whole(Standardize(*unit, manner_of(original), shape), body)
+    network = _whole(Standardize(*unit, manner_of(original), shape), body, chosen)
     inference.load(network, weights)
     return network
 

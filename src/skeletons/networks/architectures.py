@@ -201,7 +201,7 @@ class SpeedNet(nn.Module):
         return self.head(x) / x.shape[1] ** 0.5
 
 
-REGISTRY: dict[str, Callable[[int, int, int, int], nn.Module]] = {
+REGISTRY: dict[str, Callable[..., nn.Module]] = {
     "cnn": cnn,
     "resnet9": resnet9,
     "resnet20": resnet20,

@@ -49,6 +49,19 @@ class Standardize(nn.Module):
         return scaled.contiguous() if self.manner.contiguous else scaled
 
 
+class Chosen(nn.Module):
+    """Some outputs of a network, in another order: those of the data set's classes."""
+
+    index: Tensor
+
+    def __init__(self, order: Sequence[int]) -> None:
+        super().__init__()
+        self.register_buffer("index", torch.tensor(order), persistent=False)
+
+    def forward(self, logits: Tensor) -> Tensor:
+        return logits[:, self.index]
+
+
 class UserNetwork(nn.Sequential):
     """A user-defined network; an error in its code becomes a sentence with the user's line."""
 
@@ -71,6 +84,7 @@ def build(
     *,
     seed: int = 0,
     image_shape: Shape = USUAL,
+    order: Sequence[int] | None = None,
 ) -> nn.Sequential:
     """Build a network with random initial weights, without a change to torch's global generator.
 
@@ -83,6 +97,8 @@ def build(
         seed: of the initial weights; irrelevant if weights are loaded afterwards.
         image_shape: channels, height and width of the images. Height and width are equal, and at
             least 16.
+        order: the output of the architecture for each class; None if it has no other outputs and
+            they are in order.
 
     Raises:
         ExtensionError: the user-defined function cannot be used, or what it returns is not a
@@ -97,6 +113,8 @@ def build(
             body = REGISTRY[name](width, classes, *image_shape[:2])
     network.add_module("standardize", Standardize(mean, std, manner, image_shape))
     network.add_module("body", body)
+    if order is not None:
+        network.add_module("chosen", Chosen(order))
     return network.to(memory_format=manner.layout)
 
 
@@ -104,6 +122,12 @@ def manner_of(network: nn.Module) -> Manner:
     """How a network takes its images; as the built-in ones do, if it does not say."""
     found = getattr(getattr(network, "standardize", None), "manner", None)
     return found if isinstance(found, Manner) else Manner()
+
+
+def chosen_of(network: nn.Module) -> nn.Module:
+    """The last part of a network, which chooses the classes among its outputs; most keep all."""
+    found = getattr(network, "chosen", None)
+    return found if isinstance(found, Chosen) else nn.Identity()
 
 
 def prepare(network: nn.Sequential, images: Tensor) -> None:

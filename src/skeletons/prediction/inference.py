@@ -79,7 +79,8 @@ def blank(summary: Mapping[str, Any]) -> nn.Sequential:
     shape = of_summary(about)
     # The file of weights also holds the standardisation, which replaces these zeros and ones.
     unit = ([0.0] * shape[0], [1.0] * shape[0])
-    return build(about["name"], about["width"], about["classes"], *unit, image_shape=shape)
+    parts = (about["name"], about["width"], about["classes"])
+    return build(*parts, *unit, order=about.get("order"), image_shape=shape)
 
 
 def predict_stage(

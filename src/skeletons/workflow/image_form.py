@@ -8,6 +8,7 @@ and the images of user-defined functions, have the size of the others, or 32×32
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 
 from skeletons import image_tables
@@ -22,6 +23,7 @@ from skeletons.config.datasets import (
     Svhn,
     Torchvision,
 )
+from skeletons.config.networks import setups
 from skeletons.config.sections import LEAST_SIDE, Config
 from skeletons.data import own_size
 from skeletons.data.files import SIDE, Form
@@ -44,9 +46,26 @@ def form_of(config: Config, find: Find) -> Form:
         DataError: a source is missing, or cannot be read.
     """
     side = config.images.size
-    form = Form(side or _common(config, find), config.network.channels, exact=side is None)
+    form = Form(side or _common(config, find), _channels(config), exact=side is None)
     _check_changes(config, form)
     return form
+
+
+def _channels(config: Config) -> int:
+    """The number of channels that all networks take.
+
+    Raises:
+        ConfigError: they take different ones.
+    """
+    taken = {setup.tag: setup.network.channels for setup in setups(config)}
+    first, *others = taken.items()
+    for tag, channels in others:
+        if channels != first[1]:
+            raise ConfigError(
+                f"networks.{tag}.channels: found {channels}, but another network has {first[1]}; "
+                "allowed: the same number for all networks."
+            )
+    return first[1]
 
 
 def _common(config: Config, find: Find) -> int:
@@ -128,14 +147,15 @@ def _check_changes(config: Config, form: Form) -> None:
     Raises:
         ConfigError: they do not.
     """
-    for name in ("base", "regularize"):
-        augment = getattr(config, name).augment
+    for setup, name in product(setups(config), ("base", "regularize")):
+        augment = getattr(setup, name).augment
+        key_of = name if setup.tag is None else f"{setup.key}.{name}"
         for key, value, most in (
             ("shift", augment.shift, form.side - 1),
             ("cutout", augment.cutout, form.side),
         ):
             if value > most:
                 raise ConfigError(
-                    f"{name}.augment.{key}: found {value}, but images have {form.side}×{form.side} "
+                    f"{key_of}.augment.{key}: found {value}, but images have {form.side}×{form.side} "
                     f"pixels; allowed: a number ≤ {most}."
                 )
