@@ -73,13 +73,8 @@ def check(plan: Plan) -> None:
         code = fingerprint("training.adopt", own=references.files_of(setup.network.name))
         about = setup.network.model_dump(include={"name", "width", "classes"})
         for path in setup.checkpoints.values():
-            fit = [
-                code,
-                json.dumps(about, sort_keys=True),
-                classes,
-                plan.form.side,
-                plan.form.channels,
-            ]
+            form = (plan.form.side, plan.form.channels)
+            fit = [code, json.dumps(about, sort_keys=True), classes, *form]
             facts = known.setdefault(path, _digest(path, {}))
             if fit in facts["fits"]:
                 continue
@@ -105,13 +100,12 @@ def _try(setup: Setup, path: str, classes: list[str] | None, form: Form) -> None
     count = len(outputs or classes or ())
     counts = [count] if count else checkpoints.outputs(checkpoints.read(path))
     about = setup.network.model_dump(include={"name", "width"})
+    scale = ([0.0] * form.channels, [1.0] * form.channels)
+    shape = (form.channels, form.side, form.side)
     problems = []
     for count in counts:
         try:
-            scale = ([0.0] * form.channels, [1.0] * form.channels)
-            adopted(
-                path, {**about, "classes": count}, *scale, (form.channels, form.side, form.side)
-            )
+            adopted(path, {**about, "classes": count}, *scale, shape)
             return
         except CheckpointError as error:
             problems.append(error)

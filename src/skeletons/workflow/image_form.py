@@ -156,6 +156,6 @@ def _check_changes(config: Config, form: Form) -> None:
         ):
             if value > most:
                 raise ConfigError(
-                    f"{key_of}.augment.{key}: found {value}, but images have {form.side}×{form.side} "
-                    f"pixels; allowed: a number ≤ {most}."
+                    f"{key_of}.augment.{key}: found {value}, but images have "
+                    f"{form.side}×{form.side} pixels; allowed: a number ≤ {most}."
                 )
