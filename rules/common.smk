@@ -30,7 +30,7 @@ def in_a_sentence(function, *arguments):
 RUN = Run(workflow)
 CONFIG = in_a_sentence(configuration.read, config, RUN)
 config["cache"] = CONFIG.cache  # jobs in their own process read it there
-PLAN = Plan(CONFIG)
+PLAN = in_a_sentence(Plan, CONFIG)
 in_a_sentence(lambda: (PLAN.files, PLAN.digests))  # reads the user's images and models
 TARGETS = Targets(PLAN)
 LINEAGES = Lineages(TARGETS)

@@ -137,6 +137,26 @@ CONFIGURATION: dict[str, tuple[dict[str, Any], Change, dict[str, int]]] = {
         top(network={"name": "cnn", "width": 3}),
         {**TRAINED, "record": 1},
     ),
+    "the size of images changes": (
+        CHAIN,
+        top(images={"size": 40}),
+        {"dataset": 2, **TRAINED, "record": 1},
+    ),
+    "the usual size of images is written down": (
+        CHAIN,
+        top(images={"size": 32}),
+        {"record": 1, "report": 1},
+    ),
+    "the number of channels changes": (
+        CHAIN,
+        setting("network", channels=1),
+        {"dataset": 2, **TRAINED, "record": 1},
+    ),
+    "a corruption is added as an OOD set": (
+        CHAIN,
+        top(ood=[DIGITS, {"kind": "corrupted", "corruption": "contrast"}]),
+        {"dataset": 1, "predict": 2, "compare": 1, "similarity": 1, "record": 1, **SHOWN},
+    ),
     "a setting of regularisation changes": (
         CHAIN,
         setting("regularize", learning_rate=0.02),

@@ -20,6 +20,8 @@ from urllib.error import URLError
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
@@ -28,7 +30,7 @@ from PIL import Image
 
 from skeletons import model_ids
 from skeletons.config import yaml_file
-from skeletons.config.datasets import SECTIONS
+from skeletons.config.datasets import SECTIONS, kind_of
 from skeletons.config.load import load
 from skeletons.config.sections import Base
 from skeletons.data import build as building
@@ -118,7 +120,8 @@ def raised(mistake: Mistake, scene: Scene) -> str:
 CONFIG = {
     # unknown keys, at every level, with the nearest valid one
     "experimant: x": "experimant: unknown key; allowed here: experiment, dataset, ood, data_root, "
-    "cache, network, networks, base, regularize, prune, compare, controls, inspect, findings, figures, "
+    "cache, images, network, networks, base, regularize, prune, compare, controls, inspect, findings, "
+    "figures, "
     "compute (did you mean 'experiment'?).",
     "base: {epoch: 1}": "(did you mean 'epochs'?)",
     "base: {augment: {flips: true}}": "base.augment.flips: unknown key; allowed here: flip, shift, "
@@ -138,7 +141,7 @@ CONFIG = {
     "network: {name: resnet18}": "network.name: found 'resnet18'; allowed: cnn, resnet9, resnet20, "
     "speednet (did you mean 'resnet",
     "dataset: {kind: cifar}": "dataset.kind: found 'cifar'; allowed: shapes, cifar10, mnist, "
-    "fashionmnist, svhn, imagefolder (did you mean 'cifar10'?), or your own FILE.py:FUNCTION.",
+    "fashionmnist, svhn, torchvision:NAME, imagefolder, parquet (did you mean 'cifar10'?), or your own FILE.py:FUNCTION.",
     "dataset: {kind: digits}": "dataset.kind: found 'digits'; allowed: shapes, cifar10,",
     "dataset: {kind: 7}": "dataset.kind: found 7; allowed: shapes, cifar10,",
     "dataset: {path: x}": "dataset.kind: found nothing; allowed: shapes,",
@@ -198,6 +201,30 @@ CONFIG = {
     "base.seeds has one seed; allowed: false, or two or more seeds, because it needs two base models.",
     "{base: {seeds: [1]}, compare: {states: [base]}}": "compare.states: found base, of which there is one "
     "model; allowed: states, seeds or controls of two or more models, because models are compared in pairs.",
+    # images
+    "images: {side: 64}": "images.side: unknown key; allowed here: size",
+    "images: {size: 8}": "images.size: found 8; allowed: a number ≥ 16.",
+    "images: {size: big}": "images.size: found 'big'; allowed: a whole number.",
+    "network: {channels: 2}": "network.channels: found 2; allowed: 1 or 3.",
+    "dataset: {kind: 'torchvision:CIFAR1000'}": "dataset.kind: found 'torchvision:CIFAR1000'; allowed: "
+    "torchvision:CIFAR10, torchvision:CIFAR100, … (did you mean 'torchvision:CIFAR100'?).",
+    "ood: [{kind: 'torchvision:EuroSAT'}]": "ood[0].kind: found 'torchvision:EuroSAT'; allowed: a set that "
+    "torchvision divides into training and test images (EuroSAT is not divided), or its images in folders, "
+    "as imagefolder.",
+    "dataset: 'torchvision:KMNIST'": "dataset: found 'torchvision:KMNIST'; allowed: a mapping, such as "
+    "{kind: torchvision:KMNIST}.",
+    "ood: [{kind: corrupted, corruption: fogg}]": "ood[0].corruption: found 'fogg'; allowed: gaussian_noise, … "
+    "(did you mean 'fog'?).",
+    "ood: [{kind: corrupted}]": "ood[0].corruption: found nothing; allowed: a value, because this key has no "
+    "default.",
+    "ood: [{kind: corrupted, corruption: fog, severity: 6}]": "ood[0].severity: found 6; allowed: a number ≤ 5.",
+    "ood: [{kind: corrupted, corruption: fog, of: digits}]": "ood[0].of: found 'digits'; allowed: dataset.",
+    "{network: {channels: 1}, ood: [{kind: corrupted, corruption: saturate}]}": "ood[0].corruption: found "
+    "'saturate', which changes colours, but network.channels is 1; allowed: another corruption, or 3 channels.",
+    "dataset: {kind: corrupted, corruption: fog}": "dataset.kind: found 'corrupted'; allowed: shapes,",
+    "ood: [{kind: parquet, test: 'a-*.parquet'}]": "ood[0].test: found 'a-*.parquet', which no file matches; "
+    "allowed: a parquet file or a glob.",
+    "ood: [{kind: parquet}]": "ood[0].test: found nothing; allowed: a value, because this key has no default.",
     # sections, paths and names
     "base: 3": "base: found 3; allowed: a mapping of keys to values.",
     "base:": "base: found nothing; allowed: a mapping of keys to values.",
@@ -380,7 +407,8 @@ FILES = [
 
 
 def build(**values: Any) -> Dataset:
-    spec = SECTIONS[values["kind"]].model_validate(values).model_dump()
+    section = SECTIONS[str(kind_of(values))]
+    spec = section.model_validate(values).model_dump()
     return building.build(spec, Path("data"))
 
 
@@ -423,7 +451,7 @@ def stage(**more: Any) -> None:
     """The job that makes a data set of the folder `photos`."""
     spec = {"kind": "imagefolder", "test_share": None}
     paths = {"images": "images.safetensors", "info": "info.json"}
-    building.dataset_stage(**paths, spec=spec, data_root=None, folder="photos", **more)
+    building.dataset_stage(**paths, spec=spec, data_root=None, where={"path": "photos"}, **more)
 
 
 def one_colour(scene: Scene) -> None:
@@ -585,6 +613,181 @@ DATA = [
         "`data_root` cannot be written to",
         sought("MNIST", "the four files MNIST/raw/*-ubyte (or .gz)"),
         no_place_for_data,
+    ),
+]
+
+# --- sizes, and parquet files --------------------------------------------------------------------
+
+
+def planned(config: dict[str, Any], *sides: tuple[str, tuple[int, int]]) -> Callable[[Scene], Any]:
+    """A run is planned, with folders of two images each, of these widths and heights."""
+
+    def provoke(scene: Scene) -> None:
+        for name, size in sides:
+            for k in range(2):
+                path = scene.folder / f"{name}/{k}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.new("RGB", size).save(path)
+        Plan(load(config))
+
+    return provoke
+
+
+def folder(name: str) -> dict[str, Any]:
+    return {"kind": "imagefolder", "path": name}
+
+
+def of_another_size(scene: Scene) -> None:
+    """An image that planning did not look at has another size."""
+    for name in ("cats/1.png", "cats/2.png", "dogs/1.png", "dogs/2.png"):
+        scene.image(f"photos/{name}")
+    stage(side=64, exact=True)
+
+
+def table(scene: Scene, name: str = "test.parquet", **columns: Any) -> Path:
+    """A parquet file with an image in each row; `columns` replace or follow the usual two."""
+    image = scene.image("one.png").read_bytes()
+    content = {"image": [{"bytes": image, "path": None}] * 2, "label": [0, 1], **columns}
+    pq.write_table(pa.table({key: value for key, value in content.items() if value}), name)
+    return Path(name)
+
+
+def tables(values: dict[str, Any] | None = None, **columns: Any) -> Callable[[Scene], Any]:
+    """A data set of parquet files with these columns, which a run is planned for, and then made."""
+
+    def provoke(scene: Scene) -> None:
+        table(scene, **columns)
+        section = {"kind": "parquet", "test": "test.parquet", **(values or {})}
+        Plan(load({"ood": [section]}))
+        build(**section)
+
+    return provoke
+
+
+def no_table(scene: Scene) -> None:
+    scene.file("test.parquet", "not one")
+    load({"ood": [{"kind": "parquet", "test": "test.parquet"}]})
+
+
+def changed_table(scene: Scene) -> None:
+    table(scene)
+    spec = {**SECTIONS["parquet"].model_validate({"kind": "parquet", "test": "t"}).model_dump()}
+    where = {"train": None, "test": "test.parquet"}
+    paths = {"images": "images.safetensors", "info": "info.json"}
+    building.dataset_stage(**paths, spec=spec, data_root=None, where=where, files="another")
+
+
+def nothing_to_train_on(scene: Scene) -> None:
+    table(scene)
+    load({"dataset": {"kind": "parquet", "test": "test.parquet"}})
+
+
+def text_and_numbers(scene: Scene) -> None:
+    table(scene, "train.parquet", label=["cat", "dog"])
+    table(scene)
+    build(kind="parquet", train="train.parquet", test="test.parquet")
+
+
+SIZES = [
+    Mistake(
+        "images of a folder differ in size, and `images.size` is absent",
+        "images.size: found nothing, but ood[0] has images from 64×48 to 90×90 pixels; allowed: a "
+        "number of pixels ≥ 16, such as 32, to which all images are brought.",
+        planned({"ood": [folder("photos")]}, ("photos/a", (64, 48)), ("photos/b", (90, 90))),
+    ),
+    Mistake(
+        "images are not square, and `images.size` is absent",
+        "images.size: found nothing, but ood[0] has images of 64×48 pixels; allowed:",
+        planned({"ood": [folder("photos")]}, ("photos", (64, 48))),
+    ),
+    Mistake(
+        "data sets have images of different sizes, and `images.size` is absent",
+        "images.size: found nothing, but dataset has images of 28×28 pixels and ood[1] of 32×32; "
+        "allowed:",
+        planned(
+            {
+                "dataset": {"kind": "torchvision:KMNIST"},
+                "ood": [{"kind": "digits"}, {"kind": "mnist"}],
+            }
+        ),
+    ),
+    Mistake(
+        "a data set of torchvision has images of several sizes, and `images.size` is absent",
+        "images.size: found nothing, but dataset has images of several sizes; allowed:",
+        planned({"dataset": {"kind": "torchvision:Food101"}}),
+    ),
+    Mistake(
+        "images are too small for the networks",
+        "images.size: found nothing, but ood[0] has images of 8×8 pixels; allowed: a number of "
+        "pixels ≥ 16,",
+        planned({"ood": [folder("photos")]}, ("photos", (8, 8))),
+    ),
+    Mistake(
+        "a square that is blackened is larger than the images",
+        "base.augment.cutout: found 20, but images have 16×16 pixels; allowed: a number ≤ 16.",
+        planned({"images": {"size": 16}, "base": {"augment": {"cutout": 20}}}),
+    ),
+    Mistake(
+        "an image among many has another size, and `images.size` is absent",
+        "photos/…png has 32×32 pixels, but images.size is not set and others have 64×64; set "
+        "images.size to bring all images to one size.",
+        of_another_size,
+    ),
+    Mistake(
+        "a file is not a parquet file",
+        "ood[0].test: found 'test.parquet', which is not a whole parquet file (…); allowed: a "
+        "parquet file.",
+        no_table,
+    ),
+    Mistake(
+        "a parquet file does not have the column of images",
+        "ood[0].image: found 'img', but test.parquet has no such column; allowed: one of image, "
+        "label.",
+        tables({"image": "img"}),
+    ),
+    Mistake(
+        "the column of images holds no bytes",
+        "ood[0].image: found 'image', whose type in test.parquet is string; allowed: a column with "
+        "the bytes of image files, or with structs of bytes and path.",
+        tables(image=["a.png", "b.png"]),
+    ),
+    Mistake(
+        "the column of labels holds fractions",
+        "ood[0].label: found 'label', whose type in test.parquet is double; allowed: a column of "
+        "integers or text.",
+        tables(label=[0.5, 1.5]),
+    ),
+    Mistake(
+        "parquet files to train on are not named",
+        "dataset.train: found nothing; allowed: a value, to train on.",
+        nothing_to_train_on,
+    ),
+    Mistake(
+        "a row of a parquet file has no image",
+        "Row 0 of test.parquet has nothing in column 'image'; remove the row.",
+        tables(image=[None, {"bytes": b"", "path": None}]),
+    ),
+    Mistake(
+        "an image in a parquet file is broken",
+        "Row 1 of test.parquet is not a complete image (…); repair or remove it.",
+        lambda scene: tables(image=[scene.image("one.png").read_bytes(), b"broken"])(scene),
+    ),
+    Mistake(
+        "labels are text in one parquet file and numbers in another",
+        "test.parquet: found labels that are text in column 'label' and integers in other files, or "
+        "the reverse; allowed: one of both.",
+        text_and_numbers,
+    ),
+    Mistake(
+        "parquet files are changed while the workflow runs",
+        "Files of test.parquet were changed while the workflow ran; run snakemake again, which "
+        "plans again.",
+        changed_table,
+    ),
+    Mistake(
+        "a data set of torchvision is missing, and there is no network",
+        sought("KMNIST", "the files that torchvision.datasets.KMNIST reads"),
+        offline("torchvision:KMNIST"),
     ),
 ]
 
@@ -1127,6 +1330,7 @@ GROUPS = {
     "Folders of images": FOLDERS,
     "Files of configurations": FILES,
     "Data": DATA,
+    "Sizes of images, and parquet files": SIZES,
     "Artifacts": ARTIFACTS,
     "A run and its environment": RUN,
     "A cluster": CLUSTER,

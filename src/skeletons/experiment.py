@@ -206,9 +206,9 @@ class Experiment:
     def load(self, model: str) -> nn.Sequential:
         """A model as a network on the CPU, in evaluation mode; pruned weights are zero.
 
-        It takes images N×3×32×32 with values from 0 to 255, uint8 or float, and returns logits,
-        N×classes. It refuses floats that look scaled to 0..1 or standardised: the network does the
-        standardisation itself.
+        It takes images N×C×H×W (3×32×32 by default) with values from 0 to 255, uint8 or float, and
+        returns logits, N×classes. It refuses floats that look scaled to 0..1 or standardised: the
+        network does the standardisation itself.
 
         Args:
             model: its id.
@@ -227,7 +227,7 @@ class Experiment:
 
         Args:
             model: its id.
-            on: one of `predicted_on`, whose saved predictions are read; or images N×3×32×32, uint8
+            on: one of `predicted_on`, whose saved predictions are read; or images N×C×H×W, uint8
                 or floats from 0 to 1, on which the network is run now, with labels −1; None for the
                 only data set that pairs were compared on.
 
@@ -240,9 +240,12 @@ class Experiment:
             return saved.read(self.path / "predictions" / name / f"{chosen}.parquet")
         import torch
 
+        from skeletons.networks.image_shape import of_network
         from skeletons.prediction import inference
 
-        logits = inference.predict(self.load(model), torch.from_numpy(as_pixels(on)))
+        network = self.load(model)
+        pixels = torch.from_numpy(as_pixels(on, of_network(network)))
+        logits = inference.predict(network, pixels)
         labels = np.full(len(on), -1, dtype=np.int64)
         return Predictions(logits.numpy().astype(np.float64), labels)
 
@@ -255,13 +258,18 @@ class Experiment:
         """
         import torch
 
+        from skeletons.networks.image_shape import of_network
         from skeletons.prediction import features
 
-        images = self.images(on) if on is None or isinstance(on, str) else as_pixels(on)
-        return features.penultimate(self.load(model), torch.from_numpy(images)).numpy()
+        network = self.load(model)
+        if on is None or isinstance(on, str):
+            images = self.images(on)
+        else:
+            images = as_pixels(on, of_network(network))
+        return features.penultimate(network, torch.from_numpy(images)).numpy()
 
     def images(self, dataset: str | None = None) -> Images:
-        """The test images of a data set that have saved predictions, uint8 N×3×32×32.
+        """The test images of a data set that have saved predictions, uint8 N×C×H×W.
 
         Args:
             dataset: one of `predicted_on`; None for the only one that pairs were compared on.

@@ -7,9 +7,16 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from skeletons import image_folders
+from skeletons import image_folders, image_tables
 from skeletons.config import trained_models
-from skeletons.config.datasets import DatasetSection, ImageFolder, UserDataset, dataset_id
+from skeletons.config.datasets import (
+    Corrupted,
+    DatasetSection,
+    ImageFolder,
+    Parquet,
+    UserDataset,
+    dataset_id,
+)
 from skeletons.config.labels import unlabelled_sets
 from skeletons.config.networks import Setup, setups
 from skeletons.config.sections import (
@@ -44,6 +51,8 @@ def problems(config: Config) -> Iterator[str]:
         _no_shuffles(config),
         _unclear_folders(config),
         _same_folder(config),
+        _unfit_tables(config),
+        _grey_colours(config),
         _user_functions(config),
         _user_criterion_scale(config),
         _measure_names(config),
@@ -79,7 +88,8 @@ def _repeated_datasets(config: Config) -> Iterator[str]:
     for key, section in _datasets(config):
         name = dataset_id(section)
         if name in seen:
-            hint = "; give one of them another name" if isinstance(section, ImageFolder) else ""
+            named = isinstance(section, ImageFolder | Parquet)
+            hint = "; give one of them another name" if named else ""
             yield (
                 f"{key}: found the data set {name!r} again, after {seen[name]}; "
                 f"allowed: each data set once{hint}."
@@ -122,6 +132,51 @@ def _same_folder(config: Config) -> Iterator[str]:
             yield (
                 f"ood[{index}].path: found {other.path!r}, the folder of dataset; "
                 "allowed: another folder."
+            )
+
+
+def _unfit_tables(config: Config) -> Iterator[str]:
+    """Parquet files must exist, and have the columns; those to train on must have labels."""
+    for key, section in _datasets(config):
+        if not isinstance(section, Parquet):
+            continue
+        if key == "dataset":
+            for name in ("train", "label"):
+                if getattr(section, name) is None:
+                    yield f"dataset.{name}: found nothing; allowed: a value, to train on."
+        for name in ("train", "test"):
+            if pattern := getattr(section, name):
+                yield from _unfit_table(key, name, pattern, section)
+
+
+def _unfit_table(key: str, split: str, pattern: str, section: Parquet) -> Iterator[str]:
+    name = split  # of the key that is looked at
+    try:
+        paths = image_tables.files(pattern)
+        for path in paths:
+            image_tables.check_whole(path)
+        name = "image"
+        for path in paths:
+            image_tables.check_image(path, section.image)
+        name = "label"
+        for path in paths:
+            if section.label is not None:
+                image_tables.check_label(path, section.label)
+    except DataError as error:
+        yield f"{key}.{name}: {error}."
+
+
+def _grey_colours(config: Config) -> Iterator[str]:
+    """Grey images have no colours to change."""
+    for key, section in _datasets(config):
+        if (
+            isinstance(section, Corrupted)
+            and section.corruption == "saturate"
+            and any(setup.network.channels == 1 for setup in setups(config))
+        ):
+            yield (
+                f"{key}.corruption: found 'saturate', which changes colours, but network.channels "
+                "is 1; allowed: another corruption, or 3 channels."
             )
 
 

@@ -60,6 +60,7 @@ MEASURES = (
 # Measures that need labels of the images, which are classes of the task.
 LABELLED_MEASURES = ("error_consistency", "capa", "capa_top")
 CRITERIA = ("magnitude",)
+LEAST_SIDE = 16  # of images in pixels; the built-in networks halve it up to three times
 NetworkName = Annotated[
     StrictStr,
     BeforeValidator(known_or_reference(NETWORKS)),
@@ -85,6 +86,16 @@ INSPECTIONS = ("lines", "plane", "curve", "expose", "importance", "probe", "laye
 ALIGNED_INSPECTIONS = ("lines", "plane", "curve", "importance")
 
 
+class Images(Section):
+    """The form of all images."""
+
+    size: Annotated[StrictInt, Field(ge=LEAST_SIDE, le=1_024)] | None = Field(
+        None,
+        description="height and width in pixels that all images are brought to; null: the size "
+        "that the data sets have, if all agree",
+    )
+
+
 Channels = Annotated[tuple[Share, ...], Field(min_length=1, max_length=4)]
 Deviations = Annotated[tuple[PositiveShare, ...], Field(min_length=1, max_length=4)]
 
@@ -98,6 +109,9 @@ class Network(Section):
     )
     width: Annotated[StrictInt, Field(ge=1, le=65_536)] = Field(
         8, description="channels of the first trained convolution"
+    )
+    channels: Literal[1, 3] = Field(
+        3, description="channels of the images: 3 for RGB, 1 for grey; all images are brought to it"
     )
     checkpoints: FilePath | dict[OwnName, FilePath] | None = Field(
         None,
@@ -365,6 +379,7 @@ class Config(Section):
         "results/.cache",
         description="folder of the run cache, shared by all experiments; null for none",
     )
+    images: Images = Field(Images(), description="form of all images")
     network: Network | None = Field(
         Network(), description="architecture of the models; null for `networks` alone"
     )

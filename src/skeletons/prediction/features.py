@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from skeletons.errors import ConfigError
 from skeletons.prediction.device import use_one_thread
-from skeletons.prediction.inference import BATCH, opened, predict
+from skeletons.prediction.inference import opened, predict
 from skeletons.store import artifacts
 
 
@@ -35,8 +35,10 @@ def last_linear(network: nn.Module, key: str = "compare.representations") -> nn.
     return layers[-1]
 
 
-def penultimate(network: nn.Module, images: Tensor, batch_size: int = BATCH) -> Tensor:
-    """Penultimate features, float32 N×d, of images uint8 N×3×32×32 on the network's device.
+def penultimate(network: nn.Module, images: Tensor, batch_size: int | None = None) -> Tensor:
+    """Penultimate features, float32 N×d, of images uint8 N×C×H×W.
+
+    The images are on the network's device or on the CPU.
 
     Raises:
         ConfigError: the network has no linear layer.

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from skeletons.errors import ConfigError
-from skeletons.networks.describe import IMAGE_SHAPE
+from skeletons.networks.image_shape import of_network
 from skeletons.prediction.device import use_one_thread
 from skeletons.prediction.features import hidden, last_linear
-from skeletons.prediction.inference import BATCH, opened, predict
+from skeletons.prediction.inference import opened, predict
 from skeletons.store import artifacts
 
 
@@ -72,7 +72,7 @@ def _modules_as_they_run(network: nn.Module) -> list[tuple[str, tuple[int, ...]]
     handles.append(last.register_forward_pre_hook(lambda *_: over.append(True)))
     device = next(network.parameters()).device
     try:
-        predict(network, torch.zeros(1, *IMAGE_SHAPE, dtype=torch.uint8, device=device))
+        predict(network, torch.zeros(1, *of_network(network), dtype=torch.uint8, device=device))
     finally:
         for handle in handles:
             handle.remove()
@@ -99,7 +99,7 @@ def chosen(network: nn.Module, names: Sequence[str] | None) -> list[str]:
 
 
 def activations(
-    network: nn.Module, images: Tensor, names: Sequence[str], batch_size: int = BATCH
+    network: nn.Module, images: Tensor, names: Sequence[str], batch_size: int | None = None
 ) -> dict[str, Tensor]:
     """The activations of layers on images, by the layer's name.
 
@@ -107,7 +107,7 @@ def activations(
         network: the network.
         images: uint8 N×3×32×32, on the network's device.
         names: modules of the network.
-        batch_size: images that run together.
+        batch_size: images that run together; None for as many as `predict` takes.
 
     Returns:
         For each layer float32 N×channels, on the CPU; the mean over positions if it has some.

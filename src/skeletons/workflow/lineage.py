@@ -271,7 +271,8 @@ class Lineages:
     def making(self, path: str) -> Making | None:
         """How a file is made; None for a source."""
         if path.startswith(f"{DATA}/"):
-            return Making("dataset", {"dataset": path.split("/")[2]}, ())
+            name = path.split("/")[2]
+            return Making("dataset", {"dataset": name}, self._sources(name))
         if path in self._figures:
             return self._figures[path]
         if not path.startswith(f"{self._plan.results}/"):
@@ -286,6 +287,11 @@ class Lineages:
                 named = parts(Model.parse(found["model"])) if stage == "importance" else found
                 return Making(stage, named, tuple(reads(self._targets, found)))
         return None
+
+    def _sources(self, dataset: str) -> tuple[str, ...]:
+        """The artifacts that a data set is made from."""
+        known = dataset in self._plan.datasets
+        return tuple(self._plan.source_of(dataset).values()) if known else ()
 
     def _model(self, model: Model) -> Making:
         stage = "adopt" if model.is_own_base else _TRAINERS[model.state]

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from skeletons import model_ids
+from skeletons.config.datasets import CHANNELS, SIDE, location_keys
 from skeletons.config.load import canonical
 from skeletons.config.networks import Setup
 from skeletons.model_ids import Model
@@ -135,11 +136,20 @@ def _walk_settings(setup: Setup) -> dict[str, Any]:
 def _dataset(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
     name = wildcards["dataset"]
     spec, data_root = plan.datasets[name], plan.download_folder(name)
+    form = {
+        key: value
+        for key, value, usual in (
+            ("side", plan.form.side, SIDE),
+            ("channels", plan.form.channels, CHANNELS),
+        )
+        if value != usual and not plan.source_of(name)
+    }
     if name not in plan.files:
-        return {"spec": spec, "data_root": data_root}
-    # Which files a folder holds decides, not where it is: it may be moved. A name is in the id.
-    spec = {key: value for key, value in spec.items() if key not in ("path", "name")}
-    return {"spec": spec, "data_root": data_root, "files": plan.files[name]}
+        return {"spec": spec, "data_root": data_root, **form}
+    # Which files there are decides, not where: they may be moved. A name is in the id.
+    unused = ("name", *location_keys(spec["kind"]))
+    spec = {key: value for key, value in spec.items() if key not in unused}
+    return {"spec": spec, "data_root": data_root, **form, "files": plan.files[name]}
 
 
 def _train_base(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
