@@ -6,7 +6,6 @@ rule findings:
         unpack(lambda wildcards: TARGETS.inspection_findings()),
         scored=TARGETS.scores(),
         similarity=TARGETS.similarity_tables(),
-        predictions=TARGETS.verdict_predictions(),
         walks=TARGETS.longest_walks("walk.parquet"),
         histories=TARGETS.walks_without_loss(),
     output:

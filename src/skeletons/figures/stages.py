@@ -83,7 +83,9 @@ def _save_verdict(
     compared: pd.DataFrame, found: Mapping[str, Any], ood: str, measure: Measure, folder: Path
 ) -> None:
     recipes = found["verdict"]["by"][ood][measure.name]["recipes"]
-    comparisons = len(recipes[0]["rises"]) if recipes else 1
+    first = recipes[0] if recipes else None
+    kinds = [*first["walk"]["comparisons"], *first["pruning"]["comparisons"]] if first else []
+    comparisons = max(1, len(kinds))
     figure, axes = new_figure(8.5, 1.5 + len(recipes) * (0.16 + 0.13 * comparisons))
     pairs.rises(recipes, found["settings"]["margin"], found["settings"]["alpha"], axes[0])
     _save_titled(figure, "rises", ood, measure, folder)

@@ -215,7 +215,9 @@ def _gathered(
 
 
 def _similar(square: Square, scale: Scale) -> Square:
-    return Square(*(scale.similarity(part) for part in (square.between, square.within, square.others)))
+    return Square(
+        *(scale.similarity(part) for part in (square.between, square.within, square.others))
+    )
 
 
 def _with_ceiling(
@@ -254,7 +256,9 @@ def _answer(
     question: str, against: list[str], found: _Found, rules: Rules, estimate: bool
 ) -> Answer:
     level_high = rules.level_of_any(len(against)) if against else rules.level
-    contrasts = {kind: _contrast(found, kind) for kind in against} if PRUNED in found.squares else {}
+    contrasts = (
+        {kind: _contrast(found, kind) for kind in against} if PRUNED in found.squares else {}
+    )
     rows = [_comparison(kind, one, found, rules, level_high) for kind, one in contrasts.items()]
     answer = _decided(question, list(contrasts.values()), found, rules, level_high)
     first = rows[0] if rows else Comparison("", *[math.nan] * 4)

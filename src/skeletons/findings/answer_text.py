@@ -128,7 +128,9 @@ def _why_undecided(found: Answer, rules: Rules) -> str:
         )
     row = next(row for row in found.comparisons if row.against == found.against)
     upper, lower = found.limits
-    between = f"{lower:g}" if upper == lower or found.question == PRUNING else f"{lower:g} and {upper:g}"
+    between = (
+        f"{lower:g}" if upper == lower or found.question == PRUNING else f"{lower:g} and {upper:g}"
+    )
     return (
         f"{measured(found, row, rules)}, not clearly on one side of {between}, with "
         f"{text.counted(found.seeds, 'seed')}; {needed_text(found)}"
@@ -146,7 +148,9 @@ def needed_text(found: Answer) -> str:
 def _missing(found: Answer) -> str:
     """The comparisons that could not be had."""
     reasons = {
-        kind: reason for kind, reason in found.missing.items() if kind not in (BASE, PRUNED, REGULARIZED)
+        kind: reason
+        for kind, reason in found.missing.items()
+        if kind not in (BASE, PRUNED, REGULARIZED)
     }
     parts = []
     by_reason: dict[str, list[str]] = {}

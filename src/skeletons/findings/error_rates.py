@@ -144,7 +144,8 @@ def wrong(
         "converges": rate("converges", upper, *rest),
         "does not": rate("does not", *[lower] * comparisons),
         "in part": max(
-            rate("in part", *[upper] * comparisons), rate("in part", lower, *[0.4] * (comparisons - 1))
+            rate("in part", *[upper] * comparisons),
+            rate("in part", lower, *[0.4] * (comparisons - 1)),
         ),
     }
 
@@ -244,7 +245,10 @@ def table_of_the_dead(runs: int = RUNS) -> str:
             living = _among(values, seeds, seeds - dead)
             gap = (np.full_like(living, BASE), np.full_like(living, CEILING))
             left_out, bounded = (
-                100 * (Contrast(living, gap[0], gap, Scale(), count).p_above(upper) < RULES.level).mean()
+                100
+                * (
+                    Contrast(living, gap[0], gap, Scale(), count).p_above(upper) < RULES.level
+                ).mean()
                 for count in (0, dead)
             )
             enough = seeds - dead >= RULES.alive * seeds

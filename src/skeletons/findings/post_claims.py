@@ -34,7 +34,7 @@ from skeletons.findings.claim import (
     side,
 )
 from skeletons.findings.pair_tables import ALIKE, MAX_DROP
-from skeletons.findings.recipe_verdicts import NOT_TESTED
+from skeletons.findings.rules import NOT_TESTED
 from skeletons.measures.catalogue import MEASURES
 from skeletons.measures.measure import Measure
 from skeletons.model_ids import BASE, PRUNED, REGULARIZED
@@ -47,6 +47,7 @@ def claims(
     pairs: pd.DataFrame,
     measure: str,
     declared: Mapping[str, Measure] = MEASURES,
+    drop: float = MAX_DROP,
 ) -> list[Claim]:
     """Every claim of the post that can be tested on an experiment's tables.
 
@@ -55,6 +56,7 @@ def claims(
         pairs: the table of all pairs on one OOD set.
         measure: one of its columns; higher must mean more alike.
         declared: the measures by their names.
+        drop: the most accuracy that counts as kept.
 
     Raises:
         ValueError: the measure is a dissimilarity, for which the claims would mean the opposite.
@@ -64,7 +66,7 @@ def claims(
     found = declared[measure]
     compared = pair_tables.without_controls(pairs)
     return [
-        *accuracy_kept(scores),
+        *accuracy_kept(scores, drop),
         higher_threshold_changes_more(pairs, measure),
         more_epochs_smaller(scores),
         more_epochs_like_the_base(compared, measure, possible=range_of(found)),
@@ -73,9 +75,9 @@ def claims(
     ]
 
 
-def claims_without_pairs(scores: pd.DataFrame) -> list[Claim]:
+def claims_without_pairs(scores: pd.DataFrame, drop: float = MAX_DROP) -> list[Claim]:
     """Those claims that need no pair of models."""
-    return [*accuracy_kept(scores), more_epochs_smaller(scores)]
+    return [*accuracy_kept(scores, drop), more_epochs_smaller(scores)]
 
 
 def withheld(found: Sequence[Claim]) -> list[Claim]:
@@ -86,8 +88,8 @@ def withheld(found: Sequence[Claim]) -> list[Claim]:
 # --- accuracy -----------------------------------------------------------------------------------
 
 
-def accuracy_kept(scores: pd.DataFrame) -> list[Claim]:
-    """Accuracy after pruning is at most 2 points below that before it: one row per threshold.
+def accuracy_kept(scores: pd.DataFrame, drop: float = MAX_DROP) -> list[Claim]:
+    """Accuracy after pruning is at most a few points below that before it: one row per threshold.
 
     Before pruning means the regularised model that was pruned, or the base if there is none. A
     seed's lost accuracy is the mean over its λ and epochs, including dead models. Models of which
@@ -96,15 +98,17 @@ def accuracy_kept(scores: pd.DataFrame) -> list[Claim]:
     table = pair_tables.with_unpruned_accuracy(scores)
     table = table[table.state == PRUNED]
     return [
-        _accuracy_kept(threshold, table[(table.threshold == threshold) & (table.sparsity > 0)])
+        _accuracy_kept(
+            threshold, table[(table.threshold == threshold) & (table.sparsity > 0)], drop
+        )
         for threshold in sorted(set(table.threshold))
     ]
 
 
-def _accuracy_kept(threshold: float, pruned: pd.DataFrame) -> Claim:
+def _accuracy_kept(threshold: float, pruned: pd.DataFrame, drop: float) -> Claim:
     row = {
         "claim": f"Pruning at {threshold:g} keeps the accuracy, to within "
-        f"{prose.points(MAX_DROP, 0)} points",
+        f"{prose.points(drop, 0)} points",
         "measured": "no weight was pruned",
         "holds": UNDECIDED,
         "detail": "nothing to test",
@@ -118,18 +122,18 @@ def _accuracy_kept(threshold: float, pruned: pd.DataFrame) -> Claim:
     against = "the base" if worst.unpruned == BASE else "the same model before pruning"
     return row | {
         "measured": _lost_text(lost, low, high),
-        "holds": _kept(lost, low, high),
+        "holds": _kept(lost, low, high, drop),
         "detail": f"compared with {against}; {prose.counted(len(lost), 'seed')}; the worst is "
         f"`{worst.model}` with {prose.points(worst['lost'])} points lost at sparsity "
         f"{worst.sparsity:.1%}",
     }
 
 
-def _kept(lost: Floats, low: float, high: float) -> str:
+def _kept(lost: Floats, low: float, high: float, drop: float) -> str:
     """Whether accuracy was kept; accuracy that rose by more than the tolerance was not."""
-    if lost.mean() < -MAX_DROP:
+    if lost.mean() < -drop:
         return ROSE if high < 0 or agreed(lost) else UNDECIDED
-    return side(lost, low, high, at_most=MAX_DROP)
+    return side(lost, low, high, at_most=drop)
 
 
 def _lost_text(lost: Floats, low: float, high: float) -> str:

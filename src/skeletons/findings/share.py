@@ -142,9 +142,7 @@ def interval(
     )
 
 
-def _end(
-    contrast: Contrast, rejected: Callable[[float], bool], way: int, furthest: float
-) -> float:
+def _end(contrast: Contrast, rejected: Callable[[float], bool], way: int, furthest: float) -> float:
     """The rejected share that is closest to the effect, on one side of it.
 
     Args:

@@ -9,12 +9,13 @@ from typing import Any
 import pandas as pd
 
 from skeletons.findings import inspections, page, sections, walk_certificates
-from skeletons.findings.gather import Settings, summarize
+from skeletons.findings.gather import summarize
 from skeletons.findings.plain import plain
 from skeletons.findings.scores import read_all
+from skeletons.findings.settings import Settings
 from skeletons.measures.catalogue import resolve
-from skeletons.measures.predictions import Predictions, read
 from skeletons.store import artifacts
+from skeletons.user_code.references import name_of
 
 
 def read_walks(paths: Sequence[str], histories: Sequence[str]) -> dict[str, pd.DataFrame]:
@@ -35,19 +36,10 @@ def read_walks(paths: Sequence[str], histories: Sequence[str]) -> dict[str, pd.D
     return found
 
 
-def read_predictions(paths: Sequence[str]) -> dict[str, dict[str, Predictions]]:
-    """Predictions by OOD set (the name of the folder) and model (the name of the file)."""
-    found: dict[str, dict[str, Predictions]] = {}
-    for path in map(Path, paths):
-        found.setdefault(path.parent.name, {})[path.stem] = read(path)
-    return found
-
-
 def findings_stage(
     *,
     scored: Sequence[str],
     similarity: Sequence[str],
-    predictions: Sequence[str] = (),
     walks: Sequence[str] = (),
     histories: Sequence[str] = (),
     json: str,
@@ -57,7 +49,8 @@ def findings_stage(
     measures: Sequence[str],
     ood: Sequence[str],
     controls: Sequence[str] = (),
-    settings: Mapping[str, float] | None = None,
+    drawn: Sequence[str] = (),
+    settings: Mapping[str, Any] | None = None,
     **looks: Sequence[str],
 ) -> None:
     """Write findings.json, findings.md, and all scores as one table.
@@ -65,16 +58,16 @@ def findings_stage(
     Args:
         scored: scores/*.json, one per model.
         similarity: the tables of all pairs, one per OOD set in the order of `ood`.
-        predictions: on OOD sets, for verdicts image by image.
         walks: tables of walks, one row per step.
         histories: see `read_walks`.
         json: findings.json to write.
         text: findings.md to write.
         scores: scores.parquet to write.
         experiment: its name.
-        measures: names and references of measures; the verdict uses the first.
+        measures: names and references of measures, the primary one first.
         ood: the names of the OOD sets.
         controls: those of them that are controls, see `gather.summarize`.
+        drawn: those of them that are drawn, which the claims use; by default all.
         settings: the section `findings` of the configuration.
         **looks: artifacts of inspections by kind, see `inspections.inspections`.
 
@@ -91,10 +84,10 @@ def findings_stage(
         table,
         dict(zip(ood, pairs, strict=True)),
         list(declared),
-        known=read_predictions(predictions),
         walked=read_walks(walks, histories),
         inside=inspections.inspections(looks),
         controls=controls,
+        drawn=[name_of(measure) for measure in drawn or measures],
         settings=Settings(**(settings or {})),
         declared=declared,
     )

@@ -10,6 +10,7 @@ import pandas as pd
 from skeletons import text
 from skeletons.errors import SkeletonsError
 from skeletons.findings.pair_values import BASE, CEILING, COLUMNS, KINDS, PRUNED
+from skeletons.findings.scale import Scale
 
 
 def read(path: str | Path) -> pd.DataFrame:
@@ -60,7 +61,9 @@ def checked(table: pd.DataFrame, name: str) -> pd.DataFrame:
         table[column] = _texts(table[column])
     for column in ("seed_a", "seed_b"):
         if (empty := table[column] == "").any():
-            raise SkeletonsError(f"{name}, row {_row(empty)}: found no {column}; every pair has two.")
+            raise SkeletonsError(
+                f"{name}, row {_row(empty)}: found no {column}; every pair has two."
+            )
     if (unknown := ~table.kind.isin(KINDS)).any():
         found = table.kind[unknown].iloc[0]
         raise SkeletonsError(
@@ -130,3 +133,23 @@ def _check_pairs(table: pd.DataFrame, name: str) -> None:
 def _row(wrong: pd.Series[bool]) -> int:
     """The line of the first wrong row in a CSV file, whose first line names the columns."""
     return int(np.argmax(wrong.to_numpy())) + 2
+
+
+def check_range(table: pd.DataFrame, scale: Scale, name: str) -> None:
+    """Every value is within the range of its measure.
+
+    Args:
+        table: checked.
+        scale: of the values.
+        name: of the table, for messages.
+
+    Raises:
+        SkeletonsError: one is not.
+    """
+    slack = 1e-6  # of sums in another order
+    outside = (table["value"] < scale.low - slack) | (table["value"] > scale.high + slack)
+    if outside.any():
+        raise SkeletonsError(
+            f"{name}, row {_row(outside)}: found the value {table['value'][outside].iloc[0]:g}; "
+            f"allowed: {scale.low:g} to {scale.high:g}, the range of the measure."
+        )

@@ -11,7 +11,7 @@ import pandas as pd
 from skeletons.errors import ArtifactError
 from skeletons.figures import captions
 from skeletons.findings import pair_tables
-from skeletons.findings.recipe_verdicts import NOT_TESTED
+from skeletons.findings.rules import NOT_TESTED
 from skeletons.findings.sections import once
 from skeletons.measures.measure import Measure
 from skeletons.model_ids import MASKED, UNTRAINED, Model
@@ -133,7 +133,7 @@ def _verdict(found: Mapping[str, Any]) -> dict[str, Any]:
     """The answer, and its sentence for each OOD set that has a vote."""
     measure = found["measure"]
     sentences = {
-        ood: values[measure]["overall"]["sentence"]
+        ood: values[measure]["sentence"]
         for ood, values in found["by"].items()
         if measure in values and ood not in found["controls"]
     }

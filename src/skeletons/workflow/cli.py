@@ -1,7 +1,8 @@
-"""The command `skeletons`: show how an artifact was made, prune the run cache, remove experiments.
+"""The command `skeletons`: show artifacts, prune the run cache, judge tables, remove experiments.
 
 skeletons show results/demo/models/seed=1
 skeletons cache --limit 1GB
+skeletons verdict similarities.csv
 skeletons remove demo
 """
 
@@ -22,7 +23,7 @@ from skeletons.errors import ArtifactError, SkeletonsError
 from skeletons.store import artifacts, provenance
 from skeletons.store.cache import RunCache
 from skeletons.text import sized
-from skeletons.workflow import lookup, removal
+from skeletons.workflow import lookup, removal, verdict_command
 
 SHOWN = 8  # inputs of an artifact at most: a table of all pairs has thousands
 UNITS = {"B": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
@@ -61,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
         "--limit", type=_size, metavar="SIZE", help="remove the oldest until SIZE (1GB) is left"
     )
     cache.set_defaults(run=_cache)
+    verdict_command.add(commands)
     remove = commands.add_parser(
         "remove", help="delete experiments; what they share with others stays"
     )

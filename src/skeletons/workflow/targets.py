@@ -10,9 +10,7 @@ from pathlib import Path
 
 from skeletons import model_ids
 from skeletons.findings import inspections
-from skeletons.measures.catalogue import MEASURES
 from skeletons.model_ids import Model
-from skeletons.user_code import references
 from skeletons.workflow.plan import DATA, Plan
 
 TRAINED = ("weights.safetensors", "history.parquet", "model.json")
@@ -147,20 +145,6 @@ class Targets:
         """Histories of the walks, with a loss per epoch, if no loss was recorded per step."""
         traced = self.plan.config.regularize.trace
         return [] if traced else self.longest_walks("history.parquet")
-
-    def verdict_predictions(self) -> list[str]:
-        """Predictions of the models in the verdicts, if a measure is a mean over images."""
-        # A user-defined measure counts as one, because only its code could tell. If it is not one,
-        # the findings take its values from the table and read these files needlessly.
-        over_images = any(
-            references.is_reference(measure) or MEASURES[measure].per_image
-            for measure in self.plan.config.figures.measures
-        )
-        if not over_images:
-            return []
-        left_out = (model_ids.UNTRAINED, model_ids.REORDERED)
-        chosen = [model for model in self.plan.compared if model.state not in left_out]
-        return [self.predictions(ood, model) for ood in self.plan.sets for model in chosen]
 
     # --- figures ----------------------------------------------------------------------------------
 
