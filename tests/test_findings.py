@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import SCIENCE, Workflow
+from skeletons.findings.recipe_verdicts import CONVERGES, NOT, UNDECIDED
 
 from skeletons import model_ids
 from skeletons.config.sections import Findings
@@ -23,7 +24,6 @@ from skeletons.findings import (
     walk_certificates,
 )
 from skeletons.findings.plain import plain
-from skeletons.findings.recipe_verdicts import CONVERGES, NOT, UNDECIDED
 from skeletons.findings.scores import score
 from skeletons.measures import behaviour
 from skeletons.measures.predictions import Predictions

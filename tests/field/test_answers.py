@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT
+from skeletons.findings.recipe_verdicts import CONVERGES, NOT_TESTED
 
 from skeletons import model_ids
 from skeletons.errors import ArtifactError, ExposureError, WiringError
@@ -29,7 +30,6 @@ from skeletons.findings import (
     stage,
     walk_certificates,
 )
-from skeletons.findings.recipe_verdicts import CONVERGES, NOT_TESTED
 from skeletons.inspection import absence, exposure, matched_units
 from skeletons.inspection.timing import timing_stage
 from skeletons.measures import behaviour

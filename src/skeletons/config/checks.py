@@ -165,8 +165,8 @@ def _limits_of_answers(config: Config) -> Iterator[str]:
     upper, lower = config.findings.converges_above, config.findings.not_below
     if lower > upper:
         yield (
-            f"findings.not_below: found {lower:g}; allowed: at most findings.converges_above, which "
-            f"is {upper:g}."
+            f"findings.not_below: found {lower:g}; allowed: at most findings.converges_above, "
+            f"which is {upper:g}."
         )
 
 

@@ -123,8 +123,8 @@ def _why_undecided(found: Answer, rules: Rules) -> str:
     if found.seeds < max(2, rules.alive * found.asked):
         have = "has" if dead == 1 else "have"
         return (
-            f"{dead} of {found.asked} seeds {have} no living pruned model or comparison; the living "
-            f"are a selection, and a decision needs {rules.alive:.0%} of the seeds"
+            f"{dead} of {found.asked} seeds {have} no living pruned model or comparison; the "
+            f"living are a selection, and a decision needs {rules.alive:.0%} of the seeds"
         )
     row = next(row for row in found.comparisons if row.against == found.against)
     upper, lower = found.limits

@@ -3,7 +3,7 @@
 A dead model has no similarity to any other. If pruning kills the unusual seeds, the living ones are
 a selection, and leaving the dead out makes every answer surer than it is: if the lowest 30 % of the
 effects of seeds die, models converge falsely in a third to all of the experiments. So a decision
-needs most seeds alive, and each dead one counts as the least favourable case: as if it had closed
+needs most seeds alive, and the dead ones count as the least favourable case: as if they had closed
 nothing of the gap against *converges*, and all of it against *does not converge*.
 """
 
@@ -16,7 +16,9 @@ from skeletons.findings.modified_t import seeds_of
 
 
 def with_dead(values: Floats, dead: int, bound: Floats) -> Floats:
-    """The values of all pairs, of the living and then of the dead seeds.
+    """Values of the living with the mean that all seeds would have if the dead had a bound.
+
+    The bound is a worst case and not a sample, so it moves the values and adds no spread.
 
     Args:
         values: … × pairs of the living seeds.
@@ -24,12 +26,10 @@ def with_dead(values: Floats, dead: int, bound: Floats) -> Floats:
         bound: … the value of each pair with a dead seed.
 
     Returns:
-        … × pairs of all seeds, in the order of `itertools.combinations`.
+        … × pairs of the living seeds.
     """
     if not dead:
         return values
     alive = seeds_of(values.shape[-1])
-    first, second = np.triu_indices(alive + dead, 1)
-    found = np.broadcast_to(bound[..., None], (*values.shape[:-1], len(first))).copy()
-    found[..., (first < alive) & (second < alive)] = values
-    return found
+    share = alive * (alive - 1) / ((alive + dead) * (alive + dead - 1))
+    return np.asarray(share * values + (1 - share) * bound[..., None])

@@ -88,8 +88,8 @@ def contrasts(
     several = len(shares) > 1
     part = effect * math.sqrt(0.5) if several else effect
     size = (runs, seeds)
-    pruned = BASE + max(shares) * gap
-    pruned = pruned + part * pairs(drawn(shape, size, generator), noise, generator)
+    own = part * pairs(drawn(shape, size, generator), noise, generator)
+    pruned = np.asarray(BASE + max(shares) * gap + own)
     shape_of_controls = shape[1:] if shape.startswith("−") else f"−{shape}"
     if shape in ("normal", "t3"):
         shape_of_controls = shape
@@ -318,13 +318,13 @@ def parts(runs: int = RUNS) -> Iterator[str]:
     yield "The same with three comparisons:"
     yield table_of_errors(3, runs)
     yield (
-        "How often the right answer comes, in %. The spread is the standard deviation of the values "
-        "of pairs as a share of the gap; two thirds of its variance are effects of seeds:"
+        "How often the right answer comes, in %. The spread is the standard deviation of the "
+        "values of pairs as a share of the gap; two thirds of its variance are effects of seeds:"
     )
     yield table_of_power(runs)
     yield (
-        "Tests of a mean at a nominal 2.5 %, at 6 / 8 / 12 seeds: how often each is passed in %, if "
-        "the true mean is 0, and if it is 8 standard errors above 0:"
+        "Tests of a mean at a nominal 2.5 %, at 6 / 8 / 12 seeds: how often each is passed in %, "
+        "if the true mean is 0, and if it is 8 standard errors above 0:"
     )
     yield table_of_tests(runs)
     yield "Looking at 6, 8, 10 and 12 seeds until there is an answer, wrong answers in %:"

@@ -77,8 +77,8 @@ def members(group: Sequence[Model], models: Iterable[Model]) -> dict[str, dict[s
         models: all that were compared.
 
     Returns:
-        For each kind but the ceiling, by base the ids of its models: several, if there are drawings.
-        Bases without a model of the kind are left out.
+        For each kind but the ceiling, by base the ids of its models: several, if there are
+        drawings. Bases without a model of the kind are left out.
     """
     models = list(models)
     there = {str(model) for model in models}

@@ -3,7 +3,7 @@
 Each claim is a row {claim, measured, holds, detail}; `holds` is yes, no, undecided, rose (what the
 claim says is kept has risen) or not tested (see `preconditions`). A claim about models in general
 is decided only if the seeds, as a sample, decide it: by an interval over seeds that lies entirely
-on one side, or by a permutation test within seeds. Otherwise it is undecided, which is not the same
+on one side, or by a permutation test over seeds. Otherwise it is undecided, which is not the same
 as no. A claim of which nothing was tested is undecided.
 """
 
@@ -17,7 +17,7 @@ import pandas as pd
 
 from skeletons import text as prose
 from skeletons.arrays import Floats
-from skeletons.findings import page_test, pair_tables, seed_pairs
+from skeletons.findings import page_test, pair_tables, seed_values
 from skeletons.findings.apart import some_models_stand_apart
 from skeletons.findings.claim import (
     ALPHA,
@@ -117,7 +117,7 @@ def _accuracy_kept(threshold: float, pruned: pd.DataFrame, drop: float) -> Claim
         return row
     lost = pruned.groupby("seed")["lost"].mean().to_numpy(np.float64)
     before = float(pruned.groupby("seed")["unpruned_accuracy"].mean().mean())
-    low, high = seed_pairs.mean_interval(lost, ALPHA, (before - 1, before))
+    low, high = seed_values.mean_interval(lost, ALPHA, (before - 1, before))
     worst = pruned.iloc[int(pruned["lost"].to_numpy().argmax())]
     against = "the base" if worst.unpruned == BASE else "the same model before pruning"
     return row | {
@@ -201,7 +201,7 @@ def more_epochs_like_the_base(
     if grid.shape[1] < 2 or grid.empty:
         return row
     fall = (grid.iloc[:, 0] - grid.iloc[:, -1]).to_numpy(np.float64)
-    low, high = seed_pairs.mean_interval(fall, ALPHA, (-possible, possible))
+    low, high = seed_values.mean_interval(fall, ALPHA, (-possible, possible))
     few, many = (f"{grid.columns[k]:g}" for k in (0, -1))
     return row | {
         "measured": f"{number(fall.mean())} less similar after {many} epochs than after {few}, "
@@ -273,7 +273,7 @@ def _trend_detail(p: float, attainable: float, grid: pd.DataFrame, value: str) -
         still = "no value changes" if grid.shape[1] > 1 and len(grid) else "nothing to test"
         return f"`{value}`; {prose.counted(len(grid), 'seed')}, {still}"
     return (
-        f"`{value}`; Page's test within {prose.counted(len(grid), 'seed')}: p "
+        f"`{value}`; one rank correlation per seed, {prose.counted(len(grid), 'seed')}: p "
         f"{prose.p_value(p)}, smallest possible {prose.p_value(attainable)}"
     )
 
@@ -310,11 +310,11 @@ def _share_interval(pairs: pd.DataFrame, measure: str) -> tuple[Floats, float, f
     first, second = table.seed_a, table.seed_b
     above = table[measure] > ALIKE
     bases = sorted({*first, *second})
-    if len(bases) < seed_pairs.FEWEST_SEEDS:
+    if len(bases) < seed_values.FEWEST_SEEDS:
         return np.full(len(bases), np.nan), math.nan, math.nan
     rest = np.array([above[(first != base) & (second != base)].mean() for base in bases])
     own, share = len(bases) * above.mean() - (len(bases) - 1) * rest, float(above.mean())
-    low, high = seed_pairs.mean_interval(own, ALPHA)
+    low, high = seed_values.mean_interval(own, ALPHA)
     reach = (high - low) / 2
     if math.isnan(reach):
         return own, math.nan, math.nan
@@ -346,7 +346,7 @@ def claims_markdown(found: Sequence[Mapping[str, str]]) -> str:
 
 METHOD = (
     f"A claim is decided if a {1 - ALPHA:.0%} interval over seeds lies entirely on one side, or if "
-    f"a permutation test within seeds gives a p below {ALPHA:g}. Each claim is tested on its own, "
+    f"a permutation test over seeds gives a p below {ALPHA:g}. Each claim is tested on its own, "
     "without correction for their number. An interval needs three seeds that differ, and stays "
     "within what is possible. If five or more seeds all have one value, that value decides. "
     "Whether models stand apart is a description of these models by a fixed rule, not a test."

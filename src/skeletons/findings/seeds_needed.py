@@ -55,7 +55,7 @@ def seeds_needed(
 
 def _drawn(mean: Floats, own: Floats, count: int, generator: np.random.Generator) -> Floats:
     """Effects of the seeds of new experiments: experiments × seeds × columns."""
-    seeds, columns = own.shape
+    seeds = len(own)
     spread = own / np.sqrt(seeds - 1)  # its square is the covariance of the effects
     chi = generator.chisquare(seeds - 1, size=(DRAWN, 1)) / (seeds - 1)
     truth = generator.normal(size=(DRAWN, seeds)) @ spread / np.sqrt(seeds) / np.sqrt(chi)
@@ -66,8 +66,9 @@ def _drawn(mean: Floats, own: Floats, count: int, generator: np.random.Generator
 def _tally(drawn: Floats, question: str, level: float, level_any: float) -> dict[str, int]:
     """How many experiments have each answer."""
     count = drawn.shape[1]
-    error = np.maximum(drawn.std(axis=1, ddof=1) / np.sqrt(count), 1e-12)
-    t = drawn.mean(axis=1) / error
+    mean, spread = drawn.mean(axis=1), np.maximum(drawn.std(axis=1, ddof=1), 1e-12)
+    skewness = stats.skew(drawn, axis=1, bias=False)
+    t = modified_t.statistic(mean, spread / np.sqrt(count), np.nan_to_num(skewness), count)
     p = stats.t.sf(t, count - 3).reshape(len(drawn), -1, 2)
     above = (p < level).all(axis=1)
     below = (1 - p < level_any).any(axis=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -74,7 +75,7 @@ def checked(table: pd.DataFrame, name: str) -> pd.DataFrame:
     return table.reset_index(drop=True)
 
 
-def _texts(column: pd.Series[object]) -> pd.Series[str]:
+def _texts(column: pd.Series[Any]) -> pd.Series[str]:
     """Names as text: 1 and 1.0 are both "1", and what is missing is ""."""
     return column.map(_text)
 
@@ -87,7 +88,7 @@ def _text(value: object) -> str:
     return str(value).strip()
 
 
-def _numbers(column: pd.Series[object], name: str) -> pd.Series[float]:
+def _numbers(column: pd.Series[Any], name: str) -> pd.Series[float]:
     """Values as numbers; empty ones are NaN.
 
     Raises:
@@ -98,8 +99,8 @@ def _numbers(column: pd.Series[object], name: str) -> pd.Series[float]:
     wrong = (values.isna() & (texts != "")) | np.isinf(values)
     if wrong.any():
         raise SkeletonsError(
-            f"{name}, row {_row(wrong)}: found the value {str(column[wrong].iloc[0])!r}; allowed: a "
-            "number, or nothing for a pair with a dead model."
+            f"{name}, row {_row(wrong)}: found the value {str(column[wrong].iloc[0])!r}; allowed: "
+            "a number, or nothing for a pair with a dead model."
         )
     return values
 

@@ -64,12 +64,12 @@ def _question(found: Mapping[str, Any]) -> str:
     chosen = (
         "`findings.primary` names it"
         if found["fixed"]
-        else "a rule chose it by sparsity and accuracy alone, because `findings.primary.recipe` names "
-        "none"
+        else "a rule chose it by sparsity and accuracy alone, because `findings.primary.recipe` "
+        "names none"
     )
     return (
         f"The primary question is about `{found['measure']}` and the recipe {found['recipe']}: "
-        f"{chosen}. Everything else is exploratory: it is not corrected for the number of questions."
+        f"{chosen}. Everything else is exploratory: not corrected for the number of questions."
     )
 
 
@@ -150,14 +150,15 @@ def _method(settings: Settings) -> str:
     )
     return (
         "### How it is decided\n\n"
-        "*Walk* compares the pruned models of different bases with the bases and with every living "
-        "control. The share of the gap closed is (pruned − compared) / (ceiling − bases), from mean "
-        "similarities over pairs of seeds; without a ceiling, the rise itself is compared with the "
-        f"margin of {rules.margin:g}. *Converges*: the interval is above {rules.converges_above:g} "
-        f"in every comparison. *Does not converge*: it is below {rules.not_below:g} in one of them. "
-        "*In part*: in between. *Pruning* compares them with the models before pruning, and never "
-        f"decides about the walk; it *adds* if the interval is above {rules.not_below:g}. The unit "
-        "of replication is the seed, not the pair. The test stands skewed effects of seeds (Hall "
-        f"1992), and upper ends of several comparisons are corrected for their number.{looks} Fix "
-        "the number of seeds beforehand, or plan the looks with `findings.looks`."
+        "*Walk* compares the pruned models of different bases with the bases and with every "
+        "living control. The share of the gap closed is (pruned − compared) / (ceiling − bases), "
+        "from mean similarities over pairs of seeds; without a ceiling, the rise itself is "
+        f"compared with the margin of {rules.margin:g}. *Converges*: the interval is above "
+        f"{rules.converges_above:g} in every comparison. *Does not converge*: it is below "
+        f"{rules.not_below:g} in one of them. *In part*: in between. *Pruning* compares them with "
+        "the models before pruning, and never decides about the walk; it *adds* if the interval "
+        f"is above {rules.not_below:g}. The unit of replication is the seed, not the pair. The "
+        "test stands skewed effects of seeds (Hall 1992), and upper ends of several comparisons "
+        f"are corrected for their number.{looks} Fix the number of seeds beforehand, or plan the "
+        "looks with `findings.looks`."
     )

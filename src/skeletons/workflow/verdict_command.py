@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> None:
     if options.recipe is not None and options.recipe not in known:
         named = text.listed([repr(recipe) for recipe in known])
         raise SkeletonsError(
-            f"--recipe: found {options.recipe!r}; allowed: {named}, the recipes of the pruned models."
+            f"--recipe: found {options.recipe!r}; allowed: {named}, the recipes of pruned models."
         )
     on = (
         scale.of_measure(MEASURES[options.measure])
