@@ -193,7 +193,7 @@ def test_what_is_not_there_is_named_with_what_is_nearest(experiment: Experiment)
         ),
         (
             lambda: experiment.plot("rises", ax, dataset="digits", measure="cka"),
-            "no verdict by 'cka' here; there is one by: cosine_prob",
+            "no verdict by 'cka' here; there is one by: agreement, cosine_prob",
         ),
     ):
         with pytest.raises(SkeletonsError) as refused:
