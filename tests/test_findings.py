@@ -490,14 +490,19 @@ def test_the_stage_reads_what_it_is_given_and_writes_json_text_and_scores(tmp_pa
 def test_findings_open_with_the_verdict_and_hold_all_else(science: Workflow) -> None:
     folder = science / "results/science"
     found = artifacts.read_json(folder / "findings.json")
-    [recipe] = found["verdict"]["by"]["digits"]["cosine_prob"]["recipes"]
-    assert recipe["tests"] == 1
-    assert [rise["against"] for rise in recipe["rises"]] == [
-        "the bases",
-        "their unpruned models",
-        "models pruned at random",
-    ]
-    assert found["verdict"]["answer"] == "not tested: 2 of 2 base models miss `base.target`"
+    [recipe] = found["verdict"]["by"]["digits"]["agreement"]["recipes"]
+    assert recipe["primary"]
+    assert recipe["walk"]["comparisons"][0]["against"] == "base"
+    assert [row["against"] for row in recipe["pruning"]["comparisons"]] == ["regularized"]
+    assert set(recipe["walk"]["missing"]) >= {"plain", "stopped"}
+    answer = found["verdict"]["answer"]
+    assert answer.startswith("not tested: 2 of 2 base models miss `base.target`; 0 of 2 walks")
+    assert {one["name"]: one["holds"] for one in found["verdict"]["preconditions"]} == {
+        "images": True,
+        "bases": False,
+        "walks": False,
+        "skeletons": False,
+    }
     assert len(found["claims"]["digits"]) == 6
     assert {row["kind"] for row in found["kinds"]["digits"]["cosine_prob"]} == set(pair_kinds.NAMES)
     assert set(found["walks"]) == {f"seed={k}_l1=0.0001_ep=1" for k in SCIENCE["base"]["seeds"]}
@@ -505,7 +510,8 @@ def test_findings_open_with_the_verdict_and_hold_all_else(science: Workflow) -> 
     text = (folder / "findings.md").read_text()
     assert text.index("## Do models of different bases converge?") < text.index("claim by claim")
     for figure in ("rises", "kinds_of_pairs"):
-        assert (folder / f"figures/{figure}_digits_cosine_prob.svg").is_file()
+        for measure in ("agreement", "cosine_prob"):
+            assert (folder / f"figures/{figure}_digits_{measure}.svg").is_file()
 
 
 def test_walks_without_a_trace_are_certified_by_the_epoch(finished: Workflow) -> None:
