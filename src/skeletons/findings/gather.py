@@ -16,6 +16,7 @@ from skeletons import text
 from skeletons.findings import (
     apart,
     inspections,
+    next_steps,
     pair_kinds,
     pair_tables,
     post_claims,
@@ -69,7 +70,7 @@ def summarize(
         ood: {measure: pair_kinds.summary(pairs, measure, declared) for measure in measures}
         for ood, pairs in similarity.items()
     }
-    return {
+    found = {
         "experiment": experiment,
         "models": len(table),
         "controls": int(table.state.isin(CONTROLS).sum()),
@@ -95,6 +96,7 @@ def summarize(
         },
         **_models(table, chosen),
     }
+    return {**found, "next": next_steps.steps(found, table)}
 
 
 def _claims(
