@@ -29,6 +29,7 @@ from conftest import CHAIN, ROOT, Workflow, python
 from PIL import Image
 
 from skeletons import model_ids
+from skeletons.commands import cli
 from skeletons.config import yaml_file
 from skeletons.config.datasets import SECTIONS
 from skeletons.config.load import load
@@ -46,7 +47,7 @@ from skeletons.store.provenance import Recipe, making
 from skeletons.training.base import train_base
 from skeletons.training.images import Images
 from skeletons.training.settings import BaseSettings
-from skeletons.workflow import cli, failures, lock, slurm
+from skeletons.workflow import failures, lock, slurm
 from skeletons.workflow.foresight import absent_looks
 from skeletons.workflow.plan import Plan
 from snakemake_logger_plugin_skeletons import lines
@@ -119,7 +120,7 @@ def raised(mistake: Mistake, scene: Scene) -> str:
 CONFIG = {
     # unknown keys, at every level, with the nearest valid one
     "experimant: x": "experimant: unknown key; allowed here: experiment, dataset, ood, data_root, "
-    "cache, network, base, regularize, prune, compare, controls, inspect, findings, figures, "
+    "cache, network, networks, base, regularize, prune, compare, controls, inspect, findings, figures, "
     "compute (did you mean 'experiment'?).",
     "base: {epoch: 1}": "(did you mean 'epochs'?)",
     "base: {augment: {flips: true}}": "base.augment.flips: unknown key; allowed here: flip, shift, "
@@ -188,7 +189,7 @@ CONFIG = {
     "base: {seeds: []}": "base.seeds: found an empty list; allowed: a list with at least one entry.",
     "base: {seeds: 1}": "base.seeds: found 1; allowed: a list.",
     "base: {seeds: [1, 2, 1]}": "base.seeds: found 1 twice; allowed: each value once.",
-    "prune: {thresholds: []}": "prune.thresholds: found an empty list;",
+    "prune: {thresholds: 0.1}": "prune.thresholds: found 0.1; allowed: a list.",
     "prune: {thresholds: [0.05, 5.0e-2]}": "prune.thresholds: found 0.05 twice; allowed: each value once.",
     "regularize: {lambdas: [1e-4, 0.0001]}": "regularize.lambdas: found 0.0001 twice;",
     "ood: []": "ood: found an empty list;",
@@ -223,7 +224,7 @@ CONFIG = {
     "": "The configuration: found nothing; allowed: a mapping of keys to values.",
     "1: 2": "1: unknown key;",
     "base: {1: 2}": "base.1: unknown key;",
-    "ood: [{kind: 'a.py:f', options: {1: 2}}]": "ood[0].options: found the key 1; allowed: keys that are "
+    "ood: [{kind: 'a.py:f', options: {1: 2}}]": "ood[0].options: found the key 1; allowed: keys of "
     "text.",
 }
 
@@ -1006,7 +1007,7 @@ def command(*words: str) -> Callable[[Scene], Any]:
 
     def provoke(scene: Scene) -> str:
         done = subprocess.run(
-            [python(), "-m", "skeletons.workflow.cli", *words],
+            [python(), "-m", "skeletons.commands.cli", *words],
             capture_output=True,
             stdin=subprocess.DEVNULL,
             text=True,

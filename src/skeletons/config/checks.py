@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from skeletons import image_folders
+from skeletons.config import trained_models
 from skeletons.config.datasets import DatasetSection, ImageFolder, UserDataset, dataset_id
+from skeletons.config.networks import Setup, setups
 from skeletons.config.sections import (
     ALIGNED_INSPECTIONS,
     INSPECTIONS,
@@ -31,6 +33,7 @@ def problems(config: Config) -> Iterator[str]:
         _reserved_name(config),
         _missing_folders(config),
         _repeated_datasets(config),
+        trained_models.problems(config),
         _unknown_variant(config),
         _unknown_recipe(config),
         _limits_of_answers(config),
@@ -151,13 +154,15 @@ def _unknown_recipe(config: Config) -> Iterator[str]:
 
 
 def _not_in_grid(where: str, variant: Variant, config: Config) -> Iterator[str]:
+    grids = [(one.regularize, one.prune) for one in setups(config)]
     for key, value, listed, source in (
-        ("l1", variant.l1, config.regularize.lambdas, "regularize.lambdas"),
-        ("epochs", variant.epochs, config.regularize.epochs, "regularize.epochs"),
-        ("threshold", variant.threshold, config.prune.thresholds, "prune.thresholds"),
+        ("l1", variant.l1, [walk.lambdas for walk, _ in grids], "regularize.lambdas"),
+        ("epochs", variant.epochs, [walk.epochs for walk, _ in grids], "regularize.epochs"),
+        ("threshold", variant.threshold, [cut.thresholds for _, cut in grids], "prune.thresholds"),
     ):
-        if value not in listed:
-            allowed = ", ".join(f"{number:g}" for number in listed)
+        known = sorted({number for values in listed for number in values})
+        if value not in known:
+            allowed = ", ".join(f"{number:g}" for number in known) or "none"
             yield f"{where}.{key}: found {value:g}; allowed: {allowed} (the values of {source})."
 
 
@@ -171,18 +176,27 @@ def _limits_of_answers(config: Config) -> Iterator[str]:
 
 
 def _counts(config: Config) -> dict[str, int]:
-    """The number of models in each state."""
-    bases = len(config.base.seeds)
-    walked = bases * len(config.regularize.lambdas) * len(config.regularize.epochs)
-    pruned = walked * len(config.prune.thresholds)
-    return {"base": bases, "regularized": walked, "pruned": pruned}
+    """The number of models in each state; `trained` are the bases that are trained here."""
+    found = {"base": 0, "trained": 0, "regularized": 0, "pruned": 0}
+    for one in setups(config):
+        bases = _bases(one)
+        walked = bases * len(one.regularize.lambdas) * len(one.regularize.epochs)
+        found["base"] += bases
+        found["trained"] += 0 if one.checkpoints else bases
+        found["regularized"] += walked
+        found["pruned"] += walked * len(one.prune.thresholds)
+    return found
+
+
+def _bases(setup: Setup) -> int:
+    return len(setup.checkpoints) or len(setup.base.seeds)
 
 
 def _too_few_models(config: Config) -> Iterator[str]:
     """Tables of pairs need two compared models."""
     models, controls = _counts(config), config.controls
     compared = sum(models[state] for state in config.compare.states)
-    compared += models["base"] * (controls.untrained + len(controls.orders))
+    compared += models["trained"] * (controls.untrained + len(controls.orders))
     compared += models["pruned"] * len(controls.random)
     if compared < 2:
         yield (
@@ -203,7 +217,7 @@ def _no_masks(config: Config) -> Iterator[str]:
 
 
 def _too_few_seeds(config: Config) -> Iterator[str]:
-    if len(config.base.seeds) > 1:
+    if any(_bases(one) > 1 for one in setups(config)):
         return
     for key in ("plane", "curve"):
         if getattr(config.inspect, key):
@@ -215,7 +229,9 @@ def _too_few_seeds(config: Config) -> Iterator[str]:
 
 def _no_alignment(config: Config) -> Iterator[str]:
     """Which units of a user-defined network are interchangeable is unknown."""
-    if not is_reference(config.network.name) or len(config.base.seeds) < 2:
+    named = [one.network.name for one in setups(config) if _bases(one) > 1]
+    own = [name for name in named if is_reference(name)]
+    if not own:
         return
     needing = [
         (f"inspect.{key}", "true", "false")
@@ -227,7 +243,7 @@ def _no_alignment(config: Config) -> Iterator[str]:
     for key, found, allowed in needing:
         yield (
             f"{key}: found {found}, which aligns the units of different base models, but the "
-            f"interchangeable units of {config.network.name!r} are unknown; allowed: {allowed}, "
+            f"interchangeable units of {own[0]!r} are unknown; allowed: {allowed}, "
             f"or one of {', '.join(NETWORKS)} as network.name."
         )
 
@@ -254,7 +270,9 @@ class _Use(NamedTuple):
 
 
 def _uses(config: Config) -> Iterator[_Use]:
-    yield _Use("network.name", config.network.name, "width and classes", ["width", "classes"])
+    for one in setups(config):
+        arguments = ["width", "classes"]
+        yield _Use(f"{one.key}.name", one.network.name, "width and classes", arguments)
     for key, section in _datasets(config):
         if isinstance(section, UserDataset):
             yield _Use(f"{key}.kind", section.kind, "the options", options=section.options)
@@ -270,12 +288,17 @@ def _uses(config: Config) -> Iterator[_Use]:
         "two models' logits",
         ["p", "q"],
     )
-    yield _Use(
-        "prune.criterion",
-        config.prune.criterion,
-        "weights and threshold",
-        ["weights", "threshold"],
-    )
+    for key, section in _of_each("prune", config):
+        takes, arguments = "weights and threshold", ["weights", "threshold"]
+        yield _Use(f"{key}.criterion", section.criterion, takes, arguments)
+
+
+def _of_each(name: str, config: Config) -> Iterator[tuple[str, Any]]:
+    """A section that each network may have, with the key of each."""
+    yield name, getattr(config, name)
+    for tag, network in config.networks.items():
+        if (own := getattr(network, name)) is not None:
+            yield f"networks.{tag}.{name}", own
 
 
 def _user_functions(config: Config) -> Iterator[str]:
@@ -297,11 +320,12 @@ def _user_functions(config: Config) -> Iterator[str]:
 
 
 def _user_criterion_scale(config: Config) -> Iterator[str]:
-    if is_reference(config.prune.criterion) and config.prune.scale != "absolute":
-        yield (
-            f"prune.scale: found {config.prune.scale!r}, but a user-defined criterion takes the "
-            "thresholds unscaled; allowed: absolute."
-        )
+    for key, section in _of_each("prune", config):
+        if is_reference(section.criterion) and section.scale != "absolute":
+            yield (
+                f"{key}.scale: found {section.scale!r}, but a user-defined criterion takes the "
+                "thresholds unscaled; allowed: absolute."
+            )
 
 
 def _measure_names(config: Config) -> Iterator[str]:

@@ -52,6 +52,7 @@ from skeletons.findings.rules import (
 from skeletons.findings.scale import Scale
 from skeletons.findings.share import Contrast, interval, mean_of
 
+NONE = "there is none"  # why a comparison could not be had
 CONTROLS = (PLAIN, STOPPED, RANDOM)  # of the walk, besides the bases
 
 
@@ -195,7 +196,7 @@ def _gathered(
     for kind in pair_values.KINDS:
         square = pair_values.square(table, kind, recipe, named)
         if square is None:
-            missing[kind] = "there is none"
+            missing[kind] = NONE
         elif kind not in left_out:
             squares[kind] = _similar(square, scale)
     kept = np.full(len(named), PRUNED in squares)

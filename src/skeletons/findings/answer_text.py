@@ -114,7 +114,7 @@ def _why_undecided(found: Answer, rules: Rules) -> str:
         return "no pruned models of different bases were compared"
     if not found.comparisons:
         kind = BASE if found.question == WALK else REGULARIZED
-        reason = found.missing.get(kind, "there is none")
+        reason = found.missing[kind]
         return f"no comparison with {WORDS[kind]} could be had ({reason})"
     if found.asked < FEWEST:
         have = "there is 1 seed" if found.asked == 1 else f"there are {found.asked} seeds"

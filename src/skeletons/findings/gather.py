@@ -62,6 +62,7 @@ def summarize(
         declared: the measures by their names.
     """
     chosen = settings or Settings()
+    table = pair_tables.identified(table)
     similarity = {ood: pair_tables.annotate(pairs) for ood, pairs in similarity.items()}
     compared = {name for pairs in similarity.values() for name in (*pairs.a, *pairs.b)}
     post_pairs = {ood: pair_tables.without_controls(pairs) for ood, pairs in similarity.items()}

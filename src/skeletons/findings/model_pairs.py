@@ -55,22 +55,18 @@ def from_table(pairs: pd.DataFrame, measure: str) -> Values:
 
 
 def by_recipe(models: Iterable[Model]) -> dict[str, list[Model]]:
-    """Pruned models by network, λ, epochs and threshold in ascending order; within each, by base.
-
-    Models of different networks are never one group: they differ for a reason of their own.
-    """
+    """Pruned models by λ, epochs and threshold in ascending order; within a recipe, by base."""
     pruned = [model for model in models if model.state == PRUNED]
     groups: dict[str, list[Model]] = {}
-    for model in sorted(pruned, key=lambda m: (m.net or "", m.l1, m.epochs, m.threshold, m.sort_key)):
+    for model in sorted(pruned, key=lambda m: (m.l1, m.epochs, m.threshold, m.sort_key)):
         groups.setdefault(named(model), []).append(model)
     return groups
 
 
 def named(model: Model) -> str:
-    """The recipe of a pruned model in words; for a named network, with its tag."""
+    """The recipe of a pruned model in words."""
     epochs = text.counted(model.epochs or 0, "epoch")
-    of = "" if model.net is None else f"{model.net}: "
-    return f"{of}λ = {spell(model.l1 or 0)}, {epochs}, threshold {spell(model.threshold or 0)}"
+    return f"λ = {spell(model.l1 or 0)}, {epochs}, threshold {spell(model.threshold or 0)}"
 
 
 def members(group: Sequence[Model], models: Iterable[Model]) -> dict[str, dict[str, list[str]]]:

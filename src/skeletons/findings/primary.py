@@ -43,18 +43,15 @@ def choose(
 
     Args:
         measure: its name in results.
-        wanted: l1, epochs and threshold of the recipe, which is asked of the first network that has
-            it; None if the rule chooses.
+        wanted: l1, epochs and threshold of the recipe; None if the rule chooses.
         groups: the compared pruned models by recipe.
         scores: of all models.
         sparsity: the least of a skeleton.
         drop: the most accuracy that a skeleton may lose.
     """
     if wanted is not None:
-        recipe = Model(0, float(wanted["l1"]), int(wanted["epochs"]), float(wanted["threshold"]))
-        of_networks = (group[0] for group in groups.values())
-        there = next((model for model in of_networks if _alike(model, recipe)), recipe)
-        return Primary(measure, named(there), True)
+        model = Model(0, float(wanted["l1"]), int(wanted["epochs"]), float(wanted["threshold"]))
+        return Primary(measure, named(model), True)
     if not groups:
         return Primary(measure, "", False)
     known = set(pair_tables.skeletons(scores, sparsity, drop).model)
@@ -65,9 +62,3 @@ def choose(
         return len(known.intersection(names)), float(sparse.reindex(names).mean())
 
     return Primary(measure, max(groups, key=rank), False)
-
-
-def _alike(one: Model, other: Model) -> bool:
-    """Whether two models have the same recipe, whatever their networks."""
-    fields = ("l1", "epochs", "threshold")
-    return all(getattr(one, field) == getattr(other, field) for field in fields)

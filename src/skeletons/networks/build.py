@@ -42,6 +42,19 @@ class Standardize(nn.Module):
         return scaled.contiguous() if self.manner.contiguous else scaled
 
 
+class Chosen(nn.Module):
+    """Some outputs of a network, in another order: those of the data set's classes."""
+
+    index: Tensor
+
+    def __init__(self, order: Sequence[int]) -> None:
+        super().__init__()
+        self.register_buffer("index", torch.tensor(order), persistent=False)
+
+    def forward(self, logits: Tensor) -> Tensor:
+        return logits[:, self.index]
+
+
 class UserNetwork(nn.Sequential):
     """A user-defined network; an error in its code becomes a sentence with the user's line."""
 
@@ -63,6 +76,7 @@ def build(
     std: Sequence[float],
     *,
     seed: int = 0,
+    order: Sequence[int] | None = None,
 ) -> nn.Sequential:
     """Build a network with random initial weights, without a change to torch's global generator.
 
@@ -73,6 +87,8 @@ def build(
         mean: the training images' channel means, in [0, 1].
         std: the training images' channel standard deviations, in [0, 1].
         seed: of the initial weights; irrelevant if weights are loaded afterwards.
+        order: the output of the architecture for each class; None if it has no other outputs and
+            they are in order.
 
     Raises:
         ExtensionError: the user-defined function cannot be used, or what it returns is not a
@@ -87,6 +103,8 @@ def build(
             body = REGISTRY[name](width, classes)
     network.add_module("standardize", Standardize(mean, std, manner))
     network.add_module("body", body)
+    if order is not None:
+        network.add_module("chosen", Chosen(order))
     return network.to(memory_format=manner.layout)
 
 
@@ -94,6 +112,12 @@ def manner_of(network: nn.Module) -> Manner:
     """How a network takes its images; as the built-in ones do, if it does not say."""
     found = getattr(getattr(network, "standardize", None), "manner", None)
     return found if isinstance(found, Manner) else Manner()
+
+
+def chosen_of(network: nn.Module) -> nn.Module:
+    """The last part of a network, which chooses the classes among its outputs; most keep all."""
+    found = getattr(network, "chosen", None)
+    return found if isinstance(found, Chosen) else nn.Identity()
 
 
 def prepare(network: nn.Sequential, images: Tensor) -> None:

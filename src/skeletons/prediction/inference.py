@@ -58,7 +58,8 @@ def restore(weights: str | Path, summary: Mapping[str, Any]) -> nn.Sequential:
     """
     about = summary["network"]
     # The file of weights also holds the standardisation, which replaces these zeros and ones.
-    network = build(about["name"], about["width"], about["classes"], [0.0] * 3, [1.0] * 3)
+    parts = {key: about[key] for key in ("name", "width", "classes")}
+    network = build(**parts, mean=[0.0] * 3, std=[1.0] * 3, order=about.get("order"))
     load(network, weights)
     return network
 

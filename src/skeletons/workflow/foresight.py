@@ -12,6 +12,7 @@ import json
 from pathlib import Path
 
 from skeletons.errors import ArtifactError, SkeletonsError, WiringError
+from skeletons.model_ids import Model
 from skeletons.store import artifacts, provenance
 from skeletons.user_code.references import is_reference
 from skeletons.workflow.plan import DATA, Plan
@@ -28,12 +29,21 @@ def absent_looks(plan: Plan) -> str:
     The network is built and exposed with random weights. Its code is not run again until it
     changes, so a start with nothing to do does not import torch.
     """
-    network = plan.config.network
-    if not (plan.variants and plan.config.inspect.expose and is_reference(network.name)):
+    if not plan.config.inspect.expose:
+        return ""
+    first = {variant.net: variant for variant in reversed(plan.variants)}
+    return "\n".join(filter(None, (_absent(plan, variant) for variant in first.values())))
+
+
+def _absent(plan: Plan, variant: Model) -> str:
+    """The sentence for the network of a variant; empty if it can be exposed."""
+    network = plan.setup_of(variant).network
+    if not is_reference(network.name):
         return ""
     classes = _classes(plan)
     known = _recall()
-    key = _digest(STAGES["expose"].code(plan, {}), network.width, classes)
+    code = STAGES["expose"].code(plan, {"model": str(variant)})
+    key = _digest(code, network.width, classes)
     if key not in known:
         known[key] = _reason(network.name, network.width, classes)
         _keep(known)

@@ -14,6 +14,7 @@ from typing import Any
 
 from skeletons import model_ids
 from skeletons.config.load import canonical
+from skeletons.config.networks import Setup
 from skeletons.model_ids import Model
 from skeletons.store.fingerprint import fingerprint
 from skeletons.user_code import references
@@ -53,16 +54,20 @@ class Stage:
     def codes(self, plan: Plan) -> str | Callable[[Wildcards], str]:
         """The fingerprint of the code that the stage runs, taken now, as the param of its rule.
 
-        It depends on the wildcards for data sets alone, each of which may be user-defined.
+        It depends on the wildcards of data sets and of networks, each of which may be user-defined.
 
         Raises:
             FingerprintError: an import cannot be followed.
             ExtensionError: a user's file cannot be read.
         """
-        if self is not STAGES["dataset"]:
+        if self is STAGES["dataset"]:
+            known = {name: self.code(plan, {"dataset": name}) for name in plan.datasets}
+            return lambda wildcards: known[wildcards["dataset"]]
+        if self.user_code not in (_network, _criterion):
             return self.code(plan, {})
-        known = {name: self.code(plan, {"dataset": name}) for name in plan.datasets}
-        return lambda wildcards: known[wildcards["dataset"]]
+        bases = {model.net: {"base_id": str(model.base)} for model in plan.models}
+        of = {tag: self.code(plan, wildcards) for tag, wildcards in bases.items()}
+        return lambda wildcards: of[_setup(plan, wildcards).tag]
 
     def code(self, plan: Plan, wildcards: Wildcards) -> str:
         """The fingerprint of the code that the stage runs.
@@ -83,8 +88,18 @@ def _code(module: str, own: tuple[str, ...]) -> str:
 
 
 def _numbers(wildcards: Wildcards) -> dict[str, int | float]:
-    """The wildcards that are parts of a model id, as numbers."""
-    return model_ids.numbers(wildcards)
+    """The wildcards that are parts of a model id, as numbers; those of its base by one number."""
+    base = {"seed": Model.parse(wildcards["base_id"]).number} if "base_id" in wildcards else {}
+    return {**base, **model_ids.numbers(wildcards)}
+
+
+def _setup(plan: Plan, wildcards: Wildcards) -> Setup:
+    """The network of a rule's model, or of the first of its two models."""
+    named = (wildcards[key] for key in ("base_id", "model", "a") if key in wildcards)
+    model = next(named, None)
+    if model is None:  # one network has this look, see `Plan.first_bases`
+        return plan.setup_of(plan.first_bases()[0][0] if plan.first_bases() else plan.models[0])
+    return plan.setup_of(model)
 
 
 def _machine(plan: Plan) -> dict[str, Any]:
@@ -93,19 +108,28 @@ def _machine(plan: Plan) -> dict[str, Any]:
 
 
 def _network(plan: Plan, wildcards: Wildcards) -> list[str]:
-    return [plan.config.network.name]
+    return [_setup(plan, wildcards).network.name]
+
+
+def _criterion(plan: Plan, wildcards: Wildcards) -> list[str]:
+    return [_setup(plan, wildcards).prune.criterion]
+
+
+def _architecture(setup: Setup) -> dict[str, Any]:
+    """What a network is built from."""
+    return setup.network.model_dump(include={"name", "width"})
 
 
 def _pair(wildcards: Wildcards) -> list[str]:
     return [wildcards["a"], wildcards["b"]]
 
 
-def _base_settings(plan: Plan) -> dict[str, Any]:
-    return plan.config.base.model_dump(exclude={"seeds", "target"})
+def _base_settings(setup: Setup) -> dict[str, Any]:
+    return setup.base.model_dump(exclude={"seeds", "target"})
 
 
-def _walk_settings(plan: Plan) -> dict[str, Any]:
-    return plan.config.regularize.model_dump(exclude={"lambdas", "epochs"})
+def _walk_settings(setup: Setup) -> dict[str, Any]:
+    return setup.regularize.model_dump(exclude={"lambdas", "epochs"})
 
 
 def _dataset(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
@@ -119,39 +143,61 @@ def _dataset(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
 
 
 def _train_base(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
+    setup = _setup(plan, wildcards)
     return {
         **_numbers(wildcards),
-        "network": plan.config.network.model_dump(),
-        "base": _base_settings(plan),
+        "network": _architecture(setup),
+        "base": _base_settings(setup),
         **_machine(plan),
+    }
+
+
+def _adopt(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
+    network = _setup(plan, wildcards).network
+    return {
+        "name": wildcards["base_id"],
+        "network": _architecture(_setup(plan, wildcards)),
+        "mean": network.mean,
+        "std": network.std,
+        "outputs": network.classes,
+        "accuracy": network.accuracy,
+        "digest": plan.digests[plan.checkpoint_of(wildcards["base_id"])],
+        "device": plan.config.compute.device,
     }
 
 
 def _untrained(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
     return {
         **_numbers(wildcards),
-        "network": plan.config.network.model_dump(),
+        "network": _architecture(_setup(plan, wildcards)),
         "device": plan.config.compute.device,
     }
 
 
 def _regularize(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
     numbers = _numbers(wildcards)
-    parent = Model(int(numbers["seed"]), numbers["l1"], int(numbers["epochs"])).parent
+    base = Model.parse(wildcards["base_id"])
+    parent = base.of(l1=numbers["l1"], epochs=int(numbers["epochs"])).parent
     return {
         **numbers,
         "after": parent.epochs or 0,
-        "regularize": _walk_settings(plan),
+        "regularize": _walk_settings(_setup(plan, wildcards)),
         **_machine(plan),
     }
 
 
 def _prune(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
+    chosen = _setup(plan, wildcards).prune
     return {
         "threshold": float(wildcards["threshold"]),
-        "scale": plan.config.prune.scale,
-        "criterion": plan.config.prune.criterion,
+        "scale": chosen.scale,
+        "criterion": chosen.criterion,
     }
+
+
+def _prune_at_random(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
+    """The id of the control names its random numbers."""
+    return {"name": str(Model.parse(wildcards["base_id"]).of(**model_ids.numbers(wildcards)))}
 
 
 def _predict(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
@@ -162,7 +208,8 @@ def _predict(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
 
 
 def _score(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
-    return {"model": wildcards["model"], "target": plan.config.base.target.model_dump()}
+    target = _setup(plan, wildcards).base.target.model_dump()
+    return {"model": wildcards["model"], "target": target}
 
 
 def _compare(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
@@ -203,7 +250,7 @@ def _plane(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
     models = plan.plane_models()
     return {
         "models": [str(model) for model in models],
-        "aligned": [str(model) for model in models if model.seed != models[0].seed],
+        "aligned": [str(model) for model in models if model.base != models[0]],
         "points": plan.config.inspect.points,
         "margin": 0.2,
         **_measured(plan),
@@ -212,8 +259,8 @@ def _plane(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
 
 def _curve(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
     return {
-        "seed": Model.parse(wildcards["a"]).seed,
-        "base": {**_base_settings(plan), "epochs": plan.config.inspect.epochs},
+        "seed": Model.parse(wildcards["a"]).number,
+        "base": {**_base_settings(_setup(plan, wildcards)), "epochs": plan.config.inspect.epochs},
         "points": plan.config.inspect.points,
         **_measured(plan),
         "precision": plan.config.compute.precision,
@@ -241,7 +288,7 @@ def _probe(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
         **_numbers(wildcards),
         "epochs": plan.config.inspect.epochs,
         # How finely walks are recorded changes no probe.
-        "regularize": {**_walk_settings(plan), "trace": 0},
+        "regularize": {**_walk_settings(_setup(plan, wildcards)), "trace": 0},
         "tolerance": TOLERANCE,
         **_machine(plan),
     }
@@ -310,14 +357,13 @@ STAGES: Mapping[str, Stage] = {
     ),
     "train_base": _TRAIN_BASE,
     "reorder": _TRAIN_BASE,
+    "adopt": Stage("training.adopt:adopt_stage", _adopt, _network, computes=True, cached=True),
     "untrained": Stage("training.base:untrained_stage", _untrained, _network, computes=True),
     "regularize": Stage(
         "training.walk:regularize_stage", _regularize, _network, computes=True, cached=True
     ),
-    "prune": Stage(
-        "pruning:prune_stage", _prune, lambda plan, wildcards: [plan.config.prune.criterion]
-    ),
-    "prune_at_random": Stage("pruning:random_stage", lambda plan, wildcards: _numbers(wildcards)),
+    "prune": Stage("pruning:prune_stage", _prune, _criterion),
+    "prune_at_random": Stage("pruning:random_stage", _prune_at_random),
     "predict": Stage("prediction.inference:predict_stage", _predict, _network, cached=True),
     "score": Stage("findings.scores:score_stage", _score),
     "compare": Stage(
