@@ -163,8 +163,8 @@ CONFIG = {
     "base: {epochs: 0}": "base.epochs: found 0; allowed: a number ≥ 1.",
     "findings: {primary: {measure: kapa}}": "findings.primary.measure: found 'kapa'; allowed: "
     "cosine_prob, …",
-    "findings: {primary: {recipe: {l1: 2.0e-4, epochs: 2, threshold: 0.3}}}": "findings.primary.recipe"
-    ".threshold: found 0.3; allowed: 0.02, 0.05, 0.1, 0.2, 0.5, 1 (the values of prune.thresholds).",
+    "findings: {primary: {recipe: {l1: 2.0e-4, epochs: 1, threshold: 0.5}}}": "findings.primary.recipe"
+    ".threshold: found 0.5; allowed: 0.1, 0.3 (the values of prune.thresholds).",
     "findings: {not_below: 0.6}": "findings.not_below: found 0.6; allowed: at most "
     "findings.converges_above, which is 0.5.",
     "inspect: {variant: {l1: 2.0e-4, epochs: 8, threshold: 0.5}}": "inspect.variant.epochs: found 8; "
