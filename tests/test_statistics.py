@@ -125,6 +125,7 @@ def test_similarities_have_their_high_end_where_models_are_alike() -> None:
 
 def test_the_range_of_unknown_values_is_that_of_a_correlation_or_none() -> None:
     assert scale.of_values(np.array([0.2, math.nan, -1.0])) == Scale()
+    assert scale.of_values(np.array([1 + 1e-12])).bounded
     assert not scale.of_values(np.array([0.2, 1.4])).bounded
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from skeletons.arrays import Floats
 from skeletons.measures.measure import Measure
 
+ROUNDING = 1e-6  # a cosine of 1 may be a little more
 EDGE = 5e-4  # two models that differ on less than this share count as equal: z stays finite
 
 
@@ -107,5 +108,5 @@ def of_measure(measure: Measure) -> Scale:
 def of_values(values: Floats) -> Scale:
     """The scale of similarities of an unknown measure: within −1..1 if all of them are."""
     known = values[~np.isnan(values)]
-    inside = bool((np.abs(known) <= 1).all())
+    inside = bool((np.abs(known) <= 1 + ROUNDING).all())
     return Scale() if inside else Scale(-math.inf, math.inf)
