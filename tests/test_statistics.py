@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -169,6 +170,21 @@ def test_no_kind_of_answer_is_wrong_too_often(shape: str, comparisons: int) -> N
     for noise, seeds in itertools.product(error_rates.NOISES, error_rates.SEEDS):
         found = error_rates.wrong(shape, noise, seeds, comparisons, RUNS)
         assert max(found.values()) <= limit, (noise, seeds, found)
+
+
+def test_no_cell_of_the_page_is_above_its_limit() -> None:
+    page = (ROOT / "docs/statistics.md").read_text(encoding="utf-8")
+    table = page.split(error_rates.START)[1].split("How often the right answer comes")[0]
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in table.splitlines()
+        if line.startswith("| ") and "×" in line
+    ]
+    shapes = len(error_rates.SHAPES) * len(error_rates.NOISES)
+    assert len(rows) == shapes * len(error_rates.COMPARISONS)
+    for shape, _, *cells in rows:
+        limit = 8 if "lognormal" in shape else 6
+        assert all(float(rate) <= limit for cell in cells for rate in cell.split(" / ")), shape
 
 
 def test_answers_come_where_they_are_due() -> None:
