@@ -6,7 +6,9 @@ stands for a variable part. `make errors` writes docs/errors.md from these table
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import io
 import os
 import re
 import shutil
@@ -29,6 +31,7 @@ from conftest import CHAIN, ROOT, Workflow, python
 from PIL import Image
 
 from skeletons import model_ids
+from skeletons.commands import cli
 from skeletons.config import yaml_file
 from skeletons.config.datasets import SECTIONS, kind_of
 from skeletons.config.load import load
@@ -168,6 +171,12 @@ CONFIG = {
     "regularize: {lambdas: [true]}": "regularize.lambdas[0]: found true; allowed: a number.",
     "regularize: {epochs: [0]}": "regularize.epochs[0]: found 0; allowed: a number ≥ 1.",
     "base: {epochs: 0}": "base.epochs: found 0; allowed: a number ≥ 1.",
+    "findings: {primary: {measure: kapa}}": "findings.primary.measure: found 'kapa'; allowed: "
+    "cosine_prob, …",
+    "findings: {primary: {recipe: {l1: 2.0e-4, epochs: 1, threshold: 0.5}}}": "findings.primary.recipe"
+    ".threshold: found 0.5; allowed: 0.1, 0.3 (the values of prune.thresholds).",
+    "findings: {not_below: 0.6}": "findings.not_below: found 0.6; allowed: at most "
+    "findings.converges_above, which is 0.5.",
     "inspect: {variant: {l1: 2.0e-4, epochs: 8, threshold: 0.5}}": "inspect.variant.epochs: found 8; "
     "allowed: 1, 2 (the values of regularize.epochs).",
     "base: {epochs: 2.5}": "base.epochs: found 2.5; allowed: a whole number.",
@@ -1264,6 +1273,22 @@ def remove_unasked(scene: Scene) -> str:
     return command("remove", "first")(scene)
 
 
+HEADER = "seed_a,seed_b,kind,recipe,value\n"
+TWO = f"{HEADER}1,2,base,,1.5\n1,2,pruned,r,0.6\n"
+
+
+def verdict_of(content: str | bytes, *options: str, name: str = "t.csv") -> Callable[[Scene], Any]:
+    """The message of `skeletons verdict` of a table with this content."""
+
+    def provoke(scene: Scene) -> str:
+        scene.file(name, content)
+        with contextlib.redirect_stderr(io.StringIO()) as said:
+            assert cli.main(["verdict", name, *options]) == 1
+        return said.getvalue().strip()
+
+    return provoke
+
+
 COMMAND = [
     Mistake(
         "`skeletons show` of a missing file",
@@ -1318,6 +1343,79 @@ COMMAND = [
         "`skeletons remove`, and no answer to its question",
         "Nothing was deleted; answer y, or add --yes.",
         remove_unasked,
+    ),
+    Mistake(
+        "`skeletons verdict` of a file that does not exist",
+        "absent.csv is not a file; name a table in CSV or parquet.",
+        command("verdict", "absent.csv"),
+    ),
+    Mistake(
+        "`skeletons verdict` of a file that is not a table",
+        "t.parquet cannot be read as a table in CSV or parquet (",
+        verdict_of(b"no parquet", name="t.parquet"),
+    ),
+    Mistake(
+        "`skeletons verdict` of a table without a column",
+        "t.csv: found no column kind and recipe; needed: seed_a, seed_b, kind, recipe, value.",
+        verdict_of("seed_a,seed_b,value\n1,2,0.5\n"),
+    ),
+    Mistake(
+        "`skeletons verdict` of a table without pruned models",
+        "t.csv: found no row of the kind pruned; an answer needs pairs of base and pruned.",
+        verdict_of(f"{HEADER}1,2,base,,0.5\n"),
+    ),
+    Mistake(
+        "`skeletons verdict` of an unknown kind",
+        "t.csv, row 3: found the kind 'bases'; allowed: base, pruned, regularized, plain, stopped, "
+        "random, ceiling.",
+        verdict_of(f"{HEADER}1,2,base,,0.5\n1,3,bases,,0.5\n"),
+    ),
+    Mistake(
+        "`skeletons verdict` of a value in words",
+        "t.csv, row 2: found the value 'high'; allowed: a number, or nothing for a pair with a dead "
+        "model.",
+        verdict_of(f"{HEADER}1,2,base,,high\n"),
+    ),
+    Mistake(
+        "`skeletons verdict` of a pair that is there twice",
+        "t.csv, row 3: found the pair 2, 1 of kind pruned of recipe 'r' twice; allowed: each pair once.",
+        verdict_of(f"{HEADER}1,2,pruned,r,0.5\n2,1,pruned,r,0.6\n"),
+    ),
+    Mistake(
+        "`skeletons verdict` of a seed with itself",
+        "t.csv, row 2: found the seed 1 with itself; allowed: two seeds (one seed twice only for the "
+        "kind ceiling).",
+        verdict_of(f"{HEADER}1,1,base,,0.5\n"),
+    ),
+    Mistake(
+        "`skeletons verdict` of a pair of one seed",
+        "t.csv, row 2: found no seed_b; every pair has two.",
+        verdict_of(f"{HEADER}1,,base,,0.5\n"),
+    ),
+    Mistake(
+        "`skeletons verdict` of a value beyond its measure",
+        "t.csv, row 2: found the value 1.5; allowed: 0 to 1, the range of the measure.",
+        verdict_of(TWO, "--measure", "agreement"),
+    ),
+    Mistake(
+        "`skeletons verdict --recipe` of a recipe that is not there",
+        "--recipe: found 's'; allowed: 'r', the recipes of pruned models.",
+        verdict_of(TWO, "--recipe", "s"),
+    ),
+    Mistake(
+        "`skeletons verdict --measure` of an unknown measure",
+        "--measure: found 'cosine'; allowed: cosine_prob, …",
+        verdict_of(TWO, "--measure", "cosine"),
+    ),
+    Mistake(
+        "`skeletons verdict --margin 0`",
+        "--margin: found 0; allowed: a number > 0.",
+        verdict_of(TWO, "--margin", "0"),
+    ),
+    Mistake(
+        "`skeletons verdict --looks 0`",
+        "--looks: found 0; allowed: a number ≥ 1.",
+        verdict_of(TWO, "--looks", "0"),
     ),
     Mistake(
         "`make measures` without the page of measures",

@@ -116,7 +116,7 @@ class Experiment:
 
     @property
     def first_measure(self) -> str:
-        """The name of the first of `figures.measures`, on which the verdict is based."""
+        """The name of `findings.primary.measure`, on which the verdict is based."""
         return str(self.findings["verdict"]["measure"])
 
     @functools.cached_property
@@ -377,7 +377,7 @@ class Experiment:
             figure: a key of `skeletons.plots.PLOTS`.
             ax: the Axes to draw into.
             options: of that figure: `dataset`, `measure`, `model` or `colormap`; see
-                `skeletons.plots`. The default measure is the first of `figures.measures`.
+                `skeletons.plots`. The default measure is that of the verdict.
 
         Returns:
             The experiment, so that calls can be chained.

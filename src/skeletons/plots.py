@@ -2,7 +2,7 @@
 
 The keys of `PLOTS` are the names of the files in `figures/`. Each function takes an `Experiment`,
 the Axes, and options: `dataset` and `measure` choose a table of pairs, `model` chooses a model, and
-`colormap` the colours. The defaults are the only data set, the first of `figures.measures`, and
+`colormap` the colours. The defaults are the only data set, `findings.primary.measure`, and
 `figures.colormap`.
 """
 

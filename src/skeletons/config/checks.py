@@ -28,6 +28,7 @@ from skeletons.config.sections import (
     NETWORKS,
     REPRESENTATIONS,
     Config,
+    Variant,
     user_measures,
 )
 from skeletons.errors import DataError, ExtensionError
@@ -43,6 +44,8 @@ def problems(config: Config) -> Iterator[str]:
         _repeated_datasets(config),
         trained_models.problems(config),
         _unknown_variant(config),
+        _unknown_recipe(config),
+        _limits_of_answers(config),
         _too_few_models(config),
         _no_masks(config),
         _unknown_labelled(config),
@@ -195,13 +198,22 @@ def _unknown_variant(config: Config) -> Iterator[str]:
     """The inspected variant must be in the grid, and there must be one if anything is inspected."""
     variant = config.inspect.variant
     active = [key for key in INSPECTIONS if getattr(config.inspect, key)]
-    if variant is None:
-        if active:
-            yield (
-                f"inspect.variant: found nothing, but inspect.{active[0]} is on; allowed: "
-                "{l1: …, epochs: …, threshold: …} of one recipe of the grid."
-            )
-        return
+    if variant is not None:
+        yield from _not_in_grid("inspect.variant", variant, config)
+    elif active:
+        yield (
+            f"inspect.variant: found nothing, but inspect.{active[0]} is on; allowed: "
+            "{l1: …, epochs: …, threshold: …} of one recipe of the grid."
+        )
+
+
+def _unknown_recipe(config: Config) -> Iterator[str]:
+    recipe = config.findings.primary.recipe
+    if recipe is not None:
+        yield from _not_in_grid("findings.primary.recipe", recipe, config)
+
+
+def _not_in_grid(where: str, variant: Variant, config: Config) -> Iterator[str]:
     grids = [(one.regularize, one.prune) for one in setups(config)]
     for key, value, listed, source in (
         ("l1", variant.l1, [walk.lambdas for walk, _ in grids], "regularize.lambdas"),
@@ -211,10 +223,16 @@ def _unknown_variant(config: Config) -> Iterator[str]:
         known = sorted({number for values in listed for number in values})
         if value not in known:
             allowed = ", ".join(f"{number:g}" for number in known) or "none"
-            yield (
-                f"inspect.variant.{key}: found {value:g}; allowed: {allowed} (the values of "
-                f"{source})."
-            )
+            yield f"{where}.{key}: found {value:g}; allowed: {allowed} (the values of {source})."
+
+
+def _limits_of_answers(config: Config) -> Iterator[str]:
+    upper, lower = config.findings.converges_above, config.findings.not_below
+    if lower > upper:
+        yield (
+            f"findings.not_below: found {lower:g}; allowed: at most findings.converges_above, "
+            f"which is {upper:g}."
+        )
 
 
 def _counts(config: Config) -> dict[str, int]:
@@ -355,6 +373,12 @@ def _uses(config: Config) -> Iterator[_Use]:
     ):
         for index, name in enumerate(names):
             yield _Use(f"{key}[{index}]", name, "two models' logits", ["p", "q"])
+    yield _Use(
+        "findings.primary.measure",
+        config.findings.primary.measure,
+        "two models' logits",
+        ["p", "q"],
+    )
     for key, section in _of_each("prune", config):
         takes, arguments = "weights and threshold", ["weights", "threshold"]
         yield _Use(f"{key}.criterion", section.criterion, takes, arguments)

@@ -313,14 +313,52 @@ class Inspect(Section):
     images: Count = Field(2_000, description="test images on which losses are measured")
 
 
-class Findings(Section):
-    """Significance level and tolerances of the statements in the findings."""
+class Primary(Section):
+    """The primary question, named before looking; everything else is exploratory."""
 
-    alpha: Annotated[Number, Field(gt=0, lt=0.5)] = Field(
-        0.05,
-        description="significance level of the verdicts, after correction for multiple tests",
+    measure: MeasureName = Field(
+        "kappa", description="measure of similarity; or your own FILE.py:FUNCTION"
     )
-    margin: Positive = Field(0.05, description="smallest rise of similarity that matters")
+    recipe: Variant | None = Field(
+        None,
+        description="recipe of the pruned models; null for the one with the most skeletons, and of "
+        "several the sparsest",
+    )
+
+
+class Findings(Section):
+    """The primary question, and the levels and limits of the statements in the findings."""
+
+    primary: Primary = Field(Primary(), description="the question that the verdict answers")
+    alpha: Annotated[Number, Field(gt=0, lt=0.5)] = Field(
+        0.05, description="level of the verdict: its intervals have the level 1 − alpha"
+    )
+    converges_above: Annotated[Number, Field(gt=0, le=1)] = Field(
+        0.5,
+        description="models converge if they close more than this share of the gap from the bases "
+        "to the ceiling",
+    )
+    not_below: Annotated[Number, Field(gt=0, le=1)] = Field(
+        0.25, description="models do not converge if they close less than this share"
+    )
+    margin: Positive = Field(
+        0.05, description="smallest rise of similarity that matters, if there is no ceiling"
+    )
+    alive: Annotated[Number, Field(gt=0, le=1)] = Field(
+        0.9, description="least share of seeds whose models must live for a decision"
+    )
+    looks: Annotated[StrictInt, Field(ge=1, le=100)] = Field(
+        1, description="how often the verdict is looked at while seeds are added; alpha is divided"
+    )
+    control_drop: NotNegative = Field(
+        0.05, description="accuracy that a control may lack beside the pruned models, 0 to 1"
+    )
+    sparsity: Annotated[Number, Field(ge=0, le=1)] = Field(
+        0.8, description="least share of weights that a skeleton has lost"
+    )
+    drop: NotNegative = Field(
+        0.02, description="most accuracy that a skeleton has lost against its base, 0 to 1"
+    )
     loss_rise: Positive = Field(
         0.05, description="how far the training loss may rise or fall on a walk, in nats"
     )
@@ -392,12 +430,16 @@ class Config(Section):
     compare: Compare = Field(Compare(), description="which models are compared")
     controls: Controls = Field(Controls(), description="models to compare similarities with")
     inspect: Inspect = Field(Inspect(), description="costly inspections of one variant")
-    findings: Findings = Field(Findings(), description="significance level and tolerances")
+    findings: Findings = Field(Findings(), description="the primary question, levels and limits")
     figures: Figures = Field(Figures(), description="what the figures show")
     compute: Compute = Field(Compute(), description="where and how training runs")
 
 
+def judged_measures(config: Config) -> list[str]:
+    """The measures that answers are given by: the primary one, then those that are drawn."""
+    return list(dict.fromkeys([config.findings.primary.measure, *config.figures.measures]))
+
+
 def user_measures(config: Config) -> list[str]:
     """References to the user-defined measures of all pairs, each once and sorted."""
-    drawn = filter(is_reference, config.figures.measures)
-    return sorted({*config.compare.measures, *drawn})
+    return sorted({*config.compare.measures, *filter(is_reference, judged_measures(config))})

@@ -98,13 +98,15 @@ CAPTIONS: Mapping[str, Caption] = {
     ),
     "rises": Caption(
         ALIKE,
-        "The rise, recipe by recipe",
+        "The gap closed, recipe by recipe",
         "How much more similar pruned models of different bases are than the models they are "
-        "compared with: their unpruned bases and, if the experiment has them, the same models "
-        "before pruning and models pruned at random. Lines are confidence intervals over seeds; "
-        "with fewer than three seeds there are none. Models converge if every interval of a recipe "
-        "lies to the right of 0, after a correction for the number of recipes. They do not "
-        "converge if an interval lies to the left of the margin, the dashed line.",
+        "compared with: their unpruned bases and, if the experiment has them, controls and the "
+        "same models before pruning. If a ceiling was measured, this is the share of the gap from "
+        "the bases to the ceiling that is closed; otherwise it is the rise itself. Lines are "
+        "confidence intervals over seeds; with fewer than five seeds there are none. Models "
+        "converge if every interval of a recipe, but that beyond the models before pruning, lies "
+        "to the right of the dashed line. They do not converge if one of them lies to the left of "
+        "the dotted line, or of the dashed one if there is none.",
     ),
     "kinds_of_pairs": Caption(
         ALIKE,

@@ -56,14 +56,22 @@ def with_unpruned_accuracy(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def skeletons(table: pd.DataFrame) -> pd.DataFrame:
-    """The pruned models that lost ≥ 80 % of their weights and ≤ 2 points of accuracy."""
+def skeletons(
+    table: pd.DataFrame, sparsity: float = SPARSE, drop: float = MAX_DROP
+) -> pd.DataFrame:
+    """The living pruned models that lost enough weights and little accuracy.
+
+    Args:
+        table: all models' scores.
+        sparsity: the least share of weights that a skeleton has lost.
+        drop: the most accuracy that it has lost against its base.
+    """
     table = with_base_accuracy(table)
     kept = table[
         (table.state == PRUNED)
-        & ~table.dead
-        & (table.sparsity >= SPARSE)
-        & (table["drop"] <= MAX_DROP)
+        & ~table.dead.astype(bool)
+        & (table.sparsity >= sparsity)
+        & (table["drop"] <= drop)
     ]
     return kept.sort_values(["sparsity", "model"], ascending=[False, True])
 

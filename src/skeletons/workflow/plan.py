@@ -11,7 +11,7 @@ from skeletons import image_folders, image_tables, model_ids
 from skeletons.config import networks
 from skeletons.config.datasets import CONTROL_SETS, DOWNLOADED, dataset_id, kind_of, location_keys
 from skeletons.config.labels import labelled_sets
-from skeletons.config.sections import user_measures
+from skeletons.config.sections import judged_measures, user_measures
 from skeletons.model_ids import Model
 from skeletons.user_code import references
 from skeletons.workflow import checkpoints
@@ -49,7 +49,8 @@ class Plan:
         pairs: every pair of compared models.
         blocks: whether one file holds all pairs of two bases, because there are too many models for
             one file per pair.
-        measures: the measures that are drawn, by their names in results.
+        judged: the measures that are drawn and that answers are given by, the primary one first.
+        measures: the same, by their names in results.
         user_measures: references to the user-defined measures of all pairs.
     """
 
@@ -80,7 +81,8 @@ class Plan:
         self.masked = [model for model in self.compared if model.state in model_ids.MASKED]
         self.pairs = list(model_ids.pairs(self.compared))
         self.blocks = len(self.compared) > config.compare.blocks_beyond
-        self.measures = [references.name_of(measure) for measure in config.figures.measures]
+        self.judged = judged_measures(config)
+        self.measures = [references.name_of(measure) for measure in self.judged]
         self.user_measures = user_measures(config)
 
     def _dataset_names(self) -> list[str]:

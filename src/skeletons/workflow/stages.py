@@ -329,7 +329,8 @@ def _heatmap_of_masks(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
 def _findings(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
     return {
         "experiment": plan.config.experiment,
-        "measures": plan.config.figures.measures,
+        "measures": plan.judged,
+        "drawn": plan.config.figures.measures,
         "ood": plan.sets,
         "controls": plan.control_sets,
         "settings": plan.config.findings.model_dump(),
@@ -339,7 +340,7 @@ def _findings(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
 def _figures(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
     return {
         "ood": plan.sets,
-        "measures": plan.config.figures.measures,
+        "measures": plan.judged,
         "folder": plan.figures,
         "colormap": plan.config.figures.colormap,
     }
@@ -429,12 +430,12 @@ STAGES: Mapping[str, Stage] = {
     "findings": Stage(
         "findings.stage:findings_stage",
         _findings,
-        lambda plan, wildcards: list(plan.config.figures.measures),
+        lambda plan, wildcards: plan.judged,
     ),
     "figures": Stage(
         "figures.stages:figures_stage",
         _figures,
-        lambda plan, wildcards: list(plan.config.figures.measures),
+        lambda plan, wildcards: plan.judged,
     ),
     "inspection_figures": Stage(
         "figures.inspections:inspection_figures_stage", _inspection_figures
