@@ -1,6 +1,6 @@
 """Build a network by name: a built-in architecture or a user-defined one, with its standardisation.
 
-A built network takes uint8 (or float) images N×3×32×32 with values in [0, 255] and returns logits
+A built network takes uint8 (or float) images N×C×H×W with values in [0, 255] and returns logits
 N×classes. The training set's channel means and deviations are part of the network, so a file of
 weights is all that a prediction needs.
 """
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from skeletons.networks import user_network
 from skeletons.networks.architectures import REGISTRY, SpeedNet
 from skeletons.networks.generators import drawing_from
+from skeletons.networks.image_shape import USUAL, Shape
 from skeletons.networks.user_network import Manner
 from skeletons.user_code.load import guarded
 from skeletons.user_code.references import is_reference
@@ -23,19 +24,25 @@ from skeletons.user_code.references import is_reference
 class Standardize(nn.Module):
     """Scales images in [0, 255] to the training set's zero mean and unit deviation per channel.
 
-    It gives them in the memory format that the rest of the network takes, see `Manner`.
+    It gives them in the memory format that the rest of the network takes, see `Manner`. It knows
+    the shape of the images, which the network was built for.
     """
 
     mean: Tensor
     std: Tensor
 
     def __init__(
-        self, mean: Sequence[float], std: Sequence[float], manner: Manner | None = None
+        self,
+        mean: Sequence[float],
+        std: Sequence[float],
+        manner: Manner | None = None,
+        image_shape: Shape = USUAL,
     ) -> None:
         super().__init__()
         self.manner = manner or Manner()
-        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1) * 255)
-        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1) * 255)
+        self.image_shape = image_shape
+        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1) * 255)
+        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1) * 255)
 
     def forward(self, images: Tensor) -> Tensor:
         scaled = (images.float() - self.mean) / self.std
@@ -76,6 +83,7 @@ def build(
     std: Sequence[float],
     *,
     seed: int = 0,
+    image_shape: Shape = USUAL,
     order: Sequence[int] | None = None,
 ) -> nn.Sequential:
     """Build a network with random initial weights, without a change to torch's global generator.
@@ -87,6 +95,8 @@ def build(
         mean: the training images' channel means, in [0, 1].
         std: the training images' channel standard deviations, in [0, 1].
         seed: of the initial weights; irrelevant if weights are loaded afterwards.
+        image_shape: channels, height and width of the images. Height and width are equal, and at
+            least 16.
         order: the output of the architecture for each class; None if it has no other outputs and
             they are in order.
 
@@ -98,10 +108,10 @@ def build(
     manner = Manner()
     with drawing_from(torch.Generator().manual_seed(seed), torch.device("cpu")):
         if is_reference(name):
-            body, manner = user_network.make(name, width, classes)
+            body, manner = user_network.make(name, width, classes, image_shape)
         else:
-            body = REGISTRY[name](width, classes)
-    network.add_module("standardize", Standardize(mean, std, manner))
+            body = REGISTRY[name](width, classes, *image_shape[:2])
+    network.add_module("standardize", Standardize(mean, std, manner, image_shape))
     network.add_module("body", body)
     if order is not None:
         network.add_module("chosen", Chosen(order))
@@ -121,7 +131,7 @@ def chosen_of(network: nn.Module) -> nn.Module:
 
 
 def prepare(network: nn.Sequential, images: Tensor) -> None:
-    """Set the filters of a network that derives them from training images, uint8 N×3×32×32."""
+    """Set the filters of a network that derives them from training images, uint8 N×C×H×W."""
     body = network.get_submodule("body")
     if isinstance(body, SpeedNet):
         body.prepare(network.get_submodule("standardize")(images))

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-IMAGE_SHAPE = (3, 32, 32)
+from skeletons.networks.image_shape import Shape, of_network
 
 # Layers whose multiply-adds are counted. Each position of the output of a convolution takes one
 # multiply-add per weight; of a transposed convolution, each position of the input.
@@ -42,8 +42,13 @@ class Layer:
     prunable: bool
 
 
-def describe(network: nn.Sequential) -> dict[str, Any]:
-    """Count parameters and the FLOPs of one image's forward pass, in total and by layer."""
+def describe(network: nn.Sequential, image_shape: Shape | None = None) -> dict[str, Any]:
+    """Count parameters and the FLOPs of one image's forward pass, in total and by layer.
+
+    Args:
+        network: as `networks.build.build` makes it.
+        image_shape: channels, height and width of the image; None for what the network takes.
+    """
     layers: list[Layer] = []
     trained = prunable(network)
 
@@ -64,10 +69,10 @@ def describe(network: nn.Sequential) -> dict[str, Any]:
         for name, module in network.named_modules()
         if isinstance(module, (*FORWARD, *TRANSPOSED))
     ]
-    training = network.training
+    training, shape = network.training, image_shape or of_network(network)
     device = next(network.parameters()).device
     with torch.no_grad():
-        network.eval()(torch.zeros(1, *IMAGE_SHAPE, device=device))
+        network.eval()(torch.zeros(1, *shape, device=device))
     network.train(training)
     for hook_handle in hooks:
         hook_handle.remove()

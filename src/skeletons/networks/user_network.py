@@ -7,7 +7,9 @@ so it changes neither the network that is trained nor torch's generators.
 from __future__ import annotations
 
 import functools
+import inspect
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +22,9 @@ from torch.nn.parameter import UninitializedParameter
 from torch.nn.utils import parametrize
 
 from skeletons.errors import ExtensionError
-from skeletons.networks.describe import IMAGE_SHAPE, describe, prunable
+from skeletons.networks.describe import describe, prunable
 from skeletons.networks.generators import drawing_from, generator_for
+from skeletons.networks.image_shape import USUAL, Shape
 from skeletons.user_code.load import call, guarded, load, refusal
 
 CPU = torch.device("cpu")
@@ -47,23 +50,28 @@ class Manner:
         return torch.contiguous_format if self.contiguous else torch.channels_last
 
 
-def make(reference: str, width: int, classes: int) -> tuple[nn.Module, Manner]:
+def make(
+    reference: str, width: int, classes: int, image_shape: Shape = USUAL
+) -> tuple[nn.Module, Manner]:
     """The network that a user-defined function returns, after a trial.
+
+    If the function has a parameter `image_shape`, it gets the shape of the images. If it has one
+    `channels`, it gets their number of channels, unless that is the usual one.
 
     Raises:
         ExtensionError: the function cannot be used, or what it returns is not a network that can
             be trained, pruned and written.
     """
-    manner = _trial(reference, width, classes, Path.cwd())
-    body = _returned(reference, width, classes)
+    manner = _trial(reference, width, classes, image_shape, Path.cwd())
+    body = _returned(reference, width, classes, image_shape)
     if any(isinstance(p, UninitializedParameter) for p in body.parameters()):
         with guarded(reference), torch.no_grad():  # a lazy layer gets its weights as it runs
-            body.eval()(torch.zeros(2, *IMAGE_SHAPE))
+            body.eval()(torch.zeros(2, *image_shape))
     return body.train(), manner
 
 
 @functools.cache
-def _trial(reference: str, width: int, classes: int, _: Path) -> Manner:
+def _trial(reference: str, width: int, classes: int, image_shape: Shape, _: Path) -> Manner:
     """Try all that a run does with a user-defined network, as seen from the working folder.
 
     Raises:
@@ -71,25 +79,37 @@ def _trial(reference: str, width: int, classes: int, _: Path) -> Manner:
     """
     _check_factory(reference)
     with drawing_from(generator_for("trial"), CPU), CPU:
-        body = _returned(reference, width, classes)
+        body = _returned(reference, width, classes, image_shape)
         _demand_own_weights(reference, body)
         with guarded(reference):
-            logits, runs = _run_once(body)
+            logits, runs = _run_once(body, image_shape)
         _demand_logits(reference, logits, classes)
         _demand_layers(reference, body, runs)
         _demand_written(reference, body)
-        manner = _manner(reference, body)
+        manner = _manner(reference, body, image_shape)
         with guarded(reference):
-            describe(nn.Sequential(body))
+            describe(nn.Sequential(body), image_shape)
     return manner
 
 
-def _returned(reference: str, width: int, classes: int) -> nn.Module:
-    body = call(reference, width, classes)
+def _returned(reference: str, width: int, classes: int, image_shape: Shape) -> nn.Module:
+    known: dict[str, Any] = {"image_shape": image_shape}
+    if image_shape[0] != USUAL[0]:
+        known["channels"] = image_shape[0]
+    body = call(reference, width, classes, **_taken(load(reference), known))
     if not isinstance(body, nn.Module):
         found = f"a value of type {type(body).__name__}"
         raise refusal(reference, found, "a torch.nn.Module")
     return body
+
+
+def _taken(function: Any, known: Mapping[str, Any]) -> dict[str, Any]:
+    """The keyword arguments that a function takes by name."""
+    try:
+        named = inspect.signature(function).parameters
+    except (TypeError, ValueError):  # not a function, which calling it reports
+        return {}
+    return {name: value for name, value in known.items() if name in named}
 
 
 def _check_factory(reference: str) -> None:
@@ -142,14 +162,14 @@ def _demand_own_weights(reference: str, body: nn.Module) -> None:
 
 
 @torch.no_grad()
-def _run_once(body: nn.Module) -> tuple[Any, Counter[str]]:
+def _run_once(body: nn.Module, image_shape: Shape) -> tuple[Any, Counter[str]]:
     """A network's output for two blank images, and how often each layer with weights ran."""
     runs = Counter({name.removesuffix(".weight"): 0 for name in prunable(body)})
     hooks = [
         body.get_submodule(name).register_forward_hook(lambda *_, name=name: runs.update([name]))
         for name in runs
     ]
-    logits = body.eval()(torch.zeros(2, *IMAGE_SHAPE))
+    logits = body.eval()(torch.zeros(2, *image_shape))
     for hook in hooks:
         hook.remove()
     return logits, runs
@@ -213,42 +233,42 @@ def _demand_written(reference: str, body: nn.Module) -> None:
 # --- what is done with it -------------------------------------------------------------------------
 
 
-def _manner(reference: str, body: nn.Module) -> Manner:
+def _manner(reference: str, body: nn.Module, shape: Shape) -> Manner:
     """Predict and train on blank images, in channels_last if the network runs with it."""
     manner = Manner()
     try:
-        _predict_and_train(body, manner)
+        _predict_and_train(body, manner, shape)
     except Exception:  # such as that of x.view(…), which needs images in rows
         manner = Manner(contiguous=True)
         with guarded(reference, "failed on one image"):
-            _predict(body.to(memory_format=manner.layout), 1, manner)
+            _predict(body.to(memory_format=manner.layout), 1, manner, shape)
         with guarded(reference, "failed in training"):
-            _predict_and_train(body, manner)
+            _predict_and_train(body, manner, shape)
     try:
-        _train(body, 1, manner)
+        _train(body, 1, manner, shape)
     except Exception:  # such as that of a batch norm of features, which needs two images
         return Manner(manner.contiguous, single=False)
     return manner
 
 
-def _predict_and_train(body: nn.Module, manner: Manner) -> None:
+def _predict_and_train(body: nn.Module, manner: Manner, shape: Shape) -> None:
     body.to(memory_format=manner.layout)
     for count in (2, 1):
-        _predict(body, count, manner)
-    _train(body, 2, manner)
+        _predict(body, count, manner, shape)
+    _train(body, 2, manner, shape)
 
 
-def _blank(count: int, manner: Manner) -> Tensor:
-    return torch.zeros(count, *IMAGE_SHAPE).contiguous(memory_format=manner.layout)
+def _blank(count: int, manner: Manner, shape: Shape) -> Tensor:
+    return torch.zeros(count, *shape).contiguous(memory_format=manner.layout)
 
 
 @torch.inference_mode()
-def _predict(body: nn.Module, count: int, manner: Manner) -> None:
-    body.eval()(_blank(count, manner))
+def _predict(body: nn.Module, count: int, manner: Manner, shape: Shape) -> None:
+    body.eval()(_blank(count, manner, shape))
 
 
-def _train(body: nn.Module, count: int, manner: Manner) -> None:
-    logits = body.train()(_blank(count, manner))
+def _train(body: nn.Module, count: int, manner: Manner, shape: Shape) -> None:
+    logits = body.train()(_blank(count, manner, shape))
     loss = F.cross_entropy(logits.float(), torch.zeros(count, dtype=torch.int64))
     body.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]

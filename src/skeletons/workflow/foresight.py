@@ -43,9 +43,10 @@ def _absent(plan: Plan, variant: Model) -> str:
     classes = _classes(plan)
     known = _recall()
     code = STAGES["expose"].code(plan, {"model": str(variant)})
-    key = _digest(code, network.width, classes)
+    shape = (plan.form.channels, plan.form.side, plan.form.side)
+    key = _digest(code, network.width, classes, shape)
     if key not in known:
-        known[key] = _reason(network.name, network.width, classes)
+        known[key] = _reason(network.name, network.width, classes, shape)
         _keep(known)
     if not known[key]:
         return ""
@@ -55,13 +56,14 @@ def _absent(plan: Plan, variant: Model) -> str:
     )
 
 
-def _reason(name: str, width: int, classes: int) -> str:
+def _reason(name: str, width: int, classes: int, shape: tuple[int, int, int]) -> str:
     """Why a network cannot be exposed; empty if it can, or if its job has to say what is wrong."""
     from skeletons.inspection import exposure  # with torch
     from skeletons.networks.build import build
 
+    scale = ([0.0] * shape[0], [1.0] * shape[0])
     try:
-        exposure.check(build(name, width, classes, [0.0] * 3, [1.0] * 3))
+        exposure.check(build(name, width, classes, *scale, image_shape=shape))
     except WiringError as error:
         return str(error)
     except SkeletonsError:
@@ -76,8 +78,8 @@ def _classes(plan: Plan) -> int:
     return CLASSES
 
 
-def _digest(code: str, width: int, classes: int) -> str:
-    known = [code, width, classes, provenance.versions()]
+def _digest(code: str, width: int, classes: int, shape: tuple[int, int, int]) -> str:
+    known = [code, width, classes, shape, provenance.versions()]
     return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:32]
 
 
