@@ -60,7 +60,7 @@ def _logits(models: Sequence[Saved]) -> list[dict[str, Any]]:
     shared = np.zeros(len(first.values), dtype=np.int64) if labels is None else labels
     known = [Predictions(model.values, shared) for model in models]
     # Labels that are no outputs of the models say nothing about their errors.
-    labelled = labels is not None and 0 <= labels.min() and labels.max() < first.values.shape[1]
+    labelled = labels is not None and labels.min() >= 0 and labels.max() < first.values.shape[1]
     pairs = itertools.combinations(known, 2)
     found = [behaviour.compare(a, b, labelled=bool(labelled)) for a, b in pairs]
     names = [measure.name for measure in behaviour.DECLARED if measure.name in found[0]]
