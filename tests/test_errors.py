@@ -179,8 +179,8 @@ CONFIG = {
     ".threshold: found 0.5; allowed: 0.1, 0.3 (the values of prune.thresholds).",
     "findings: {not_below: 0.6}": "findings.not_below: found 0.6; allowed: at most "
     "findings.converges_above, which is 0.5.",
-    "inspect: {variant: {l1: 2.0e-4, epochs: 8, threshold: 0.5}}": "inspect.variant.epochs: found 8; "
-    "allowed: 1, 2 (the values of regularize.epochs).",
+    "inspect: {variant: {l1: 2.0e-4, epochs: 8, threshold: 0.1}}": "inspect.variant.epochs: found 8; "
+    "allowed: 1 (the values of regularize.epochs).",
     "base: {epochs: 2.5}": "base.epochs: found 2.5; allowed: a whole number.",
     "base: {epochs: 12.0}": "base.epochs: found 12.0; allowed: a whole number.",
     "base: {epochs: twelve}": "base.epochs: found 'twelve'; allowed: a whole number.",
@@ -207,10 +207,11 @@ CONFIG = {
     "ood: []": "ood: found an empty list;",
     "ood: [{kind: digits}, {kind: digits}]": "ood[1]: found the data set 'digits' again, after ood[0]; "
     "allowed: each data set once.",
-    "ood: [{kind: shapes}]": "ood[0]: found the data set 'shapes' again, after dataset;",
-    "{base: {seeds: [1]}, inspect: {variant: {l1: 2.0e-4, epochs: 2, threshold: 0.5}, curve: true}}": "inspect.curve: found true, but "
+    "{dataset: {kind: shapes}, ood: [{kind: shapes}]}": "ood[0]: found the data set 'shapes' again, after "
+    "dataset;",
+    "{base: {seeds: [1]}, inspect: {variant: {l1: 2.0e-4, epochs: 1, threshold: 0.1}, curve: true}}": "inspect.curve: found true, but "
     "base.seeds has one seed; allowed: false, or two or more seeds, because it needs two base models.",
-    "{base: {seeds: [1]}, compare: {states: [base]}}": "compare.states: found base, of which there is one "
+    "{base: {seeds: [1]}, controls: {orders: []}, compare: {states: [base]}}": "compare.states: found base, of which there is one "
     "model; allowed: states, seeds or controls of two or more models, because models are compared in pairs.",
     # images
     "images: {side: 64}": "images.side: unknown key; allowed here: size",
