@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from test_lineage import check
 
 from skeletons.config.load import load
-from skeletons.config.networks import setups
+from skeletons.config.networks import as_they_are, completed, setups
 from skeletons.errors import CheckpointError, ConfigError
 from skeletons.model_ids import Model
 from skeletons.networks.build import build
@@ -372,6 +372,34 @@ def test_a_network_overrides_keys_and_keeps_the_others() -> None:
     assert (wide.base.learning_rate, wide.base.epochs) == (0.1, plain.base.epochs)
     assert wide.regularize == plain.regularize
     assert wide.key == "networks.wide"
+
+
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    [
+        ({}, {"a": 0, "b": 1, "c": 0}),
+        ({"regularize": {"lambdas": [1e-5, 2e-5]}}, {"a": 2, "b": 1, "c": 0}),
+    ],
+)
+def test_trained_models_walk_only_if_it_is_asked_for(
+    own: dict[str, Any], expected: dict[str, int]
+) -> None:
+    """Whatever the other networks are."""
+    networks = {
+        "a": {"name": "cnn", "checkpoints": {"x": "x.pt"}, **own},
+        "b": {"name": "cnn"},
+        "c": {"name": "cnn", "checkpoints": {"x": "x.pt"}},
+    }
+    raw = {"network": {"name": "cnn"}, "networks": networks, "regularize": {"lambdas": [1e-4]}}
+    found = completed({**raw, **as_they_are(raw)})
+    walks = {
+        tag: one.get("regularize", raw["regularize"]) for tag, one in found["networks"].items()
+    }
+    assert {tag: len(one["lambdas"]) for tag, one in walks.items()} == expected
+    brought = {**raw, "network": {"name": "cnn", "checkpoints": "folder"}}
+    found = completed({**brought, **as_they_are(brought)})
+    assert found["regularize"]["lambdas"] == []
+    assert found["networks"]["b"]["regularize"]["lambdas"] == [1e-4]
 
 
 def test_ids_do_not_depend_on_the_order_of_networks() -> None:

@@ -93,9 +93,39 @@ def _completed(raw: Mapping[str, Any], network: Any) -> Any:
     }
 
 
-def only_compares(raw: Mapping[str, Any]) -> bool:
-    """Whether every network of a configuration as read from YAML consists of trained models."""
-    named = raw.get("networks") or {}
-    networks = [raw.get("network"), *(named.values() if isinstance(named, Mapping) else ())]
-    given = [network for network in networks if isinstance(network, Mapping)]
-    return bool(given) and all(network.get("checkpoints") for network in given)
+def as_they_are(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Sections that leave out the walks of trained models, unless their network asks for walks.
+
+    The walks of networks that are trained here stay as they are. So adding a network does not
+    change what is made of another.
+
+    Args:
+        raw: a configuration as read from YAML, of which nothing but defaults speaks of walks.
+    """
+    walks, named = raw.get("regularize"), raw.get("networks")
+    if not isinstance(walks, Mapping):
+        return {}
+    brought = _brings(raw.get("network"))
+    networks = named if isinstance(named, Mapping) else {}
+    changed: dict[str, Any] = {
+        tag: {**one, **_own_walks(one, walks, brought)} if isinstance(one, Mapping) else one
+        for tag, one in networks.items()
+    }
+    found = {"networks": changed} if changed else {}
+    return {**found, **({"regularize": {**walks, "lambdas": []}} if brought else {})}
+
+
+def _brings(network: Any) -> bool:
+    """Whether a network consists of trained models."""
+    return isinstance(network, Mapping) and bool(network.get("checkpoints"))
+
+
+def _own_walks(
+    network: Mapping[str, Any], walks: Mapping[str, Any], brought: bool
+) -> dict[str, Any]:
+    """The walks of a named network, if they are not those of the experiment."""
+    if network.get("regularize"):
+        return {}
+    if _brings(network) and not network.get("prune"):
+        return {"regularize": {"lambdas": []}}
+    return {"regularize": dict(walks)} if brought else {}

@@ -10,7 +10,7 @@ from typing import Any
 
 from skeletons.config import layers, yaml_file
 from skeletons.config.load import load
-from skeletons.config.networks import only_compares, setups
+from skeletons.config.networks import as_they_are, setups
 from skeletons.config.sections import Config
 from skeletons.config.sentences import PATTERNS
 from skeletons.config.types import EXPERIMENT_PATTERN
@@ -49,11 +49,9 @@ def read(merged: dict[str, Any], run: Run) -> Config:
 
 
 def _walks(found: Mapping[str, Any], given: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """No walks if all models are checkpoints, and nothing but the defaults speaks of walks."""
+    """No walks of trained models, if nothing but the defaults speaks of walks."""
     asked = any(key in one for one in given for key in ("regularize", "prune"))
-    if asked or not only_compares(found):
-        return {}
-    return {"regularize": {**found["regularize"], "lambdas": []}}
+    return {} if asked else as_they_are(found)
 
 
 def check_layers(config: Config) -> None:
