@@ -26,7 +26,11 @@ rule line:
 
 rule plane:
     input:
-        unpack(lambda wildcards: named(matched=TARGETS.alignment(*PLAN.plane_models()[:2]))),
+        unpack(
+            lambda wildcards: named(
+                matched=TARGETS.alignment(*PLAN.plane_models()[:2])
+            )
+        ),
         weights=lambda wildcards: [
             TARGETS.weights(model) for model in PLAN.plane_models()
         ],

@@ -10,12 +10,12 @@ rule train_base:
         weights=f"{RESULTS}/models/{{base_id}}/weights.safetensors",
         history=f"{RESULTS}/models/{{base_id}}/history.parquet",
         summary=f"{RESULTS}/models/{{base_id}}/model.json",
-    wildcard_constraints:
-        base_id=model_ids.TRAINED_ID,
     log:
         f"{LOGS}/train_base/{{base_id}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/train_base/{{base_id}}.tsv"
+    wildcard_constraints:
+        base_id=model_ids.TRAINED_ID,
     conda:
         "../envs/skeletons.yaml"
     threads: CONFIG.compute.threads
@@ -34,12 +34,12 @@ rule adopt:
     output:
         weights=f"{RESULTS}/models/{{base_id}}/weights.safetensors",
         summary=f"{RESULTS}/models/{{base_id}}/model.json",
-    wildcard_constraints:
-        base_id=model_ids.OWN_ID,
     log:
         f"{LOGS}/adopt/{{base_id}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/adopt/{{base_id}}.tsv"
+    wildcard_constraints:
+        base_id=model_ids.OWN_ID,
     conda:
         "../envs/skeletons.yaml"
     threads: CONFIG.compute.threads
@@ -81,12 +81,12 @@ rule untrained:
     output:
         weights=f"{RESULTS}/models/{{base_id}}_untrained/weights.safetensors",
         summary=f"{RESULTS}/models/{{base_id}}_untrained/model.json",
-    wildcard_constraints:
-        base_id=model_ids.TRAINED_ID,
     log:
         f"{LOGS}/untrained/{{base_id}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/untrained/{{base_id}}.tsv"
+    wildcard_constraints:
+        base_id=model_ids.TRAINED_ID,
     conda:
         "../envs/skeletons.yaml"
     threads: CONFIG.compute.threads
