@@ -21,7 +21,7 @@ from skeletons.training.images import Images, batch_sizes, batches
 from skeletons.training.internals import copy, differences
 from skeletons.training.job import start, summarize, tensors_of
 from skeletons.training.optimizers import load_optimizer, save_optimizer, walk_optimizer
-from skeletons.training.penalties import add_subgradient, shrink
+from skeletons.training.penalties import add_subgradient, shrink_proximally
 from skeletons.training.resume import Progress, StateFile
 from skeletons.training.settings import RegularizeSettings
 
@@ -126,7 +126,7 @@ def walk_on(
         train: training images.
         test: images to measure on after each epoch.
         seed: of the base model.
-        l1: λ ≥ 0. `proximal` applies it as a shrinkage of λ·(learning rate) per step.
+        l1: λ ≥ 0.
         epochs: numbers of the epochs to run; the first after the base model is 1.
         settings: see the config.
         precision: `auto`, `bf16` or `fp32`.
@@ -146,7 +146,7 @@ def walk_on(
             add_subgradient(weights, l1)
         optimizer.step()
         if settings.penalty == "proximal":
-            shrink(weights, l1 * settings.learning_rate)
+            shrink_proximally(optimizer, weights, l1)
         if walk is not None:
             walk.record()
 
