@@ -144,6 +144,10 @@ CONFIG = {
     "ood: [{kind: nmist}]": "(did you mean 'mnist'?)",
     "figures: {measures: [cosine]}": "figures.measures[0]: found 'cosine'; allowed: cosine_prob,",
     "figures: {colormap: jet}": "figures.colormap: found 'jet'; allowed: viridis,",
+    "regularize: {room: 0.05, lambdas: [0.001, 2]}": (
+        "regularize.lambdas: found 2, but with `room`, λ is the share of a layer's root mean "
+        "square by which its weights shrink in a step; allowed: numbers below 1."
+    ),
     "prune: {scale: relative}": "prune.scale: found 'relative'; allowed: absolute, layer_rms.",
     "regularize: {optimizer: adamw}": "regularize.optimizer: found 'adamw'; allowed: sgd, adam (did",
     "regularize: {penalty: l2}": "regularize.penalty: found 'l2'; allowed: subgradient, proximal.",

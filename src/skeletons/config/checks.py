@@ -41,6 +41,7 @@ def problems(config: Config) -> Iterator[str]:
         _same_folder(config),
         _user_functions(config),
         _user_criterion_scale(config),
+        _shrinkage(config),
         _measure_names(config),
         _no_alignment(config),
     )
@@ -301,6 +302,17 @@ def _user_criterion_scale(config: Config) -> Iterator[str]:
             yield (
                 f"{key}.scale: found {section.scale!r}, but a user-defined criterion takes the "
                 "thresholds unscaled; allowed: absolute."
+            )
+
+
+def _shrinkage(config: Config) -> Iterator[str]:
+    """Within a room, λ is a share of the weights."""
+    for key, section in _of_each("regularize", config):
+        large = [l1 for l1 in section.lambdas if l1 >= 1]
+        if section.room is not None and large:
+            yield (
+                f"{key}.lambdas: found {large[0]:g}, but with `room`, λ is the share of a layer's "
+                "root mean square by which its weights shrink in a step; allowed: numbers below 1."
             )
 
 

@@ -167,8 +167,15 @@ class Regularize(Section):
     trace: Whole = Field(
         200, description="training images for measuring the loss after every step; 0 for none"
     )
+    room: Positive | None = Field(
+        None,
+        description="by how much the training loss may rise above the base's, in nats; the weights "
+        "then shrink by λ of their layer's root mean square in a step while there is room; null "
+        "for a constant λ",
+    )
     penalty: Literal["subgradient", "proximal"] = Field(
-        "subgradient", description="proximal is soft thresholding, which makes exact zeros"
+        "subgradient",
+        description="proximal is soft thresholding, which makes exact zeros; unused within a room",
     )
     learning_rate: Positive = Field(
         0.003, description="constant, so that an epoch does not depend on how many follow"

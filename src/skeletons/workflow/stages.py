@@ -287,8 +287,8 @@ def _probe(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
     return {
         **_numbers(wildcards),
         "epochs": plan.config.inspect.epochs,
-        # How finely walks are recorded changes no probe.
-        "regularize": {**_walk_settings(_setup(plan, wildcards)), "trace": 0},
+        # How finely walks are recorded, and their room, change no probe.
+        "regularize": {**_walk_settings(_setup(plan, wildcards)), "trace": 0, "room": None},
         "tolerance": TOLERANCE,
         **_machine(plan),
     }

@@ -154,8 +154,11 @@ class Targets:
     def walks_without_loss(self) -> list[str]:
         """Histories of the walks, with a loss per epoch, if no loss was recorded per step."""
         plan = self.plan
-        paths = self.longest_walks("history.parquet")
-        return [path for path in paths if not plan.setup_of(_model(path)).regularize.trace]
+        walks = {
+            path: plan.setup_of(_model(path)).regularize
+            for path in self.longest_walks("history.parquet")
+        }
+        return [path for path, walk in walks.items() if not walk.trace and walk.room is None]
 
     def verdict_predictions(self) -> list[str]:
         """Predictions of the models in the verdicts, if a measure is a mean over images."""
