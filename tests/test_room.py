@@ -246,8 +246,8 @@ def test_nothing_is_uncertain_if_all_training_images_are_measured() -> None:
 def test_looks_take_little_of_a_walk(batch: int, count: int) -> None:
     steps = -(-count // batch)
     looks = -(-steps // steps_between_looks(room.MEASURED, batch, steps))
-    assert room.MEASURED * looks <= 0.112 * room.STEP * count
-    assert looks > 0.5 * 0.1 * room.STEP * count / room.MEASURED
+    assert room.MEASURED * looks <= 0.1 * room.STEP * count
+    assert looks > 0.5 * 0.09 * room.STEP * count / room.MEASURED
 
 
 # --- checkpoints ----------------------------------------------------------------------------------

@@ -277,7 +277,7 @@ def _walks(found: Mapping[str, Certificate], room: float, step: float) -> list[S
     """Gentler walks, or longer training before them, if walks leave the ridge."""
     of = text.counted(len(found), "walk")
     advice = []
-    if rising := sum(one.rise > room for one in found.values()):
+    if rising := sum(one.highest > room for one in found.values()):
         advice.append(
             Step(
                 WALKS,
@@ -287,7 +287,7 @@ def _walks(found: Mapping[str, Certificate], room: float, step: float) -> list[S
                 ("regularize.lambdas", "regularize.learning_rate"),
             )
         )
-    if falling := sum(one.descent > room for one in found.values()):
+    if falling := sum(one.deepest > room for one in found.values()):
         advice.append(
             Step(
                 WALKS,

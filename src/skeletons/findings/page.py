@@ -227,7 +227,7 @@ def _walks(found: Mapping[str, Certificate], settings: Settings) -> str:
     walks = walk_certificates.walks_markdown(
         found, rise=settings.loss_rise, step=settings.largest_step
     )
-    if not found or max(one.every for one in found.values()) == 1:
+    if all(one.every == 1 for one in found.values() if one.bound is None):
         return walks
     return joined(
         walks,

@@ -30,7 +30,7 @@ from skeletons.training.penalties import shrink
 
 MEASURED = 2_000  # training images, always the same ones
 PROBED = 64  # training images, to find out which weights have a free scale
-SHARE = 0.1  # of the time of a walk that looks may take
+SHARE = 0.09  # of the time of a walk that looks may take
 STEP = 4  # forward passes that cost as much as a training step: its own, its gradients, its update
 Z = 1.645  # one-sided 95 % bound of a normal distribution
 FULL = 0.8  # share of the room at which the weights stop shrinking
