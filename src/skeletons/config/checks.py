@@ -42,6 +42,7 @@ def problems(config: Config) -> Iterator[str]:
         _user_functions(config),
         _user_criterion_scale(config),
         _shrinkage(config),
+        _user_criterion_density(config),
         _measure_names(config),
         _no_alignment(config),
     )
@@ -167,7 +168,7 @@ def _counts(config: Config) -> dict[str, int]:
         found["base"] += bases
         found["trained"] += 0 if one.checkpoints else bases
         found["regularized"] += walked
-        found["pruned"] += walked * len(one.prune.thresholds)
+        found["pruned"] += walked * (len(one.prune.thresholds) + len(one.prune.densities))
     return found
 
 
@@ -302,6 +303,16 @@ def _user_criterion_scale(config: Config) -> Iterator[str]:
             yield (
                 f"{key}.scale: found {section.scale!r}, but a user-defined criterion takes the "
                 "thresholds unscaled; allowed: absolute."
+            )
+
+
+def _user_criterion_density(config: Config) -> Iterator[str]:
+    for key, section in _of_each("prune", config):
+        if is_reference(section.criterion) and section.densities:
+            yield (
+                f"{key}.densities: found {', '.join(f'{d:g}' for d in section.densities)}, but a "
+                "user-defined criterion takes thresholds; allowed: [], or criterion: magnitude, "
+                "taylor or fisher."
             )
 
 

@@ -18,6 +18,7 @@ from skeletons.config.types import (
     EXPERIMENT_PATTERN,
     Count,
     Counts,
+    Densities,
     Draws,
     FilePath,
     Flag,
@@ -51,7 +52,7 @@ MEASURES = (
     "disagreement",
     "jensen_shannon",
 )
-CRITERIA = ("magnitude",)
+CRITERIA = ("magnitude", "taylor", "fisher")
 NetworkName = Annotated[
     StrictStr,
     BeforeValidator(known_or_reference(NETWORKS)),
@@ -191,9 +192,15 @@ class Prune(Section):
     thresholds: Numbers = Field(
         (0.1, 0.3), description="weights of a smaller magnitude become zero"
     )
+    densities: Densities = Field(
+        (),
+        description="shares of all prunable weights to keep: the largest as they are applied, in "
+        "all layers together",
+    )
     criterion: CriterionName = Field(
         "magnitude",
-        description="which weights a threshold removes; or your own FILE.py:FUNCTION",
+        description="score of a weight; fisher is the diagonal of Optimal Brain Damage; or your "
+        "own FILE.py:FUNCTION, for thresholds",
     )
     scale: Literal["absolute", "layer_rms"] = Field(
         "absolute",

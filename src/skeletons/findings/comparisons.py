@@ -151,6 +151,6 @@ def by_recipe(models: Iterable[Model]) -> dict[str, list[Model]]:
     groups: dict[str, list[Model]] = {}
     for model in sorted(pruned, key=lambda m: (*m.sort_key[4:], *m.sort_key[:4])):
         epochs = text.counted(model.epochs or 0, "epoch")
-        name = f"λ = {spell(model.l1 or 0)}, {epochs}, threshold {spell(model.threshold or 0)}"
+        name = f"λ = {spell(model.l1 or 0)}, {epochs}, {model.cut}"
         groups.setdefault(name, []).append(model)
     return groups

@@ -256,7 +256,7 @@ def _dead(verdict: Mapping[str, Any], table: pd.DataFrame) -> list[Step]:
     seeds, few = int((table.state == BASE).sum()), seed_pairs.FEWEST_SEEDS
     recipes = [one for _, found in _voting(verdict) for one in found]
     starved = [one for one in recipes if one.seeds < few and one.answer == NOT_DECIDED]
-    dead = table[(table.state == PRUNED) & table.dead]
+    dead = table[(table.state == PRUNED) & table.dead & table.threshold.notna()]
     if seeds < few or not starved or dead.empty:
         return []
     return [

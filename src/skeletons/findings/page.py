@@ -283,7 +283,7 @@ def _similarity(ood: str, measure: str, found: Mapping[str, Any]) -> str:
     )
     rows = [
         [
-            "unpruned bases" if row["threshold"] is None else f"{row['threshold']:g}",
+            _recipe(row),
             str(row["pairs"]),
             *_spread(row),
             str(row["undefined"]),
@@ -295,3 +295,10 @@ def _similarity(ood: str, measure: str, found: Mapping[str, Any]) -> str:
         "Pairs of models of different bases with the same recipe:\n\n"
         + text.table(["threshold", "pairs", "mean", "min", "max", "undefined"], rows)
     )
+
+
+def _recipe(row: Mapping[str, Any]) -> str:
+    """How the models of a row of `pair_tables.across_bases` are pruned."""
+    if row.get("density") is not None:
+        return f"density {row['density']:.4g}"
+    return "unpruned bases" if row["threshold"] is None else f"{row['threshold']:g}"

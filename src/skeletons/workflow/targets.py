@@ -55,6 +55,13 @@ class Targets:
         pruned = model.state in model_ids.MASKED
         return self.model_file(model.parent if pruned else model, "model.json")
 
+    def ranks(self, model: Model) -> list[str]:
+        """The scores of the weights that a pruned model is made from; none for plain thresholds."""
+        criterion = self.plan.setup_of(model).prune.criterion
+        if model.density is None and criterion not in ("taylor", "fisher"):
+            return []
+        return [f"{self.results}/ranks/{criterion}/{model.parent}.safetensors"]
+
     def sparsity(self, model: str) -> list[str]:
         """The sparsity.json of a pruned model; none for other models."""
         pruned = Model.parse(model).state in model_ids.MASKED
@@ -273,6 +280,14 @@ class Targets:
                 self.model_file(model, name)
                 for model in plan.models
                 for name in FOLDERS[model_ids.OWN if model.is_own_base else model.state]
+            ),
+            *sorted(
+                {
+                    path
+                    for model in plan.models
+                    if model.state == model_ids.PRUNED
+                    for path in self.ranks(model)
+                }
             ),
             *(self.predictions(plan.task, model) for model in plan.models),
             *(self.predictions(ood, model) for ood in plan.ood for model in plan.compared),
