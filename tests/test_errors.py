@@ -148,9 +148,7 @@ CONFIG = {
         "regularize.lambdas: found 2, but with `room`, λ is the share of a layer's root mean "
         "square by which its weights shrink in a step; allowed: numbers below 1."
     ),
-    "prune: {densities: [0.1, 2]}": (
-        "prune.densities[1]: found 2; allowed: a number above 0 and at most 1."
-    ),
+    "prune: {densities: [0.1, 2]}": "prune.densities[1]: found 2; allowed: a number ≤ 1.",
     "prune: {scale: relative}": "prune.scale: found 'relative'; allowed: absolute, layer_rms.",
     "regularize: {optimizer: adamw}": "regularize.optimizer: found 'adamw'; allowed: sgd, adam (did",
     "regularize: {penalty: l2}": "regularize.penalty: found 'l2'; allowed: subgradient, proximal.",
