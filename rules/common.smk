@@ -58,6 +58,8 @@ wildcard_constraints:
     l1=model_ids.NUMBER,
     epochs=r"[1-9]\d*",
     threshold=model_ids.NUMBER,
+    density=model_ids.NUMBER,
+    criterion="magnitude|taylor|fisher",
     one=model_ids.BASE_ID,
     two=model_ids.BASE_ID,
     order=r"[1-9]\d*",
@@ -118,6 +120,12 @@ def parent_files(wildcards):
     """The files that a regularised checkpoint starts from: those of a base or a checkpoint."""
     parts = model_ids.numbers(dict(wildcards.items()))
     return TARGETS.parent_files(Model.parse(wildcards.base_id).of(**parts))
+
+
+def ranks_file(wildcards):
+    """The scores of the weights, for a density or a criterion other than magnitude."""
+    parts = model_ids.numbers(dict(wildcards.items()))
+    return named(ranks=TARGETS.ranks(Model.parse(wildcards.base_id).of(**parts)))
 
 
 def sparsity_file(wildcards):

@@ -159,6 +159,11 @@ CONFIG = {
     "compare: {labelled: [mnist]}": "compare.labelled[0]: found 'mnist'; allowed: digits (the names of "
     "the OOD sets in results).",
     "figures: {colormap: jet}": "figures.colormap: found 'jet'; allowed: viridis,",
+    "regularize: {room: 0.05, lambdas: [0.001, 2]}": (
+        "regularize.lambdas: found 2, but with `room`, λ is the share of a layer's root mean "
+        "square by which its weights shrink in a step; allowed: numbers below 1."
+    ),
+    "prune: {densities: [0.1, 2]}": "prune.densities[1]: found 2; allowed: a number ≤ 1.",
     "prune: {scale: relative}": "prune.scale: found 'relative'; allowed: absolute, layer_rms.",
     "regularize: {optimizer: adamw}": "regularize.optimizer: found 'adamw'; allowed: sgd, adam (did",
     "regularize: {penalty: l2}": "regularize.penalty: found 'l2'; allowed: subgradient, proximal.",

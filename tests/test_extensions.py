@@ -314,8 +314,11 @@ REFUSED = {
     "'cosine_prob', is also that of 'cosine_prob' or of its spread;",
     "compare: {measures: ['one/mod.py:f', 'two/mod.py:g']}": "User-defined functions: one/tool.py "
     "and two/tool.py are both imported as 'tool'; allowed:",
-    "prune: {criterion: magnitudes}": "prune.criterion: found 'magnitudes'; allowed: magnitude "
-    "(did you mean 'magnitude'?), or your own FILE.py:FUNCTION.",
+    "prune: {criterion: magnitudes}": "prune.criterion: found 'magnitudes'; allowed: magnitude, "
+    "taylor, fisher (did you mean 'magnitude'?), or your own FILE.py:FUNCTION.",
+    "prune: {criterion: 'mine:cut', densities: [0.1]}": "prune.densities: found 0.1, but a "
+    "user-defined criterion takes thresholds; allowed: [], or criterion: magnitude, taylor or "
+    "fisher.",
     "prune: {criterion: 'mine:cut', scale: layer_rms}": "prune.scale: found 'layer_rms', but a "
     "user-defined criterion takes the thresholds unscaled; allowed: absolute.",
     f"{{network: {{name: 'mine:body'}}, inspect: {{{VARIANT}, lines: true}}}}": "inspect.lines: "

@@ -12,6 +12,14 @@ models = st.one_of(
     st.builds(Model, st.integers(0, 10**6)),
     st.builds(Model, st.integers(0, 10**6), floats, st.integers(1, 500)),
     st.builds(Model, st.integers(0, 10**6), floats, st.integers(1, 500), floats),
+    st.builds(
+        Model,
+        st.integers(0, 10**6),
+        floats,
+        st.integers(1, 500),
+        density=st.floats(min_value=0.001, max_value=1),
+        draw=st.none() | st.integers(1, 9),
+    ),
 )
 
 
@@ -25,6 +33,9 @@ def test_ids_say_what_a_model_is() -> None:
     assert str(Model(1)) == "seed=1"
     assert str(Model(1, 1e-5, 4)) == "seed=1_l1=1e-05_ep=4"
     assert str(Model(1, 1e-5, 4, 0.05)) == "seed=1_l1=1e-05_ep=4_t=0.05"
+    assert str(Model(1, 1e-5, 4, density=0.1)) == "seed=1_l1=1e-05_ep=4_d=0.1"
+    assert Model.parse("seed=1_l1=1e-05_ep=4_d=0.1_random=2").state == "random"
+    assert Model.parse("seed=1_l1=1e-05_ep=4_d=0.1").state == "pruned"
     assert [Model(1, 1e-5, 4, t).state for t in (None, 0.1)] == ["regularized", "pruned"]
 
 

@@ -97,8 +97,8 @@ def test_controls_are_asked_for_if_there_are_none(tmp_path: Path, random: tuple[
 def test_walks_that_leave_the_ridge_name_what_is_too_large(tmp_path: Path) -> None:
     made = found(tmp_path)
     assert steps_about(made, "walks") == []
-    walks = {"a": {"rise": 0.2, "descent": 0, "longest": 0.001}, "b": {}}
-    walks["b"] = {"rise": 0, "descent": 0.3, "longest": 0.2}
+    walks = {"a": {"highest": 0.2, "deepest": 0, "longest": 0.001}, "b": {}}
+    walks["b"] = {"highest": 0, "deepest": 0.3, "longest": 0.2}
     certificates = {name: Walk(**values) for name, values in walks.items()}
     steps = next_steps._walks(certificates, 0.05, 0.05)
     assert [step.keys for step in steps] == [

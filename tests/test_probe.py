@@ -13,6 +13,7 @@ from skeletons.inspection.second_skeleton import LEARNT, LOST, SHARED, STAYS, TA
 from skeletons.networks.build import Standardize, build
 from skeletons.networks.describe import prunable
 from skeletons.store import artifacts
+from skeletons.training.optimizers import walk_optimizer
 from skeletons.training.settings import RegularizeSettings
 
 SGD = RegularizeSettings("sgd", "proximal", 0.1, 0.0, 12, 0, PLAIN)
@@ -119,7 +120,8 @@ def test_only_the_skeleton_is_penalised(settings: RegularizeSettings) -> None:
             assert w.grad is not None
             assert torch.equal(w.grad, 0.5 * w.sign() * skeleton[name])
     else:
-        second_skeleton.shrink_skeleton(weights, skeleton, 0.05)
+        optimizer = walk_optimizer(made, settings)  # without momentum, at a rate of 0.1
+        second_skeleton.shrink_skeleton(optimizer, weights, skeleton, 0.5)
         for name, w in weights.items():
             less = torch.where(skeleton[name], 0.05, 0.0)
             expected = before[name].sign() * (before[name].abs() - less).clamp(min=0)

@@ -10,10 +10,10 @@ import pytest
 import yaml
 from conftest import CHAIN, Workflow, python
 
+from skeletons.commands import cli, lookup
 from skeletons.errors import ArtifactError
 from skeletons.store import provenance
 from skeletons.store.cache import RunCache
-from skeletons.commands import cli, lookup
 
 WALKED = "results/grid/models/seed=1_l1=0.0001_ep=1"
 

@@ -119,3 +119,46 @@ def test_a_control_is_drawn_from_its_id(tmp_path: Path) -> None:
     found = artifacts.read_tensors(paths["weights"])
     assert all(np.array_equal(found[name], drawn[name]) for name in before)
     assert artifacts.read_json(paths["sparsity"]) == report
+
+
+# --- to a density ---------------------------------------------------------------------------------
+
+
+@given(st.floats(0.001, 1), st.integers(0, 5))
+def test_a_density_is_met_to_the_weight(density: float, seed: int) -> None:
+    found = tensors(seed)
+    scores = {name: np.abs(found[name]) for name in ("a", "b")}
+    pruned, report = pruning.prune_to_density(found, LAYERS, density, "magnitude", scores)
+    kept = np.concatenate([pruned[name].ravel() for name in scores])
+    assert (kept != 0).sum() == report["kept"] == round(density * 60)
+    gone = [np.abs(found[name])[pruned[name] == 0] for name in scores]
+    if 0 < report["kept"] < 60:  # over both layers together
+        assert np.abs(kept[kept != 0]).min() >= np.concatenate(gone).max()
+    assert report["target"] == density
+
+
+def test_zero_weights_never_survive_a_density_and_equal_scores_go_by_size() -> None:
+    found = {"a": np.array([[0.0, 1.0, -3.0]]), "b": np.array([[2.0, 0.0]])}
+    flat = {name: np.zeros_like(values) for name, values in found.items()}
+    half = pruning.global_masks(flat, found, 0.4)
+    assert half["a"].tolist() == [[False, False, True]]
+    assert half["b"].tolist() == [[True, False]]
+    whole = pruning.global_masks({"a": flat["a"] + 1, "b": flat["b"]}, found, 1)
+    assert sum(kept.sum() for kept in whole.values()) == 3
+
+
+def test_a_random_control_of_a_density_is_as_dense_in_each_layer() -> None:
+    scores = {name: np.abs(tensors()[name]) for name in ("a", "b")}
+    _, like = pruning.prune_to_density(tensors(), LAYERS, 0.3, "magnitude", scores)
+    _, report = pruning.prune_at_random(tensors(), LAYERS, like, "seed=1_l1=1_ep=1_d=0.3_random=1")
+    assert [row["kept"] for row in report["layers"]] == [row["kept"] for row in like["layers"]]
+    assert (report["target"], report["kept"]) == (0.3, 18)
+
+
+def test_a_threshold_can_be_one_of_scores() -> None:
+    found = tensors()
+    scores = {name: np.abs(found[name]) * 10 for name in ("a", "b")}
+    by_score, report = pruning.prune(found, LAYERS, 5.0, "absolute", "taylor", scores)
+    by_size, _ = pruning.prune(found, LAYERS, 0.5, "absolute")
+    assert all(np.array_equal(by_score[name], by_size[name]) for name in scores)
+    assert report["criterion"] == "taylor"

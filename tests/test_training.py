@@ -17,7 +17,7 @@ from skeletons.training.augmentation import augment
 from skeletons.training.base import train_base, train_base_stage
 from skeletons.training.epochs import run_epoch
 from skeletons.training.optimizers import scheduled_rate, walk_optimizer
-from skeletons.training.penalties import add_subgradient, shrink
+from skeletons.training.penalties import add_subgradient, shrink, shrink_proximally
 from skeletons.training.settings import BaseSettings, RegularizeSettings
 from skeletons.training.walk import regularize_stage, walk_on
 
@@ -164,6 +164,23 @@ def test_the_proximal_step_makes_exact_zeros() -> None:
     w = torch.nn.Parameter(torch.tensor([2.0, -3.0, 0.1, -0.2]))
     shrink([w], 0.25)
     assert w.tolist() == [1.75, -2.75, 0.0, 0.0]
+
+
+@pytest.mark.parametrize(("optimizer", "momentum"), [("adam", 0.9), ("sgd", 0.0), ("sgd", 0.9)])
+def test_the_proximal_step_minimises_what_it_says(optimizer: str, momentum: float) -> None:
+    """Of ½‖w − c‖² + λ‖w‖₁, the minimum is the soft threshold of c at λ, for every optimiser."""
+    settings = RegularizeSettings(optimizer, "proximal", 1e-2, momentum, 1, 0, ALL)
+    layer = torch.nn.Linear(4, 1, bias=False)
+    with torch.no_grad():
+        layer.weight.zero_()
+    descent, noise = walk_optimizer(layer, settings), torch.Generator().manual_seed(0)
+    c, mean = torch.tensor([[0.5, 0.2, -0.4, 0.05]]), torch.zeros(1, 4)
+    for step in range(6_000):
+        layer.weight.grad = layer.weight.detach() - c + 0.1 * torch.randn(1, 4, generator=noise)
+        descent.step()
+        shrink_proximally(descent, [layer.weight], 0.3)
+        mean += layer.weight.detach() / 3_000 * (step >= 3_000)
+    assert mean.flatten().tolist() == pytest.approx([0.2, 0.0, -0.1, 0.0], abs=0.006)
 
 
 def walk(net: torch.nn.Sequential, optimizer: Any, epochs: range, l1: float = 1e-2) -> list[Any]:

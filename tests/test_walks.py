@@ -126,3 +126,71 @@ def test_the_page_names_the_walks_that_leave_the_ridge() -> None:
     assert "- `seed=1" not in page
     assert page.count("\n|") == 3 + 1
     assert walk_certificates.walks_markdown({}) == "No walk was recorded."
+
+
+# --- with confidence bounds -----------------------------------------------------------------------
+
+
+def measured_walk(rises: Any, errors: Any) -> pd.DataFrame:
+    """A walk whose loss was measured image by image at some points; NaN at the others."""
+    loss = 0.1 + np.asarray(rises, dtype=np.float64)
+    return walk_of(CORNER, loss).assign(rise=rises, error=errors)
+
+
+NAN = float("nan")
+RISES = [0.0, NAN, 0.03, NAN, -0.02, NAN, NAN, 0.01]
+ERRORS = [0.0, NAN, 0.004, NAN, 0.004, NAN, NAN, 0.004]
+
+
+def test_a_bound_is_the_rise_plus_its_error() -> None:
+    found = walk_certificates.certify(measured_walk(RISES, ERRORS), norm=100)
+    assert found.holds
+    assert (found.rise, found.rise_at, found.descent, found.descent_at) == (0.03, 2, 0.02, 4)
+    assert found.bound == pytest.approx(0.03 + 1.645 * 0.004)
+    assert found.descent_bound == pytest.approx(0.02 + 1.645 * 0.004)
+    assert (found.points, found.every) == (3, 3)
+    assert "(upper 95 % bounds 0.037 and 0.027)" in walk_certificates.sentence("m", found)
+
+
+def test_the_bound_decides_and_not_the_reading() -> None:
+    """A point with a lower reading may be the one that is less certain."""
+    errors = [*ERRORS[:7], 0.03]
+    found = walk_certificates.certify(measured_walk(RISES, errors), norm=100)
+    assert (found.rise, found.rise_at) == (0.03, 2)
+    assert found.broken == (
+        "the training loss rises by 0.010 at step 7, with an upper 95 % bound of 0.059, more than "
+        "0.05",
+    )
+
+
+def test_constant_is_meant_on_both_sides() -> None:
+    rises = [0.0, NAN, -0.045, NAN, 0.0, NAN, NAN, 0.0]
+    found = walk_certificates.certify(measured_walk(rises, ERRORS), norm=100)
+    assert found.broken == (
+        "the training loss falls by 0.045 at step 2, with an upper 95 % bound of 0.052, more than "
+        "0.05",
+    )
+
+
+def test_walks_with_and_without_bounds_share_a_table() -> None:
+    both = {
+        "a": walk_certificates.certify(measured_walk(RISES, ERRORS), norm=100),
+        "b": walk_certificates.certify(walk_of(CORNER, LOSS), norm=100),
+    }
+    page = walk_certificates.walks_markdown(both)
+    assert "| upper bound of the rise | upper bound of the fall |" in page
+    assert "| 0.0366 | 0.0266 |" in page
+    assert "| – | – |" in page
+    alone = walk_certificates.walks_markdown({"b": both["b"]})
+    assert "bound" not in alone
+
+
+def test_a_walk_of_few_images_is_rarely_certified_if_its_loss_rises_beyond_the_limit() -> None:
+    """The error of the certificate, on simulated images: at most about 5 %."""
+    random, wrong = np.random.default_rng(0), 0
+    for _ in range(400):
+        rises = 0.05 + 0.5 * random.standard_normal((2_000, 1)) * np.ones((1, 7))
+        error = rises.std(axis=0, ddof=1) / np.sqrt(2_000)
+        walk = measured_walk([0.0, *rises.mean(axis=0)], [0.0, *error])
+        wrong += walk_certificates.certify(walk, norm=100).holds
+    assert wrong / 400 < 0.08

@@ -26,6 +26,7 @@ NUMBERS: Mapping[str, Callable[[str], int | float]] = {
     "l1": float,
     "epochs": int,
     "threshold": float,
+    "density": float,
     "order": int,
     "draw": int,
 }
@@ -40,7 +41,8 @@ _PATTERN = re.compile(
     rf"(?:net=(?P<net>{TAG})_)?(?:seed=(?P<seed>\d+)|own=(?P<own>{NAME}?))"
     rf"(?:_(?P<untrained>untrained)|_order=(?P<order>[1-9]\d*)"
     rf"|_l1=(?P<l1>{NUMBER})_ep=(?P<epochs>\d+)"
-    rf"(?:_t=(?P<threshold>{NUMBER})(?:_random=(?P<draw>[1-9]\d*))?)?)?"
+    rf"(?:_(?:t=(?P<threshold>{NUMBER})|d=(?P<density>{NUMBER}))"
+    rf"(?:_random=(?P<draw>[1-9]\d*))?)?)?"
 )
 
 
@@ -72,7 +74,7 @@ def numbers(parts: Mapping[str, str | None]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Model:
-    """A base model, a regularised one (+ l1, epochs) or a pruned one (+ threshold).
+    """A base model, a regularised one (+ l1, epochs) or a pruned one (+ threshold or density).
 
     Or a control: of a base, one that is `untrained` or has another `order`; of a pruned model, one
     with a random `draw`.
@@ -87,6 +89,7 @@ class Model:
         untrained: whether this is a base before training.
         net: the tag of its network; None for the experiment's unnamed network.
         own: the name of the base model, if a user brought it.
+        density: the share of its prunable weights that pruning keeps, 0..1.
     """
 
     seed: int | None = None
@@ -98,6 +101,7 @@ class Model:
     untrained: bool = False
     net: str | None = None
     own: str | None = None
+    density: float | None = None
 
     def __str__(self) -> str:
         """The model id, for example `seed=1_l1=1e-05_ep=4_t=0.05` or `net=wide_own=alice`."""
@@ -107,6 +111,8 @@ class Model:
             parts += [f"l1={spell(self.l1)}", f"ep={self.epochs}"]
         if self.threshold is not None:
             parts += [f"t={spell(self.threshold)}"]
+        if self.density is not None:
+            parts += [f"d={spell(self.density)}"]
         if self.untrained:
             parts += [UNTRAINED]
         if self.order is not None:
@@ -171,11 +177,23 @@ class Model:
         return None if self.draw is None else RANDOM
 
     @property
+    def is_cut(self) -> bool:
+        """Whether it is pruned, by a criterion or at random."""
+        return self.threshold is not None or self.density is not None
+
+    @property
+    def cut(self) -> str:
+        """How it is pruned, in words: `threshold 0.05` or `density 0.1`; empty if it is not."""
+        if self.density is not None:
+            return f"density {spell(self.density)}"
+        return "" if self.threshold is None else f"threshold {spell(self.threshold)}"
+
+    @property
     def state(self) -> str:
         """One of `STATES` or of `CONTROLS`."""
         if self.control is not None:
             return self.control
-        if self.threshold is not None:
+        if self.is_cut:
             return PRUNED
         return BASE if self.l1 is None else REGULARIZED
 
@@ -201,7 +219,7 @@ class Model:
         Raises:
             ValueError: this is a base model or a control of one, which have no parent.
         """
-        if self.threshold is not None:
+        if self.is_cut:
             return self.of(l1=self.l1, epochs=self.epochs)
         if self.epochs is None:
             raise ValueError(f"{self} is not made from another model and has no parent")
@@ -210,8 +228,10 @@ class Model:
         return self.of(l1=self.l1, epochs=1 << ((self.epochs - 1).bit_length() - 1))
 
     @property
-    def sort_key(self) -> tuple[str, bool, int, str, float, int, float, int, int]:
-        """Sorts models by (network, base, λ, epochs, threshold), unmodified before modified.
+    def sort_key(self) -> tuple[str, bool, int, str, float, int, float, float, int, int]:
+        """Sorts models by (network, base, λ, epochs, threshold or density), unmodified first.
+
+        Models pruned to a density come before those pruned by a threshold.
 
         The unnamed network comes first, and seeds come before names. Controls come after the model
         that they are a control of.
@@ -224,6 +244,7 @@ class Model:
             -1.0 if self.l1 is None else self.l1,
             -1 if self.epochs is None else self.epochs,
             -1.0 if self.threshold is None else self.threshold,
+            -1.0 if self.density is None else self.density,
             0 if self.control is None else 1 + CONTROLS.index(self.control),
             self.order or self.draw or 0,
         )
@@ -235,6 +256,7 @@ def grid(
     epochs: Iterable[int],
     thresholds: Iterable[float],
     states: Iterable[str] = STATES,
+    densities: Iterable[float] = (),
 ) -> list[Model]:
     """All models of some bases whose state is one of `states`, sorted."""
     bases = list(bases)
@@ -242,9 +264,10 @@ def grid(
         base.of(l1=l1, epochs=count)
         for base, l1, count in itertools.product(bases, lambdas, epochs)
     ]
+    cuts: list[dict[str, Any]] = [{"threshold": threshold} for threshold in thresholds]
+    cuts += [{"density": density} for density in densities]
     pruned = [
-        dataclasses.replace(model, threshold=threshold)
-        for model, threshold in itertools.product(regularized, thresholds)
+        dataclasses.replace(model, **cut) for model, cut in itertools.product(regularized, cuts)
     ]
     wanted = set(states)
     models = (model for model in (*bases, *regularized, *pruned) if model.state in wanted)

@@ -39,6 +39,33 @@ def mask(weights: Array, threshold: float, scale: str = "absolute") -> Mask:
     return survives
 
 
+def global_masks(
+    scores: Mapping[str, Array], weights: Mapping[str, Array], density: float
+) -> dict[str, Mask]:
+    """Find the weights with the highest scores in all layers together.
+
+    Args:
+        scores: of each weight, by the name of the layer.
+        weights: in the same shapes. A zero weight never survives, so fewer weights are kept if not
+            enough are nonzero.
+        density: the share of all weights to keep, 0..1; rounded to a whole number of weights.
+
+    Returns:
+        Masks by layer. Of equal scores at the limit, the larger weights survive, then the first.
+    """
+    names = list(scores)
+    score, size = (
+        np.concatenate([np.abs(each[name].astype(np.float64)).ravel() for name in names])
+        for each in (scores, weights)
+    )
+    order = np.lexsort((-size, -score, size == 0))[: round(density * size.size)]
+    survives = np.zeros(size.size, dtype=bool)
+    survives[order] = size[order] > 0
+    ends = np.cumsum([scores[name].size for name in names])[:-1]
+    parts = np.split(survives, ends)
+    return {name: part.reshape(scores[name].shape) for name, part in zip(names, parts, strict=True)}
+
+
 def _rms(values: Array) -> float:
     return float(np.sqrt(np.mean(values.astype(np.float64) ** 2)))
 
@@ -57,6 +84,7 @@ def prune(
     threshold: float,
     scale: str,
     criterion: str = MAGNITUDE,
+    scores: Mapping[str, Array] | None = None,
 ) -> tuple[dict[str, Array], dict[str, Any]]:
     """Set the weights that do not survive a threshold permanently to zero.
 
@@ -65,8 +93,9 @@ def prune(
         layers: its layers, as in model.json: name, flops and prunable are used.
         threshold: see `mask`; a user-defined criterion gives it its own meaning.
         scale: see `mask`; a user-defined criterion ignores it.
-        criterion: `magnitude`, which applies `mask` to each layer, or a reference to a user-defined
-            function.
+        criterion: `magnitude`, which applies `mask` to each layer; another built-in one, which
+            applies it to the scores; or a reference to a user-defined function.
+        scores: of the weights, for a built-in criterion other than `magnitude`.
 
     Returns:
         The pruned tensors, and a sparsity report. Per layer and in total: size, kept, density,
@@ -81,11 +110,40 @@ def prune(
     if criterion == MAGNITUDE:
         masks = {name: mask(values, threshold, scale) for name, values in weights.items()}
         about = {"threshold": threshold, "scale": scale}
+    elif scores is not None:
+        masks = {name: mask(scores[name], threshold, scale) for name in weights}
+        masks = {name: kept & (weights[name] != 0) for name, kept in masks.items()}
+        about = {"threshold": threshold, "scale": scale, "criterion": criterion}
     else:
         masks = user_masks(criterion, weights, threshold)
         about = {"threshold": threshold, "scale": scale, "criterion": criterion}
     pruned, report = apply(tensors, layers, masks)
     return pruned, {**about, **report}
+
+
+def prune_to_density(
+    tensors: Mapping[str, Array],
+    layers: Sequence[Mapping[str, Any]],
+    density: float,
+    criterion: str,
+    scores: Mapping[str, Array],
+) -> tuple[dict[str, Array], dict[str, Any]]:
+    """Keep a share of the prunable weights, those with the highest scores in all layers together.
+
+    Args:
+        tensors: a model's tensors by name.
+        layers: its layers, as in model.json.
+        density: see `global_masks`.
+        criterion: the name of the scores, for the report.
+        scores: of each prunable weight, see `training.ranks`.
+
+    Returns:
+        The pruned tensors and a sparsity report, as from `prune`; `target` is the density.
+    """
+    chosen = {layer["name"]: scores[layer["name"]] for layer in layers if layer["prunable"]}
+    masks = global_masks(chosen, {name: tensors[name] for name in chosen}, density)
+    pruned, report = apply(tensors, layers, masks)
+    return pruned, {"target": density, "criterion": criterion, **report}
 
 
 def user_masks(criterion: str, weights: Mapping[str, Array], threshold: float) -> dict[str, Mask]:
@@ -143,7 +201,8 @@ def prune_at_random(
         for number, row in enumerate(like["layers"])
     }
     pruned, report = apply(tensors, layers, masks)
-    return pruned, {"threshold": like["threshold"], "scale": like["scale"], **report}
+    about = {key: like[key] for key in ("threshold", "scale", "target") if key in like}
+    return pruned, {**about, **report}
 
 
 def apply(
@@ -206,10 +265,12 @@ def prune_stage(
     *,
     regularized: str,
     summary: str,
+    ranks: str | None = None,
     weights: str,
     sparsity: str,
-    threshold: float,
-    scale: str,
+    threshold: float | None = None,
+    density: float | None = None,
+    scale: str = "absolute",
     criterion: str,
 ) -> None:
     """Prune a regularised model and write its weights and sparsity report.
@@ -217,13 +278,23 @@ def prune_stage(
     Args:
         regularized: the regularised model's weights.safetensors.
         summary: its model.json.
+        ranks: the scores of its weights, see `training.ranks`; for a density, or a threshold of
+            scores.
         weights: the safetensors file to write.
         sparsity: the JSON file to write, see `prune`.
-        threshold: see `prune`.
+        threshold: see `prune`; None for a density.
+        density: see `prune_to_density`; None for a threshold.
         scale: see `prune`.
         criterion: see `prune`.
     """
-    pruned, report = prune(*_read(regularized, summary), threshold, scale, criterion)
+    tensors, layers = _read(regularized, summary)
+    scores = None if ranks is None else artifacts.read_tensors(ranks)
+    if density is not None:
+        assert scores is not None
+        pruned, report = prune_to_density(tensors, layers, density, criterion, scores)
+    else:
+        assert threshold is not None
+        pruned, report = prune(tensors, layers, threshold, scale, criterion, scores)
     artifacts.write_json(sparsity, report)
     artifacts.write_tensors(weights, pruned)
 
@@ -247,7 +318,7 @@ def random_stage(
         sparsity: the JSON file to write, see `prune`.
         name: the id of the control, which its random numbers are named by.
     """
-    report = artifacts.read_json(like, ["layers", "threshold", "scale"])
+    report = artifacts.read_json(like, ["layers"])
     pruned, own = prune_at_random(*_read(regularized, summary), report, name)
     artifacts.write_json(sparsity, own)
     artifacts.write_tensors(weights, pruned)

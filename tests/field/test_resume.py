@@ -146,10 +146,16 @@ def train(
     return made(folder)
 
 
-def walk_on(results: Path, data: Path, optimizer: str = "sgd", trace: int = 16) -> dict[str, bytes]:
+def walk_on(
+    results: Path,
+    data: Path,
+    optimizer: str = "sgd",
+    trace: int = 16,
+    room: float | None = None,
+) -> dict[str, bytes]:
     """Regularise the base model as a job does; the bytes of the checkpoint's files."""
     folder, parent = results / WALKED, results / BASE
-    about = vars(RegularizeSettings(optimizer, "proximal", 1e-3, 0.9, 20, trace, AUGMENT))
+    about = vars(RegularizeSettings(optimizer, "proximal", 1e-3, 0.9, 20, trace, AUGMENT, room))
     with provenance.making(recipe(regularize=about)):
         walk.regularize_stage(
             dataset=str(data / "images.safetensors"),
@@ -248,19 +254,21 @@ def test_a_base_model_interrupted_in_any_epoch(
     assert (f"Resumed after epoch {epoch - 1}" in capsys.readouterr().out) == (epoch > 1)
 
 
-@pytest.mark.parametrize(("optimizer", "trace"), [("sgd", 0), ("adam", 16)])
+@pytest.mark.parametrize(
+    ("optimizer", "trace", "room"), [("sgd", 0, None), ("adam", 16, None), ("adam", 0, 1e-4)]
+)
 def test_a_walk_interrupted_twice_ends_in_the_same_bytes(
-    tmp_path: Path, data: Path, optimizer: str, trace: int, capsys: Any
+    tmp_path: Path, data: Path, optimizer: str, trace: int, room: float | None, capsys: Any
 ) -> None:
     results = tmp_path / "results/a"
     train(results, data, "resnet9", epochs=1)
-    undisturbed = walk_on(results, data, optimizer, trace)
+    undisturbed = walk_on(results, data, optimizer, trace, room)
     shutil.rmtree(results / WALKED)
     shutil.rmtree(results / "unfinished")
     for epoch in (3, 2):
-        interrupted(walk, epoch, lambda: walk_on(results, data, optimizer, trace))
+        interrupted(walk, epoch, lambda: walk_on(results, data, optimizer, trace, room))
     capsys.readouterr()
-    assert walk_on(results, data, optimizer, trace) == undisturbed
+    assert walk_on(results, data, optimizer, trace, room) == undisturbed
     assert "Resumed after epoch 3 of 4." in capsys.readouterr().out
 
 

@@ -58,6 +58,8 @@ def problems(config: Config) -> Iterator[str]:
         _grey_colours(config),
         _user_functions(config),
         _user_criterion_scale(config),
+        _shrinkage(config),
+        _user_criterion_density(config),
         _measure_names(config),
         _no_alignment(config),
     )
@@ -244,7 +246,7 @@ def _counts(config: Config) -> dict[str, int]:
         found["base"] += bases
         found["trained"] += 0 if one.checkpoints else bases
         found["regularized"] += walked
-        found["pruned"] += walked * len(one.prune.thresholds)
+        found["pruned"] += walked * (len(one.prune.thresholds) + len(one.prune.densities))
     return found
 
 
@@ -416,6 +418,27 @@ def _user_criterion_scale(config: Config) -> Iterator[str]:
             yield (
                 f"{key}.scale: found {section.scale!r}, but a user-defined criterion takes the "
                 "thresholds unscaled; allowed: absolute."
+            )
+
+
+def _user_criterion_density(config: Config) -> Iterator[str]:
+    for key, section in _of_each("prune", config):
+        if is_reference(section.criterion) and section.densities:
+            yield (
+                f"{key}.densities: found {', '.join(f'{d:g}' for d in section.densities)}, but a "
+                "user-defined criterion takes thresholds; allowed: [], or criterion: magnitude, "
+                "taylor or fisher."
+            )
+
+
+def _shrinkage(config: Config) -> Iterator[str]:
+    """Within a room, λ is a share of the weights."""
+    for key, section in _of_each("regularize", config):
+        large = [l1 for l1 in section.lambdas if l1 >= 1]
+        if section.room is not None and large:
+            yield (
+                f"{key}.lambdas: found {large[0]:g}, but with `room`, λ is the share of a layer's "
+                "root mean square by which its weights shrink in a step; allowed: numbers below 1."
             )
 
 

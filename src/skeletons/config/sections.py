@@ -18,6 +18,7 @@ from skeletons.config.types import (
     EXPERIMENT_PATTERN,
     Count,
     Counts,
+    Densities,
     Draws,
     FilePath,
     Flag,
@@ -59,7 +60,7 @@ MEASURES = (
 )
 # Measures that need labels of the images, which are classes of the task.
 LABELLED_MEASURES = ("error_consistency", "capa", "capa_top")
-CRITERIA = ("magnitude",)
+CRITERIA = ("magnitude", "taylor", "fisher")
 LEAST_SIDE = 16  # of images in pixels; the built-in networks halve it up to three times
 NetworkName = Annotated[
     StrictStr,
@@ -189,8 +190,15 @@ class Regularize(Section):
     trace: Whole = Field(
         200, description="training images for measuring the loss after every step; 0 for none"
     )
+    room: Positive | None = Field(
+        None,
+        description="by how much the training loss may rise above the base's, in nats; the weights "
+        "then shrink by λ of their layer's root mean square in a step while there is room; null "
+        "for a constant λ",
+    )
     penalty: Literal["subgradient", "proximal"] = Field(
-        "subgradient", description="proximal is soft thresholding, which makes exact zeros"
+        "subgradient",
+        description="proximal is soft thresholding, which makes exact zeros; unused within a room",
     )
     learning_rate: Positive = Field(
         0.003, description="constant, so that an epoch does not depend on how many follow"
@@ -206,9 +214,15 @@ class Prune(Section):
     thresholds: Numbers = Field(
         (0.1, 0.3), description="weights of a smaller magnitude become zero"
     )
+    densities: Densities = Field(
+        (),
+        description="shares of all prunable weights to keep: the largest as they are applied, in "
+        "all layers together",
+    )
     criterion: CriterionName = Field(
         "magnitude",
-        description="which weights a threshold removes; or your own FILE.py:FUNCTION",
+        description="score of a weight; fisher is the diagonal of Optimal Brain Damage; or your "
+        "own FILE.py:FUNCTION, for thresholds",
     )
     scale: Literal["absolute", "layer_rms"] = Field(
         "absolute",

@@ -120,6 +120,7 @@ def _ascending(values: tuple[float, ...]) -> tuple[float, ...]:
 
 
 Numbers = Annotated[tuple[NotNegative, ...], AfterValidator(_ascending)]
+Densities = Annotated[tuple[PositiveShare, ...], AfterValidator(_ascending)]
 Counts = Annotated[tuple[Count, ...], Field(min_length=1), AfterValidator(_ascending)]
 Seeds = Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(_ascending)]
 Draws = Annotated[tuple[Count, ...], AfterValidator(_ascending)]

@@ -94,8 +94,12 @@ def _recipe(model: Model, walks: Sequence[str], draws: bool) -> str:
 
 def _cut(model: Model, draws: bool) -> str:
     """How a regularised model was pruned."""
-    if model.threshold is None:
+    if not model.is_cut:
         return "not pruned"
+    if model.density is None:
+        pruned, amount = "pruned at", spell(model.threshold or 0)
+    else:
+        pruned, amount = "pruned to", f"{100 * model.density:g} %"
     if model.draw is None:
-        return f"pruned at {spell(model.threshold)}"
-    return f"at random like {spell(model.threshold)}" + (f", draw {model.draw}" if draws else "")
+        return f"{pruned} {amount}"
+    return f"at random like {amount}" + (f", draw {model.draw}" if draws else "")

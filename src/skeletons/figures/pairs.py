@@ -17,10 +17,11 @@ from skeletons.model_ids import spell
 
 
 def own_base_similarity(pairs: pd.DataFrame, measure: str) -> pd.DataFrame:
-    """The similarity of each model to its own base: l1, epochs, threshold, base, state, value."""
+    """The similarity of each model to its own base: recipe, base, state, value."""
     table = pair_tables.annotate(pairs)
     own = table[(table.base_a == table.base_b) & (table.state_a == "base")]
-    names = {f"{key}_b": key for key in ("l1", "epochs", "threshold", "base", "state")}
+    keys = ("l1", "epochs", "threshold", "density", "base", "state")
+    names = {f"{key}_b": key for key in keys}
     return own.rename(columns={**names, measure: "value"})[[*names.values(), "value"]]
 
 
@@ -29,8 +30,12 @@ def similarity_to_base(pairs: pd.DataFrame, measure: Measure, axes: Sequence[Axe
     own = own_base_similarity(pairs, measure.name)
     own = own[own.state == "pruned"]
     reference = pair_tables.across_bases(pairs, measure.name)[0]
-    for ax, x, series in ((axes[0], "threshold", "epochs"), (axes[1], "epochs", "threshold")):
-        for index, ((l1, value), group) in enumerate(groups(own, "l1", series)):
+    for ax, x, several in (
+        (axes[0], "threshold", ["epochs"]),
+        (axes[1], "epochs", ["density", "threshold"]),
+    ):
+        lines = [(name, *found) for name in several for found in groups(own, "l1", name)]
+        for index, (series, (l1, value), group) in enumerate(lines):
             _spread_line(ax, group, x, "value", f"λ={spell(l1)}, {series} {value:g}", index)
         _reference(ax, reference, "unpruned bases, with each other")
         ax.set_xlabel({"threshold": "pruning threshold", "epochs": "epochs of regularisation"}[x])
@@ -45,7 +50,8 @@ def groups(
     table: pd.DataFrame, one: str, other: str
 ) -> list[tuple[tuple[float, float], pd.DataFrame]]:
     """The rows of a table by the values of two numeric columns, in ascending order."""
-    values = sorted(set(zip(table[one], table[other], strict=True)))
+    known = table[table[other].notna()]
+    values = sorted(set(zip(known[one], known[other], strict=True)))
     return [((x, y), table[(table[one] == x) & (table[other] == y)]) for x, y in values]
 
 

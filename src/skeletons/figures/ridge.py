@@ -220,7 +220,7 @@ def _is_model(name: str) -> bool:
 
 def _before(model: Model, at: Places) -> str | None:
     """The nearest ancestor of a model that is on the plane, if there is one."""
-    if model.threshold is not None:
+    if model.is_cut:
         parent = str(model.parent)
         return parent if parent in at else None
     if model.epochs is None:

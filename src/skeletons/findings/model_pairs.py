@@ -23,9 +23,9 @@ Values = Callable[[str, str], float]
 # What a control shares with the pruned model that it is compared with. A walk without a penalty has
 # a λ of its own; a stopped base may have no recipe.
 SHARED = {
-    PLAIN: ("epochs", "threshold"),
-    STOPPED: ("l1", "epochs", "threshold"),
-    RANDOM: ("l1", "epochs", "threshold"),
+    PLAIN: ("epochs", "threshold", "density"),
+    STOPPED: ("l1", "epochs", "threshold", "density"),
+    RANDOM: ("l1", "epochs", "threshold", "density"),
 }
 
 
@@ -55,10 +55,10 @@ def from_table(pairs: pd.DataFrame, measure: str) -> Values:
 
 
 def by_recipe(models: Iterable[Model]) -> dict[str, list[Model]]:
-    """Pruned models by λ, epochs and threshold in ascending order; within a recipe, by base."""
+    """Pruned models by λ, epochs and cut in ascending order; within a recipe, by base."""
     pruned = [model for model in models if model.state == PRUNED]
     groups: dict[str, list[Model]] = {}
-    for model in sorted(pruned, key=lambda m: (m.l1, m.epochs, m.threshold, m.sort_key)):
+    for model in sorted(pruned, key=lambda m: (*m.sort_key[4:], *m.sort_key[:4])):
         groups.setdefault(named(model), []).append(model)
     return groups
 
@@ -66,7 +66,7 @@ def by_recipe(models: Iterable[Model]) -> dict[str, list[Model]]:
 def named(model: Model) -> str:
     """The recipe of a pruned model in words."""
     epochs = text.counted(model.epochs or 0, "epoch")
-    return f"λ = {spell(model.l1 or 0)}, {epochs}, threshold {spell(model.threshold or 0)}"
+    return f"λ = {spell(model.l1 or 0)}, {epochs}, {model.cut}"
 
 
 def members(group: Sequence[Model], models: Iterable[Model]) -> dict[str, dict[str, list[str]]]:

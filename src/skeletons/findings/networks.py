@@ -167,12 +167,10 @@ def between(pairs: pd.DataFrame, measure: Measure) -> list[dict[str, Any]]:
         networks), state, and the columns of `pair_tables.spread`. Pairs of one base are left out.
     """
     across = pairs[pairs.base_a != pairs.base_b]
-    recipe = [across[f"{key}_a"] == across[f"{key}_b"] for key in ("l1", "epochs", "threshold")]
+    recipe = pair_tables.same(across, "l1", "epochs", "threshold", "density")
     chosen = {
         BASE: across[(across.state_a == BASE) & (across.state_b == BASE)],
-        PRUNED: across[
-            (across.state_a == PRUNED) & (across.state_b == PRUNED) & np.logical_and.reduce(recipe)
-        ],
+        PRUNED: across[(across.state_a == PRUNED) & (across.state_b == PRUNED) & recipe],
     }
     titles = sorted({_title(tag) for side in "ab" for tag in pairs[f"network_{side}"]})
     rows = []
@@ -207,9 +205,7 @@ def trend(parts: Sequence[Part], ood: str, measure: str, state: str) -> dict[str
         table = part.similarity[ood]
         rows = table[(table.state_a == state) & (table.state_b == state)]
         rows = rows[rows.base_a != rows.base_b]
-        for key in ("l1", "epochs", "threshold"):
-            same = rows[f"{key}_a"] == rows[f"{key}_b"]
-            rows = rows[same | (rows[f"{key}_a"].isna() & rows[f"{key}_b"].isna())]
+        rows = rows[pair_tables.same(rows, "l1", "epochs", "threshold", "density")]
         both = pd.concat(
             [
                 rows[["base_a", measure]].set_axis(["base", "value"], axis=1),

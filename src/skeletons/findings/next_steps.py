@@ -259,7 +259,7 @@ def _dead(found: Mapping[str, Any], table: pd.DataFrame) -> list[Step]:
     starved = [
         one for one in _voting(found["verdict"]) if one and one.walk.seeds < alive * one.walk.asked
     ]
-    dead = table[(table.state == PRUNED) & table.dead]
+    dead = table[(table.state == PRUNED) & table.dead & table.threshold.notna()]
     if int((table.state == BASE).sum()) < FEWEST or not starved or dead.empty:
         return []
     return [
@@ -280,7 +280,7 @@ def _walks(found: Mapping[str, Certificate], room: float, step: float) -> list[S
     """Gentler walks, or longer training before them, if walks leave the ridge."""
     of = text.counted(len(found), "walk")
     advice = []
-    if rising := sum(one.rise > room for one in found.values()):
+    if rising := sum(one.highest > room for one in found.values()):
         advice.append(
             Step(
                 WALKS,
@@ -290,7 +290,7 @@ def _walks(found: Mapping[str, Certificate], room: float, step: float) -> list[S
                 ("regularize.lambdas", "regularize.learning_rate"),
             )
         )
-    if falling := sum(one.descent > room for one in found.values()):
+    if falling := sum(one.deepest > room for one in found.values()):
         advice.append(
             Step(
                 WALKS,

@@ -163,7 +163,7 @@ def _walks(found: Mapping[str, Certificate], settings: Settings) -> str:
     walks = walk_certificates.walks_markdown(
         found, rise=settings.loss_rise, step=settings.largest_step
     )
-    if not found or max(one.every for one in found.values()) == 1:
+    if all(one.every == 1 for one in found.values() if one.bound is None):
         return walks
     return joined(
         walks,
@@ -221,7 +221,7 @@ def _similarity(ood: str, measure: str, found: Mapping[str, Any]) -> str:
     )
     rows = [
         [
-            "unpruned bases" if row["threshold"] is None else f"{row['threshold']:g}",
+            _recipe(row),
             str(row["pairs"]),
             *_spread(row),
             str(row["undefined"]),
@@ -233,3 +233,10 @@ def _similarity(ood: str, measure: str, found: Mapping[str, Any]) -> str:
         "Pairs of models of different bases with the same recipe:\n\n"
         + text.table(["threshold", "pairs", "mean", "min", "max", "undefined"], rows)
     )
+
+
+def _recipe(row: Mapping[str, Any]) -> str:
+    """How the models of a row of `pair_tables.across_bases` are pruned."""
+    if row.get("density") is not None:
+        return f"density {row['density']:.4g}"
+    return "unpruned bases" if row["threshold"] is None else f"{row['threshold']:g}"

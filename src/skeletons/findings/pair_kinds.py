@@ -41,21 +41,14 @@ def by_kind(pairs: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """
     table = pair_tables.annotate(pairs)
     kind = pd.Series(index=table.index, dtype=object)
-    across = _same(table, "state", "l1", "epochs", "threshold", "draw") & ~_same(table, "base")
+    across = pair_tables.same(
+        table, "state", "l1", "epochs", "threshold", "density", "draw"
+    ) & ~pair_tables.same(table, "base")
     for state, name in {UNTRAINED: UNTRAINED_PAIRS, **ACROSS}.items():
         kind[across & (table.state_a == state)] = name
     orders = table.state_a.isin([BASE, REORDERED]) & (table.state_b == REORDERED)
-    kind[orders & _same(table, "base")] = ORDERS
+    kind[orders & pair_tables.same(table, "base")] = ORDERS
     return {name: pairs[kind == name] for name in NAMES if (kind == name).any()}
-
-
-def _same(table: pd.DataFrame, *keys: str) -> pd.Series[bool]:
-    """Whether both models of a pair have the same value of each key, or both have none."""
-    same = pd.Series(True, index=table.index)
-    for key in keys:
-        a, b = table[f"{key}_a"], table[f"{key}_b"]
-        same &= (a == b) | (a.isna() & b.isna())
-    return same
 
 
 def summary(

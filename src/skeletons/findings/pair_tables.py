@@ -11,7 +11,7 @@ from skeletons.model_ids import BASE, PRUNED, REGULARIZED, Model
 SPARSE = 0.8  # a skeleton has lost at least this share of its weights
 MAX_DROP = 0.02  # a skeleton has lost at most this much of its base's accuracy
 ALIKE = 0.6  # the post's observation: most pairs have a cosine above this
-FIELDS = ("network", "seed", "own", "state", "l1", "epochs", "threshold", "draw")
+FIELDS = ("network", "seed", "own", "state", "l1", "epochs", "threshold", "density", "draw")
 
 
 def identified(table: pd.DataFrame) -> pd.DataFrame:
@@ -95,6 +95,15 @@ def annotate(pairs: pd.DataFrame) -> pd.DataFrame:
     return pairs.assign(**columns, **bases)
 
 
+def same(table: pd.DataFrame, *keys: str) -> pd.Series[bool]:
+    """Whether both models of a pair have the same value of each key, or both have none."""
+    alike = pd.Series(True, index=table.index)
+    for key in keys:
+        a, b = table[f"{key}_a"], table[f"{key}_b"]
+        alike &= (a == b) | (a.isna() & b.isna())
+    return alike
+
+
 def without_controls(pairs: pd.DataFrame) -> pd.DataFrame:
     """The pairs of bases and pruned models, which are the pairs that the post compares."""
     table = annotate(pairs)
@@ -103,11 +112,11 @@ def without_controls(pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 def across_bases(pairs: pd.DataFrame, measure: str) -> list[dict[str, Any]]:
-    """Similarity of models of different bases with the same recipe: unpruned, then by threshold.
+    """Similarity of models of different bases with the same recipe: unpruned, then by recipe.
 
     Returns:
-        One row for the bases themselves (threshold None) and one per threshold, with the columns of
-        `spread`.
+        One row for the bases themselves (threshold None), one per density (with a key `density`),
+        and one per threshold, with the columns of `spread`.
     """
     table = annotate(pairs)
     table = table[table.base_a != table.base_b]
@@ -116,14 +125,14 @@ def across_bases(pairs: pd.DataFrame, measure: str) -> list[dict[str, Any]]:
     alike = table[
         (table.state_a == PRUNED)
         & (table.state_b == PRUNED)
-        & (table.l1_a == table.l1_b)
-        & (table.epochs_a == table.epochs_b)
-        & (table.threshold_a == table.threshold_b)
+        & same(table, "l1", "epochs", "threshold", "density")
     ]
-    return rows + [
-        {"threshold": threshold, **spread(group, measure)}
-        for threshold, group in _groups(alike, "threshold_a")
-    ]
+    for cut in ("density", "threshold"):
+        rows += [
+            {"threshold": None, cut: amount, **spread(group, measure)}
+            for amount, group in _groups(alike, f"{cut}_a")
+        ]
+    return rows
 
 
 def _groups(table: pd.DataFrame, column: str) -> list[tuple[float, pd.DataFrame]]:

@@ -37,8 +37,9 @@ from skeletons.findings.pair_tables import ALIKE, MAX_DROP
 from skeletons.findings.rules import NOT_TESTED
 from skeletons.measures.catalogue import MEASURES
 from skeletons.measures.measure import Measure
-from skeletons.model_ids import BASE, PRUNED, REGULARIZED
+from skeletons.model_ids import BASE, PRUNED, REGULARIZED, Model
 
+RECIPE = ("l1", "epochs", "threshold", "density")
 MARGIN = 0.05  # a model behaves like its base if its similarity falls by less than this
 
 
@@ -89,7 +90,7 @@ def withheld(found: Sequence[Claim]) -> list[Claim]:
 
 
 def accuracy_kept(scores: pd.DataFrame, drop: float = MAX_DROP) -> list[Claim]:
-    """Accuracy after pruning is at most a few points below that before it: one row per threshold.
+    """Accuracy after pruning is at most a few points below that before it: a row per recipe.
 
     Before pruning means the regularised model that was pruned, or the base if there is none. A
     seed's lost accuracy is the mean over its λ and epochs, including dead models. Models of which
@@ -97,18 +98,24 @@ def accuracy_kept(scores: pd.DataFrame, drop: float = MAX_DROP) -> list[Claim]:
     """
     table = pair_tables.with_unpruned_accuracy(scores)
     table = table[table.state == PRUNED]
+    kept = [Model.parse(name).density for name in table.model]
+    table = table.assign(to=pd.Series(kept, index=table.index, dtype=float))
+    cut = table[table.sparsity > 0]
     return [
-        _accuracy_kept(
-            threshold, table[(table.threshold == threshold) & (table.sparsity > 0)], drop
-        )
-        for threshold in sorted(set(table.threshold))
+        *(
+            _accuracy_kept(f"to {density:.4g} of the weights", cut[cut.to == density], drop)
+            for density in sorted(set(table.to.dropna()))
+        ),
+        *(
+            _accuracy_kept(f"at {threshold:g}", cut[cut.threshold == threshold], drop)
+            for threshold in sorted(set(table.threshold.dropna()))
+        ),
     ]
 
 
-def _accuracy_kept(threshold: float, pruned: pd.DataFrame, drop: float) -> Claim:
+def _accuracy_kept(how: str, pruned: pd.DataFrame, drop: float) -> Claim:
     row = {
-        "claim": f"Pruning at {threshold:g} keeps the accuracy, to within "
-        f"{prose.points(drop, 0)} points",
+        "claim": f"Pruning {how} keeps the accuracy, to within {prose.points(drop, 0)} points",
         "measured": "no weight was pruned",
         "holds": UNDECIDED,
         "detail": "nothing to test",
@@ -169,7 +176,9 @@ def higher_threshold_changes_more(pairs: pd.DataFrame, measure: str) -> Claim:
 def more_epochs_smaller(scores: pd.DataFrame) -> Claim:
     """The more epochs of regularisation, the higher the sparsity after pruning."""
     scores = pair_tables.identified(scores)
-    grid = _grid(scores[scores.state == PRUNED], "epochs", "sparsity")
+    # A density fixes the sparsity, so only thresholds can show this.
+    cut = scores[(scores.state == PRUNED) & scores.threshold.notna()]
+    grid = _grid(cut.assign(density=math.nan), "epochs", "sparsity")
     correlation, p, attainable = page_test.page(grid.to_numpy(np.float64))
     return {
         "claim": "The more epochs of regularisation, the smaller the pruned model",
@@ -217,7 +226,7 @@ def to_own_base(pairs: pd.DataFrame, measure: str) -> pd.DataFrame:
     """Each model's similarity to its own base: state, seed, l1, epochs, threshold, measure."""
     table = pair_tables.annotate(pairs)
     table = table[(table.base_a == table.base_b) & (table.state_a == BASE)]
-    columns = {f"{key}_b": key for key in ("state", "base", "l1", "epochs", "threshold")}
+    columns = {f"{key}_b": key for key in ("state", "base", *RECIPE)}
     return table.rename(columns=columns)[[*columns.values(), measure]]
 
 
@@ -230,7 +239,7 @@ def to_unpruned(pairs: pd.DataFrame, measure: str) -> pd.DataFrame:
     same = (table.base_a == table.base_b) & (table.l1_a == table.l1_b)
     same &= table.epochs_a == table.epochs_b
     table = table[same & (table.state_a == REGULARIZED) & (table.state_b == PRUNED)]
-    columns = {f"{key}_b": key for key in ("state", "base", "l1", "epochs", "threshold")}
+    columns = {f"{key}_b": key for key in ("state", "base", *RECIPE)}
     return table.rename(columns=columns)[[*columns.values(), measure]]
 
 
@@ -241,7 +250,10 @@ def _grid(table: pd.DataFrame, condition: str, value: str) -> pd.DataFrame:
     left out for that seed. Otherwise means over different recipes would be compared. Seeds without
     a complete recipe are left out.
     """
-    rest = [key for key in ("l1", "epochs", "threshold") if key != condition]
+    rest = [key for key in RECIPE if key != condition]
+    table = table[table[condition].notna()]
+    # A recipe has a threshold or a density; the other is filled, because a pivot loses None.
+    table = table.assign(**{key: table[key].astype(float).fillna(-1) for key in rest})
     wide = table.pivot_table(index=["base", *rest], columns=condition, values=value, dropna=False)
     return wide.dropna().groupby(level="base").mean().sort_index(axis=1)
 

@@ -4,6 +4,14 @@ The post calls regularisation a continuous deformation along the ridge. A record
 this: no point has a loss much above or below the start's, and no step is large compared with the
 weights. A loss that falls is not constant either: a base that is still learning is not on a ridge.
 The loss is that of training images, without augmentation and without the penalty.
+
+The loss of a sample is an estimate. A walk within its room (`regularize.room`) records by how much
+each image's loss differs from its loss under the base, so the mean difference has a standard error.
+"Constant" is then shown by two one-sided tests (Schuirmann 1987): the upper 95 % bounds of the rise
+and of the fall are within the limit at every point. All points must pass, so no correction for
+their number is needed (an intersection-union test, Berger 1982). Other walks record no standard
+error, and the readings themselves are compared with the limit.
+
 Nothing is known between two recorded points, so each certificate states how finely its walk was
 recorded.
 """
@@ -25,6 +33,7 @@ COLUMNS = ("step", "epoch", "loss", "accuracy", "distance", "step_length")
 RISE = 0.05  # nats; a base is called optimal below 0.1
 LOSS = "training loss"  # of plain images, without the penalty
 STEP = 0.05  # share of the norm of the base's weights
+Z = 1.645  # of a one-sided 95 % bound
 
 
 @dataclass(frozen=True)
@@ -47,6 +56,9 @@ class Certificate:
         every: the largest number of optimiser steps between two of them.
         broken: a clause for each limit that the walk exceeds.
         optimal: whether its base reaches its target; otherwise it does not start on a ridge.
+        bound: the highest upper 95 % bound of the rise, in nats; None if no standard error was
+            recorded.
+        descent_bound: the same for the fall.
         losses: by epoch from 0, the measured loss that is furthest from the start's, in nats.
         loss: which loss this is.
     """
@@ -67,6 +79,18 @@ class Certificate:
     optimal: bool
     losses: tuple[float, ...]
     loss: str = LOSS
+    bound: float | None = None
+    descent_bound: float | None = None
+
+    @property
+    def highest(self) -> float:
+        """What the limit of the rise applies to, in nats: the bound, or the highest reading."""
+        return self.rise if self.bound is None else self.bound
+
+    @property
+    def deepest(self) -> float:
+        """The same for the fall."""
+        return self.descent if self.descent_bound is None else self.descent_bound
 
     @property
     def straightness(self) -> float:
@@ -90,8 +114,11 @@ def certify(
             because the loss of varying minibatches would jump), accuracy (0..1), distance (L2, from
             the base) and step_length (L2, from the previous row; ignored in the first). An optional
             column measured states at which points the loss was measured; without it, at every one.
+            Optional columns rise and error: the mean of the images' differences from their loss at
+            the start, and its standard error; both NaN where the loss was not measured.
         norm: L2 norm of the base's weights, the same weights as those of the distances.
-        rise: by how much the loss may differ from the loss of the start, in nats.
+        rise: by how much the loss may differ from the loss of the start, in nats; the bounds must
+            be within it if there is a standard error.
         step: the longest allowed step, as a share of `norm`.
         optimal: whether the base reaches its target.
 
@@ -100,22 +127,18 @@ def certify(
     """
     _check(walk, norm)
     steps, lengths = walk["step"].to_numpy(), walk["step_length"].to_numpy(np.float64)[1:]
-    seen = walk[walk["measured"]] if "measured" in walk.columns else walk
-    loss, accuracy = (seen[key].to_numpy(np.float64) for key in ("loss", "accuracy"))
-    seen_at = seen["step"].to_numpy()
-    # A loss that is not a number is worse than any number, so it counts as infinite.
-    over = np.where(np.isfinite(loss), loss - loss[0], np.inf)
-    highest, longest = int(over.argmax()), 1 + int(lengths.argmax())
-    under = np.where(np.isfinite(loss), loss[0] - loss, 0.0)
-    lowest = int(under.argmax())
+    seen = _measured(walk)
+    accuracy, seen_at = seen["accuracy"].to_numpy(np.float64), seen["step"].to_numpy()
+    over, under = _differences(seen)
+    highest, lowest, longest = int(over.argmax()), int(under.argmax()), 1 + int(lengths.argmax())
     broken = [] if optimal else ["its base misses `base.target`"]
-    if over[highest] > rise:
-        broken.append(_rise_text(float(over[highest]), int(seen_at[highest]), rise))
-    if under[lowest] > rise:
-        broken.append(
-            f"the {LOSS} falls by {under[lowest]:.3f} at step {int(seen_at[lowest])}, more than "
-            f"{rise:g}"
-        )
+    bound, descent_bound = None, None
+    if "error" in seen.columns:
+        error = Z * seen["error"].to_numpy(np.float64)
+        bound, descent_bound = float((over + error).max()), float((under + error).max())
+        broken += _bounds_text(over, under, error, seen_at, rise)
+    else:
+        broken += _readings_text(over, under, seen_at, rise)
     if lengths[longest - 1] > step * norm:
         share = float(lengths[longest - 1] / norm)
         broken.append(
@@ -138,7 +161,27 @@ def certify(
         broken=tuple(broken),
         optimal=optimal,
         losses=_furthest(seen),
+        bound=bound,
+        descent_bound=descent_bound,
     )
+
+
+def _measured(walk: pd.DataFrame) -> pd.DataFrame:
+    """The points of a walk at which the loss was measured."""
+    if "measured" in walk.columns:
+        return walk[walk["measured"]]
+    return walk[walk["error"].notna()] if "error" in walk.columns else walk
+
+
+def _differences(seen: pd.DataFrame) -> tuple[Floats, Floats]:
+    """The rise and the fall of the loss at each measured point, in nats."""
+    if "rise" in seen.columns:
+        rises = seen["rise"].to_numpy(np.float64)
+        return rises, -rises
+    loss = seen["loss"].to_numpy(np.float64)
+    finite = np.isfinite(loss)
+    # A loss that is not a number is worse than any number, so it counts as infinite.
+    return np.where(finite, loss - loss[0], np.inf), np.where(finite, loss[0] - loss, 0.0)
 
 
 def _furthest(seen: pd.DataFrame) -> tuple[float, ...]:
@@ -171,6 +214,33 @@ def with_losses(walk: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
         accuracy=walk["epoch"].map(by_epoch.train_accuracy),
         measured=ends,
     )
+
+
+def _readings_text(over: Floats, under: Floats, at: Floats, limit: float) -> list[str]:
+    """The limits that the readings exceed."""
+    highest, lowest, broken = int(over.argmax()), int(under.argmax()), []
+    if over[highest] > limit:
+        broken.append(_rise_text(float(over[highest]), int(at[highest]), limit))
+    if under[lowest] > limit:
+        broken.append(
+            f"the {LOSS} falls by {under[lowest]:.3f} at step {int(at[lowest])}, more than "
+            f"{limit:g}"
+        )
+    return broken
+
+
+def _bounds_text(over: Floats, under: Floats, error: Floats, at: Floats, limit: float) -> list[str]:
+    """The limits that the upper bounds exceed."""
+    broken = []
+    for verb, readings in (("rises", over), ("falls", under)):
+        bounds = readings + error
+        worst = int(bounds.argmax())
+        if not bounds[worst] <= limit:
+            broken.append(
+                f"the {LOSS} {verb} by {readings[worst]:.3f} at step {int(at[worst])}, with an "
+                f"upper 95 % bound of {bounds[worst]:.3f}, more than {limit:g}"
+            )
+    return broken
 
 
 def _rise_text(over: float, at: int, limit: float) -> str:
@@ -226,11 +296,17 @@ def sentence(name: str, found: Certificate) -> str:
         return (
             f"`{name}` is a continuous deformation of its base at constant loss: over "
             f"{text.counted(found.points, 'point')} recorded {recorded}, the {found.loss} rises by "
-            f"at most {found.rise:.3f} and falls by at most {found.descent:.3f}, and no step is "
-            f"longer than {found.longest:.2%} of the weights' norm."
+            f"at most {found.rise:.3f} and falls by at most {found.descent:.3f}{_bounds(found)}, "
+            f"and no step is longer than {found.longest:.2%} of the weights' norm."
         )
     leaves = "leaves the ridge" if found.optimal else "is not a walk along a ridge"
     return f"`{name}` {leaves}: {' and '.join(found.broken)}."
+
+
+def _bounds(found: Certificate) -> str:
+    if found.bound is None or found.descent_bound is None:
+        return ""
+    return f" (upper 95 % bounds {found.bound:.3f} and {found.descent_bound:.3f})"
 
 
 def walks_markdown(
@@ -255,14 +331,23 @@ def walks_markdown(
     ]
     if broken:
         parts.append("\n".join(f"- {sentence(name, found[name])}" for name in broken))
-    rows = [_row(name, one) for name, one in found.items()]
+    bounded = any(one.bound is not None for one in found.values())
+    if bounded:
+        parts.append(
+            "Where the loss was measured image by image, the limits apply to upper bounds, which "
+            "hold for all training images with 95 % confidence. In other walks (–), they apply to "
+            "the readings."
+        )
+    rows = [_row(name, one, bounded=bounded) for name, one in found.items()]
     head = ["walk to", "holds", f"highest rise of the {LOSS}", "at step"]
     head += [f"deepest fall of the {LOSS}", "at step", "longest step", "to step"]
+    head += ["upper bound of the rise", "upper bound of the fall"] if bounded else []
     head += ["accuracy lost, points", "path", "distance", "distance / path", "recorded"]
     return "\n\n".join([*parts, text.table(head, rows)])
 
 
-def _row(name: str, one: Certificate) -> Sequence[str]:
+def _row(name: str, one: Certificate, *, bounded: bool) -> Sequence[str]:
+    bounds = [one.bound, one.descent_bound] if bounded else []
     return [
         f"`{name}`",
         "yes" if one.holds else "**no**",
@@ -272,6 +357,7 @@ def _row(name: str, one: Certificate) -> Sequence[str]:
         str(one.descent_at),
         f"{one.longest:.3%}",
         str(one.longest_at),
+        *("–" if bound is None else f"{bound:.4f}" for bound in bounds),
         text.points(one.fall, 2),
         f"{one.path:.2f}",
         f"{one.distance:.2f}",

@@ -33,7 +33,7 @@ from skeletons.training.epochs import MEASURED_IMAGES, Row, measure, run_epoch
 from skeletons.training.images import Images, batches
 from skeletons.training.job import start
 from skeletons.training.optimizers import walk_optimizer
-from skeletons.training.penalties import shrink
+from skeletons.training.penalties import proximal_amount, shrink
 from skeletons.training.settings import RegularizeSettings
 
 Masks = Mapping[str, Tensor]
@@ -56,12 +56,13 @@ def add_skeleton_subgradient(weights: Masks, skeleton: Masks, l1: float) -> None
 
 
 @torch.no_grad()
-def shrink_skeleton(weights: Masks, skeleton: Masks, amount: float) -> None:
-    """Apply the soft threshold of `shrink` to the skeleton's weights alone."""
+def shrink_skeleton(
+    optimizer: torch.optim.Optimizer, weights: Masks, skeleton: Masks, l1: float
+) -> None:
+    """Apply the proximal step of λ‖w‖₁ to the skeleton's weights alone, see `proximal_amount`."""
     for name, w in weights.items():
-        others = w.clone()
-        shrink([w], amount)
-        w.copy_(torch.where(skeleton[name], w, others))
+        if w.grad is not None:
+            shrink([w], proximal_amount(optimizer, w, l1) * skeleton[name])
 
 
 @contextlib.contextmanager
@@ -100,7 +101,7 @@ def probe(
         train: training images.
         test: images for the measurements before the first and after each epoch.
         seed: of the base model.
-        l1: λ ≥ 0. With `proximal` it is applied as a shrinkage of λ·(learning rate) per step.
+        l1: λ ≥ 0.
         epochs: ≥ 0.
         settings: of the optimiser, as in `regularize` in the configuration.
         precision: `auto`, `bf16` or `fp32`.
@@ -119,7 +120,7 @@ def probe(
             add_skeleton_subgradient(weights, skeleton, l1)
         optimizer.step()
         if settings.penalty == "proximal":
-            shrink_skeleton(weights, skeleton, l1 * settings.learning_rate)
+            shrink_skeleton(optimizer, weights, skeleton, l1)
 
     sample, start = train.sample(MEASURED_IMAGES), _mass(weights, skeleton)
     rows = [probe_row(network, skeleton, sample, test, start, 0, precision)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -76,8 +76,16 @@ def walk_optimizer(network: nn.Module, settings: RegularizeSettings) -> torch.op
     return PlainSGD(trained, lr=settings.learning_rate, momentum=settings.momentum)
 
 
-def save_optimizer(optimizer: torch.optim.Optimizer, path: str) -> None:
-    """Write an optimiser's state as tensors named `<parameter number>.<quantity>`."""
+def save_optimizer(
+    optimizer: torch.optim.Optimizer, path: str, also: Mapping[str, Tensor] | None = None
+) -> None:
+    """Write an optimiser's state as tensors named `<parameter number>.<quantity>`.
+
+    Args:
+        optimizer: the optimiser.
+        path: the safetensors file to write.
+        also: further tensors by name, without a dot.
+    """
     state = optimizer.state_dict()["state"]
     tensors = {
         f"{number:04d}.{quantity}": tensor.cpu().contiguous().numpy()
@@ -85,19 +93,31 @@ def save_optimizer(optimizer: torch.optim.Optimizer, path: str) -> None:
         for quantity, tensor in quantities.items()
         if tensor is not None
     }
-    artifacts.write_tensors(path, tensors)
+    others = {name: tensor.cpu().numpy() for name, tensor in (also or {}).items()}
+    artifacts.write_tensors(path, {**tensors, **others})
 
 
-def load_optimizer(optimizer: torch.optim.Optimizer, path: str) -> None:
+def load_optimizer(
+    optimizer: torch.optim.Optimizer, path: str, also: Mapping[str, Tensor] | None = None
+) -> None:
     """Load a saved state into a new optimiser over the same parameters.
+
+    Args:
+        optimizer: the optimiser.
+        path: a file of `save_optimizer`.
+        also: further tensors that were saved beside it, by name; changed in place.
 
     Raises:
         ArtifactError: the file is missing or broken, or the state is not of these parameters.
     """
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
+    others = dict(also or {})
     try:
-        for name, array in artifacts.read_tensors(path).items():
+        saved = artifacts.read_tensors(path)
+        for name, tensor in others.items():
+            tensor.copy_(torch.from_numpy(saved.pop(name)))
+        for name, array in saved.items():
             number, quantity = name.split(".")
             tensor, parameter = torch.from_numpy(array), parameters[int(number)]
             if tensor.ndim:
@@ -107,6 +127,6 @@ def load_optimizer(optimizer: torch.optim.Optimizer, path: str) -> None:
                 # order.
                 tensor = torch.empty_like(parameter, requires_grad=False).copy_(tensor)
             state.setdefault(int(number), {})[quantity] = tensor
-    except (ValueError, IndexError, RuntimeError):
+    except (KeyError, ValueError, IndexError, RuntimeError):
         raise unfit(path, "holds the optimiser's state of another network") from None
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})

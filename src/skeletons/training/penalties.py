@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from skeletons.training.internals import add_signs
@@ -19,10 +18,51 @@ def add_subgradient(weights: Sequence[Tensor], l1: float) -> None:
 
 
 @torch.no_grad()
-def shrink(weights: Sequence[Tensor], amount: float) -> None:
+def shrink(weights: Sequence[Tensor], amount: float | Tensor) -> None:
     """Soft threshold, the proximal step of ‖w‖₁: |w| falls by `amount`, but not below 0.
 
     Source: Parikh & Boyd 2014, Proximal Algorithms, section 6.5.2.
+
+    Args:
+        weights: changed in place.
+        amount: ≥ 0; one number, or one for each weight.
     """
     for w in weights:
-        w.copy_(F.softshrink(w, amount))
+        w.copy_(torch.where(w.abs() > amount, w - w.sign() * amount, 0.0))
+
+
+@torch.no_grad()
+def proximal_amount(optimizer: torch.optim.Optimizer, weight: Tensor, l1: float) -> float | Tensor:
+    """By how much the proximal step of λ‖w‖₁ shrinks a weight after a step of an optimiser.
+
+    The step of the data and the proximal step must have the same metric, or their fixed point does
+    not minimise L + λ‖w‖₁ (Parikh & Boyd 2014, section 4.3; Becker & Fadili 2012 for a diagonal
+    metric). So λ is multiplied by the factor that the optimiser multiplies a constant gradient
+    with: the learning rate η for SGD, η / (1 − momentum) with momentum, and η / (√v̂ + ε) for each
+    weight with Adam (Kingma & Ba 2015, algorithm 1).
+
+    Args:
+        optimizer: SGD or Adam; it has made its step.
+        weight: one of its parameters, which had a gradient.
+        l1: λ ≥ 0.
+
+    Returns:
+        The amount in units of the weights; with Adam, one for each element.
+    """
+    group = optimizer.param_groups[0]
+    rate = group["lr"]
+    if "betas" not in group:
+        return float(l1 * rate / (1 - group["momentum"]))
+    state = optimizer.state[weight]
+    corrected = state["exp_avg_sq"] / (1 - group["betas"][1] ** state["step"])
+    amount: Tensor = l1 * rate / (corrected.sqrt() + group["eps"])
+    return amount
+
+
+def shrink_proximally(
+    optimizer: torch.optim.Optimizer, weights: Sequence[Tensor], l1: float
+) -> None:
+    """The proximal step of λ‖w‖₁ after a step of an optimiser, see `proximal_amount`."""
+    for w in weights:
+        if w.grad is not None:
+            shrink([w], proximal_amount(optimizer, w, l1))

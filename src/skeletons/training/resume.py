@@ -81,6 +81,7 @@ class Progress:
         network: nn.Module,
         optimizer: Optimizer,
         walk: Recorded | None = None,
+        also: Mapping[str, Tensor] | None = None,
     ) -> None:
         """Begin at the network's current weights.
 
@@ -89,9 +90,11 @@ class Progress:
             network: the network that is trained.
             optimizer: of its parameters.
             walk: the recorded walk, if one is recorded.
+            also: further tensors that training changes in place, by name.
         """
         self.file = file or StateFile()
         self.network, self.optimizer, self.walk = network, optimizer, walk
+        self.also = dict(also or {})
         self._hidden = _hidden_values(network)
         self._costs: deque[float] = deque(maxlen=3)  # seconds that the last writings took
         self._spent = 0.0  # seconds that all writings took
@@ -165,7 +168,11 @@ class Progress:
             if tensor is not None
         }
         walk = {} if self.walk is None else {"walk": self.walk.points_so_far()}
-        return {**_values(self.network), **optimizer, **walk, **_generators()}
+        return {**self._own(), **optimizer, **walk, **_generators()}
+
+    def _own(self) -> dict[str, Tensor]:
+        """The tensors that are restored in place."""
+        return {**_values(self.network), **{f"also {name}": t for name, t in self.also.items()}}
 
     def _read(self, path: Path, epochs: int) -> tuple[list[Row], dict[str, Tensor]]:
         """The rows and tensors of a state that fits this job.
@@ -176,7 +183,7 @@ class Progress:
         about, tensors = _read(path)
         if about["machine"] != json.loads(json.dumps(self.file.machine)):
             raise _UnusableError("was kept on another kind of processor or in another precision")
-        own = _values(self.network)
+        own = self._own()
         fits = all(_form(tensors.get(name)) == _form(tensor) for name, tensor in own.items())
         if not fits or len(about["rows"]) > epochs:
             raise _UnusableError("holds the state of another training")
@@ -184,7 +191,7 @@ class Progress:
 
     @torch.no_grad()
     def _restore(self, tensors: Mapping[str, Tensor]) -> None:
-        for name, tensor in _values(self.network).items():
+        for name, tensor in self._own().items():
             tensor.copy_(tensors[name])
         parts = parts_of(self.optimizer)
         for part in parts:

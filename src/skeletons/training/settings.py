@@ -33,3 +33,4 @@ class RegularizeSettings:
     batch_size: int
     trace: int
     augment: Mapping[str, Any]
+    room: float | None = None

@@ -2,105 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pandas as pd
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from skeletons.networks.build import manner_of
 from skeletons.networks.describe import prunable
 from skeletons.networks.generators import generator_for
-from skeletons.prediction.device import autocast, pick_precision
-from skeletons.prediction.inference import predict, restore
+from skeletons.prediction.device import pick_precision
+from skeletons.prediction.inference import restore
 from skeletons.store import artifacts
-from skeletons.training.epochs import MEASURED_IMAGES, Row, measure_splits, report_epoch, run_epoch
+from skeletons.training.epochs import (
+    MEASURED_IMAGES,
+    Row,
+    measure,
+    measure_splits,
+    report_epoch,
+    run_epoch,
+)
 from skeletons.training.images import Images, batch_sizes, batches
-from skeletons.training.internals import copy, differences
 from skeletons.training.job import start, summarize, tensors_of
 from skeletons.training.optimizers import load_optimizer, save_optimizer, walk_optimizer
-from skeletons.training.penalties import add_subgradient, shrink
+from skeletons.training.penalties import add_subgradient, shrink_proximally
+from skeletons.training.positions import RidgeWalk, Walk
 from skeletons.training.resume import Progress, StateFile
+from skeletons.training.ridge import Ridge
 from skeletons.training.settings import RegularizeSettings
 
-
-class Walk:
-    """The position of the weights after each step: distances to the base and to the step before.
-
-    Nothing is copied from the device before `rows` is called.
-    """
-
-    def __init__(
-        self, network: nn.Module, base: Mapping[str, Tensor], sample: Images, precision: str
-    ) -> None:
-        """Begin at the network's current weights.
-
-        Args:
-            network: whose weights are recorded.
-            base: the base model's parameters by name.
-            sample: the images that the loss is measured on; may be empty.
-            precision: `auto`, `bf16` or `fp32`.
-        """
-        self.network, self.sample, self.precision = network, sample, precision
-        self.now: list[Tensor] = [network.get_parameter(name) for name in base]
-        self.base = list(base.values())
-        self.before = [p.detach().clone() for p in self.now]
-        self.points: list[Tensor] = []
-
-    @torch.no_grad()
-    def record(self) -> None:
-        """Record the network's current position."""
-        lengths = [
-            _length(differences(self.now, self.base)),
-            _length(differences(self.now, self.before)),
-            _length(self.now),
-        ]
-        copy(self.before, self.now)
-        self.points.append(torch.stack([*self._measured(), *lengths]))
-
-    def points_so_far(self) -> Tensor:
-        """The recorded positions, one per row, to go on from later."""
-        if not self.points:
-            return torch.empty(0, 5, device=self.sample.labels.device)
-        return torch.stack(self.points)
-
-    def go_on_from(self, points: Tensor) -> None:
-        """Go on from recorded positions; the network has the weights of the last one."""
-        self.points = list(points)
-        copy(self.before, self.now)
-
-    def _measured(self) -> tuple[Tensor, Tensor]:
-        """Loss and accuracy on the sample as tensors on the device; NaN if the sample is empty."""
-        labels = self.sample.labels
-        if not len(labels):
-            unknown = torch.full((), torch.nan, device=labels.device)
-            return unknown, unknown
-        training = self.network.training
-        with autocast(self.precision, labels.device):
-            logits = predict(self.network, self.sample.pixels)
-        self.network.train(training)
-        right = (logits.argmax(1) == labels).float().mean()
-        return F.cross_entropy(logits.float(), labels), right
-
-    def rows(self, first: int, epoch_of: Callable[[int], int]) -> list[Row]:
-        """One row per recorded position.
-
-        Columns: step (numbered from `first`), epoch, loss (nats) and accuracy (0..1) on the
-        sample, distance (to the base), step_length and norm (L2, over all parameters).
-        """
-        keys = ("loss", "accuracy", "distance", "step_length", "norm")
-        table = torch.stack(self.points).double().cpu().tolist() if self.points else []
-        return [
-            {"step": step, "epoch": epoch_of(step), **dict(zip(keys, values, strict=True))}
-            for step, values in enumerate(table, first)
-        ]
-
-
-def _length(tensors: Sequence[Tensor]) -> Tensor:
-    """The L2 length of tensors taken as one vector."""
-    return nn.utils.get_total_norm(tensors)
+RIDGE = "ridge"  # the name of the state of a walk within its room
 
 
 def walk_on(
@@ -116,8 +48,11 @@ def walk_on(
     precision: str,
     walk: Walk | None = None,
     state: StateFile | None = None,
+    ridge: Ridge | None = None,
 ) -> list[Row]:
     """Train on L(w) + λ‖w‖₁ over the prunable weights, for the epochs numbered in `epochs`.
+
+    Or, within a room: on L(w), while the prunable weights shrink as the room allows, see `Ridge`.
 
     Args:
         network: trained in place.
@@ -126,12 +61,13 @@ def walk_on(
         train: training images.
         test: images to measure on after each epoch.
         seed: of the base model.
-        l1: λ ≥ 0. `proximal` applies it as a shrinkage of λ·(learning rate) per step.
+        l1: λ ≥ 0.
         epochs: numbers of the epochs to run; the first after the base model is 1.
         settings: see the config.
         precision: `auto`, `bf16` or `fp32`.
         walk: records the position of the weights after each step.
         state: where the state after each epoch is kept, and restored from; None for nowhere.
+        ridge: the walk's room; then `walk` is a `RidgeWalk`. None for a constant λ.
 
     Returns:
         One row per epoch, with the columns of `walk_row`.
@@ -139,22 +75,21 @@ def walk_on(
     Raises:
         TrainingError: the loss became NaN or infinite.
     """
-    weights, single = list(prunable(network).values()), manner_of(network).single
-
-    def update() -> None:
-        if settings.penalty == "subgradient":
-            add_subgradient(weights, l1)
-        optimizer.step()
-        if settings.penalty == "proximal":
-            shrink(weights, l1 * settings.learning_rate)
-        if walk is not None:
-            walk.record()
+    single = manner_of(network).single
+    if ridge is None:
+        update = _penalised(network, optimizer, l1, settings, walk)
+        progress = Progress(state, network, optimizer, walk)
+    else:
+        assert isinstance(walk, RidgeWalk)
+        update = _within_room(ridge, walk)
+        progress = Progress(state, network, optimizer, walk, {RIDGE: ridge.state})
 
     def where(epoch: int) -> str:
         return f"Model seed={seed} with λ={l1:g}, epoch {epoch},"
 
-    progress = Progress(state, network, optimizer, walk)
     rows = progress.resume(epochs, where)
+    if ridge is not None and rows:
+        ridge.begin()
     sample = train.sample(MEASURED_IMAGES)
     for epoch in epochs[len(rows) :]:
         before = {name: p.detach().clone() for name, p in network.named_parameters()}
@@ -163,35 +98,104 @@ def walk_on(
             train, settings.batch_size, generator_for(*name), settings.augment, single=single
         )
         layers = generator_for(*name, "layers")
+        if isinstance(walk, RidgeWalk):
+            walk.epoch = epoch
         run_epoch(network, data, update, layers=layers, precision=precision, where=where(epoch))
-        rows.append(walk_row(network, before, base, sample, test, l1, epoch, precision))
+        if ridge is None:
+            measured = measure_splits(network, sample, test, precision)
+        else:
+            measured = _end_of_epoch(ridge, walk, test, precision)
+        rows.append(walk_row(network, before, base, measured, l1, epoch))
         report_epoch(where(epoch), rows[-1])
         progress.keep(rows)
     return rows
+
+
+def _penalised(
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    l1: float,
+    settings: RegularizeSettings,
+    walk: Walk | None,
+) -> Callable[[], None]:
+    """A step on L(w) + λ‖w‖₁."""
+    weights = list(prunable(network).values())
+
+    def update() -> None:
+        if settings.penalty == "subgradient":
+            add_subgradient(weights, l1)
+        optimizer.step()
+        if settings.penalty == "proximal":
+            shrink_proximally(optimizer, weights, l1)
+        if walk is not None:
+            walk.record()
+
+    return update
+
+
+def _within_room(ridge: Ridge, walk: RidgeWalk) -> Callable[[], None]:
+    """A step within the room: on the data loss, then towards smaller weights."""
+
+    def update() -> None:
+        ridge.optimizer.step()
+        ridge.shrink()
+        walk.record()
+        if ridge.due():
+            _look(ridge, walk)
+
+    return update
+
+
+def _look(ridge: Ridge, walk: RidgeWalk) -> None:
+    if ridge.look():
+        walk.measured(ridge.reading)
+    else:
+        walk.go_back()
+
+
+def _end_of_epoch(ridge: Ridge, walk: Walk | None, test: Images, precision: str) -> Row:
+    """Look at the last point of an epoch, so that each checkpoint is a good point."""
+    assert isinstance(walk, RidgeWalk)
+    if ridge.steps % ridge.every:  # otherwise it was looked at after its step
+        _look(ridge, walk)
+    test_loss, test_accuracy = measure(ridge.network, test, precision)
+    return {
+        "train_loss": ridge.reading.loss,
+        "train_accuracy": ridge.reading.accuracy,
+        "test_loss": test_loss,
+        "test_accuracy": test_accuracy,
+        **ridge.numbers(),
+    }
 
 
 def walk_row(
     network: nn.Sequential,
     before: Mapping[str, Tensor],
     base: Mapping[str, Tensor],
-    train: Images,
-    test: Images,
+    measured: Row,
     l1: float,
     epoch: int,
-    precision: str,
 ) -> Row:
     """The state of a network after an epoch of its walk.
 
+    Args:
+        network: at the end of the epoch.
+        before: its parameters before the epoch, by name.
+        base: the base model's parameters.
+        measured: train_loss, train_accuracy, test_loss, test_accuracy (data loss, without
+            penalty); within a room also learning_rate, shrinkage and returns, see `Ridge.numbers`.
+        l1: λ.
+        epoch: its number.
+
     Returns:
-        epoch; train_loss, train_accuracy, test_loss, test_accuracy (data loss, without penalty);
-        penalty, λ‖w‖₁; distance and step, the L2 distances of all parameters to the base model
-        and to the epoch before.
+        epoch; what was measured; penalty, λ‖w‖₁; distance and step, the L2 distances of all
+        parameters to the base model and to the epoch before.
     """
     parameters = dict(network.named_parameters())
     magnitudes = [w.detach().abs().double().cpu().numpy() for w in prunable(network).values()]
     return {
         "epoch": epoch,
-        **measure_splits(network, train, test, precision),
+        **measured,
         "penalty": l1 * float(sum(m.ravel().sum() for m in magnitudes)),
         "distance": _distance(parameters, base),
         "step": _distance(parameters, before),
@@ -262,19 +266,29 @@ def regularize_stage(
     }
     settings = RegularizeSettings(**regularize)
     descent = walk_optimizer(network, settings)
-    recorded = Walk(network, origin, train.spread(settings.trace), precision)
+    ridge, recorded = _recorded(
+        network, base, about, origin, train, l1, descent, settings, precision
+    )
+    also = {} if ridge is None else {RIDGE: ridge.state}
     rows, positions = [], []
     if after:
         assert parent_history is not None
         assert parent_walk is not None
         assert parent_optimizer is not None
-        load_optimizer(descent, parent_optimizer)
+        load_optimizer(descent, parent_optimizer, also)
+        if ridge is not None:
+            ridge.begin()
         rows = artifacts.read_table(parent_history).to_dict("records")
         positions = artifacts.read_table(parent_walk).to_dict("records")
     else:
-        sample = train.sample(MEASURED_IMAGES)
-        rows = [walk_row(network, origin, origin, sample, test, l1, 0, precision)]
         recorded.record()
+        if ridge is None:
+            measured = measure_splits(network, train.sample(MEASURED_IMAGES), test, precision)
+        else:
+            assert isinstance(recorded, RidgeWalk)
+            recorded.measured(ridge.reading)
+            measured = _end_of_epoch(ridge, recorded, test, precision)
+        rows = [walk_row(network, origin, origin, measured, l1, 0)]
     numbers = range(after + 1, epochs + 1)
     rows += walk_on(
         network,
@@ -289,6 +303,7 @@ def regularize_stage(
         precision,
         recorded,
         StateFile.of_job(weights, place, precision),
+        ridge,
     )
     single = manner_of(network).single
     steps = len(batch_sizes(len(train.labels), settings.batch_size, single=single))
@@ -297,5 +312,32 @@ def regularize_stage(
     artifacts.write_table(history, pd.DataFrame(rows))
     artifacts.write_table(walk, pd.DataFrame(positions))
     artifacts.write_json(summary, {**result, "precision": pick_precision(precision, place)})
-    save_optimizer(descent, optimizer)
+    save_optimizer(descent, optimizer, also)
     artifacts.write_tensors(weights, tensors_of(network))
+
+
+def _recorded(
+    network: nn.Sequential,
+    base: str,
+    about: Mapping[str, Any],
+    origin: Mapping[str, Tensor],
+    train: Images,
+    l1: float,
+    optimizer: torch.optim.Optimizer,
+    settings: RegularizeSettings,
+    precision: str,
+) -> tuple[Ridge | None, Walk]:
+    """The room of a walk, if it has one, and the walk's record."""
+    if settings.room is None:
+        return None, Walk(network, origin, train.spread(settings.trace), precision)
+    ridge = Ridge(
+        network,
+        restore(base, about).to(train.labels.device),
+        optimizer,
+        train,
+        shrinkage=l1,
+        room=settings.room,
+        batch_size=settings.batch_size,
+        precision=precision,
+    )
+    return ridge, RidgeWalk(network, origin, train)

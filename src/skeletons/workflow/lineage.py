@@ -147,6 +147,7 @@ _MADE: tuple[tuple[str, str, Reads], ...] = (
     (rf"predictions/(?P<dataset>[^/]+)/{_MODEL}\.parquet", "predict", _of_network),
     (rf"features/(?P<dataset>[^/]+)/{_MODEL}\.safetensors", "features", _of_network),
     (rf"layers/(?P<dataset>[^/]+)/{_MODEL}\.safetensors", "layers", _of_network),
+    (rf"ranks/(?P<criterion>[^/]+)/{_MODEL}\.safetensors", "rank", _of_network),
     (rf"scores/{_MODEL}\.json", "score", _of_score),
     (
         r"similarity/(?P<ood>[^/]+)/bases/(?P<one>[^/]+)--(?P<two>[^/]+?)\.parquet",
@@ -302,8 +303,9 @@ class Lineages:
         targets = self._targets
         if model.state in model_ids.MASKED:
             like = dataclasses.replace(model, draw=None)
-            drawn = targets.sparsity(str(like)) if model.state == model_ids.RANDOM else []
-            return [targets.weights(model.parent), targets.network(model.parent), *drawn]
+            random = model.state == model_ids.RANDOM
+            more = targets.sparsity(str(like)) if random else targets.ranks(model)
+            return [targets.weights(model.parent), targets.network(model.parent), *more]
         if model.state == model_ids.REGULARIZED:
             start = targets.parent_files(model).values()
             images = targets.images(self._plan.task)
@@ -318,6 +320,8 @@ def parts(model: Model) -> dict[str, str]:
         found |= {"l1": model_ids.spell(model.l1), "epochs": str(model.epochs)}
     if model.threshold is not None:
         found["threshold"] = model_ids.spell(model.threshold)
+    if model.density is not None:
+        found["density"] = model_ids.spell(model.density)
     found |= {
         name: str(number)
         for name, number in (("order", model.order), ("draw", model.draw))

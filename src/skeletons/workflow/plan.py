@@ -239,5 +239,11 @@ def _grid(setup: Setup) -> list[Model]:
     """The base models of a network, their walks and their pruned models."""
     own = [Model(net=setup.tag, own=name) for name in setup.checkpoints]
     trained = [Model(seed, net=setup.tag) for seed in setup.base.seeds]
-    walks = setup.regularize
-    return model_ids.grid(own or trained, walks.lambdas, walks.epochs, setup.prune.thresholds)
+    walks, cuts = setup.regularize, setup.prune
+    return model_ids.grid(
+        own or trained,
+        walks.lambdas,
+        walks.epochs,
+        cuts.thresholds,
+        densities=cuts.densities,
+    )

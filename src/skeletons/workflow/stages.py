@@ -198,11 +198,17 @@ def _regularize(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
 
 def _prune(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
     chosen = _setup(plan, wildcards).prune
+    if "density" in wildcards:
+        return {"density": float(wildcards["density"]), "criterion": chosen.criterion}
     return {
         "threshold": float(wildcards["threshold"]),
         "scale": chosen.scale,
         "criterion": chosen.criterion,
     }
+
+
+def _rank(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
+    return {"criterion": wildcards["criterion"], "device": plan.config.compute.device}
 
 
 def _prune_at_random(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
@@ -303,8 +309,8 @@ def _probe(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
     return {
         **_numbers(wildcards),
         "epochs": plan.config.inspect.epochs,
-        # How finely walks are recorded changes no probe.
-        "regularize": {**_walk_settings(_setup(plan, wildcards)), "trace": 0},
+        # How finely walks are recorded, and their room, change no probe.
+        "regularize": {**_walk_settings(_setup(plan, wildcards)), "trace": 0, "room": None},
         "tolerance": TOLERANCE,
         **_machine(plan),
     }
@@ -378,6 +384,7 @@ STAGES: Mapping[str, Stage] = {
     "regularize": Stage(
         "training.walk:regularize_stage", _regularize, _network, computes=True, cached=True
     ),
+    "rank": Stage("training.ranks:rank_stage", _rank, _network, computes=True, cached=True),
     "prune": Stage("pruning:prune_stage", _prune, _criterion),
     "prune_at_random": Stage("pruning:random_stage", _prune_at_random),
     "predict": Stage("prediction.inference:predict_stage", _predict, _network, cached=True),

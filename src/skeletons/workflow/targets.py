@@ -53,6 +53,13 @@ class Targets:
         pruned = model.state in model_ids.MASKED
         return self.model_file(model.parent if pruned else model, "model.json")
 
+    def ranks(self, model: Model) -> list[str]:
+        """The scores of the weights that a pruned model is made from; none for plain thresholds."""
+        criterion = self.plan.setup_of(model).prune.criterion
+        if model.density is None and criterion not in ("taylor", "fisher"):
+            return []
+        return [f"{self.results}/ranks/{criterion}/{model.parent}.safetensors"]
+
     def sparsity(self, model: str) -> list[str]:
         """The sparsity.json of a pruned model; none for other models."""
         pruned = Model.parse(model).state in model_ids.MASKED
@@ -152,8 +159,11 @@ class Targets:
     def walks_without_loss(self) -> list[str]:
         """Histories of the walks, with a loss per epoch, if no loss was recorded per step."""
         plan = self.plan
-        paths = self.longest_walks("history.parquet")
-        return [path for path in paths if not plan.setup_of(_model(path)).regularize.trace]
+        walks = {
+            path: plan.setup_of(_model(path)).regularize
+            for path in self.longest_walks("history.parquet")
+        }
+        return [path for path, walk in walks.items() if not walk.trace and walk.room is None]
 
     def compared_predictions(self) -> list[str]:
         """Predictions of all compared models on the compared sets and on the test set.
@@ -275,6 +285,14 @@ class Targets:
                 self.model_file(model, name)
                 for model in plan.models
                 for name in FOLDERS[model_ids.OWN if model.is_own_base else model.state]
+            ),
+            *sorted(
+                {
+                    path
+                    for model in plan.models
+                    if model.state == model_ids.PRUNED
+                    for path in self.ranks(model)
+                }
             ),
             *(self.predictions(plan.task, model) for model in plan.models),
             *(self.predictions(ood, model) for ood in plan.ood for model in plan.compared),

@@ -1,0 +1,93 @@
+"""Scores by which weights are ranked for pruning: the higher the score, the later a weight goes.
+
+All scores are of the weights as they are applied, so they do not depend on how a layer stores them.
+
+- `magnitude`: |w|.
+- `taylor`: |w · ∂L/∂w|, by how much the loss changes to first order if the weight becomes zero
+  (Mozer & Smolensky 1989; Molchanov et al. 2017, equation 7).
+- `fisher`: ½ w² · E[(∂ℓ/∂w)²], the saliency of Optimal Brain Damage (LeCun et al. 1990, equation
+  5), whose second derivative is replaced by the diagonal of the empirical Fisher information, the
+  mean over images of the squared gradient (Theis et al. 2018).
+
+L is the loss of training images without augmentation, in evaluation mode.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from skeletons.networks.applied import factors
+from skeletons.networks.describe import prunable
+from skeletons.prediction.inference import BATCH, restore
+from skeletons.store import artifacts
+from skeletons.training.images import Images
+from skeletons.training.job import start
+
+GRADIENT_IMAGES = 2_000  # of the training set, for `taylor`
+FISHER_IMAGES = 500  # each has a backward pass of its own
+MAGNITUDE, TAYLOR, FISHER = "magnitude", "taylor", "fisher"
+
+
+def scores_of(network: nn.Module, train: Images, criterion: str) -> dict[str, Tensor]:
+    """The score of each prunable weight, ≥ 0, float32 in the shape of the weights, by name.
+
+    Args:
+        network: is not changed, except for its gradients and mode.
+        train: training images.
+        criterion: `magnitude`, `taylor` or `fisher`.
+    """
+    weights = prunable(network.eval())
+    if criterion == MAGNITUDE:
+        applied = factors(network)
+        return {name: (w.detach() * applied[name]).abs() for name, w in weights.items()}
+    if criterion == TAYLOR:
+        first = _mean(network, train.spread(GRADIENT_IMAGES), BATCH, 1)
+        return {name: (w.detach() * first[name]).abs() for name, w in weights.items()}
+    squares = _mean(network, train.spread(FISHER_IMAGES), 1, 2)
+    return {name: w.detach().square() * squares[name] / 2 for name, w in weights.items()}
+
+
+def _mean(network: nn.Module, images: Images, batch: int, power: int) -> dict[str, Tensor]:
+    """The mean over images of a power of the gradient; beyond 1, only for batches of one image."""
+    weights = prunable(network)
+    sums = {name: torch.zeros_like(w, requires_grad=False) for name, w in weights.items()}
+    parts = (torch.split(tensor, batch) for tensor in (images.pixels, images.labels))
+    for pixels, labels in zip(*parts, strict=True):
+        logits = network(pixels.contiguous(memory_format=torch.channels_last))
+        loss = F.cross_entropy(logits, labels, reduction="sum")
+        for name, found in zip(
+            weights, torch.autograd.grad(loss, list(weights.values())), strict=True
+        ):
+            sums[name] += found**power
+    return {name: found / len(images.labels) for name, found in sums.items()}
+
+
+def rank_stage(
+    *,
+    weights: str,
+    summary: str,
+    dataset: str,
+    ranks: str,
+    criterion: str,
+    device: str,
+    threads: int,
+) -> None:
+    """Write the scores of a regularised model's weights.
+
+    Args:
+        weights: the model's weights.safetensors.
+        summary: its model.json.
+        dataset: the data set's images.safetensors.
+        ranks: the safetensors file to write, see `scores_of`.
+        criterion: see `scores_of`.
+        device: `auto`, `cpu` or `cuda`.
+        threads: CPU threads.
+    """
+    place = start(0, threads, device)
+    network = restore(weights, artifacts.read_json(summary, ["network"])).to(place)
+    found = scores_of(network, Images.read(dataset, "train", place), criterion)
+    artifacts.write_tensors(
+        ranks, {name: tensor.cpu().contiguous().numpy() for name, tensor in found.items()}
+    )
