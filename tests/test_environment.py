@@ -4,6 +4,7 @@ import hashlib
 import re
 import tomllib
 from importlib import metadata
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ def test_every_package_has_a_hash_and_none_an_address() -> None:
 
 
 def wanted() -> list[str]:
-    return [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]
+    return [*PROJECT["dependencies"], *chain(*PROJECT["optional-dependencies"].values())]
 
 
 @pytest.mark.parametrize("requirement", wanted())

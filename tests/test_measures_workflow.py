@@ -224,11 +224,14 @@ def test_features_are_what_the_last_linear_layer_gets() -> None:
         found = features.penultimate(network, images, batch_size=4)
         assert found.shape == (7, width)
         # No hook remains, and the layer received exactly these rows.
-        assert not features.last_linear(network)._forward_pre_hooks
+        assert not any(module._forward_pre_hooks for module in network.modules())
         again = features.penultimate(network, images, batch_size=7)
         torch.testing.assert_close(found, again, rtol=1e-4, atol=1e-4)
-    with pytest.raises(ConfigError, match=r"^compare\.representations: .* has no linear layer"):
-        features.penultimate(nn.Sequential(nn.Conv2d(3, 3, 1)), images)
+    without_linear = nn.Sequential(nn.ReLU(), nn.Conv2d(3, 10, 1), nn.AdaptiveAvgPool2d(1))
+    found = features.penultimate(without_linear, images.float())
+    torch.testing.assert_close(found, images.float().mean((2, 3)))
+    with pytest.raises(ConfigError, match=r"^compare\.representations: .* but the network runs nei"):
+        features.penultimate(nn.Sequential(nn.Flatten()), images)
 
 
 def test_features_that_do_not_go_together_are_refused_in_a_sentence(tmp_path: Path) -> None:

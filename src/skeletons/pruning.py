@@ -58,6 +58,7 @@ def prune(
     threshold: float,
     scale: str,
     criterion: str = MAGNITUDE,
+    products: int = 0,
 ) -> tuple[dict[str, Array], dict[str, Any]]:
     """Set the weights that do not survive a threshold permanently to zero.
 
@@ -68,6 +69,7 @@ def prune(
         scale: see `mask`; a user-defined criterion ignores it.
         criterion: `magnitude`, which applies `mask` to each layer, or a reference to a user-defined
             function.
+        products: FLOPs of the network outside of its layers.
 
     Returns:
         The pruned tensors, and a sparsity report. Per layer and in total: size, kept, density,
@@ -85,7 +87,7 @@ def prune(
     else:
         masks = user_masks(criterion, weights, threshold)
         about = {"threshold": threshold, "scale": scale, "criterion": criterion}
-    pruned, report = apply(tensors, layers, masks)
+    pruned, report = apply(tensors, layers, masks, products)
     return pruned, {**about, **report}
 
 
@@ -124,6 +126,7 @@ def prune_at_random(
     layers: Sequence[Mapping[str, Any]],
     like: Mapping[str, Any],
     name: str,
+    products: int = 0,
 ) -> tuple[dict[str, Array], dict[str, Any]]:
     """Make the control of a pruned model: each layer keeps as many weights, drawn at random.
 
@@ -133,6 +136,7 @@ def prune_at_random(
         like: the sparsity report of the pruned model.
         name: the control's id. The draws depend on it and on the number of the layer, so the
             controls of two bases are independent.
+        products: FLOPs of the network outside of its layers.
 
     Returns:
         The pruned tensors and a sparsity report, as from `prune`.
@@ -143,14 +147,20 @@ def prune_at_random(
         )
         for number, row in enumerate(like["layers"])
     }
-    pruned, report = apply(tensors, layers, masks)
+    pruned, report = apply(tensors, layers, masks, products)
     return pruned, {"threshold": like["threshold"], "scale": like["scale"], **report}
 
 
 def apply(
-    tensors: Mapping[str, Array], layers: Sequence[Mapping[str, Any]], masks: Mapping[str, Mask]
+    tensors: Mapping[str, Array],
+    layers: Sequence[Mapping[str, Any]],
+    masks: Mapping[str, Mask],
+    products: int = 0,
 ) -> tuple[dict[str, Array], dict[str, Any]]:
-    """Set weights outside the masks of the prunable layers to zero, and report the rest."""
+    """Set weights outside the masks of the prunable layers to zero, and report the rest.
+
+    `products` are the FLOPs of the network outside of its layers, which pruning does not change.
+    """
     pruned = dict(tensors)
     rows = []
     for layer in (layer for layer in layers if layer["prunable"]):
@@ -158,7 +168,7 @@ def apply(
         pruned[layer["name"]] = np.where(kept, weights, weights.dtype.type(0))
         rows.append(_report(layer, weights, kept))
     total = _total(rows)
-    total["flops"] += sum(layer["flops"] for layer in layers if not layer["prunable"])
+    total["flops"] += sum(layer["flops"] for layer in layers if not layer["prunable"]) + products
     empty = [row["name"] for row in rows if row["kept"] == 0]
     return pruned, {
         **total,
@@ -189,18 +199,20 @@ def _shares(kept: int, size: int) -> dict[str, Any]:
     return {"kept": kept, "size": size, "density": density, "sparsity": 1 - density}
 
 
-def _read(weights: str, summary: str) -> tuple[dict[str, Array], list[dict[str, Any]]]:
-    """Read a regularised model's tensors and layers.
+def _read(weights: str, summary: str) -> tuple[dict[str, Array], list[dict[str, Any]], int]:
+    """Read a regularised model's tensors and layers, and its FLOPs outside of layers.
 
     Raises:
         ArtifactError: a file is missing or broken, or the two are of different networks.
     """
-    layers = artifacts.read_json(summary, ["layers"])["layers"]
+    about = artifacts.read_json(summary, ["layers"])
+    layers = about["layers"]
     tensors = artifacts.read_tensors(weights)
     for layer in layers:
         if layer["name"] not in tensors or list(tensors[layer["name"]].shape) != layer["shape"]:
             raise unfit(weights, f"holds the weights of another network than {summary}")
-    return tensors, layers
+    by_layer = sum(layer["flops"] for layer in layers)
+    return tensors, layers, about.get("flops", by_layer) - by_layer
 
 
 def prune_stage(
@@ -224,7 +236,8 @@ def prune_stage(
         scale: see `prune`.
         criterion: see `prune`.
     """
-    pruned, report = prune(*_read(regularized, summary), threshold, scale, criterion)
+    tensors, layers, products = _read(regularized, summary)
+    pruned, report = prune(tensors, layers, threshold, scale, criterion, products)
     artifacts.write_json(sparsity, report)
     artifacts.write_tensors(weights, pruned)
 
@@ -258,6 +271,7 @@ def random_stage(
     """
     name = str(Model(seed, l1, epochs, threshold, draw=draw))
     report = artifacts.read_json(like, ["layers", "threshold", "scale"])
-    pruned, own = prune_at_random(*_read(regularized, summary), report, name)
+    tensors, layers, products = _read(regularized, summary)
+    pruned, own = prune_at_random(tensors, layers, report, name, products)
     artifacts.write_json(sparsity, own)
     artifacts.write_tensors(weights, pruned)

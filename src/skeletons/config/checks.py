@@ -8,20 +8,21 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from skeletons import image_folders
+from skeletons.config import packages
 from skeletons.config.datasets import DatasetSection, ImageFolder, UserDataset, dataset_id
 from skeletons.config.sections import (
-    ALIGNED_INSPECTIONS,
+    DEFAULT_WIDTH,
     INSPECTIONS,
     MASK_MEASURES,
     MEASURES,
-    NETWORKS,
     REPRESENTATIONS,
     Config,
+    is_file,
     user_measures,
 )
 from skeletons.errors import DataError, ExtensionError
 from skeletons.user_code.check import check, clashes
-from skeletons.user_code.references import is_reference, name_of
+from skeletons.user_code.references import PACKAGES, is_reference, name_of
 
 
 def problems(config: Config) -> Iterator[str]:
@@ -39,7 +40,7 @@ def problems(config: Config) -> Iterator[str]:
         _user_functions(config),
         _user_criterion_scale(config),
         _measure_names(config),
-        _no_alignment(config),
+        _network(config),
     )
 
 
@@ -195,22 +196,33 @@ def _too_few_seeds(config: Config) -> Iterator[str]:
             )
 
 
-def _no_alignment(config: Config) -> Iterator[str]:
-    """Which units of a user-defined network are interchangeable is unknown."""
-    if not is_reference(config.network.name) or len(config.base.seeds) < 2:
-        return
-    needing = [
-        (f"inspect.{key}", "true", "false")
-        for key in ALIGNED_INSPECTIONS
-        if getattr(config.inspect, key)
-    ]
-    if "mask_overlap_aligned" in config.compare.weights:
-        needing.append(("compare.weights", "'mask_overlap_aligned'", "mask_overlap"))
-    for key, found, allowed in needing:
+def _network(config: Config) -> Iterator[str]:
+    """What the name, width, options and weights of a network must have to do with each other."""
+    network = config.network
+    package = network.name.partition(":")[0] if network.name.startswith(PACKAGES) else None
+    if package:
+        problem = packages.problem_with(network.name)
+        if problem:
+            yield f"network.name: found {network.name!r}, {problem}."
+        if network.width != DEFAULT_WIDTH:
+            yield (
+                f"network.width: found {network.width}, but the width of {network.name!r} is part of "
+                "its name; allowed: no width (some networks have an option for it)."
+            )
+    elif network.weights is not None:
         yield (
-            f"{key}: found {found}, which aligns the units of different base models, but the "
-            f"interchangeable units of {config.network.name!r} are unknown; allowed: {allowed}, "
-            f"or one of {', '.join(NETWORKS)} as network.name."
+            f"network.weights: found {network.weights!r}, but {network.name!r} has no pretrained "
+            "weights; allowed: nothing, or a network of torchvision or timm."
+        )
+    elif network.options and not is_reference(network.name):
+        yield (
+            f"network.options: found {', '.join(network.options)}, but {network.name!r} has no "
+            "options; allowed: an empty mapping."
+        )
+    if is_file(network.weights) and not Path(str(network.weights)).is_file():
+        yield (
+            f"network.weights: found {network.weights!r}, which is not a file; allowed: a file of "
+            "weights (.pt, .pth or .safetensors), or a name of weights without a slash."
         )
 
 
@@ -236,7 +248,9 @@ class _Use(NamedTuple):
 
 
 def _uses(config: Config) -> Iterator[_Use]:
-    yield _Use("network.name", config.network.name, "width and classes", ["width", "classes"])
+    network = config.network
+    takes = "width and classes" + (" and the options" if network.options else "")
+    yield _Use("network.name", network.name, takes, ["width", "classes"], network.options)
     for key, section in _datasets(config):
         if isinstance(section, UserDataset):
             yield _Use(f"{key}.kind", section.kind, "the options", options=section.options)

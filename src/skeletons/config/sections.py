@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
@@ -13,7 +13,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from skeletons.config.datasets import Digits, OodSet, Shapes, TrainingSet
+from skeletons.config.datasets import Digits, OodSet, Shapes, TrainingSet, plain_options
 from skeletons.config.types import (
     EXPERIMENT_PATTERN,
     Count,
@@ -35,6 +35,8 @@ from skeletons.config.types import (
     distinct,
     known_or_reference,
     known_or_reference_schema,
+    network_name,
+    network_name_schema,
 )
 from skeletons.user_code.references import is_reference
 
@@ -49,10 +51,11 @@ MEASURES = (
     "jensen_shannon",
 )
 CRITERIA = ("magnitude",)
+DEFAULT_WIDTH = 8
 NetworkName = Annotated[
     StrictStr,
-    BeforeValidator(known_or_reference(NETWORKS)),
-    WithJsonSchema(known_or_reference_schema(NETWORKS)),
+    BeforeValidator(network_name(NETWORKS)),
+    WithJsonSchema(network_name_schema(NETWORKS)),
 ]
 MeasureName = Annotated[
     StrictStr,
@@ -79,10 +82,20 @@ class Network(Section):
 
     name: NetworkName = Field(
         "cnn",
-        description="architecture; cnn has no normalisation; or your own FILE.py:FUNCTION",
+        description="architecture; cnn has no normalisation; or torchvision:NAME, timm:NAME, or your "
+        "own FILE.py:FUNCTION",
     )
     width: Annotated[StrictInt, Field(ge=1, le=65_536)] = Field(
-        8, description="channels of the first trained convolution"
+        DEFAULT_WIDTH,
+        description="channels of the first trained convolution; not for torchvision and timm",
+    )
+    options: Annotated[dict[StrictStr, Any], AfterValidator(plain_options)] = Field(
+        {}, description="further arguments of the network, by keyword; not for built-in ones"
+    )
+    weights: FilePath | None = Field(
+        None,
+        description="pretrained weights that all bases start from: a file, or a name to download; "
+        "for torchvision and timm",
     )
 
 
@@ -312,6 +325,12 @@ class Config(Section):
     findings: Findings = Field(Findings(), description="significance level and tolerances")
     figures: Figures = Field(Figures(), description="what the figures show")
     compute: Compute = Field(Compute(), description="where and how training runs")
+
+
+def is_file(weights: str | None) -> bool:
+    """Whether pretrained weights are given as a file, and not by a name to download."""
+    ends = (".pt", ".pth", ".bin", ".safetensors")
+    return weights is not None and ("/" in weights or weights.endswith(ends))
 
 
 def user_measures(config: Config) -> list[str]:

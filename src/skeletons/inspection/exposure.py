@@ -26,7 +26,7 @@ from skeletons.errors import ExposureError
 from skeletons.inspection.absence import look, reason
 from skeletons.inspection.sameness import demand_same
 from skeletons.networks import channels
-from skeletons.networks.build import Standardize, build, manner_of
+from skeletons.networks.build import Standardize, manner_of, rebuild
 from skeletons.networks.channels import Mask, Stream, Wiring
 from skeletons.networks.describe import IMAGE_SHAPE, describe
 from skeletons.networks.generators import generator_for
@@ -366,7 +366,7 @@ def load(weights: str | Path, structure: str | Path) -> nn.Sequential:
         raise ExposureError(f"{structure} holds no network: {found['dead_reason']}")
     about = found["network"]
     with torch.device("meta"):  # shapes without weights: the layers, before their sizes change
-        original = build(about["name"], about["width"], about["classes"], [0] * 3, [1] * 3)
+        original = rebuild(about)
     body = _assemble(channels.trace(original.get_submodule("body")), found["layers"])
     network = _whole(Standardize([0.0] * 3, [1.0] * 3, manner_of(original)), body)
     inference.load(network, weights)

@@ -1,6 +1,8 @@
-"""From weights and images to penultimate features, the inputs of a network's last linear layer."""
+"""From weights and images to penultimate features, the inputs of a network's last layer."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,37 +15,53 @@ from skeletons.prediction.inference import BATCH, predict, restore
 from skeletons.store import artifacts
 
 
-def last_linear(network: nn.Module) -> nn.Linear:
-    """The last linear layer, in the order of `network.modules()`.
-
-    Raises:
-        ConfigError: the network has none.
-    """
-    layers = [module for module in network.modules() if isinstance(module, nn.Linear)]
-    if not layers:
-        raise ConfigError(
-            "compare.representations: found a measure of penultimate features, the inputs of the "
-            "last linear layer, but the network has no linear layer; allowed: an empty list."
-        )
-    return layers[-1]
-
-
 def penultimate(network: nn.Module, images: Tensor, batch_size: int = BATCH) -> Tensor:
-    """Penultimate features, float32 N×d, of images uint8 N×3×32×32 on the network's device.
+    """Penultimate features of images: the inputs of the layer that runs last.
+
+    Those of a convolution are averaged over positions.
+
+    Args:
+        network: to run.
+        images: uint8 N×3×32×32, on the network's device.
+        batch_size: images per batch.
+
+    Returns:
+        float32 N×d.
 
     Raises:
-        ConfigError: the network has no linear layer.
+        ConfigError: the network runs neither a linear layer nor a convolution.
     """
+    last: list[tuple[nn.Module, Tensor]] = []  # that ran in this batch, and what it was given
     seen: list[Tensor] = []
+
+    def before_layer(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        last[:] = [(module, inputs[0])]
+
+    def after_batch(*_: Any) -> None:
+        seen.extend(_flat(*ran) for ran in last)
+        last.clear()
+
+    layers = [module for module in network.modules() if isinstance(module, nn.Linear | nn.Conv2d)]
     # A hook sees the layer's input, whatever comes before it.
-    hook = last_linear(network).register_forward_pre_hook(
-        lambda _, inputs: seen.append(inputs[0].float().flatten(1).cpu())
-    )
+    hooks = [layer.register_forward_pre_hook(before_layer) for layer in layers]
+    hooks.append(network.register_forward_hook(after_batch))
     try:
         predict(network, images, batch_size)
     finally:
-        hook.remove()
+        for hook in hooks:
+            hook.remove()
+    if not seen:
+        raise ConfigError(
+            "compare.representations: found a measure of penultimate features, the inputs of the "
+            "last linear layer or convolution, but the network runs neither; allowed: an empty "
+            "list."
+        )
     return torch.cat(seen)
+
+
+def _flat(layer: nn.Module, features: Tensor) -> Tensor:
+    channels = features.mean((-2, -1)) if isinstance(layer, nn.Conv2d) else features
+    return channels.float().flatten(1).cpu()
 
 
 def features_stage(

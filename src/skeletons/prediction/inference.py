@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from skeletons.data.files import read_split
-from skeletons.networks.build import build
+from skeletons.networks.build import rebuild
+from skeletons.networks.tensors import put, tensors
 from skeletons.prediction.device import pick_device, use_one_thread
 from skeletons.store import artifacts
 from skeletons.store.seals import unfit
@@ -40,14 +41,13 @@ def load(network: nn.Module, path: str | Path) -> None:
     Raises:
         ArtifactError: the file is broken or holds the weights of another network.
     """
-    tensors = artifacts.read_tensors(path)
-    state = network.state_dict()
-    expected = {name: (tuple(t.shape), str(t.dtype)) for name, t in state.items()}
-    found = {name: (t.shape, f"torch.{t.dtype}") for name, t in tensors.items()}
+    given = artifacts.read_tensors(path)
+    expected = {name: (tuple(t.shape), str(t.dtype)) for name, t in tensors(network).items()}
+    found = {name: (t.shape, f"torch.{t.dtype}") for name, t in given.items()}
     if expected != found:
         odd = min(name for name, _ in set(expected.items()) ^ set(found.items()))
         raise unfit(path, f"holds the weights of another network (they differ at {odd!r})")
-    network.load_state_dict({name: torch.from_numpy(tensor) for name, tensor in tensors.items()})
+    put(network, {name: torch.from_numpy(tensor) for name, tensor in given.items()})
 
 
 def restore(weights: str | Path, summary: Mapping[str, Any]) -> nn.Sequential:
@@ -56,9 +56,7 @@ def restore(weights: str | Path, summary: Mapping[str, Any]) -> nn.Sequential:
     Raises:
         ArtifactError: the file is broken or holds the weights of another network.
     """
-    about = summary["network"]
-    # The file of weights also holds the standardisation, which replaces these zeros and ones.
-    network = build(about["name"], about["width"], about["classes"], [0.0] * 3, [1.0] * 3)
+    network = rebuild(summary["network"])
     load(network, weights)
     return network
 

@@ -102,8 +102,20 @@ def _untrained(
     """A network with initial weights, and its description in model.json."""
     about = read_info(info)
     classes = len(about["classes"])
-    made = build(network["name"], network["width"], classes, about["mean"], about["std"], seed=seed)
-    return made, {**network, "classes": classes}
+    made = build(
+        network["name"],
+        network.get("width"),
+        classes,
+        about["mean"],
+        about["std"],
+        seed=seed,
+        options=network.get("options"),
+        weights=network.get("weights"),
+    )
+    described = {key: value for key, value in network.items() if key not in ("weights", "digest")}
+    if "weights" in network:  # a file by its content, because it may be moved
+        described["weights"] = network.get("digest", network["weights"])
+    return made, {**described, "classes": classes}
 
 
 def train_base_stage(
@@ -133,7 +145,8 @@ def train_base_stage(
         summary: the model.json to write.
         seed: of the initial weights and the order of images.
         order: see `train_base`.
-        network: name and width of the network.
+        network: name, width, options and pretrained weights of the network, see `build`; and, for
+            a file of weights, its digest.
         base: the fields of `BaseSettings`.
         device: `auto`, `cpu` or `cuda`.
         precision: `auto`, `bf16` or `fp32`.
@@ -170,7 +183,8 @@ def untrained_stage(
         weights: the safetensors file to write.
         summary: the model.json to write.
         seed: of the base model.
-        network: name and width of the network.
+        network: name, width, options and pretrained weights of the network, see `build`; and, for
+            a file of weights, its digest.
         device: `auto`, `cpu` or `cuda`.
         threads: CPU threads.
     """

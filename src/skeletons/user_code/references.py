@@ -7,14 +7,16 @@ import re
 from pathlib import Path
 
 PATTERN = r"^[^:]+:[A-Za-z_][A-Za-z0-9_]*$"
+# What these begin is a name of an installed package.
+PACKAGES = ("torchvision:", "timm:")
 
 
 def is_reference(name: str) -> bool:
     """Whether a name in the configuration refers to a user-defined function.
 
-    No built-in name contains a colon.
+    No built-in name contains a colon, except after the name of a package.
     """
-    return ":" in name
+    return ":" in name and not name.startswith(PACKAGES)
 
 
 def canonical(reference: str) -> str:

@@ -8,12 +8,15 @@ is called by keywords: the names of the rule's inputs and outputs, and of the se
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from skeletons import model_ids
 from skeletons.config.load import canonical
+from skeletons.config.sections import is_file
 from skeletons.model_ids import Model
 from skeletons.store.fingerprint import fingerprint
 from skeletons.user_code import references
@@ -94,6 +97,27 @@ def _network(plan: Plan, wildcards: Wildcards) -> list[str]:
     return [plan.config.network.name]
 
 
+def _network_settings(plan: Plan) -> dict[str, Any]:
+    """What a network is made from; a package's network has no width, and most have no options."""
+    found = plan.config.network.model_dump(exclude_defaults=True) | {
+        "name": plan.config.network.name
+    }
+    if found["name"].startswith(references.PACKAGES):
+        found.pop("width", None)
+    else:
+        found["width"] = plan.config.network.width
+    if is_file(found.get("weights")):
+        found["digest"] = _digest(found["weights"], Path(found["weights"]).stat().st_mtime_ns)
+    return found
+
+
+@functools.cache
+def _digest(path: str, changed: int) -> str:
+    """The digest of a file's content, until it changes."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _pair(wildcards: Wildcards) -> list[str]:
     return [wildcards["a"], wildcards["b"]]
 
@@ -119,7 +143,7 @@ def _dataset(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
 def _train_base(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
     return {
         **_numbers(wildcards),
-        "network": plan.config.network.model_dump(),
+        "network": _network_settings(plan),
         "base": _base_settings(plan),
         **_machine(plan),
     }
@@ -128,7 +152,7 @@ def _train_base(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
 def _untrained(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
     return {
         **_numbers(wildcards),
-        "network": plan.config.network.model_dump(),
+        "network": _network_settings(plan),
         "device": plan.config.compute.device,
     }
 
