@@ -107,8 +107,8 @@ def numbers(wildcards):
 
 
 def alignment(wildcards):
-    """The permutations that align b's units to a's; none if both come from one base."""
-    return named(matched=TARGETS.alignment(wildcards.a, wildcards.b))
+    """What aligns b's units to a's; nothing if both come from one base."""
+    return TARGETS.aligned(wildcards.a, wildcards.b)
 
 
 def parent_files(wildcards):

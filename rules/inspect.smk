@@ -26,7 +26,7 @@ rule line:
 
 rule plane:
     input:
-        unpack(lambda wildcards: named(matched=TARGETS.alignment(*PLAN.bases[:2]))),
+        unpack(lambda wildcards: TARGETS.aligned(*PLAN.bases[:2])),
         weights=lambda wildcards: [
             TARGETS.weights(model) for model in PLAN.plane_models()
         ],
@@ -145,7 +145,6 @@ rule match_importance:
             f"{RESULTS}/importance/{{b}}.parquet",
         ],
         weights=f"{RESULTS}/models/{{b}}/weights.safetensors",
-        summary=lambda wildcards: TARGETS.network(wildcards.b),
     output:
         ranks=f"{RESULTS}/importance/matched/{{a}}--{{b}}.json",
     log:

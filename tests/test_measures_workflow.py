@@ -138,7 +138,7 @@ def test_the_overlap_of_a_pair_is_that_of_its_weights(science: Workflow) -> None
     folder = science / "results/science"
     a, b = f"seed=1_{RECIPE}_t=0.2", f"seed=2_{RECIPE}_t=0.2"
     one, two, layers = with_masks(science, a, b)
-    spec = permutations.specification("cnn", two)
+    spec = permutations.read_specification(str(folder / "alignment/symmetries.json"), two)
     order = artifacts.read_tensors(folder / "alignment/seed=1--seed=2.safetensors")
     turned = permutations.apply(two, spec, order)
     for measure, other in (("mask_overlap", two), ("mask_overlap_aligned", turned)):
@@ -230,7 +230,9 @@ def test_features_are_what_the_last_linear_layer_gets() -> None:
     without_linear = nn.Sequential(nn.ReLU(), nn.Conv2d(3, 10, 1), nn.AdaptiveAvgPool2d(1))
     found = features.penultimate(without_linear, images.float())
     torch.testing.assert_close(found, images.float().mean((2, 3)))
-    with pytest.raises(ConfigError, match=r"^compare\.representations: .* but the network runs nei"):
+    with pytest.raises(
+        ConfigError, match=r"^compare\.representations: .* but the network runs nei"
+    ):
         features.penultimate(nn.Sequential(nn.Flatten()), images)
 
 

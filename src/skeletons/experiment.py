@@ -340,8 +340,15 @@ class Experiment:
         if a == b:
             return tensors
         one, two = (artifacts.read_tensors(self._weights(base)) for base in (a, b))
-        spec = permutations.specification(self._summary(str(a))["network"]["name"], one)
+        spec = permutations.specification(self._symmetries(str(a)), one)
         return permutations.apply(tensors, spec, matching.match(one, two, spec))
+
+    def _symmetries(self, model: str) -> dict[str, Any]:
+        """Which units of a model's network can change places."""
+        from skeletons.networks import symmetries
+        from skeletons.networks.build import rebuild
+
+        return symmetries.find(rebuild(self._summary(model)["network"]))
 
     # --- figures ----------------------------------------------------------------------------------
 

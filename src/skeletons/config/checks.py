@@ -206,8 +206,8 @@ def _network(config: Config) -> Iterator[str]:
             yield f"network.name: found {network.name!r}, {problem}."
         if network.width != DEFAULT_WIDTH:
             yield (
-                f"network.width: found {network.width}, but the width of {network.name!r} is part of "
-                "its name; allowed: no width (some networks have an option for it)."
+                f"network.width: found {network.width}, but the width of {network.name!r} is part "
+                "of its name; allowed: no width (some networks have an option for it)."
             )
     elif network.weights is not None:
         yield (

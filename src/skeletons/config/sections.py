@@ -82,8 +82,8 @@ class Network(Section):
 
     name: NetworkName = Field(
         "cnn",
-        description="architecture; cnn has no normalisation; or torchvision:NAME, timm:NAME, or your "
-        "own FILE.py:FUNCTION",
+        description="architecture; cnn has no normalisation; or torchvision:NAME, timm:NAME, or "
+        "your own FILE.py:FUNCTION",
     )
     width: Annotated[StrictInt, Field(ge=1, le=65_536)] = Field(
         DEFAULT_WIDTH,

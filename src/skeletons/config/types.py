@@ -154,7 +154,7 @@ def known_or_reference(names: tuple[str, ...]) -> Callable[[object], object]:
 
 
 def network_name(names: tuple[str, ...]) -> Callable[[object], object]:
-    """The same, or the name of a network of an installed package, such as `torchvision:resnet18`."""
+    """The same, or the name of a network of a package, such as `torchvision:resnet18`."""
     known = known_or_reference(names)
 
     def validate(value: object) -> object:

@@ -172,11 +172,6 @@ def _first(images: Images, count: int | None) -> Images:
     return Images(images.pixels[:count], images.labels[:count])
 
 
-def network_name(summary: str) -> str:
-    """The name of the network that a model.json describes."""
-    return str(artifacts.read_json(summary, ["network"])["network"]["name"])
-
-
 @contextlib.contextmanager
 def naming(*files: str) -> Iterator[None]:
     """A block whose ValueError becomes a sentence that names the files of the models.

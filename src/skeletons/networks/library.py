@@ -26,7 +26,7 @@ WRAPPED = "module."  # before each name, by torch.nn.DataParallel
 
 @dataclass(frozen=True)
 class Scale:
-    """The standardisation of the images that weights were trained on: of each channel, in [0, 1]."""
+    """The standardisation of the images that weights are for: of each channel, in [0, 1]."""
 
     mean: Sequence[float]
     std: Sequence[float]

@@ -60,13 +60,13 @@ def _of_score(targets: Targets, wildcards: Wildcards) -> list[str]:
 
 def _of_masks(targets: Targets, wildcards: Wildcards) -> list[str]:
     a, b = wildcards["a"], wildcards["b"]
-    matched = targets.alignment(a, b) if wildcards["overlap"] == "mask_overlap_aligned" else []
-    return [targets.weights(a), targets.weights(b), targets.network(a), *matched]
+    aligned = targets.aligned(a, b) if wildcards["overlap"] == "mask_overlap_aligned" else {}
+    return [targets.weights(a), targets.weights(b), targets.network(a), *aligned.values()]
 
 
 def _of_alignment(targets: Targets, wildcards: Wildcards) -> list[str]:
     a, b = wildcards["a"], wildcards["b"]
-    return [targets.weights(a), targets.weights(b), targets.network(a)]
+    return [targets.weights(a), targets.weights(b), targets.symmetries(b)]
 
 
 def _of_plane(targets: Targets, wildcards: Wildcards) -> list[str]:
@@ -75,7 +75,7 @@ def _of_plane(targets: Targets, wildcards: Wildcards) -> list[str]:
         *(targets.weights(model) for model in plan.plane_models()),
         targets.network(plan.bases[0]),
         targets.images(plan.task),
-        *targets.alignment(*plan.bases[:2]),
+        *targets.aligned(*plan.bases[:2]).values(),
     ]
 
 
@@ -93,7 +93,7 @@ def _of_importance(targets: Targets, wildcards: Wildcards) -> list[str]:
 def _of_match(targets: Targets, wildcards: Wildcards) -> list[str]:
     a, b = wildcards["a"], wildcards["b"]
     tables = [f"{targets.results}/importance/{model}.parquet" for model in (a, b)]
-    return [*tables, targets.weights(b), targets.network(b), *targets.alignment(a, b)]
+    return [*tables, targets.weights(b), *targets.aligned(a, b).values()]
 
 
 def _of_probe(targets: Targets, wildcards: Wildcards) -> list[str]:
@@ -156,13 +156,18 @@ _MADE: tuple[tuple[str, str, Reads], ...] = (
         _pair_in("features/{ood}"),
     ),
     (rf"weights/(?P<overlap>[^/]+)/{_PAIR}\.parquet", "compare_masks", _of_masks),
+    (
+        r"alignment/symmetries\.json",
+        "symmetries",
+        lambda targets, found: _of_data(targets, "info.json"),
+    ),
     (rf"alignment/{_PAIR}\.(safetensors|json)", "align", _of_alignment),
     (
         rf"lines/{_PAIR}\.parquet",
         "line",
         lambda targets, pair: [
             *_bases(targets, pair),
-            *targets.alignment(pair["a"], pair["b"]),
+            *targets.aligned(pair["a"], pair["b"]).values(),
         ],
     ),
     (rf"curve/{_PAIR}\.(parquet|safetensors)", "curve", _bases),

@@ -111,6 +111,12 @@ def _network_settings(plan: Plan) -> dict[str, Any]:
     return found
 
 
+def _made_from(plan: Plan) -> dict[str, Any]:
+    """The same without pretrained weights, for what depends on the architecture alone."""
+    known = _network_settings(plan)
+    return {key: value for key, value in known.items() if key not in ("weights", "digest")}
+
+
 @functools.cache
 def _digest(path: str, changed: int) -> str:
     """The digest of a file's content, until it changes."""
@@ -361,6 +367,11 @@ STAGES: Mapping[str, Stage] = {
         lambda plan, wildcards: {"models": _pair(wildcards)},
     ),
     "weights": Stage("measures.masks:collect_masks_stage", _named("overlap")),
+    "symmetries": Stage(
+        "networks.symmetries:symmetries_stage",
+        lambda plan, wildcards: {"network": _made_from(plan)},
+        _network,
+    ),
     "align": Stage(
         "alignment.matching:align_stage",
         lambda plan, wildcards: {"seed": 0, "restarts": 3},
