@@ -123,7 +123,8 @@ OWN = {
         {"body.a": 4, "body.s": 3},
     ),
     "one layer that runs twice, on a stream": (
-        "a = nn.Conv2d(3, w, 3, padding=1); b = nn.Conv2d(w, w, 3, padding=1); out = nn.Linear(w, c)",
+        "a = nn.Conv2d(3, w, 3, padding=1); b = nn.Conv2d(w, w, 3, padding=1); "
+        "out = nn.Linear(w, c)",
         "x = self.b(F.relu(self.b(F.relu(self.a(x))))); return self.out(F.relu(x).mean((2, 3)))",
         {"body.a": 4},
     ),
@@ -136,7 +137,7 @@ OWN = {
     ),
     "weights that are scaled as they are applied": (
         "a = nn.Conv2d(3, w, 3); b = nn.Conv2d(w, w, 1); out = nn.Linear(w, c)",
-        "x = F.conv2d(F.relu(self.a(x)), self.b.weight * 0.5, self.b.bias) + 0 * self.b(self.a(x)); "
+        "y = self.a(x); x = F.conv2d(F.relu(y), self.b.weight * 0.5, self.b.bias) + 0 * self.b(y); "
         "return self.out(F.relu(x).mean((2, 3)))",
         {"body.a": 4, "body.b": 4},
     ),
@@ -238,8 +239,8 @@ def test_a_permuted_copy_of_a_transformer_is_recovered_with_its_heads() -> None:
 def test_a_permuted_copy_of_torch_s_own_attention_is_recovered(write: Write) -> None:
     network = made(
         write(
-            "a = nn.Conv2d(3, 8, 8, 8); e = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True); "
-            "out = nn.Linear(8, c)",
+            "a = nn.Conv2d(3, 8, 8, 8); "
+            "e = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True); out = nn.Linear(8, c)",
             "x = self.e(self.a(x).flatten(2).transpose(1, 2)); return self.out(x.mean(1))",
         )
     )

@@ -183,7 +183,7 @@ def _load_timm(
     import timm
 
     # timm fits weights to another size of images and number of channels.
-    overlay = {} if given is None else {"state_dict": dict(given), "hf_hub_id": None, "url": ""}
+    overlay = {} if given is None else _as_pretrained(body, given)
     tag = weights if given is None and weights.lower() != "default" else None
     full = f"{network}.{tag}" if tag else network
     try:
@@ -195,6 +195,17 @@ def _load_timm(
     body.load_state_dict(made.state_dict())
     about: Any = made.pretrained_cfg
     return Scale(about["mean"], about["std"])
+
+
+def _as_pretrained(body: nn.Module, given: Mapping[str, Tensor]) -> dict[str, Any]:
+    """What timm has to know to take tensors for its own pretrained weights."""
+    about: Any = body.pretrained_cfg
+    heads = about["classifier"]
+    names = [heads] if isinstance(heads, str) else list(heads or ())
+    weights = [given[f"{name}.weight"] for name in names if f"{name}.weight" in given]
+    overlay: dict[str, Any] = {"state_dict": dict(given), "hf_hub_id": None, "url": ""}
+    # It leaves out a last layer of another number of classes.
+    return overlay | ({"num_classes": len(weights[0])} if weights else {})
 
 
 @contextlib.contextmanager
