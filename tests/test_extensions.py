@@ -269,7 +269,6 @@ MINE = {
     "two/mod.py": "import tool\n\ndef g(p, q): ...\n",
     "two/tool.py": "",
 }
-VARIANT = "variant: {l1: 2.0e-4, epochs: 2, threshold: 0.5}"
 REFUSED = {
     "network: {name: 'no.py:f'}": "network.name: found 'no.py:f', but there is no file no.py in ",
     "network: {name: 'no.such:f'}": "but there is no file no/such.py in ",
@@ -315,15 +314,6 @@ REFUSED = {
     "(did you mean 'magnitude'?), or your own FILE.py:FUNCTION.",
     "prune: {criterion: 'mine:cut', scale: layer_rms}": "prune.scale: found 'layer_rms', but a "
     "user-defined criterion takes the thresholds unscaled; allowed: absolute.",
-    f"{{network: {{name: 'mine:body'}}, inspect: {{{VARIANT}, lines: true}}}}": "inspect.lines: "
-    "found true, which aligns the units of different base models, but the interchangeable units of "
-    "'mine.py:body' are unknown; allowed: false, or one of cnn,",
-    f"{{network: {{name: 'mine:body'}}, inspect: {{{VARIANT}, importance: true}}}}": (
-        "inspect.importance: found true, which aligns"
-    ),
-    "{network: {name: 'mine:body'}, compare: {weights: [mask_overlap_aligned]}}": (
-        "compare.weights: found 'mask_overlap_aligned', which aligns"
-    ),
 }
 
 

@@ -12,7 +12,6 @@ from conftest import SCIENCE, Workflow
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from skeletons.config import packages
 from skeletons.config.load import load
 from skeletons.errors import ConfigError
 from skeletons.networks import library
@@ -25,6 +24,7 @@ from skeletons.store import artifacts
 from skeletons.training.base import train_base_stage
 from skeletons.training.job import tensors_of
 from skeletons.training.walk import regularize_stage
+from skeletons.user_code import packages
 
 VIT = {"img_size": 32, "patch_size": 8, "embed_dim": 24, "depth": 2, "num_heads": 3}
 NETWORKS: dict[str, dict[str, Any]] = {

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from skeletons import image_folders
-from skeletons.config import packages
 from skeletons.config.datasets import DatasetSection, ImageFolder, UserDataset, dataset_id
 from skeletons.config.sections import (
     DEFAULT_WIDTH,
@@ -17,10 +16,10 @@ from skeletons.config.sections import (
     MEASURES,
     REPRESENTATIONS,
     Config,
-    is_file,
     user_measures,
 )
 from skeletons.errors import DataError, ExtensionError
+from skeletons.user_code import packages
 from skeletons.user_code.check import check, clashes
 from skeletons.user_code.references import PACKAGES, is_reference, name_of
 
@@ -219,7 +218,7 @@ def _network(config: Config) -> Iterator[str]:
             f"network.options: found {', '.join(network.options)}, but {network.name!r} has no "
             "options; allowed: an empty mapping."
         )
-    if is_file(network.weights) and not Path(str(network.weights)).is_file():
+    if packages.is_file(network.weights) and not Path(str(network.weights)).is_file():
         yield (
             f"network.weights: found {network.weights!r}, which is not a file; allowed: a file of "
             "weights (.pt, .pth or .safetensors), or a name of weights without a slash."

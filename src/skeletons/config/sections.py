@@ -327,12 +327,6 @@ class Config(Section):
     compute: Compute = Field(Compute(), description="where and how training runs")
 
 
-def is_file(weights: str | None) -> bool:
-    """Whether pretrained weights are given as a file, and not by a name to download."""
-    ends = (".pt", ".pth", ".bin", ".safetensors")
-    return weights is not None and ("/" in weights or weights.endswith(ends))
-
-
 def user_measures(config: Config) -> list[str]:
     """References to the user-defined measures of all pairs, each once and sorted."""
     drawn = filter(is_reference, config.figures.measures)

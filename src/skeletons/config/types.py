@@ -155,7 +155,7 @@ def known_or_reference(names: tuple[str, ...]) -> Callable[[object], object]:
 
 def network_name(names: tuple[str, ...]) -> Callable[[object], object]:
     """The same, or the name of a network of a package, such as `torchvision:resnet18`."""
-    known = known_or_reference(names)
+    known = known_or_reference((*names, *(f"{package}NAME" for package in references.PACKAGES)))
 
     def validate(value: object) -> object:
         if isinstance(value, str) and re.fullmatch(PACKAGE_PATTERN, value):

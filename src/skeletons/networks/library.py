@@ -15,9 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from skeletons.config.packages import problem_with
-from skeletons.config.sections import is_file
 from skeletons.errors import ConfigError, SkeletonsError
+from skeletons.user_code.packages import is_file, problem_with
 from skeletons.user_code.references import PACKAGES
 
 WRAPPERS = ("state_dict", "model", "model_state_dict")

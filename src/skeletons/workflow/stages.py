@@ -16,10 +16,10 @@ from typing import Any
 
 from skeletons import model_ids
 from skeletons.config.load import canonical
-from skeletons.config.sections import is_file
 from skeletons.model_ids import Model
 from skeletons.store.fingerprint import fingerprint
 from skeletons.user_code import references
+from skeletons.user_code.packages import is_file
 from skeletons.workflow.plan import Plan
 
 Wildcards = Mapping[str, str]

@@ -51,3 +51,9 @@ def problem_with(name: str) -> str | None:
     near = difflib.get_close_matches(network, sorted(known), n=3, cutoff=0.4)
     nearest = f", such as {', '.join(near)}" if near else ""
     return f"which {package} does not have; allowed: one of its {len(known)} networks{nearest}"
+
+
+def is_file(weights: str | None) -> bool:
+    """Whether pretrained weights are given as a file, and not by a name to download."""
+    ends = (".pt", ".pth", ".bin", ".safetensors")
+    return weights is not None and ("/" in weights or weights.endswith(ends))
