@@ -79,6 +79,7 @@ rule report:
         findings=f"{RESULTS}/findings.json",
         scores=f"{RESULTS}/scores.parquet",
         pairs=[*TARGETS.similarity_tables(), *TARGETS.measure_tables()],
+        trained=TARGETS.base_histories(),
         histories=TARGETS.longest_walks("history.parquet"),
         figures=[
             *rules.figures.output,

@@ -20,6 +20,7 @@ from skeletons.store import artifacts
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="300" height="200"><path d="M0 0h9v9"/></svg>'
 BENCHMARK = "s\th:m:s\tmax_rss\tcpu_time\n{wall}\t0:00:01\t{mb}\t{cpu}\n"
+TARGET = {"train_loss": 0.1, "train_accuracy": 0.97}
 DEAD = "seed=1_l1=0.0001_ep=1_t=0.5"
 
 
@@ -63,11 +64,18 @@ def write(
     found = gather.summarize(name, table, pairs, measures, walked=walks)
     artifacts.write_json(place / "findings.json", stage.as_json(found))
     artifacts.write_text(place / "findings.md", stage.as_markdown(found))
-    config = {"experiment": name, "figures": {"measures": [*measures], "colormap": colormap}}
+    config = {
+        "experiment": name,
+        "base": {"target": TARGET},
+        "figures": {"measures": [*measures], "colormap": colormap},
+    }
     artifacts.write_text(place / "config.yaml", yaml.safe_dump(config, allow_unicode=True))
     artifacts.write_json(place / "versions.json", {"python": "3.11.7"})
     for model, walk in walks.items():
         artifacts.write_table(place / f"models/{model}/history.parquet", _history(walk, rng))
+    bases = [str(model) for model in grid if model.state == BASE]
+    for base in bases:
+        artifacts.write_table(place / f"models/{base}/history.parquet", _training(rng))
     shown = {
         f"heatmap_{data}_{measure}": captions.drawn("heatmap", data, MEASURES[measure])
         for data in ood
@@ -92,6 +100,7 @@ def write(
         "findings": str(place / "findings.json"),
         "scores": str(place / "scores.parquet"),
         "pairs": [str(path) for path in (*tables, place / "weights/mask_overlap.parquet")],
+        "trained": [str(place / f"models/{base}/history.parquet") for base in bases],
         "histories": [str(place / f"models/{model}/history.parquet") for model in walks],
         "figures": [str(path) for path in figures],
     }
@@ -158,6 +167,21 @@ def _walk(epochs: int, rng: np.random.Generator) -> pd.DataFrame:
             "distance": 1.0 * steps,
             "step_length": np.minimum(steps, 1.0),
             "norm": 100.0,
+        }
+    )
+
+
+def _training(rng: np.random.Generator) -> pd.DataFrame:
+    """The history of a base."""
+    epochs = np.arange(1, 5)
+    return pd.DataFrame(
+        {
+            "epoch": epochs,
+            "learning_rate": 0.1 / epochs,
+            "train_loss": rng.uniform(0.01, 2, 4),
+            "train_accuracy": rng.uniform(0.1, 1, 4),
+            "test_loss": rng.uniform(0.01, 2, 4),
+            "test_accuracy": rng.uniform(0.1, 1, 4),
         }
     )
 

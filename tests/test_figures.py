@@ -1,3 +1,4 @@
+import itertools
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -9,7 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from skeletons import model_ids
-from skeletons.figures import heatmaps, models, style
+from skeletons.figures import captions, heatmaps, labels, models, stages, style
 from skeletons.figures import pairs as pair_figures
 from skeletons.measures import catalogue
 
@@ -177,3 +178,121 @@ def test_every_pair_of_a_kind_is_a_point() -> None:
     points = axes[0].collections[0].get_offsets()
     np.testing.assert_array_equal(np.asarray(points)[:, 0], pairs.cosine_prob)
     assert [t.get_text() for t in axes[0].get_yticklabels()] == ["bases of different seeds (6)"]
+
+
+def test_the_legend_of_walks_does_not_grow_with_their_number() -> None:
+    for seeds, entries in ((2, 3 + 2), (8, 3 + 8), (30, 3)):  # λ, training and test; seeds
+        figure, axes = style.new_figure(9, 6, 2, 2)
+        epochs = np.tile(np.arange(3), seeds)
+        walks = pd.DataFrame({"epoch": epochs, "seed": np.repeat(range(seeds), 3), "l1": 1e-4})
+        names = ("train_loss", "test_loss", "train_accuracy", "test_accuracy", "distance", "step")
+        models.ridge_walk(walks.assign(**dict.fromkeys(names, 0.5)), axes)
+        legends = [legend for ax in axes if (legend := ax.get_legend())]
+        assert [len(legend.get_texts()) for legend in legends] == [entries]
+        figure.draw_without_rendering()
+        box = legends[0].get_window_extent()
+        assert box.y0 > 0
+        assert not any(box.overlaps(ax.get_window_extent()) for ax in axes)
+
+
+# --- labels of the heatmap ------------------------------------------------------------------------
+
+ONE_WALK = {"lambdas": [3e-5], "epochs": [12]}
+MANY_WALKS = {"lambdas": [1.25e-5, 1e-4], "epochs": [1, 12, 16]}
+
+
+def grid(
+    seeds: int, walks: dict[str, Any], thresholds: list[float], draws: list[int], **controls: Any
+) -> list[str]:
+    found = model_ids.grid(range(1, seeds + 1), thresholds=thresholds, **walks)
+    found += model_ids.controls(found, controls.get("untrained", False), [1], draws)
+    return heatmaps.ordered([str(model) for model in found])
+
+
+@pytest.mark.parametrize(
+    ("walks", "draws", "expected", "shared"),
+    [
+        (
+            ONE_WALK,
+            [1],
+            ["base", "image order 1", "regularised", "pruned at 0.1", "at random like 0.1"],
+            "λ 3e-05, 12 epochs",
+        ),
+        (
+            {"lambdas": [3e-5], "epochs": [1, 4]},
+            [1, 2],
+            [
+                *("base", "image order 1", "1 epoch, not pruned", "1 epoch, pruned at 0.1"),
+                *("1 epoch, at random like 0.1, draw 1", "1 epoch, at random like 0.1, draw 2"),
+                *("4 epochs, not pruned", "4 epochs, pruned at 0.1"),
+                *("4 epochs, at random like 0.1, draw 1", "4 epochs, at random like 0.1, draw 2"),
+            ],
+            "λ 3e-05",
+        ),
+    ],
+)
+def test_labels_say_in_words_what_differs(
+    walks: dict[str, Any], draws: list[int], expected: list[str], shared: str
+) -> None:
+    names = grid(2, walks, [0.1], draws)
+    assert labels.recipes(names) == expected * 2  # the same for both bases
+    assert labels.shared(names) == shared
+    half = len(names) // 2
+    assert labels.groups(names) == [
+        labels.Group("seed 1", 0, half),
+        labels.Group("seed 2", half, 2 * half),
+    ]
+
+
+def test_bases_alone_share_no_walk() -> None:
+    assert labels.shared(["seed=1", "seed=2_untrained"]) == ""
+    assert labels.recipes(["seed=1", "seed=2_untrained"]) == ["base", "before training"]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        pytest.param(grid(1, ONE_WALK, [], []), id="few"),
+        pytest.param(grid(6, ONE_WALK, [0.05, 0.2], [1], untrained=True), id="science"),
+        pytest.param(grid(3, MANY_WALKS, [0.0125, 0.2], [1, 2], untrained=True), id="long labels"),
+        pytest.param(grid(8, MANY_WALKS, [0.0125, 0.1, 0.2], []), id="many models"),
+        pytest.param([f"seed={k}" for k in range(1, 41)], id="many bases"),
+    ],
+)
+def test_nothing_in_the_heatmap_runs_into_anything(names: list[str], tmp_path: Path) -> None:
+    """Labels, names of bases, colour scales with their names and numbers, title and legend."""
+    pairs = pd.DataFrame(itertools.combinations(names, 2), columns=["a", "b"])
+    pairs["cosine_prob"] = np.linspace(0.3, 0.9, len(pairs))
+    pairs.loc[0, "cosine_prob"] = np.nan
+    scores = pd.DataFrame({"model": names, "accuracy": 0.971, "sparsity": 0.0})
+    scores["accuracy"] += np.linspace(0, 0.008, len(names))  # long numbers at the scale
+    saved: list[Figure] = []
+    with style.styled(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stages, "save_svg", lambda figure, *rest: saved.append(figure))
+        about = captions.drawn("heatmap", "digits", COSINE)
+        stages.save_heatmap(pairs, scores, COSINE, "Title", tmp_path / "x", "viridis", about)
+        figure = saved[0]
+        figure.draw_without_rendering()
+        unseen = {  # the numbers of a scale beyond its ends
+            id(label)
+            for ax in figure.findobj(mpl.axes.Axes)
+            for tick in ax.xaxis.get_major_ticks()
+            for label in (tick.label1, tick.label2)
+            if not min(ax.get_xlim()) <= tick.get_loc() <= max(ax.get_xlim())
+        }
+        boxes = [
+            (text.get_text(), text.get_window_extent())
+            for text in figure.findobj(mpl.text.Text)
+            if text.get_text() and text.get_visible() and id(text) not in unseen
+        ]
+        images = figure.findobj(mpl.image.AxesImage)
+        bars = [image.colorbar.ax for image in images if image.colorbar is not None]
+        assert len(bars) == 3
+        boxes += [("scale", ax.get_window_extent()) for ax in bars]
+    assert len(boxes) > len(names)
+    clashes = [
+        (one, other)
+        for (one, here), (other, there) in itertools.combinations(boxes, 2)
+        if here.padded(-0.5).overlaps(there.padded(-0.5))
+    ]
+    assert clashes == []

@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import re
+import tomllib
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -19,6 +20,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import seaborn as sns
+from conftest import ROOT
 
 from skeletons.config.sections import Figures
 from skeletons.errors import ArtifactError
@@ -141,7 +143,7 @@ def test_values_are_the_upper_triangle_whatever_the_order_of_rows() -> None:
     table = pairs_of(names, lambda a, b: value[a + b]).iloc[::-1]
     found = pair_numbers.gather([table], scores_of(names), MEASURES)
     assert [model["id"] for model in found["models"]] == names
-    assert [model["seed"] for model in found["models"]] == [1, 2, 10]
+    assert [model["base"] for model in found["models"]] == ["seed 1", "seed 2", "seed 10"]
     assert found["sparsity"] == [2, 1, 0]
     assert found["measures"][0]["values"] == [0.12, 0.1, 0.2]
 
@@ -276,6 +278,16 @@ def test_a_figure_without_a_caption_is_refused(files: dict[str, Any], tmp_path: 
         stage.report_stage(**{**files, "html": str(tmp_path / "r.html"), "figures": [str(odd)]})
 
 
+def test_every_template_is_part_of_the_package() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    patterns = project["tool"]["setuptools"]["package-data"]["skeletons"]
+    library = ROOT / "src/skeletons"
+    packed = {path for pattern in patterns for path in library.glob(pattern)}
+    templates = {path for path in (library / "report/page/templates").rglob("*") if path.is_file()}
+    assert len(templates) > 10
+    assert templates <= packed
+
+
 # --- the page -----------------------------------------------------------------------------------
 
 
@@ -352,7 +364,7 @@ def test_the_evidence_is_the_text_of_each_section_and_no_lead(
 
 
 def test_walks_and_costs_are_shown(files: dict[str, Any], page: Page) -> None:
-    walks = {walk["model"]: walk for walk in json.loads(page.scripts[0])["walks"]}
+    walks = {walk["model"]: walk for walk in json.loads(page.scripts[0])["charts"]["walk"]["lines"]}
     for path in files["histories"]:
         table = artifacts.read_table(path)
         walk = walks.pop(Path(path).parent.name)

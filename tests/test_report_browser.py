@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from skeletons.figures import labels
 from skeletons.model_ids import Model
 from skeletons.report import colours, stage
 from skeletons.store import artifacts
@@ -26,8 +27,30 @@ if not CHROMIUM and os.environ.get("REQUIRE_CHROMIUM") != "1":
     pytest.skip("no Chromium is installed", allow_module_level=True)
 sync_api = pytest.importorskip("playwright.sync_api")
 
+WIDTHS = {"phone": (400, 800), "laptop": (1400, 900), "wide": (2200, 1200)}
 HOSTILE = "<script>document.title = 'taken'</script>"
 LAPTOP = {"width": 1280, "height": 800}
+PAGES = ("findings", "grid", "heatmap", "walks", "figures", "costs", "configuration")
+# Texts whose contrast with their background is below 4.5, the minimum of WCAG 2 (1.4.3, level AA).
+LOW_CONTRAST = """() => {
+  const parse = (text) => text.match(/[\\d.]+/g).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map((c) => c / 255)
+    .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, c, k) => sum + c * [0.2126, 0.7152, 0.0722][k], 0);
+  const behind = (one) => {
+    for (; one; one = one.parentElement) {
+      const colour = parse(getComputedStyle(one).backgroundColor);
+      if (colour.length < 4 || colour[3] > 0) return colour;
+    }
+    return [255, 255, 255];
+  };
+  return [...document.querySelectorAll("body *")]
+    .filter((one) => one.checkVisibility() && !one.closest("svg, select, .skip, script"))
+    .filter((one) => [...one.childNodes].some((n) => n.nodeType === 3 && n.data.trim()))
+    .map((one) => [one, light(parse(getComputedStyle(one).color)), light(behind(one))])
+    .filter(([, a, b]) => (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05) < 4.5)
+    .map(([one]) => one.outerHTML.slice(0, 80));
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -80,8 +103,24 @@ class Reader:
         return [text.splitlines()[0].strip() for text in cells.all_inner_texts()]
 
     def order(self) -> list[str]:
+        """The models of the heatmap's rows, from the top."""
+        return self.page.evaluate(
+            "document.getElementById('map').order.map((k) => PAIRS.models[k].id)"
+        )
+
+    def names(self) -> list[str]:
         """The names beside the heatmap's rows, from the top."""
         return self.page.evaluate("document.getElementById('map').layout.yaxis.ticktext")
+
+    def overflow(self) -> list[str]:
+        """What extends beyond the window's right edge and cannot be scrolled into view."""
+        return self.page.evaluate(
+            """() => [...document.querySelectorAll("body *")]
+              .filter((one) => one.checkVisibility())
+              .filter((one) => !one.closest(".scroll, pre, .skip, .hidden, .prose table, svg"))
+              .filter((one) => one.getBoundingClientRect().right > innerWidth + 1)
+              .map((one) => one.outerHTML.slice(0, 80))"""
+        )
 
 
 @pytest.fixture
@@ -118,6 +157,139 @@ def test_each_page_is_shown_alone_and_fits_a_laptop(reader: Reader) -> None:
 def test_the_verdict_is_seen_first(reader: Reader) -> None:
     box = reader.page.locator(".verdict").bounding_box()
     assert box["y"] + box["height"] < LAPTOP["height"]
+
+
+def in_view(reader: Reader, selector: str) -> bool:
+    box = reader.page.locator(selector).first.bounding_box()
+    return bool(box["y"] + box["height"] < reader.page.viewport_size["height"])
+
+
+def test_the_bases_are_on_the_first_screen(reader: Reader, files: dict[str, Any]) -> None:
+    assert in_view(reader, "#bases")
+    assert in_view(reader, "#findings figure img")
+    scores = artifacts.read_table(files["scores"]).set_index("model")
+    names = [f"seed={seed}" for seed in (1, 2, 3)]
+    assert reader.column("#bases", 1) == names
+    assert reader.column("#bases", 2) == [f"{scores.accuracy[name]:.2%}" for name in names]
+    assert reader.column("#bases", 3) == [f"{scores.train_loss[name]:.4f}" for name in names]
+    assert reader.column("#bases", 4) == ["reached"] * 3
+    assert reader.column("#bases", 5) == ["yes"] * 3
+
+
+def test_many_bases_that_miss_their_target_or_are_dead_are_there_too(
+    browser: Any, tmp_path: Path
+) -> None:
+    made = drawn_experiment.write(tmp_path, seeds=30, epochs=(1,), thresholds=(0.1,), missed=[2])
+    found = artifacts.read_json(made["findings"])
+    found["dead"] = [{"model": "seed=3", "sparsity": 0, "dead_reason": "it answers alike"}]
+    artifacts.write_json(made["findings"], found)
+    stage.report_stage(**made)
+    reader = Reader(browser, made["html"])
+    assert reader.column("#bases", 4)[:3] == ["reached", "missed", "reached"]
+    assert reader.column("#bases", 5)[:3] == ["yes", "yes", "no"]
+    text = reader.page.locator("#bases tbody").inner_text()
+    assert "training loss 2 is above 0.1" in text
+    assert "it answers alike" in text
+    box = reader.page.locator("div:has(> #bases)").bounding_box()
+    assert box["height"] < 400  # the rest of the thirty is scrolled to
+    reader.page.locator("#bases button", has_text="Target").click()
+    assert reader.column("#bases", 1)[0] == "seed=2"
+    reader.page.close()
+
+
+def test_what_to_change_next_stands_below_the_answer(reader: Reader, files: dict[str, Any]) -> None:
+    found = artifacts.read_json(files["findings"])
+    assert found["next"]
+    shown = reader.page.locator(".steps li").all_inner_texts()
+    assert shown == [
+        f"{step['change']}. {step['reason']}".replace("`", "") for step in found["next"]
+    ]
+    command = reader.page.locator("#next ~ pre.command").inner_text()
+    for step in found["next"]:
+        for key, value in step["values"].items():
+            section, name = key.split(".")
+            assert f"{section}=" in command
+            assert f"{name}: [{', '.join(map(str, value))}]" in command
+
+
+@pytest.mark.parametrize("size", WIDTHS)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_page_fits_every_window(reader: Reader, size: str, scheme: str) -> None:
+    width, height = WIDTHS[size]
+    reader.page.emulate_media(color_scheme=scheme)
+    reader.page.set_viewport_size({"width": width, "height": height})
+    for name in PAGES:
+        reader.open_at(name)
+        reader.page.wait_for_timeout(100)
+        assert reader.overflow() == []
+        assert reader.page.evaluate("document.documentElement.scrollWidth") <= width
+        assert reader.page.evaluate("scrollY") == 0
+        assert reader.page.evaluate(LOW_CONTRAST) == []
+        main = reader.page.locator("main").bounding_box()
+        assert main["width"] > 0.95 * width
+
+
+def test_a_figure_is_as_large_as_its_column_and_columns_fill_the_window(reader: Reader) -> None:
+    columns = {}
+    for size, (width, height) in WIDTHS.items():
+        reader.page.set_viewport_size({"width": width, "height": height})
+        reader.open_at("figures")
+        for figure in reader.page.locator("#figures figure").all():
+            box, image = figure.bounding_box(), figure.locator("img").bounding_box()
+            assert image["width"] == pytest.approx(box["width"], abs=1)
+        columns[size] = round(
+            reader.page.locator(".gallery").bounding_box()["width"] / box["width"]
+        )
+    assert columns == {"phone": 1, "laptop": 2, "wide": 3}
+
+
+def test_the_map_names_recipes_by_the_row_and_bases_by_the_group(
+    reader: Reader, files: dict[str, Any]
+) -> None:
+    reader.open_at("heatmap")
+    notes = "document.getElementById('map').layout.annotations.map(({text}) => text)"
+    assert reader.names() == labels.recipes(compared(files))
+    assert reader.page.evaluate(notes) == ["seed 1", "seed 2", "seed 3"] * 2  # above and beside
+    texts = reader.page.locator("#map .ytick text").all()
+    plot = reader.page.locator("#map .nsewdrag").first.bounding_box()
+    groups = reader.page.locator("#map .annotation-text").all()
+    edges = [text.bounding_box() for text in texts]
+    assert len(edges) == len(compared(files))
+    assert max(box["x"] + box["width"] for box in edges) <= plot["x"] + 1
+    beside = [box for box in (one.bounding_box() for one in groups) if box["x"] < plot["x"]]
+    assert len(beside) == 3
+    assert max(box["x"] + box["width"] for box in beside) <= min(box["x"] for box in edges)
+    reader.page.select_option("#order", "clustered")
+    assert reader.page.evaluate(notes) == []
+    words = dict(zip(compared(files), labels.recipes(compared(files)), strict=True))
+    expected = [f"seed {Model.parse(name).seed}, {words[name]}" for name in reader.order()]
+    assert reader.names() == expected
+
+
+def test_the_training_of_bases_is_drawn_with_their_target(
+    reader: Reader, files: dict[str, Any]
+) -> None:
+    reader.turn_to("walks")
+    reader.page.set_viewport_size({"width": 1600, "height": 900})
+    boxes = [reader.page.locator(chart).bounding_box() for chart in ("#training", "#walk")]
+    assert boxes[0]["x"] + boxes[0]["width"] <= boxes[1]["x"]  # beside each other
+    drawn = "document.getElementById('training').data.map(({meta, y, yaxis}) => [meta, yaxis, y])"
+    for path in files["trained"]:
+        table, name = artifacts.read_table(path), Path(path).parent.name
+        lines = {axis: y for model, axis, y in reader.page.evaluate(drawn) if model == name}
+        assert lines["y"] == pytest.approx(table.train_loss.tolist(), 1e-4)
+        assert lines["y2"] == pytest.approx(table.test_accuracy.tolist(), 1e-4)
+    target = "document.getElementById('training').layout.shapes.map(({y0, yref}) => [y0, yref])"
+    assert reader.page.evaluate(target) == [[0.1, "y"]]
+    reader.page.select_option("#training-lower", "train_accuracy")
+    assert reader.page.evaluate(target) == [[0.1, "y"], [0.97, "y2"]]
+    colours = """(id) => Object.fromEntries(document.getElementById(id).data
+      .map(({meta, line}) => [meta.split("_")[0], line.color]))"""
+    bases = [reader.page.evaluate(colours, chart) for chart in ("training", "walk")]
+    assert bases[0] == bases[1]
+    assert len(set(bases[0].values())) == 3
+    dashes = "new Set(document.getElementById('walk').data.map(({line}) => line.dash)).size"
+    assert reader.page.evaluate(dashes) == 1  # one penalty
 
 
 def test_pointing_at_a_cell_shows_its_pair_and_all_its_numbers(
@@ -300,7 +472,9 @@ def test_a_model_that_a_filter_hides_is_shown_when_a_link_leads_to_it(reader: Re
     assert reader.column("#models", 1) == [name]
 
 
-@pytest.mark.parametrize(("name", "plot"), [("heatmap", "map"), ("walks", "walk")])
+@pytest.mark.parametrize(
+    ("name", "plot"), [("heatmap", "map"), ("walks", "walk"), ("walks", "training")]
+)
 def test_an_address_of_a_page_with_a_plot_draws_it(reader: Reader, name: str, plot: str) -> None:
     reader.open_at(name)
     assert reader.page.evaluate(f"document.getElementById('{plot}').data.length") > 0
@@ -311,7 +485,7 @@ def test_walks_draw_what_is_chosen(reader: Reader, files: dict[str, Any]) -> Non
     reader.page.select_option("#walk-upper", "penalty")
     reader.page.check("#walk-log")
     drawn = reader.page.evaluate(
-        "document.getElementById('walk').data.map(({name, y, yaxis}) => [name, yaxis, y])"
+        "document.getElementById('walk').data.map(({meta, y, yaxis}) => [meta, yaxis, y])"
     )
     for path in files["histories"]:
         table, name = artifacts.read_table(path), Path(path).parent.name
@@ -382,6 +556,6 @@ def test_two_hundred_models_are_still_small_and_quick_to_point_at(
     value = similarity(made).set_index(["a", "b"]).cosine_prob[names[30], names[170]]
     shown = reader.page.locator("#pair tr[data-measure=cosine_prob] td").inner_text()
     assert float(shown) == pytest.approx(value, 1e-4)
-    assert 20 < len(reader.order()) < 60  # as many names as there is room for
+    assert 20 < len(reader.names()) < 60  # as many names as there is room for
     assert reader.said == []
     reader.page.close()

@@ -67,13 +67,14 @@ CAPTIONS: Mapping[str, Caption] = {
         "Predictions of every pair",
         "All pairs of compared models. Each cell is the similarity of two models' predictions on "
         "the images named in the title; the diagonal compares each model with itself. Models are "
-        "ordered by seed, λ, epochs and threshold. The label “λ1e-05 ·4 <0.05” is a model "
-        "regularised with λ = 1e-5 for 4 epochs and pruned at 0.05. Controls follow the model that "
-        "they belong to: a base before training (“untrained”) or trained in another order of the "
-        "images, and a pruned model pruned at random. White lines separate the bases, so blocks "
-        "off the diagonal compare models of different bases. The strips on the left show each "
-        "model's test accuracy and sparsity. Grey cells have no similarity, because one model of "
-        "the pair gives the same answer for every image.",
+        "grouped by base, and white lines separate the groups, so blocks off the diagonal compare "
+        "models of different bases. A label names what was done to the base: “λ 1e-05, 4 epochs, "
+        "pruned at 0.05” was regularised with λ = 1e-5 for 4 epochs, and its weights below 0.05 "
+        "were removed. What all models share is written once, below the labels. Controls are a "
+        "base before training, a base trained on the images in another order (“image order 1”), "
+        "and a model that lost as many weights at random (“at random like 0.05”). The strips on "
+        "the left show each model's test accuracy and sparsity. Grey cells have no similarity, "
+        "because one model of the pair gives the same answer for every image.",
     ),
     "heatmap_of_features": Caption(
         PAIRS,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,11 +13,16 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, Normalize
 from matplotlib.image import AxesImage
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import Bbox
 
 from skeletons.arrays import Floats
+from skeletons.figures import labels
 from skeletons.figures.style import MISSING, described
 from skeletons.measures.measure import Measure
-from skeletons.model_ids import Model, spell
+from skeletons.model_ids import Model
+
+SMALLEST = 5  # points between two labels
 
 
 def ordered(names: Sequence[str]) -> list[str]:
@@ -36,28 +43,14 @@ def similarity_matrix(pairs: pd.DataFrame, models: Sequence[str], measure: Measu
     return matrix
 
 
-def label(name: str) -> str:
-    """A model's short label; the seed is not part of it, because it labels the whole block."""
-    model = Model.parse(name)
-    if model.state == "base":
-        return "base"
-    if model.state == "untrained":
-        return "untrained"
-    if model.state == "reordered":
-        return f"order {model.order}"
-    text = f"λ{spell(model.l1 or 0)} ·{model.epochs}"
-    if model.threshold is not None:
-        text += f" <{spell(model.threshold)}"
-    return text if model.draw is None else f"{text} random {model.draw}"
-
-
 def heatmap(
     pairs: pd.DataFrame, scores: pd.DataFrame, measure: Measure, ax: Axes, colormap: str = "viridis"
 ) -> None:
     """Draw the similarity of every pair of models as an N×N heatmap.
 
-    Two strips on the left show the accuracy and sparsity of each model; the colour scales are
-    below. Strips and scales are placed for the present size of the Axes, and move with them.
+    Labels say in words what each model is, and the base stands above its group. Two strips on the
+    left show the accuracy and sparsity of each model; the colour scales are below the labels.
+    Everything is placed for the present size of the Axes, and moves with them.
 
     Args:
         pairs: the table of all pairs on one OOD set.
@@ -78,31 +71,59 @@ def heatmap(
     known = matrix[~np.eye(len(models), dtype=bool) & ~np.isnan(matrix)]
     colours, norm = _colours(measure, known, colormap)
     image = ax.imshow(matrix, cmap=colours, norm=norm, interpolation="nearest")
-    _label_models(ax, models)
-    _mark_bases(ax, models)
+    _label_models(ax, models, side)
+    _mark_bases(ax, models, side)
+    strips = {
+        name: _strip(inset(-0.55 + 0.26 * k, 0, 0.22, side), name, about[name], cmap)
+        for k, (name, cmap) in enumerate((("accuracy", "mako"), ("sparsity", "rocket_r")))
+    }
+    shown = {
+        described(measure): image,
+        "test accuracy": strips["accuracy"],
+        "sparsity": strips["sparsity"],
+    }
+    below = max(map(_depth, (ax, *(strip.axes for strip in strips.values())))) + 0.2
     third = (side + 0.6) / 3.5
-    scales = [inset(-0.55 + k * 1.25 * third, -1.7, third, 0.12) for k in range(3)]
-    _scale(image, scales[0], described(measure).replace(" of ", "\nof ", 1))
-    for k, (column, cmap) in enumerate((("accuracy", "mako"), ("sparsity", "rocket_r"))):
-        beside = inset(-0.55 + 0.26 * k, 0, 0.22, side)
-        strip = _strip(beside, column, about[column].to_numpy(np.float64), cmap)
-        _scale(strip, scales[k + 1], {"accuracy": "test accuracy"}.get(column, column))
+    scales = [inset(-0.55 + k * 1.25 * third, -below - 0.12, third, 0.12) for k in range(3)]
+    for scale, (name, values) in zip(scales, shown.items(), strict=True):
+        _scale(values, scale, name, third)
     if np.isnan(matrix).any():
         dead = measure.kind == "behaviour"
         why = "no similarity; a model is dead" if dead else "no value; see the table"
+        lowest = max(_depth(scale) for scale in scales)
         ax.legend(
             handles=[Patch(facecolor=MISSING, label=f"grey: {why}")],
-            loc="lower right",
-            bbox_to_anchor=(1 + 1.3 / side, 1 + 0.16 / side),  # above the numbers of the seeds
+            loc="upper left",
+            bbox_to_anchor=(-0.55 / side, (-below - 0.12 - lowest - 0.05) / side),
             borderaxespad=0,
+            borderpad=0,
         )
+
+
+def top_of(ax: Axes) -> float:
+    """The upper end of the names above a heatmap, in inches from the lower edge of the figure."""
+    boxes = [ax.get_window_extent(), *(text.get_window_extent() for text in ax.texts)]
+    return float(max(_inches(ax, box).y1 for box in boxes))
+
+
+def _inches(ax: Axes, box: Bbox) -> Bbox:
+    """A box on the screen in inches."""
+    return box.transformed(ax.figure.dpi_scale_trans.inverted())
+
+
+def _depth(ax: Axes) -> float:
+    """How far the labels below the Axes extend, in inches."""
+    box = ax.xaxis.get_tightbbox()
+    return (
+        0.0 if box is None else float(_inches(ax, ax.get_window_extent()).y0 - _inches(ax, box).y0)
+    )
 
 
 def _square(ax: Axes) -> float:
     """Make Axes square in their place, and return the length of a side in inches."""
     ax.set_box_aspect(1)
     ax.apply_aspect()
-    return float(ax.get_window_extent().transformed(ax.figure.dpi_scale_trans.inverted()).width)
+    return float(_inches(ax, ax.get_window_extent()).width)
 
 
 def _colours(measure: Measure, known: Floats, colormap: str) -> tuple[Colormap, Normalize]:
@@ -119,43 +140,54 @@ def _colours(measure: Measure, known: Floats, colormap: str) -> tuple[Colormap, 
     return colours.reversed().with_extremes(bad=MISSING), Normalize(low, high or 1)
 
 
-def _label_models(ax: Axes, models: Sequence[str]) -> None:
-    step = max(1, -(-len(models) // 110))  # more labels would overlap
+def _label_models(ax: Axes, models: Sequence[str], side: float) -> None:
+    cell = 72 * side / len(models)  # in points
+    step = max(1, math.ceil(SMALLEST / cell))  # more labels would overlap
     ticks = range(0, len(models), step)
-    size = float(np.clip(400 / len(models), 4, 8))
-    names = [label(models[k]) for k in ticks]
+    size = float(np.clip(0.85 * step * cell, 4, 8))
+    recipes = labels.recipes(models)
+    names = [recipes[k] for k in ticks]
     ax.set_xticks(ticks, names, rotation=90, fontsize=size)
     ax.yaxis.tick_right()
     ax.set_yticks(ticks, names, fontsize=size)
     ax.tick_params(length=0, pad=2)
     ax.yaxis.set_tick_params(labelright=True)
+    if shared := labels.shared(models):
+        ax.set_xlabel(f"all regularised with {shared}", fontsize=8)
     for spine in ax.spines.values():
         spine.set_visible(False)
 
 
-def _mark_bases(ax: Axes, models: Sequence[str]) -> None:
-    """Draw white lines between the bases, and the seed above each block."""
-    seeds = [Model.parse(name).seed for name in models]
-    starts = [k for k in range(len(seeds)) if k == 0 or seeds[k] != seeds[k - 1]]
-    for start, end in zip(starts, [*starts[1:], len(seeds)], strict=True):
-        if start:
-            ax.axhline(start - 0.5, color="white", linewidth=1.5)
-            ax.axvline(start - 0.5, color="white", linewidth=1.5)
+def _mark_bases(ax: Axes, models: Sequence[str], side: float) -> None:
+    """Draw white lines between the bases, and the name of each above its group."""
+    found = labels.groups(models)
+    names = [
         ax.text(
-            (start + end - 1) / 2,
-            1.005,
-            f"seed {seeds[start]}",
+            (group.start + group.end - 1) / 2,
+            1 + 0.05 / side,
+            group.name,
             transform=ax.get_xaxis_transform(),
             ha="center",
             va="bottom",
             fontsize=8,
             fontweight="bold",
         )
+        for group in found
+    ]
+    for group in found[1:]:
+        ax.axhline(group.start - 0.5, color="white", linewidth=1.5)
+        ax.axvline(group.start - 0.5, color="white", linewidth=1.5)
+    room = [(group.end - group.start) * side / len(models) for group in found]
+    widths = [_inches(ax, name.get_window_extent()).width for name in names]
+    if any(width + 0.05 > space for width, space in zip(widths, room, strict=True)):
+        for name, space in zip(names, room, strict=True):
+            name.set(rotation=90, fontsize=float(np.clip(72 * space * 0.85, 4, 8)))
 
 
-def _strip(ax: Axes, name: str, values: Floats, cmap: str) -> AxesImage:
+def _strip(ax: Axes, name: str, scores: pd.Series[float], cmap: str) -> AxesImage:
     """Draw a column beside the heatmap that shows one score of each model."""
     colours = sns.color_palette(cmap, as_cmap=True)
+    values = scores.to_numpy(np.float64)
     image = ax.imshow(values[:, None], cmap=colours, aspect="auto", interpolation="nearest")
     ax.set_xticks([0], [name], rotation=90, fontsize=7)
     ax.set_yticks([])
@@ -165,7 +197,9 @@ def _strip(ax: Axes, name: str, values: Floats, cmap: str) -> AxesImage:
     return image
 
 
-def _scale(image: AxesImage, ax: Axes, name: str) -> None:
+def _scale(image: AxesImage, ax: Axes, name: str, width: float) -> None:
+    """Draw a colour scale of a width in inches, with its name wrapped to it."""
     bar = ax.figure.colorbar(image, cax=ax, orientation="horizontal")
-    bar.set_label(name, fontsize=8)
+    bar.set_label(textwrap.fill(name, max(12, int(17 * width))), fontsize=8)
     bar.ax.tick_params(labelsize=7)
+    bar.ax.xaxis.set_major_locator(MaxNLocator(max(2, int(3.5 * width))))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from skeletons import text
@@ -68,25 +69,45 @@ def ridge_walk(walks: pd.DataFrame, axes: Sequence[Axes]) -> None:
         ("L2 distance to the base", (("distance", "-"),)),
         ("L2 step of the epoch", (("step", "-"),)),
     )
-    lambdas = sorted(walks.l1.unique())
+    lambdas, seeds = sorted(walks.l1.unique()), sorted(walks.seed.unique())
     for ax, (name_of_y, columns) in zip(axes, panels, strict=True):
         for (l1, seed), walk in groups(walks, "l1", "seed"):
             for column, line in columns:
-                name = f"λ={spell(l1)}, seed {seed:g}"
-                kind = "" if len(columns) == 1 else ", test" if "test" in column else ", training"
                 seen = walk[walk.epoch > 0] if column == "step" else walk
                 ax.plot(
                     seen.epoch,
                     seen[column],
                     line,
-                    marker=MARKERS[sorted(walks.seed.unique()).index(seed) % len(MARKERS)],
+                    marker=MARKERS[seeds.index(seed) % len(MARKERS)],
                     markersize=3.5,
                     linewidth=1.2,
                     color=PALETTE[lambdas.index(l1) % len(PALETTE)],
-                    label=name + kind,
                 )
         ax.set_xlabel("epochs of regularisation")
         ax.set_ylabel(name_of_y)
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    legend_beside(axes[1])
-    legend_beside(axes[3])
+    handles = _walk_handles(lambdas, seeds)
+    axes[1].legend(handles=handles, loc="upper left", bbox_to_anchor=(1, 1))
+
+
+def _walk_handles(lambdas: Sequence[float], seeds: Sequence[int]) -> list[Line2D]:
+    """The meaning of each colour, line style and marker; an entry per walk would be too many.
+
+    Seeds are left out if there are more of them than markers.
+    """
+    colours = [
+        Line2D([], [], color=PALETTE[k % len(PALETTE)], label=f"λ={spell(l1)}")
+        for k, l1 in enumerate(lambdas)
+    ]
+    styles = [
+        Line2D([], [], linestyle="-", color="0.3", label="training"),
+        Line2D([], [], linestyle="--", color="0.3", label="test"),
+    ]
+    markers = [
+        Line2D(
+            [], [], linestyle="", marker=MARKERS[k], markersize=4, color="0.3", label=f"seed {n:g}"
+        )
+        for k, n in enumerate(seeds)
+        if len(seeds) <= len(MARKERS)
+    ]
+    return [*colours, *styles, *markers]

@@ -103,7 +103,7 @@ def _save_similarity(
     title = f"Every pair of models on {ood}"
     path = folder / f"heatmap_{ood}_{measure.name}.svg"
     about = captions.drawn("heatmap", ood, measure)
-    _save_heatmap(compared, scores, measure, title, path, colormap, about)
+    save_heatmap(compared, scores, measure, title, path, colormap, about)
     figure, axes = new_figure(10, 3.6, 1, 2)
     pairs.similarity_to_base(compared, measure, axes)
     _save_titled(figure, "similarity_to_base", ood, measure, folder)
@@ -119,7 +119,7 @@ def _save_titled(figure: Figure, kind: str, ood: str, measure: Measure, folder: 
     save_svg(figure, path, captions.drawn(kind, ood, measure))
 
 
-def _save_heatmap(
+def save_heatmap(
     compared: pd.DataFrame,
     scores: pd.DataFrame,
     measure: Measure,
@@ -128,12 +128,24 @@ def _save_heatmap(
     colormap: str,
     about: Drawn,
 ) -> None:
+    """Draw a heatmap with its title and save it; its size follows from the number of models.
+
+    Args:
+        compared: the table of all pairs.
+        scores: the scores of all models.
+        measure: the measure to draw, a column of `compared`.
+        title: the line above the heatmap.
+        path: the SVG file to write.
+        colormap: a colour map of matplotlib or seaborn.
+        about: what the figure shows.
+    """
     side = float(np.clip(0.11 * len({*compared.a, *compared.b}), 3, 9))
     width, height = side + 2.1, side + 2.7  # room for the labels, strips and scales
     figure = Figure(figsize=(width, height))
     ax = figure.add_axes((0.7 / width, 2 / height, side / width, side / height))
     heatmaps.heatmap(compared, scores, measure, ax, colormap)
-    figure.suptitle(title, fontsize=11, fontweight="bold")
+    top = heatmaps.top_of(ax)
+    figure.text(0.7 / width, (top + 0.15) / height, title, fontsize=11, fontweight="bold")
     save_svg(figure, path, about)
 
 
@@ -159,4 +171,4 @@ def heatmap_stage(
     ood = str(compared.ood.iloc[0]) if "ood" in compared else ""
     shown = captions.drawn("heatmap", ood, chosen)
     with styled():
-        _save_heatmap(compared, about, chosen, title, Path(heatmap), colormap, shown)
+        save_heatmap(compared, about, chosen, title, Path(heatmap), colormap, shown)

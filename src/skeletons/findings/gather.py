@@ -20,6 +20,7 @@ from skeletons.findings import (
     comparisons,
     experiment_answer,
     inspections,
+    next_steps,
     pair_kinds,
     pair_tables,
     post_claims,
@@ -94,7 +95,7 @@ def summarize(
         ood: {measure: pair_kinds.summary(pairs, measure, declared) for measure in measures}
         for ood, pairs in similarity.items()
     }
-    return {
+    found = {
         "experiment": experiment,
         "models": len(table),
         "controls": int(table.state.isin(CONTROLS).sum()),
@@ -114,6 +115,7 @@ def summarize(
         },
         **_models(table),
     }
+    return {**found, "next": next_steps.steps(found, table)}
 
 
 def _claims(

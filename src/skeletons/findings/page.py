@@ -9,6 +9,7 @@ from skeletons import text
 from skeletons.findings import (
     apart,
     inspections,
+    next_steps,
     pair_kinds,
     post_claims,
     recipe_verdicts,
@@ -34,6 +35,7 @@ def sections(found: Mapping[str, Any]) -> list[Section]:
     """All sections that have a text, in the order of the page."""
     parts = [
         _verdict(found["verdict"], found["settings"]),
+        Section("next", "What to change next", "", next_steps.markdown(found["next"])),
         _claims(found["claims"], found["claims_note"], found["apart"]),
         Section("kinds", "Similarities of pairs by kind", _kinds(found["kinds"])),
         Section("bases", "Are the base models optimal?", _bases(found["bases"])),

@@ -6,32 +6,27 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from skeletons.errors import ArtifactError
 from skeletons.figures import captions
 from skeletons.findings import pair_tables
 from skeletons.findings.recipe_verdicts import NOT_TESTED
 from skeletons.findings.sections import once
 from skeletons.measures.measure import Measure
-from skeletons.model_ids import MASKED, UNTRAINED, Model
-from skeletons.report import colours, costs, html, pair_numbers, pictures, settings
+from skeletons.report import (
+    colours,
+    commands,
+    costs,
+    lines,
+    pair_numbers,
+    pictures,
+    settings,
+    tables,
+)
 from skeletons.store import artifacts
 
-WALKED = {  # columns of a history, with their labels on the page
-    "train_loss": "training loss in nats, without the penalty",
-    "train_accuracy": "training accuracy",
-    "test_loss": "test loss in nats",
-    "test_accuracy": "test accuracy",
-    "distance": "L2 distance to the base",
-    "step": "L2 length of the epoch's step",
-    "penalty": "penalty in nats",
-}
-CERTIFIED = "certified_loss"  # the loss that the certificates are about
-CERTIFIED_LABEL = "training loss in nats, of the certificate: furthest from the start's"
 FOUND = (
     *("experiment", "models", "pairs", "verdict", "claims", "claims_note"),
-    *("bases", "walks", "skeleton_models", "sections"),
+    *("bases", "dead", "walks", "skeleton_models", "next", "sections"),
 )
 SCORES = (
     *("model", "state", "seed", "l1", "epochs", "threshold", "accuracy", "loss", "sparsity"),
@@ -46,6 +41,7 @@ def gather(
     findings: str,
     scores: str,
     pairs: Sequence[str],
+    trained: Sequence[str],
     histories: Sequence[str],
     figures: Sequence[str],
     benchmarks: Path,
@@ -60,6 +56,7 @@ def gather(
         scores: scores.parquet, with all models.
         pairs: the tables of all pairs. Those of predictions come first, because the page shows them
             first.
+        trained: history.parquet of each base.
         histories: history.parquet of the longest checkpoint of each walk.
         figures: SVG files.
         benchmarks: the folder with the costs of jobs; it may be missing or incomplete.
@@ -80,13 +77,17 @@ def gather(
         "claims": once(found["claims"]),
         "claims_note": found["claims_note"],
         "evidence": [section for section in found["sections"] if section["text"]],
+        "bases": tables.bases(found),
+        "target": settings.target_in(config),
+        "steps": found["next"],
+        "commands": _commands(found),
         "heatmap": pictures.first_heatmap(drawn, found["verdict"]["measure"]),
-        "grid": _grid(table),
-        "certificates": found["walks"],
+        "grid": tables.models(table),
+        "certificates": tables.certificates(found),
         "sections": {
-            section: chosen
+            section: groups
             for section in captions.SECTIONS
-            if (chosen := [figure for figure in drawn if figure["section"] == section])
+            if (groups := pictures.by_title(drawn, section))
         },
         "stages": costs.by_stage(jobs).to_dict("records"),
         "jobs": jobs.to_dict("records"),
@@ -94,13 +95,18 @@ def gather(
         "config": recorded,
         "digest_name": settings.DIGEST,
         "digest": settings.digest(recorded),
-        "versions": artifacts.read_json(versions),
+        "versions": [
+            {"name": name, "version": version}
+            for name, version in artifacts.read_json(versions).items()
+        ],
         "data": {
             "pairs": pair_numbers.gather(
                 [artifacts.read_table(path, ["a", "b"]) for path in pairs], table, measures
             ),
-            "walks": [_walk(path, found["walks"]) for path in histories],
-            "walked": {CERTIFIED: CERTIFIED_LABEL, **WALKED} if found["walks"] else WALKED,
+            "charts": {
+                "training": lines.training(trained, settings.target_in(config)),
+                "walk": lines.walks(histories, found["walks"]),
+            },
             "first": found["verdict"]["measure"],
             "colours": colours.scale(settings.colormap_in(config)),
         },
@@ -146,41 +152,13 @@ def _verdict(found: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _grid(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """One row per model, in the order seed, λ, epochs, threshold; None for a missing value."""
-    plain = table.astype(object).where(table.notna(), None)
-    rows = [{str(key): value for key, value in row.items()} for row in plain.to_dict("records")]
-    rows.sort(key=lambda row: Model.parse(row["model"]).sort_key)
-    return [
-        {**row, "note": _note(row), "files": _files(row["model"], row["state"])} for row in rows
-    ]
-
-
-def _note(row: Mapping[str, Any]) -> str:
-    """Why a model is dead or not optimal; empty if it is neither."""
-    if row["dead"]:
-        return f"dead: {row['dead_reason']}"
-    return f"not optimal: {row['optimal_reason']}" if row["optimal"] is False else ""
-
-
-def _files(name: str, state: str) -> dict[str, str]:
-    """The paths of a model's files, relative to the report, by what they contain."""
-    files = {"weights": f"models/{name}/weights.safetensors", "scores": f"scores/{name}.json"}
-    if state in MASKED:
-        files["sparsity"] = f"models/{name}/sparsity.json"
-    else:
-        files["network"] = f"models/{name}/model.json"
-        if state != UNTRAINED:
-            files["history"] = f"models/{name}/history.parquet"
-    return files
-
-
-def _walk(path: str, certificates: Mapping[str, Any]) -> dict[str, Any]:
-    """A walk epoch by epoch, with its last model, which the folder is named after."""
-    table = artifacts.read_table(path, ["epoch", *WALKED])
-    columns = {name: html.rounded(table[name].tolist()) for name in WALKED}
-    model = Path(path).parent.name
-    if model in certificates:
-        by_epoch = dict(enumerate(certificates[model]["losses"]))
-        columns[CERTIFIED] = html.rounded([by_epoch.get(epoch) for epoch in table.epoch])
-    return {"model": model, "epoch": table.epoch.tolist(), **columns}
+def _commands(found: Mapping[str, Any]) -> dict[str, str]:
+    """The command that repeats the experiment, and one with the values of all next steps."""
+    values: dict[str, Any] = {}
+    for step in found["next"]:
+        values |= step["values"]
+    name = found["experiment"]
+    return {
+        "repeat": commands.repeat(name),
+        "next": commands.changed(name, values) if values else "",
+    }

@@ -16,6 +16,7 @@ from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
 from skeletons.arrays import Floats
+from skeletons.figures import labels
 from skeletons.measures.measure import Measure
 from skeletons.model_ids import Model
 from skeletons.report.html import rounded
@@ -33,19 +34,25 @@ def gather(
         measures: the measures after which columns are named.
 
     Returns:
-        `models`, each with its id and seed, in the order seed, λ, epochs, threshold; `sparsity`,
-        their positions from the densest to the sparsest; and `measures`, one for each data set and
-        measure. Each has its name and label, `set` (None if it needs no images), `alike` (whether
-        higher means more alike), the positions of its `models`, the `values` of their pairs,
-        `reasons` by the position of the missing value, and `clustered`, the positions of the models
-        in the order of a clustering.
+        `models`, each with its id, base and recipe in words (`figures.labels`), in the order seed,
+        λ, epochs, threshold; `shared`, what all walks have in common; `sparsity`, their positions
+        from the densest to the sparsest; and `measures`, one for each data set and measure. Each
+        has its name and label, `set` (None if it needs no images), `alike` (whether higher means
+        more alike), the positions of its `models`, the `values` of their pairs, `reasons` by the
+        position of the missing value, and `clustered`, the positions of the models in the order of
+        a clustering.
     """
     unique = {name for table in tables for side in "ab" for name in table[side].unique()}
     models = sorted(map(Model.parse, unique), key=lambda model: model.sort_key)
     names = [str(model) for model in models]
     sparsity = dict(zip(scores.model, scores.sparsity, strict=True))
+    recipes = labels.recipes(names)
     return {
-        "models": [{"id": str(model), "seed": model.seed} for model in models],
+        "models": [
+            {"id": str(model), "base": labels.base(model), "recipe": recipe}
+            for model, recipe in zip(models, recipes, strict=True)
+        ],
+        "shared": labels.shared(names),
         "sparsity": sorted(range(len(names)), key=lambda k: sparsity[names[k]]),
         "measures": [one for table in tables for one in _measures(table, names, measures)],
     }

@@ -28,6 +28,20 @@ def figure(path: str) -> dict[str, Any]:
     }
 
 
+def by_title(drawn: Sequence[Mapping[str, Any]], section: str) -> list[list[Mapping[str, Any]]]:
+    """The figures of a section in groups that share a title and a text.
+
+    Args:
+        drawn: what `figure` gives for each figure.
+        section: one of `captions.SECTIONS`.
+    """
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for one in drawn:
+        if one["section"] == section:
+            found.setdefault(one["title"], []).append(one)
+    return list(found.values())
+
+
 def first_heatmap(
     drawn: Sequence[Mapping[str, Any]], measure: str | None
 ) -> Mapping[str, Any] | None:

@@ -124,6 +124,16 @@ def colormap_in(config: str | Path) -> str:
     return str(found)
 
 
+def target_in(config: str | Path) -> Mapping[str, float]:
+    """What a base must reach to count as optimal, as a recorded configuration has it.
+
+    Raises:
+        ArtifactError: it cannot be read.
+    """
+    target = _section(config, "base").get("target")
+    return target if isinstance(target, Mapping) else {}
+
+
 def _section(config: str | Path, key: str) -> Mapping[str, Any]:
     """A section of a recorded configuration; empty if it does not exist."""
     try:

@@ -19,6 +19,7 @@ def report_stage(
     findings: str,
     scores: str,
     pairs: Sequence[str],
+    trained: Sequence[str] = (),
     histories: Sequence[str] = (),
     figures: Sequence[str] = (),
     html: str,
@@ -31,6 +32,7 @@ def report_stage(
         findings: findings.json.
         scores: scores.parquet.
         pairs: the tables of all pairs.
+        trained: history.parquet of each base.
         histories: history.parquet of each walk.
         figures: SVG files.
         html: report.html to write, in the folder of the experiment. The benchmarks are read from
@@ -46,6 +48,7 @@ def report_stage(
         findings=findings,
         scores=scores,
         pairs=pairs,
+        trained=trained,
         histories=histories,
         figures=figures,
         benchmarks=Path(html).parent / "benchmarks",

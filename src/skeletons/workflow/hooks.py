@@ -146,6 +146,8 @@ class Hooks:
         try:
             found = artifacts.read_json(f"{self._plan.results}/findings.json", ["verdict"])
             _print(f"The verdict: {found['verdict']['answer']}. The report is {page}.")
+            for step in found.get("next", [])[:1]:
+                _print(f"Next: {step['change'].replace('`', '')}.")
         except SkeletonsError as error:
             _print(str(error))
 

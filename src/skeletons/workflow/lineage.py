@@ -117,6 +117,7 @@ def _of_report(targets: Targets, wildcards: Wildcards) -> list[str]:
         *(f"{targets.results}/{name}" for name in names),
         *targets.similarity_tables(),
         *targets.measure_tables(),
+        *targets.base_histories(),
         *targets.longest_walks("history.parquet"),
         *(path for path, _, _ in targets.figures()),
         *targets.inspection_figures(),

@@ -152,6 +152,10 @@ class Targets:
             if model.state == model_ids.REGULARIZED and model.epochs == last
         ]
 
+    def base_histories(self) -> list[str]:
+        """The history of each base."""
+        return [self.model_file(base, "history.parquet") for base in self.plan.bases]
+
     def walks_without_loss(self) -> list[str]:
         """Histories of the walks, with a loss per epoch, if no loss was recorded per step."""
         traced = self.plan.config.regularize.trace

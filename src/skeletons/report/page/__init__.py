@@ -12,11 +12,12 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from skeletons import text
-from skeletons.report import html
+from skeletons.report import html, tables
 from skeletons.store import artifacts
 
 TEMPLATES = Path(__file__).parent / "templates"
-SCRIPTS = ("pages.js", "tables.js", "heatmap.js", "walks.js")
+SCRIPTS = ("pages.js", "tables.js", "plots.js", "heatmap.js", "lines.js")
+PAGES = ("findings", "grid", "heatmap", "walks", "figures", "costs", "configuration")
 
 
 def page(shown: Mapping[str, Any]) -> str:
@@ -38,6 +39,8 @@ def page(shown: Mapping[str, Any]) -> str:
     scripts = [get_plotlyjs(), own]
     return environment.get_template("page.html").render(
         **{**shown, "data": html.json_block(shown["data"])},
+        pages=[(name, name.capitalize()) for name in PAGES],
+        columns=tables.COLUMNS,
         policy=html.policy(scripts),
         scripts=[Markup(script) for script in scripts],
         origin=artifacts.mark_of_origin(),

@@ -1,6 +1,8 @@
 // The heatmap: one measure of all pairs, and next to it every measure of one pair.
 const PAIRS = DATA.pairs;
-const LABELS = 55; // more row names than this would overlap
+const [NAME, SMALLEST] = [11, 13]; // the size of a model's name and its smallest row, in pixels
+const SCALE = 75; // the width of the colour scale with its numbers
+const NARROW = 560; // on a narrower page, models have no names beside their rows
 
 const chosen = () => ({ set: element("set").value, name: element("measure").value });
 
@@ -42,45 +44,62 @@ function matrixOf(measure, order) {
   return rows;
 }
 
-/** Lines between the blocks of two bases, if models are ordered by base. */
+const byBase = () => element("order").value === "base";
+
+/** The rows of each base, if models are ordered by base: its name, first row and last row. */
+function groupsOf(order) {
+  if (!byBase()) return [];
+  const found = [];
+  order.forEach((model, row) => {
+    const { base } = PAIRS.models[model];
+    if (found.at(-1)?.base === base) found.at(-1).last = row;
+    else found.push({ base, first: row, last: row });
+  });
+  return found;
+}
+
+/** Lines between the groups of two bases. */
 function linesBetweenBases(order) {
-  if (element("order").value !== "base") return [];
-  const seeds = order.map((model) => PAIRS.models[model].seed);
-  const cuts = seeds.flatMap((seed, k) => (k > 0 && seed !== seeds[k - 1] ? [k - 0.5] : []));
   const [low, high] = [-0.5, order.length - 0.5];
   const line = { color: "white", width: 1.5 };
-  return cuts.flatMap((at) => [
-    { type: "line", x0: at, x1: at, y0: low, y1: high, line },
-    { type: "line", x0: low, x1: high, y0: at, y1: at, line },
+  return groupsOf(order).slice(1).flatMap(({ first }) => [
+    { type: "line", x0: first - 0.5, x1: first - 0.5, y0: low, y1: high, line },
+    { type: "line", x0: low, x1: high, y0: first - 0.5, y1: first - 0.5, line },
   ]);
 }
 
+/** The name of each base beside the visible part of its rows, and above that of its columns. */
+function namesOfBases(order, [x0, x1], [y0, y1], side) {
+  const style = { showarrow: false, font: { size: 11 } };
+  const along = (from, to, place) =>
+    groupsOf(order).flatMap(({ base, first, last }) => {
+      const [start, end] = [Math.max(first, from), Math.min(last, to)];
+      const room = (side * (end - start + 1)) / (to - from + 1);
+      return room < widthOf(base, 11) ? [] : [place(base, (start + end) / 2)];
+    });
+  return [
+    ...along(x0, x1, (text, x) => ({
+      ...style, text, x, xref: "x", y: 1, yref: "paper", yanchor: "bottom",
+    })),
+    ...along(y0, y1, (text, y) => ({
+      ...style, text, y, yref: "y", x: 0, xref: "paper", xanchor: "right",
+      xshift: -element("map").names, textangle: -90,
+    })),
+  ];
+}
+
+/** The name of a model beside its row; its base stands beside the group, if there are groups. */
+function nameOf(model) {
+  const { base, recipe } = PAIRS.models[model];
+  return byBase() ? recipe : `${base}, ${recipe}`;
+}
+
 /** The names of the visible rows: all, or every second, third, … */
-function ticks(order, from, to) {
-  const step = Math.max(1, Math.ceil((to - from) / LABELS));
+function ticks(order, from, to, room) {
+  const step = Math.max(1, Math.ceil(((to - from + 1) * SMALLEST) / room));
   const places = [...order.keys()].filter((k) => k >= from && k <= to && k % step === 0);
-  return { tickvals: places, ticktext: places.map((k) => PAIRS.models[order[k]].id) };
+  return { tickvals: places, ticktext: places.map((k) => nameOf(order[k])) };
 }
-
-/** The style that all plots share: the colours and the font of the page. */
-function pageStyle(size) {
-  const style = getComputedStyle(document.body);
-  const [ink, soft, rule, gap] = ["ink", "soft", "rule", "gap"].map((name) =>
-    style.getPropertyValue(`--${name}`).trim(),
-  );
-  const layout = {
-    paper_bgcolor: "transparent",
-    font: { color: ink, family: style.fontFamily, size },
-    modebar: { bgcolor: "transparent", color: soft, activecolor: ink },
-  };
-  return { rule, gap, layout };
-}
-
-const PLOT_OPTIONS = {
-  displaylogo: false,
-  responsive: true,
-  modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]], // none of which goes online
-};
 
 function drawMap() {
   const measure = currentMeasure();
@@ -102,31 +121,52 @@ function drawMap() {
     colorbar: { thickness: 12, len: 0.9, outlinewidth: 0, tickfont: { size: 11 } },
   };
   const axis = { range: [-0.5, order.length - 0.5], showgrid: false, zeroline: false, ticks: "" };
-  const names = 15 + 5.3 * Math.max(...ids.map((id) => id.length)); // their width in pixels
-  const beside = names + 75; // and the width of the scale
-  const side = Math.max(320, Math.min(map.clientWidth - beside, innerHeight - 260, 760));
+  const width = map.parentElement.clientWidth;
+  const narrow = width < NARROW;
+  const widest = Math.max(...order.map((model) => widthOf(nameOf(model), NAME)));
+  map.names = narrow ? 0 : widest + 8; // their width in pixels
+  const left = map.names + (byBase() ? 20 : 4);
+  const beside = left + SCALE;
+  map.side = Math.min(width - beside, Math.max(320, innerHeight - 230));
+  const rows = [0, order.length - 1];
   const layout = {
     ...common,
-    height: side + 50,
-    width: side + beside,
-    margin: { l: names, r: 75, t: 40, b: 10 },
+    height: map.side + 64,
+    width: map.side + beside,
+    margin: { l: left, r: SCALE, t: 54, b: 10 },
     plot_bgcolor: gap,
     xaxis: { ...axis, showticklabels: false },
-    yaxis: { ...axis, range: axis.range.toReversed(), ...ticks(order, 0, order.length - 1), tickfont: { size: 9 } },
+    yaxis: {
+      ...axis, range: axis.range.toReversed(), ...ticks(order, ...rows, map.side),
+      showticklabels: !narrow, tickfont: { size: NAME },
+    },
     shapes: linesBetweenBases(order),
-    title: { text: measure.label, font: { size: 13 }, x: 0, xref: "paper", y: 0.985 },
+    annotations: namesOfBases(order, rows, rows, map.side),
+    title: {
+      text: measure.label, font: { size: 13 }, x: 0, xref: "paper", y: 1, yref: "container",
+      yanchor: "top", pad: { t: 4 },
+    },
   };
   Plotly.react(map, [trace], layout, PLOT_OPTIONS);
   map.order = order;
 }
 
-/** After a zoom, name as many of the visible rows as there is room for. */
+/** After a zoom, name as many of the visible rows as there is room for, and their bases. */
 function renameRows() {
   const map = element("map");
-  const [y0, y1] = [...map.layout.yaxis.range].sort((x, y) => x - y);
-  const { tickvals, ticktext } = ticks(map.order, Math.ceil(y0), Math.floor(y1));
-  if (tickvals.join() === map.layout.yaxis.tickvals.join()) return;
-  Plotly.relayout(map, { "yaxis.tickvals": tickvals, "yaxis.ticktext": ticktext });
+  const visible = ({ range }) => {
+    const [from, to] = [...range].sort((x, y) => x - y);
+    return [Math.ceil(from), Math.floor(to)];
+  };
+  const [columns, rows] = [visible(map.layout.xaxis), visible(map.layout.yaxis)];
+  const { tickvals, ticktext } = ticks(map.order, ...rows, map.side);
+  if (`${columns}|${rows}` === map.shown) return;
+  map.shown = `${columns}|${rows}`;
+  Plotly.relayout(map, {
+    "yaxis.tickvals": tickvals,
+    "yaxis.ticktext": ticktext,
+    annotations: namesOfBases(map.order, columns, rows, map.side),
+  });
 }
 
 function cell(tag, text, name = "") {
@@ -181,11 +221,8 @@ function followPointer() {
   map.on("plotly_relayout", renameRows);
 }
 
-function options(select, pairs) {
-  select.replaceChildren(...pairs.map(([value, text]) => new Option(text, value)));
-}
-
 function prepareMap() {
+  if (PAIRS.shared) element("shared").textContent = `All models are regularised with ${PAIRS.shared}.`;
   const unique = (values) => [...new Set(values)];
   const sets = unique(PAIRS.measures.flatMap((one) => (one.set === null ? [] : [one.set])));
   options(element("set"), sets.map((set) => [set, set]));
@@ -214,6 +251,7 @@ function fillMeasures(name) {
 
 addEventListener("DOMContentLoaded", () => {
   prepareMap();
+  redrawOnResize("map", "heatmap", drawMap);
 });
 let mapIsFollowed = false;
 whenShown("heatmap", () => {

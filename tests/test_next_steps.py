@@ -1,0 +1,119 @@
+"""What to change next: the keys, and values that would probably decide."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import drawn_experiment
+import pandas as pd
+import pytest
+
+from skeletons.findings import next_steps
+from skeletons.store import artifacts
+
+
+def found(tmp_path: Path, **options: Any) -> dict[str, Any]:
+    made = drawn_experiment.write(tmp_path, **options)
+    return artifacts.read_json(made["findings"])
+
+
+def steps_about(found: dict[str, Any], about: str) -> list[dict[str, Any]]:
+    return [step for step in found["next"] if step["about"] == about]
+
+
+def bases(*seeds: int) -> pd.DataFrame:
+    return pd.DataFrame({"seed": seeds, "state": "base"})
+
+
+@pytest.mark.parametrize(
+    ("seeds", "count", "expected"),
+    [([1, 2], 5, [1, 2, 3, 4, 5]), ([3, 7], 4, [1, 2, 3, 7]), ([0], 2, [0, 1]), ([5], 1, [5])],
+)
+def test_new_seeds_are_free_numbers(seeds: list[int], count: int, expected: list[int]) -> None:
+    assert next_steps.more_seeds(bases(*seeds), count) == expected
+
+
+@pytest.mark.parametrize(("recipes", "needed"), [((0.1,), 5), ((0.1, 0.2, 0.5), 6)])
+def test_two_seeds_are_extended_to_what_a_corrected_p_needs(
+    tmp_path: Path, recipes: tuple[float, ...], needed: int
+) -> None:
+    """With one recipe 2⁻⁵ < 0.05, with three 3 · 2⁻⁶ < 0.05."""
+    made = found(tmp_path, seeds=2, epochs=(2,), thresholds=recipes)
+    (step,) = steps_about(made, "verdict")
+    assert step["values"] == {"base.seeds": list(range(1, needed + 1))}
+    assert f"from 2 to {needed} seeds" in step["change"]
+    assert ("one recipe instead of" in step["reason"]) == (len(recipes) > 1)
+
+
+def test_the_number_of_seeds_is_that_of_the_verdict(tmp_path: Path) -> None:
+    made = found(tmp_path, seeds=4)
+    recipes = made["verdict"]["by"]["digits"]["cosine_prob"]["recipes"]
+    # A recipe of which one of four seeds is dead needs a third more.
+    needed = [
+        -(-one["seeds_needed"] * 4 // one["seeds"])
+        for one in recipes
+        if one["seeds_needed"] is not None and one["answer"].startswith("cannot")
+    ]
+    (step,) = [one for one in steps_about(made, "verdict") if "base.seeds" in one["keys"]]
+    assert len(step["values"]["base.seeds"]) == max(min(needed), 5)
+
+
+def test_bases_that_miss_their_target_come_alone(tmp_path: Path) -> None:
+    made = found(tmp_path, missed=[2])
+    (step,) = made["next"]
+    assert step["keys"] == ["base.epochs", "base.learning_rate", "base.target"]
+    assert "1 of 3 base models" in step["reason"]
+
+
+@pytest.mark.parametrize("random", [(), (1,)])
+def test_controls_are_asked_for_if_there_are_none(tmp_path: Path, random: tuple[int, ...]) -> None:
+    steps = steps_about(found(tmp_path, random=random), "controls")
+    assert len(steps) == (not random)
+    for step in steps:
+        assert step["values"]["controls.random"] == [1]
+
+
+def test_walks_that_leave_the_ridge_name_what_is_too_large(tmp_path: Path) -> None:
+    made = found(tmp_path)
+    assert steps_about(made, "walks") == []
+    walks = {"a": {"rise": 0.2, "descent": 0, "longest": 0.001}, "b": {}}
+    walks["b"] = {"rise": 0, "descent": 0.3, "longest": 0.2}
+    certificates = {name: Walk(**values) for name, values in walks.items()}
+    steps = next_steps._walks(certificates, 0.05, 0.05)
+    assert [step.keys for step in steps] == [
+        ("regularize.lambdas", "regularize.learning_rate"),
+        ("base.epochs",),
+        ("regularize.learning_rate",),
+    ]
+    assert all("1 of 2 walks" in step.reason for step in steps)
+
+
+class Walk:
+    """The numbers of a certificate."""
+
+    def __init__(self, **numbers: float) -> None:
+        self.__dict__.update(numbers)
+
+
+def test_a_single_condition_shows_no_trend(tmp_path: Path) -> None:
+    keys = {key for step in found(tmp_path, epochs=(2,))["next"] for key in step["keys"]}
+    assert "regularize.epochs" in keys
+    assert "prune.thresholds" not in keys
+
+
+def test_only_controls_ask_for_other_images(tmp_path: Path) -> None:
+    verdict = {"by": {"noise": {}}, "controls": ["noise"], "measure": "cosine_prob"}
+    (step,) = next_steps._data_sets(verdict)
+    assert step.keys == ("ood",)
+    assert next_steps._data_sets({**verdict, "by": {}, "controls": []}) == []
+
+
+def test_findings_in_words_list_the_steps(tmp_path: Path) -> None:
+    made = drawn_experiment.write(tmp_path)
+    steps = artifacts.read_json(made["findings"])["next"]
+    text = Path(made["findings"]).with_suffix(".md").read_text()
+    part = text.split("## What to change next")[1].split("\n## ")[0]
+    assert part.strip().splitlines() == [
+        f"- **{step['change']}.** {step['reason']}" for step in steps
+    ]
