@@ -87,7 +87,7 @@ def keys(schema: dict[str, Any], node: dict[str, Any], prefix: str = "") -> set[
 
 
 def flat(value: Any, prefix: str = "") -> set[str]:
-    if not isinstance(value, dict) or prefix == "dataset":
+    if not isinstance(value, dict) or not value or prefix == "dataset":
         return {prefix}
     return {
         path for key, child in value.items() for path in flat(child, f"{prefix}.{key}".strip("."))

@@ -820,7 +820,7 @@ NETWORKS = [
     Mistake(
         "pretrained weights that torchvision does not have",
         "network.weights: found 'V9', which torchvision does not have for 'resnet18'; allowed: "
-        "IMAGENET1K_V1, or a file (with a slash, or .pt, .pth or .safetensors).",
+        "IMAGENET1K_V1, DEFAULT, or a file (with a slash, or .pt, .pth or .safetensors).",
         lambda _: network_of("torchvision:resnet18", weights="V9"),
     ),
     Mistake(

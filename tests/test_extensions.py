@@ -273,7 +273,7 @@ REFUSED = {
     "network: {name: 'no.py:f'}": "network.name: found 'no.py:f', but there is no file no.py in ",
     "network: {name: 'no.such:f'}": "but there is no file no/such.py in ",
     "network: {name: 'mine.py'}": "network.name: found 'mine.py'; allowed: cnn, resnet9, resnet20, "
-    "speednet, or your own FILE.py:FUNCTION.",
+    "speednet, torchvision:NAME, timm:NAME, or your own FILE.py:FUNCTION.",
     "network: {name: 'mine.py:a b'}": "network.name: found 'mine.py:a b'; allowed: FILE.py:F",
     "network: {name: 'mine:nett'}": "network.name: found 'mine.py:nett', but mine.py does not "
     "define 'nett' (did you mean 'net'?); allowed: FILE.py:FUNCTION, a function of width and "
@@ -484,9 +484,8 @@ NETWORKS = {
     "return nn.Sequential(nn.Flatten(), nn.Linear(3072, c + 1))": "whose output for two images is "
     "2×5; it must return logits, 2×4.",
     "return nn.Sequential(nn.AdaptiveAvgPool3d((1, 1, c)), nn.Flatten())": "in which nothing can",
-    "l = nn.Linear(3072, 3072); return nn.Sequential(nn.Flatten(), l, l, nn.Linear(3072, c))": (
-        "runs its layer 1 2 times per forward pass"
-    ),
+    "n = nn.Sequential(nn.Flatten(), nn.Linear(3072, c)); n.more = nn.Linear(2, 2); n.forward = "
+    "lambda x: n[1](n[0](x)); return n": "a network that does not run its layer more; it must",
 }
 
 

@@ -260,6 +260,28 @@ def test_a_shared_weight_counts_once_and_is_one_tensor() -> None:
     assert set(tensors(network)) == set(held)
 
 
+class Functional(nn.Module):
+    """A layer that is applied by a function, as in torchvision's Swin Transformer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden, self.out = nn.Linear(3072, 6), nn.Linear(6, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = nn.functional.linear(x.flatten(1), self.hidden.weight, self.hidden.bias)
+        logits: Tensor = self.out(nn.functional.relu(x))
+        return logits
+
+
+def test_a_layer_that_a_function_applies_is_counted() -> None:
+    layers = describe(nn.Sequential(Functional()))["layers"]
+    assert {layer["name"]: layer["flops"] for layer in layers} == {
+        "0.hidden.weight": 2 * 3072 * 6,
+        "0.out.weight": 2 * 6 * 5,
+    }
+    assert all(layer["prunable"] for layer in layers)
+
+
 # --- names and options ----------------------------------------------------------------------------
 
 

@@ -80,7 +80,7 @@ def test_every_costly_pair_is_a_file(science: Workflow) -> None:
         assert names(folder / "weights" / measure) == pair_names(MASKED)
         table = artifacts.read_table(folder / f"weights/{measure}.parquet")
         assert len(table) == 4 * 3 // 2
-    assert names(folder / "alignment") == pair_names(["seed=1", "seed=2"])
+    assert names(folder / "alignment") == {*pair_names(["seed=1", "seed=2"]), "symmetries"}
     for figure in ("digits_linear_cka", "mask_overlap", "mask_overlap_aligned"):
         assert (folder / f"figures/heatmap_{figure}.svg").is_file()
         assert f"heatmap_{figure}.svg" in (folder / "report.html").read_text()

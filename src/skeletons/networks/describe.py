@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -81,6 +82,9 @@ def describe(network: nn.Sequential) -> dict[str, Any]:
     products = Products()
     with _watched(network, count), products:
         _run(network, 1)
+    for weight, flops in products.applied.values():
+        if id(weight) in trained and id(weight) not in layers:
+            count("", weight, flops)
     return {
         "parameters": sum(p.numel() for p in network.parameters()),
         "prunable": sum(p.numel() for p in prunable(network).values()),
@@ -92,7 +96,7 @@ def describe(network: nn.Sequential) -> dict[str, Any]:
 def runs_of(network: nn.Module, images: int) -> tuple[Any, Counter[str]]:
     """A network's output for blank images, and how often each of its prunable weights is applied.
 
-    Weights that are applied otherwise than by calling their layer are not counted.
+    A weight that is applied without its layer, by a function of torch, counts once.
     """
     names = {id(parameter): name for name, parameter in prunable(network).items()}
     runs = Counter(dict.fromkeys(names.values(), 0))
@@ -101,15 +105,19 @@ def runs_of(network: nn.Module, images: int) -> tuple[Any, Counter[str]]:
         if id(weight) in names:
             runs[names[id(weight)]] += 1
 
-    with _watched(network, count):
-        return _run(network, images), runs
+    products = Products()
+    with _watched(network, count), products:
+        logits = _run(network, images)
+    for name in (names[key] for key in products.applied if key in names):
+        runs[name] = max(runs[name], 1)
+    return logits, runs
 
 
 @torch.no_grad()
 def _run(network: nn.Module, images: int) -> Any:
     """The output for blank images in evaluation mode; then the network is in its mode again."""
     modes = {module: module.training for module in network.modules()}
-    device = next(network.parameters()).device
+    device = next(itertools.chain(network.parameters(), network.buffers(), [torch.empty(0)])).device
     try:
         return network.eval()(torch.zeros(images, *IMAGE_SHAPE, device=device))
     finally:

@@ -1,4 +1,4 @@
-"""Counts the products that a network computes without a layer, such as those of attention.
+"""Counts the products that a network computes otherwise than by layers, such as attention.
 
 torch.utils.flop_counter counts the same, but imports torch's compiler, which takes seconds in each
 training job.
@@ -23,13 +23,15 @@ class Products(TorchFunctionMode):
     """A block in which products are counted.
 
     Attributes:
-        flops: of matrix products and attention so far; a multiply-add is two FLOPs. Layers are not
-            counted.
+        flops: of matrix products and attention so far; a multiply-add is two FLOPs.
+        applied: the weights of linear functions and convolutions by their id, each with its FLOPs,
+            whether a layer or the network itself calls the function.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.flops = 0
+        self.applied: dict[int, tuple[Tensor, int]] = {}
 
     def __torch_function__(
         self,
@@ -49,6 +51,11 @@ class Products(TorchFunctionMode):
             self.flops += 2 * found.numel() * one.shape[-1]
         elif func in (torch.baddbmm, Tensor.baddbmm):
             self.flops += 2 * found.numel() * _first(args, named, "input", "batch1")[1].shape[-1]
+        elif func in (F.linear, F.conv1d, F.conv2d, F.conv3d):
+            weight = _first(args, named, "input", "weight")[1]
+            flops = 2 * weight.numel() * (found.numel() // weight.shape[0])
+            before = self.applied.get(id(weight), (weight, 0))[1]
+            self.applied[id(weight)] = (weight, before + flops)
         elif func is torch.einsum:
             self.flops += _of_einsum(args)
         return found

@@ -145,8 +145,8 @@ def train_base_stage(
         summary: the model.json to write.
         seed: of the initial weights and the order of images.
         order: see `train_base`.
-        network: name, width, options and pretrained weights of the network, see `build`; and, for
-            a file of weights, its digest.
+        network: name, width, options and pretrained weights of the network, see `build`; for a file
+            of weights, its digest; and the version of the package that the network is from.
         base: the fields of `BaseSettings`.
         device: `auto`, `cpu` or `cuda`.
         precision: `auto`, `bf16` or `fp32`.
@@ -183,8 +183,8 @@ def untrained_stage(
         weights: the safetensors file to write.
         summary: the model.json to write.
         seed: of the base model.
-        network: name, width, options and pretrained weights of the network, see `build`; and, for
-            a file of weights, its digest.
+        network: name, width, options and pretrained weights of the network, see `build`; for a file
+            of weights, its digest; and the version of the package that the network is from.
         device: `auto`, `cpu` or `cuda`.
         threads: CPU threads.
     """

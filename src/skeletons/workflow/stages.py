@@ -11,6 +11,7 @@ import functools
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,7 @@ def _network_settings(plan: Plan) -> dict[str, Any]:
     }
     if found["name"].startswith(references.PACKAGES):
         found.pop("width", None)
+        found["version"] = metadata.version(found["name"].partition(":")[0])
     else:
         found["width"] = plan.config.network.width
     if is_file(found.get("weights")):
