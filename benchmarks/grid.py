@@ -73,9 +73,13 @@ def config(models: int, way: str) -> dict[str, Any]:
         "dataset": {"kind": "shapes", "train": 100, "test": 40},
         "network": {"name": "cnn", "width": 2},
         "base": {"seeds": [1, 2], "epochs": 1},
-        "regularize": {"lambdas": [1e-4], "epochs": [1]},
+        "regularize": {"lambdas": [1e-4], "epochs": [1], "trace": 0},
         "prune": {"thresholds": [round(0.001 * (k + 1), 3) for k in range(count)]},
-        "compare": {"blocks_beyond": 0 if way == "blocks" else models},
+        "compare": {
+            "states": ["base", "pruned"],
+            "blocks_beyond": 0 if way == "blocks" else models,
+        },
+        "controls": {"orders": []},
     }
 
 

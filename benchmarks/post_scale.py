@@ -63,11 +63,14 @@ def config(options: argparse.Namespace, train: int) -> dict[str, Any]:
         "regularize": {
             "lambdas": [L1],
             "epochs": list(EPOCHS),
+            "trace": 0,
             "batch_size": 125,
             "learning_rate": 0.005,
             "augment": augment,
         },
         "prune": {"thresholds": list(THRESHOLDS)},
+        "compare": {"states": ["base", "pruned"]},
+        "controls": {"orders": []},
     }
 
 

@@ -8,6 +8,7 @@ from skeletons import model_ids
 from skeletons.errors import SkeletonsError
 from skeletons.model_ids import Model
 from skeletons.workflow import configuration, jobs
+from skeletons.workflow.foresight import absent_looks
 from skeletons.workflow.hooks import Hooks
 from skeletons.workflow.internals import Run
 from skeletons.workflow.lineage import Lineages
@@ -35,9 +36,12 @@ TARGETS = Targets(PLAN)
 LINEAGES = Lineages(TARGETS)
 HOOKS = in_a_sentence(Hooks, RUN, TARGETS, logger)
 if RUN.is_main():  # the jobs on the nodes of a cluster read these rules as well
-    expire(TARGETS, LINEAGES)
+    RUN.forget(expire(TARGETS, LINEAGES))
 # All at once and now: code that is edited while the run goes on must not pass for what runs.
 CODES = {name: in_a_sentence(known.codes, PLAN) for name, known in STAGES.items()}
+
+if RUN.is_main() and (sentence := in_a_sentence(absent_looks, PLAN)):
+    logger.warning(sentence)
 
 RESULTS, LOGS, FIGURES, ID = PLAN.results, PLAN.logs, PLAN.figures, PLAN.task
 

@@ -1,15 +1,18 @@
 # Data sets: one file each, made once and shared by all experiments. A user's images are not input
 # files: the settings hold a digest of the place, size and time of each.
+#
+# Several runs may need the same set at the same time. One job makes it, while the others wait. The flag
+# `update` keeps Snakemake from removing, before such a job, what other runs already read.
 
 
 rule dataset:
     input:
         BEGINNING,
     output:
-        images="results/data/{dataset}/images.safetensors",
-        info="results/data/{dataset}/info.json",
+        images=update("results/data/{dataset}/images.safetensors"),
+        info=update("results/data/{dataset}/info.json"),
     log:
-        "logs/data/{dataset}.log",
+        f"{LOGS}/dataset/{{dataset}}.log",
     benchmark:
         "results/data/{dataset}/benchmark.tsv"
     conda:

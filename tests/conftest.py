@@ -27,9 +27,10 @@ TINY: dict[str, Any] = {
     "ood": [{"kind": "digits"}, {"kind": "noise", "images": 60}],
     "network": {"name": "cnn", "width": 4},
     "base": {"seeds": [1, 2], "epochs": 2, "batch_size": 50, "learning_rate": 0.3},
-    "regularize": {"lambdas": [1e-4], "epochs": [1, 2], "batch_size": 50},
+    "regularize": {"lambdas": [1e-4], "epochs": [1, 2], "batch_size": 50, "trace": 0},
     "prune": {"thresholds": [0.02, 0.05]},
-    "compare": {"ood_images": 80},
+    "compare": {"states": ["base", "pruned"], "ood_images": 80},
+    "controls": {"orders": []},
 }
 
 
@@ -40,9 +41,10 @@ GRID: dict[str, Any] = {
     "ood": [{"kind": "digits"}],
     "network": {"name": "cnn", "width": 2},
     "base": {"seeds": [1, 2], "epochs": 1, "batch_size": 50, "learning_rate": 0.3},
-    "regularize": {"lambdas": [1e-4, 2e-4], "epochs": [1, 2], "batch_size": 50},
+    "regularize": {"lambdas": [1e-4, 2e-4], "epochs": [1, 2], "batch_size": 50, "trace": 0},
     "prune": {"thresholds": [0.05, 0.1]},
-    "compare": {"ood_images": 40},
+    "compare": {"states": ["base", "pruned"], "ood_images": 40},
+    "controls": {"orders": []},
 }
 # One value of each list, for tests that train everything again.
 CHAIN: dict[str, Any] = {

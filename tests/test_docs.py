@@ -86,7 +86,7 @@ def test_every_key_and_its_default_is_on_the_page() -> None:
     found = [key for key, _ in rows]
     assert {"inspect", "base"}.isdisjoint(found)
     assert {"data_root", "lambdas", "augment.flip", "variant.l1", "test_share"} <= set(found)
-    assert dict(rows)["augment.flip"] == "`true`"  # the default of the section, not of its kind
+    assert dict(rows)["augment.flip"] == "`false`"
     assert dict(rows)["path"] == "none: it must be given"
     flat = Config().model_dump()
     assert sum(len(v) if isinstance(v, dict) else 1 for v in flat.values()) <= len(found)
@@ -130,6 +130,27 @@ def test_every_page_is_on_the_site(site: Path) -> None:
         assert page.is_file()
         assert all(image.is_file() for image in Images(page).found)
     assert len(Images(site / "results/README.html").found) >= 1
+
+
+def titles() -> dict[Path, str]:
+    """The first heading of each page of the site."""
+    return {
+        path: path.read_text(encoding="utf-8").partition("\n")[0]
+        for path in PAGES
+        if path.is_relative_to(DOCS)
+    }
+
+
+def test_no_two_pages_have_one_title() -> None:
+    found = titles()
+    assert all(title.startswith("# ") for title in found.values())
+    assert len(set(found.values())) == len(found) >= 15
+
+
+def test_the_index_links_every_page() -> None:
+    index = DOCS / "index.md"
+    linked = {(DOCS / link.split("#")[0]).resolve() for link in links(index)}
+    assert set(titles()) - {index} <= linked
 
 
 def test_the_reference_has_what_docstrings_say(site: Path) -> None:

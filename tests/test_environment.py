@@ -1,8 +1,13 @@
 """The environment is pinned completely, and is the same however it is made."""
 
 import hashlib
+import importlib.util
+import os
 import re
+import subprocess
+import sys
 import tomllib
+import zipfile
 from importlib import metadata
 from itertools import chain
 from pathlib import Path
@@ -72,3 +77,80 @@ def test_every_rule_that_names_an_environment_names_one_that_exists() -> None:
     for path in (ROOT / "rules").glob("*.smk"):
         for name in re.findall(r"\.\./envs/([\w.-]+)", path.read_text()):
             assert (ROOT / "envs" / name).is_file()
+
+
+# --- progress while it is installed ---------------------------------------------------------------
+
+INSTALL = ROOT / "scripts/install.py"
+PIP = """\
+Ignoring appnope: markers 'sys_platform == "darwin"' don't match your environment
+Collecting idna==3.20 (from -r a.lock (line 1))
+  Downloading idna-3.20-py3-none-any.whl (64 kB)
+Requirement already satisfied: nvidia-cublas==13.4 in ./lib
+Processing /wheels/nvidia_nvtx-13.2.86-py3-none-any.whl (from -r a.lock (line 4))
+Installing collected packages: idna, nvidia-nvtx
+Successfully installed idna-3.20
+"""
+SMALL = """\
+appnope==1 ; sys_platform == 'darwin' \\
+    --hash=sha256:0
+idna==3.20 \\
+    --hash=sha256:1
+nvidia-cublas==13.4
+nvidia-nvtx==13.2.86
+"""
+
+
+def test_what_pip_does_is_counted() -> None:
+    spec = importlib.util.spec_from_file_location("install", INSTALL)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    progress, said = module.Progress(SMALL), []
+    for line in PIP.splitlines(keepends=True):
+        progress.follow([line])
+        said.append(progress.words(installed=2))
+    assert said == [
+        "Reading the lock file",
+        "Downloading package 1 of 3: idna",
+        "Downloading package 1 of 3: idna (64 kB)",
+        "Downloading package 2 of 3: nvidia-cublas",
+        "Downloading package 3 of 3: nvidia_nvtx",
+        "Unpacked 2 of 3 packages",
+        "Unpacked 2 of 3 packages",
+    ]
+
+
+def install(folder: Path, lock: str) -> subprocess.CompletedProcess[str]:
+    """Install from a folder of wheels into another, without a network."""
+    (folder / "a.lock").write_text(lock)
+    own = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(folder), "PIP_TARGET": str(folder / "there")}
+    return subprocess.run(
+        [sys.executable, str(INSTALL), "--require-hashes", "-r", str(folder / "a.lock")],
+        env={**os.environ, **own},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_lock_file_is_installed_in_few_lines(tmp_path: Path) -> None:
+    wheel = tmp_path / "tiny-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as file:
+        file.writestr("tiny.py", "A = 1\n")
+        about = "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n"
+        file.writestr("tiny-1.0.dist-info/METADATA", about)
+        file.writestr("tiny-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        file.writestr("tiny-1.0.dist-info/RECORD", "")
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    done = install(tmp_path, f"tiny==1.0 \\\n    --hash=sha256:{digest}\n")
+    assert done.returncode == 0, done.stdout
+    assert (tmp_path / "there/tiny.py").exists()
+    assert done.stdout.splitlines()[0].startswith("Installing the packages of ")
+    assert done.stdout.splitlines()[-1] == "Installed 1 packages."
+    assert len(done.stdout.splitlines()) < 6
+    assert "\x1b" not in done.stdout
+    done = install(tmp_path, f"tiny==1.0 \\\n    --hash=sha256:{'0' * 64}\n")
+    assert done.returncode == 1
+    assert "DO NOT MATCH THE HASHES" in done.stdout

@@ -46,6 +46,9 @@ from skeletons.training.base import train_base
 from skeletons.training.images import Images
 from skeletons.training.settings import BaseSettings
 from skeletons.workflow import failures, lock, slurm
+from skeletons.workflow.foresight import absent_looks
+from skeletons.workflow.plan import Plan
+from snakemake_logger_plugin_skeletons import lines
 from snakemake_logger_plugin_skeletons.reasons import explain
 from snakemake_logger_plugin_skeletons.sentences import sentence
 
@@ -876,7 +879,32 @@ def linked(scene: Scene) -> None:
     lock.hold("results/demo")
 
 
+def not_exposable(scene: Scene) -> str:
+    network = "nn.Sequential(nn.Conv2d(3, w, 3), nn.Softmax(1), nn.Conv2d(w, c, 30), nn.Flatten())"
+    scene.file("mine.py", f"from torch import nn\n\ndef net(w, c):\n    return {network}\n")
+    variant = {"l1": 2e-4, "epochs": 2, "threshold": 0.5}
+    inspect = {"variant": variant, "expose": True}
+    return absent_looks(Plan(load({"network": {"name": "mine.py:net"}, "inspect": inspect})))
+
+
+def off_target(_: Scene) -> str:
+    measured = {"train_loss": 0.4305, "train_accuracy": 0.8476}
+    return lines.missed("seed=1", measured, {"train_loss": 0.1, "train_accuracy": 0.97})
+
+
 RUN = [
+    Mistake(
+        "a user-defined network cannot be exposed, with `inspect.expose`",
+        "`inspect.expose` will not be available for mine.py:net, and all else is made without it: "
+        "….",
+        not_exposable,
+    ),
+    Mistake(
+        "a base model is not trained to optimality",
+        "▲ base model seed=1 misses `base.target`: found training loss 0.4305 and training "
+        "accuracy 0.8476; wanted at most 0.1 and at least 0.97.",
+        off_target,
+    ),
     Mistake(
         "training diverges",
         "diverged: the loss was … at step … of …; a lower learning rate or a longer warm-up may "

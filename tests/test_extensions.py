@@ -264,6 +264,7 @@ MINE = {
     "shadow.py": "import random\n\ndef f(width, classes): ...\n",
     "sub/random.py": "",
     "sub/shadow.py": "import random\n\ndef f(width, classes): ...\n",
+    "sub/alone.py": "from . import blocks\n\ndef f(width, classes): ...\n",
     "one/mod.py": "import tool\n\ndef f(p, q): ...\n",
     "one/tool.py": "",
     "two/mod.py": "import tool\n\ndef g(p, q): ...\n",
@@ -285,6 +286,8 @@ REFUSED = {
     "network: {name: 'lost.py:f'}": "but other.py is not Python (line 1: invalid syntax)",
     "network: {name: 'sub/shadow.py:f'}": "but sub/random.py cannot be imported, because "
     "'random' is an installed module",
+    "network: {name: 'sub/alone.py:f'}": "network.name: found 'sub/alone.py:f', but sub/alone.py "
+    "cannot import '.blocks' at line 1: there is no file sub/blocks.py; allowed: FILE.py:FUNCTION",
     "dataset: {kind: 'mine:data'}": "dataset.kind: found 'mine.py:data', but data(size, *, "
     "seed=None) cannot be called with (): missing a required argument: 'size'",
     "ood: [{kind: 'mine:data', options: {size: 1, sed: 2}}]": "ood[0].kind: found 'mine.py:data', "

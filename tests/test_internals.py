@@ -31,6 +31,7 @@ onstart:
         "limit": workflow.scheduler.job_rate_limiter,
         "job": next(iter(workflow.dag.needrun_jobs())),
         "settings": ExecutorSettings(),
+        "records": workflow.persistence,
     }
     print("MISSING", json.dumps(list(internals.missing(starts))))
 
@@ -79,7 +80,8 @@ def test_an_attribute_that_is_gone_is_named(path: str) -> None:
     found: Any = SimpleNamespace()
     for attribute in reversed(attributes):
         found = SimpleNamespace(**{attribute: found})
-    starts = dict.fromkeys(("workflow", "limit", "job", "settings"), SimpleNamespace())
+    names = ("workflow", "limit", "job", "settings", "records")
+    starts = dict.fromkeys(names, SimpleNamespace())
     starts[path.partition(".")[0]] = found
     (sentence,) = (each for each in internals.missing(starts) if f"({path})" in each)
     assert f"has no attribute {gone!r} of {path.rpartition('.')[0]}" in sentence

@@ -113,6 +113,22 @@ def test_the_settings_choose_the_stream(capsys: pytest.CaptureFixture[str]) -> N
         assert (out, err) == (("Something.\n", "") if stdout else ("", "Something.\n"))
 
 
+def test_the_errors_of_a_dry_run_are_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    refused = error('RefusalError in file "x", line 3:\nbase.epochs: found x.', "RefusalError")
+    for records in (
+        (refused,),
+        (START, RUN, record(message="Hm.", level=logging.WARNING), refused),
+    ):
+        handler = LogHandler(OutputSettings(stdout=True, dryrun=True), None)
+        for each in records:
+            handler.handle(each)
+        handler.close()
+        out, err = capsys.readouterr()
+        assert err.endswith("base.epochs: found x.\n")
+        assert ("Hm." in err) == ("Job stats" in out) == (len(records) > 1)
+        assert "base.epochs" not in out + err.removesuffix("base.epochs: found x.\n")
+
+
 # --- without a terminal -------------------------------------------------------------------------
 
 

@@ -6,6 +6,7 @@ network, fewer epochs and a smaller grid. Sizes written in the README itself are
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import sys
@@ -81,6 +82,10 @@ def own_experiment(clone: Clone, command: str) -> None:
     assert (clone / "results/mine/report.html").is_file()
     config = yaml.safe_load((clone / "results/mine/config.yaml").read_text())
     assert config["dataset"] == {"kind": "shapes", "train": 1000, "test": 300, "seed": 0}
+    bases = [
+        json.loads(path.read_text()) for path in (clone / "results/mine/scores").glob("*.json")
+    ]
+    assert [base["optimal"] for base in bases if base.get("optimal") is not None] == [True, True]
 
 
 def the_tests(clone: Clone, command: str) -> None:
@@ -132,7 +137,13 @@ def shown(clone: Clone, command: str) -> None:
     assert "current   yes" in said
 
 
+def cloning(clone: Clone, command: str) -> None:
+    """Not run: the address is a placeholder."""
+    assert command == "git clone ADDRESS skeletons && cd skeletons"
+
+
 HOW: dict[str, Callable[[Clone, str], None]] = {
+    "git clone": cloning,
     "make demo": demo,
     "make env": nothing_to_be_done,  # because the environment of the tests is used
     "make test": the_tests,

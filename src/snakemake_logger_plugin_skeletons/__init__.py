@@ -25,8 +25,13 @@ class LogHandler(LogHandlerBase):
 
     def __post_init__(self) -> None:
         settings = self.common_settings
-        console = Console(stderr=not settings.stdout, no_color=settings.nocolor or None)
-        self.narrator = Narrator(console, settings, self.format)
+        shown, errors = (
+            Console(stderr=stderr, no_color=settings.nocolor or None)
+            for stderr in (not settings.stdout, True)
+        )
+        # A dry run is shown on stdout, and its errors on stderr all the same. In a real run, both
+        # must be one console: below what it prints, it keeps the picture.
+        self.narrator = Narrator(shown, settings, self.format, errors if settings.stdout else shown)
         self.addFilter(self.wanted)
 
     def wanted(self, record: LogRecord) -> bool:

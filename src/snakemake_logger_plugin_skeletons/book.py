@@ -8,27 +8,47 @@ long job already gives an estimate. For all other jobs, it is the job.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
-import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from skeletons.store.unfinished import RESUMED
 from skeletons.workflow.jobs import TAKEN
-
-EPOCH = re.compile(r"\bepoch \d+,")  # once in a log for each epoch
+from snakemake_logger_plugin_skeletons.job_log import JobLog, Progress
 
 
 @dataclass(frozen=True)
 class Work:
-    """A job to do: its rule, its cores, the units of its work, and the jobs it waits for."""
+    """A job to do.
+
+    Attributes:
+        rule: the name of its rule.
+        threads: its cores.
+        units: of its work: the epochs that it trains; 1 for any other job.
+        after: the numbers of the jobs that it waits for.
+        last_epoch: the number of the last epoch that it trains; 0 for any other job.
+        may_wait: whether it may have to wait for another run, which its log says.
+        summary: the model.json of a base model, which may miss its target; else empty.
+    """
 
     rule: str
     threads: int = 1
     units: int = 1
     after: tuple[int, ...] = ()
+    last_epoch: int = 0
+    may_wait: bool = False
+    summary: str = ""
+
+    @property
+    def trains(self) -> bool:
+        return self.last_epoch > 0
+
+    @property
+    def watched(self) -> bool:
+        """Whether its log tells of its progress."""
+        return self.trains or self.may_wait
 
 
 @dataclass(frozen=True)
@@ -40,22 +60,13 @@ class Running:
     began: float
     logs: tuple[str, ...] = ()
 
-    def epochs(self) -> int:
-        """How many epochs it has trained in all, according to its log."""
-        return len(EPOCH.findall(self._log()))
+    @functools.cached_property
+    def _log(self) -> JobLog | None:
+        return JobLog(self.logs[0], self.began) if self.logs else None
 
-    def resumed(self) -> int:
-        """How many of these it did not train again, because it went on after an interruption."""
-        before, mark, _ = self._log().partition(f"\n{RESUMED}")
-        return len(EPOCH.findall(before)) if mark else 0
-
-    def _log(self) -> str:
-        """The text of its log; empty if there is none of this run yet."""
-        for log in self.logs[:1]:
-            with contextlib.suppress(OSError):
-                if Path(log).stat().st_mtime >= self.began:  # else it is from an earlier run
-                    return Path(log).read_text(encoding="utf-8", errors="replace")
-        return ""
+    def progress(self) -> Progress:
+        """How far it has come, according to its log."""
+        return self._log.look() if self._log else Progress()
 
     def from_cache(self) -> bool:
         """Whether this finished job took its result from the run cache, according to its log."""
@@ -130,14 +141,27 @@ class Book:
         self.running.pop(job, None)
 
     def rates(self, now: float) -> dict[str, float]:
-        """The seconds per unit by rule: in this run, else in earlier ones."""
+        """The seconds per unit by rule: in this run, else in earlier ones.
+
+        A rule that trains, and of which nothing is known, is taken to need as long for an epoch as
+        the others. So the first epochs of a run give an estimate for all of its training.
+        """
         seconds, units = defaultdict(float, self._seconds), Counter(self._units)
         for job, running in list(self.running.items()):
-            trains = job in self.work and self.work[job].units > 1
-            if trains and (epochs := running.epochs() - running.resumed()):
-                seconds[running.rule] += now - running.began
+            if not (job in self.work and self.work[job].trains):
+                continue
+            progress = running.progress()
+            if epochs := progress.epochs - progress.resumed:
+                # Until its last epoch ended: the next one may be half done.
+                seconds[running.rule] += max(progress.at - running.began, 0.0)
                 units[running.rule] += epochs
-        return {**self.earlier, **{rule: seconds[rule] / units[rule] for rule in units}}
+        measured = {rule: seconds[rule] / units[rule] for rule in units}
+        training = {work.rule for work in self.work.values() if work.trains}
+        like_others: dict[str, float] = {}
+        if known := training & units.keys():
+            typical = sum(seconds[rule] for rule in known) / sum(units[rule] for rule in known)
+            like_others = dict.fromkeys(training, typical)
+        return {**like_others, **self.earlier, **measured}
 
     def left(self, now: float) -> Left | None:
         """An estimate of the remaining time; None if it cannot be estimated.
@@ -155,16 +179,17 @@ class Book:
             for job, work in rest.items()
             if work.rule in rates
         }
-        if not seconds:
-            return None
+        unknown = [work for job, work in rest.items() if job not in seconds]
+        if not seconds or any(work.trains for work in unknown):
+            return None  # training takes most of the time
         effort = sum(each * rest[job].threads for job, each in seconds.items())
         longest = max(_chains(rest, seconds).values())
-        return Left(max(longest, effort / self.slots), whole=len(seconds) == len(rest))
+        return Left(max(longest, effort / self.slots), whole=not unknown)
 
     def _units_now(self, job: int, running: Running | None) -> int:
         """The units of a job's work, without the epochs that it does not train again."""
-        units = self.work[job].units
-        return units - running.resumed() if running and units > 1 else units
+        work = self.work[job]
+        return work.units - running.progress().resumed if running and work.trains else work.units
 
     def _seconds_left(self, job: int, whole: float, now: float) -> float:
         """The seconds left of a job that takes `whole` seconds."""

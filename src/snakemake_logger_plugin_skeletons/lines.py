@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from snakemake_logger_plugin_skeletons.book import Book, words
-from snakemake_logger_plugin_skeletons.picture import left_words
+from collections.abc import Mapping
+
+from skeletons.workflow.failures import job_name
+from snakemake_logger_plugin_skeletons.book import Book, Running, Work, words
+from snakemake_logger_plugin_skeletons.picture import left_words, progress_words
 
 INTERRUPTED = (
     "Interrupted: the results of running jobs that did not finish are not kept. The next run "
@@ -22,6 +25,23 @@ def done(book: Book, rule: str, now: float, *, with_left: bool) -> str:
     took = f"✓ {rule}: {jobs(count)} done in {words(now - book.began[rule])}"
     left = left_words(book, now) if with_left else ""
     return f"{took}{_cached(book.taken[rule], count)}{left and f', {left}'}"
+
+
+def alive(book: Book, job: Running, work: Work, now: float) -> str:
+    """The progress of a running job, and the time left for the whole run if it is known."""
+    left = left_words(book, now) if work.trains else ""
+    name = job_name(job.rule, job.logs)
+    return f"… {name}: {progress_words(job.progress(), work)}{left and f'; {left}'}"
+
+
+def missed(model: str, measured: Mapping[str, float], target: Mapping[str, float]) -> str:
+    """A base model misses its target."""
+    loss, accuracy = measured["train_loss"], measured["train_accuracy"]
+    return (
+        f"▲ base model {model} misses `base.target`: found training loss {loss:.4f} and training "
+        f"accuracy {accuracy:.4f}; wanted at most {target['train_loss']:g} and at least "
+        f"{target['train_accuracy']:g}."
+    )
 
 
 def failed(job: str, reason: str, log: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import time
@@ -14,12 +15,15 @@ from rich.console import Console
 from snakemake_interface_logger_plugins.common import LogEvent
 from snakemake_interface_logger_plugins.settings import OutputSettingsLoggerInterface
 
+from skeletons.errors import SkeletonsError
+from skeletons.store import artifacts
 from skeletons.workflow import failures, phrases
 from snakemake_logger_plugin_skeletons import book, lines
 from snakemake_logger_plugin_skeletons.book import Book, Running, Work
 from snakemake_logger_plugin_skeletons.failed import Failed
 from snakemake_logger_plugin_skeletons.messages import shown
 from snakemake_logger_plugin_skeletons.picture import Picture
+from snakemake_logger_plugin_skeletons.pulse import Pulse
 from snakemake_logger_plugin_skeletons.screen import Screen
 from snakemake_logger_plugin_skeletons.sentences import sentence
 from snakemake_logger_plugin_skeletons.stats import job_stats
@@ -45,8 +49,16 @@ class Narrator:
         console: Console,
         settings: OutputSettingsLoggerInterface,
         words: Callable[[LogRecord], str],
+        errors: Console | None = None,
     ) -> None:
-        """Begin; `words` formats a record in Snakemake's own words."""
+        """Begin.
+
+        Args:
+            console: where the run is shown.
+            settings: of Snakemake's output.
+            words: formats a record in Snakemake's own words.
+            errors: where warnings and errors are shown, if not on the same console.
+        """
         quiet = {kind.item_to_choice() for kind in settings.quiet or ()}
         self.settings = settings
         self.silent = "all" in quiet and not settings.dryrun
@@ -54,12 +66,14 @@ class Narrator:
         self.shows_stages = not settings.dryrun and not quiet & {"rules", "progress", "all"}
         self.book = Book()
         self.picture = Picture(self.book)
-        self.screen = Screen(console, self.picture)
+        self.screen = Screen(console, self.picture, errors)
         self._words = words
         self._memory: str | None = None  # the file that stores the times of jobs for the next run
         self._started = False
         self._interrupted = False
         self._failed = Failed()
+        self._target: Mapping[str, float] = {}  # of base models
+        self._pulse = Pulse(self.book, self.screen.say)
         self._actions: dict[str, Callable[[Fields], None]] = {
             LogEvent.WORKFLOW_STARTED: self._start,
             LogEvent.RESOURCES_INFO: self._count_slots,
@@ -86,20 +100,24 @@ class Narrator:
 
     def close(self) -> None:
         """End the picture and store the times of jobs. Snakemake calls this more than once."""
+        self._pulse.close()
         self.screen.close()
         for exception in self._failed.leftover():
             if not self._interrupted:
-                self.screen.say(exception, "red")
+                self.screen.warn(exception, "red")
         if self._memory and self.book.done:
             book.remember(self._memory, self.book.rates(time.time()))
 
     # --- the run as a whole ---
 
-    def _take_plan(self, work: dict[int, dict[str, Any]], memory: str) -> None:
-        """Take the jobs of the run and the file of earlier times, which `hooks` sends."""
+    def _take_plan(
+        self, work: dict[int, dict[str, Any]], memory: str, target: Mapping[str, float]
+    ) -> None:
+        """Take what `hooks` sends: the jobs, the file of earlier times, the target of bases."""
         self.book.work = {job: Work(**about) for job, about in work.items()}
         self.book.earlier = book.recall(memory)
         self._memory = memory
+        self._target = target
 
     def _start(self, _: Fields) -> None:
         self._started = True
@@ -122,6 +140,8 @@ class Narrator:
         if self.shows_stages:
             self.screen.start_picture()
             self.screen.redraw()
+            if not self.screen.is_terminal:
+                self._pulse.start()
 
     # --- jobs ---
 
@@ -144,10 +164,25 @@ class Narrator:
         job, now = fields["job_id"], time.time()
         self._failed.discard(job)
         self.picture.failed = len(self._failed.jobs)
+        running = self.book.running.get(job)
         rule = self.book.finish(job, now)
+        if running and not self.silent:
+            self._judge(running, self.book.work.get(job))
         if rule and rule != "all" and self.shows_stages:
             picture = self.screen.is_terminal  # the picture shows the time left
             self.screen.say(lines.done(self.book, rule, now, with_left=not picture), "green")
+
+    def _judge(self, job: Running, work: Work | None) -> None:
+        """Report a base model that misses its target."""
+        if work is None or not work.summary:
+            return
+        with contextlib.suppress(SkeletonsError):  # a broken file fails the jobs that read it
+            measured = artifacts.read_json(work.summary, ["train_loss", "train_accuracy"])
+            if (
+                measured["train_loss"] > self._target["train_loss"]
+                or measured["train_accuracy"] < self._target["train_accuracy"]
+            ):
+                self.screen.warn(lines.missed(job.subject, measured, self._target), "yellow")
 
     def _fail(self, fields: Fields) -> None:
         job = fields["jobid"]
@@ -160,7 +195,7 @@ class Narrator:
 
     def _say_failure(self, job: int, rule: str, logs: list[str]) -> None:
         if new := self._failed.add(job, logs):
-            self.screen.say(lines.failed(failures.job_name(rule, logs), *new), "yellow")
+            self.screen.warn(lines.failed(failures.job_name(rule, logs), *new), "yellow")
 
     def _show_command(self, fields: Fields) -> None:
         command = fields.get("cmd") or fields.get("shellcmd")
@@ -175,15 +210,15 @@ class Narrator:
         elif self._interrupted:
             return
         elif self._failed.jobs and phrases.UNDONE.find(message):
-            self.screen.say(self._failed.closing(), "red")
+            self.screen.warn(self._failed.closing(), "red")
         else:
             command = sys.argv[1:]
-            self.screen.say(sentence(message, exception, command, self._started), "red")
+            self.screen.warn(sentence(message, exception, command, self._started), "red")
 
     def _take_message(self, message: str, level: int) -> None:
         if phrases.INTERRUPTED.find(message):
             self._interrupted = True
-            self.screen.say(lines.INTERRUPTED, "yellow")
+            self.screen.warn(lines.INTERRUPTED, "yellow")
         elif self._interrupted and phrases.TRACEBACK.find(message):
             return
         elif text := shown(message, verbose=self.settings.verbose):
@@ -191,6 +226,8 @@ class Narrator:
 
     def _say_message(self, text: str, level: int) -> None:
         if level >= logging.ERROR:
-            self.screen.say(text, "red")
+            self.screen.warn(text, "red")
+        elif not self.silent and level >= logging.WARNING:
+            self.screen.warn(text, "yellow")
         elif not self.silent:
-            self.screen.say(text, "yellow" if level >= logging.WARNING else "")
+            self.screen.say(text)

@@ -14,8 +14,11 @@ class Screen:
     Both appear only on a terminal, and are removed at the end.
     """
 
-    def __init__(self, console: Console, picture: RenderableType) -> None:
+    def __init__(
+        self, console: Console, picture: RenderableType, errors: Console | None = None
+    ) -> None:
         self.console = console
+        self.errors = errors or console
         self._picture = Live(picture, console=console, refresh_per_second=2, transient=True)
         self._spinner = Status("", console=console)
         self._spins = False
@@ -27,6 +30,11 @@ class Screen:
     def say(self, text: str, style: str = "") -> None:
         """Print a text unchanged; the terminal wraps long lines."""
         self.show(Text(text, style=style), soft_wrap=True)
+
+    def warn(self, text: str, style: str) -> None:
+        """Print a warning or an error."""
+        self._stop_spinner()
+        self.errors.print(Text(text, style=style), soft_wrap=True)
 
     def show(self, what: RenderableType, *, soft_wrap: bool = False) -> None:
         self._stop_spinner()

@@ -24,9 +24,11 @@ T: dict[str, Any] = {
     "dataset": {"kind": "shapes", "train": 300, "test": 100},
     "ood": [{"kind": "noise", "images": 60}],
     "network": {"name": "resnet9", "width": 2},
-    "base": {"seeds": [1, 2], "epochs": 1, "learning_rate": 0.05},
+    "base": {"seeds": [1, 2], "epochs": 1, "learning_rate": 0.05, "augment": {"flip": True}},
     "regularize": {"lambdas": [1e-3], "epochs": [1]},
     "prune": {"thresholds": [0.5]},
+    "compare": {"states": ["base", "pruned"]},
+    "controls": {"orders": []},
     "inspect": {"variant": {"l1": 1e-3, "epochs": 1, "threshold": 0.5}, "lines": True},
 }
 

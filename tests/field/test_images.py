@@ -435,6 +435,8 @@ T: dict[str, Any] = {
     "base": {"seeds": [1, 2], "epochs": 1, "batch_size": 10, "learning_rate": 0.05},
     "regularize": {"lambdas": [1e-3], "epochs": [1], "batch_size": 10},
     "prune": {"thresholds": [0.5]},
+    "compare": {"states": ["base", "pruned"]},
+    "controls": {"orders": []},
 }
 
 

@@ -100,3 +100,54 @@ def test_show_never_calls_stale_what_is_current_nor_current_what_is_stale(
     assert "current   yes" in capsys.readouterr().out
     assert cli.main(["show", "seed=1", "--configfile", "changed.yaml"]) == 0
     assert "current   no" in capsys.readouterr().out
+
+
+# --- files of another experiment ----------------------------------------------------------------
+
+OTHER = {**CHAIN, "experiment": "other", "base": {**CHAIN["base"], "learning_rate": 0.2}}
+
+
+@pytest.fixture(scope="module")
+def two(chain: Workflow, tmp_path_factory: pytest.TempPathFactory) -> Workflow:
+    """The results of two experiments of other settings."""
+    workflow = chain.copy(tmp_path_factory.mktemp("two") / "copy")
+    workflow.jobs(OTHER)
+    return workflow
+
+
+def bytes_of(workflow: Workflow) -> dict[str, bytes]:
+    """All results but the page, which shows what each job cost."""
+    folder = workflow / "results/grid"
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.suffix in (".parquet", ".safetensors", ".json", ".svg", ".md")
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "refusals"),
+    [
+        ("models/seed=1/weights.safetensors", 1),
+        ("predictions/digits/seed=1.parquet", 1),
+        ("findings.json", 1),
+        ("figures/heatmap_digits_cosine_prob.svg", 0),  # nothing checks a figure or a page,
+        ("report.html", 0),  # so they are made again at once
+    ],
+)
+def test_a_file_of_another_experiment_is_never_used(
+    name: str, refusals: int, two: Workflow, tmp_path: Path
+) -> None:
+    """A run refuses it, and the one after that makes it again."""
+    workflow = two.copy(tmp_path / "copy")
+    before = bytes_of(workflow)
+    other = (workflow / "results/other" / name).read_bytes()
+    (workflow / "results/grid" / name).write_bytes(other)
+    for _ in range(refusals):
+        done = workflow.run(CHAIN)
+        assert done.returncode == 1, done.stdout
+        assert f"{name} was made from other settings than this experiment's" in done.stdout
+    assert workflow.jobs(CHAIN)
+    assert bytes_of(workflow) == before
+    assert (workflow / "results/grid" / name).read_bytes() != other
+    assert workflow.jobs(CHAIN) == {}

@@ -82,13 +82,45 @@ def test_two_files_of_one_name_in_two_folders_do_not_mix(folder: Path) -> None:
     assert (call("one/mine.py:f"), call("two/mine.py:f")) == (7, 8)
 
 
-@pytest.mark.parametrize(
-    "way", ["from .blocks import block", "from . import block", "from ...common import block"]
-)
-def test_a_relative_import_of_nothing_is_refused_before_the_run(way: str, folder: Path) -> None:
-    files(folder, nets__mine=f"{way}\n\ndef f(): ...\n", nets__unrelated="")
-    with pytest.raises(ExtensionError, match=r"nets/mine\.py cannot import '.*' at line 1: there"):
+LOST = {
+    "from .blocks import block": "'.blocks' at line 2: there is no file nets/blocks.py",
+    "from . import blocks": "'.blocks' at line 2: there is no file nets/blocks.py",
+    "from . import unrelated, blocks": "'.blocks' at line 2: there is no file nets/blocks.py",
+    "from .. import common": "'..common' at line 2: there is no file common.py",
+    "from .deep.blocks import b": "'.deep.blocks' at line 2: there is no file nets/deep/blocks.py",
+    "from ...common import block": "'...common' at line 2: there is no folder of yours so far up",
+}
+
+
+@pytest.mark.parametrize("package", [False, True])
+@pytest.mark.parametrize("way", LOST)
+def test_a_relative_import_of_nothing_is_refused_before_the_run(
+    way: str, package: bool, folder: Path
+) -> None:
+    files(folder, nets__mine=f"import torch\n{way}\n\ndef f(): ...\n", nets__unrelated="")
+    if package:
+        (folder / "nets/__init__.py").write_text("from .unrelated import *\n" * (".." in way))
+    with pytest.raises(ExtensionError) as refused:
         check("nets/mine.py:f")
+    assert f"nets/mine.py cannot import {LOST[way]}" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "binding",
+    [
+        "blocks = 7",
+        "from .unrelated import blocks",
+        "from .unrelated import *",
+        "def __getattr__(name): return 7",
+        "try:\n    import numpy\nexcept ImportError:\n    blocks = 7",
+        "with open(__file__) as blocks: pass",
+        "for blocks in [7]: pass",
+    ],
+)
+def test_a_package_may_bind_the_name_that_is_imported(binding: str, folder: Path) -> None:
+    files(folder, nets__mine="from . import blocks\n\ndef f(): ...\n", nets__unrelated="blocks = 7")
+    (folder / "nets/__init__.py").write_text(f"{binding}\n")
+    check("nets/mine.py:f")
 
 
 def test_a_helper_without_a_package_cannot_import_relatively(folder: Path) -> None:

@@ -24,9 +24,10 @@ SMALL: dict[str, Any] = {
     "ood": [{"kind": "digits"}],
     "network": {"name": "cnn", "width": 2},
     "base": {"seeds": [1, 2], "epochs": 1, "batch_size": 50, "learning_rate": 0.3},
-    "regularize": {"lambdas": [1e-4], "epochs": [1], "batch_size": 50},
+    "regularize": {"lambdas": [1e-4], "epochs": [1], "batch_size": 50, "trace": 0},
     "prune": {"thresholds": [0.05]},
-    "compare": {"ood_images": 40},
+    "compare": {"states": ["base", "pruned"], "ood_images": 40},
+    "controls": {"orders": []},
 }
 
 # There is no slurmdbd, and jobs take only seconds, so their states are queried sooner.

@@ -121,9 +121,9 @@ class Target(Section):
 class Base(Section):
     """Training of the base models to optimality."""
 
-    seeds: Seeds = Field((1, 2), description="one base model per seed")
-    epochs: Count = Field(5, description="passes over the training images")
-    batch_size: Count = Field(50, description="images per step")
+    seeds: Seeds = Field((1, 2, 3, 4, 5, 6), description="one base model per seed")
+    epochs: Count = Field(8, description="passes over the training images")
+    batch_size: Count = Field(32, description="images per step")
     optimizer: Literal["sgd", "adam", "muon"] = Field(
         "sgd", description="sgd with momentum; adam; or muon, with adam for biases and norms"
     )
@@ -138,7 +138,7 @@ class Base(Section):
         0.0, description="share of a label that is spread evenly over all classes"
     )
     warmup: Share = Field(0.2, description="share of all steps during which the rate rises")
-    augment: Augment = Field(Augment(flip=True), description="random changes to training images")
+    augment: Augment = Field(Augment(), description="random changes to training images")
     target: Target = Field(
         Target(), description="a base model that misses this is flagged as not optimal"
     )
@@ -148,27 +148,27 @@ class Regularize(Section):
     """The walk along the ridge: training on L(w) + λ‖w‖₁."""
 
     lambdas: Numbers = Field((2e-4,), description="λ of the L1 penalty; one walk for each value")
-    epochs: Counts = Field((1, 2), description="numbers of epochs after which a model is saved")
+    epochs: Counts = Field((1,), description="numbers of epochs after which a model is saved")
     optimizer: Literal["sgd", "adam"] = Field("adam", description="with a constant learning rate")
     trace: Whole = Field(
-        0, description="training images for measuring the loss after every step; 0 for none"
+        200, description="training images for measuring the loss after every step; 0 for none"
     )
     penalty: Literal["subgradient", "proximal"] = Field(
         "subgradient", description="proximal is soft thresholding, which makes exact zeros"
     )
     learning_rate: Positive = Field(
-        0.01, description="constant, so that an epoch does not depend on how many follow"
+        0.003, description="constant, so that an epoch does not depend on how many follow"
     )
     momentum: ShareBelowOne = Field(0.9, description="for sgd only")
-    batch_size: Count = Field(100, description="images per step")
-    augment: Augment = Field(Augment(flip=True), description="random changes to training images")
+    batch_size: Count = Field(25, description="images per step")
+    augment: Augment = Field(Augment(), description="random changes to training images")
 
 
 class Prune(Section):
     """Permanent removal of small weights."""
 
     thresholds: Numbers = Field(
-        (0.02, 0.05, 0.1, 0.2, 0.5, 1.0), description="weights of a smaller magnitude become zero"
+        (0.1, 0.3), description="weights of a smaller magnitude become zero"
     )
     criterion: CriterionName = Field(
         "magnitude",
@@ -184,7 +184,7 @@ class Compare(Section):
     """Which models are compared, pair by pair, and on how many images."""
 
     states: Annotated[tuple[State, ...], Field(min_length=1), AfterValidator(distinct)] = Field(
-        ("base", "pruned"), description="models to compare"
+        ("base", "regularized", "pruned"), description="models to compare"
     )
     ood_images: Count | None = Field(
         2_000, description="number of images of each OOD set, the first ones; null for all"
@@ -211,7 +211,7 @@ class Controls(Section):
 
     untrained: Flag = Field(False, description="each base before its training")
     orders: Draws = Field(
-        (), description="numbers of further image orders; each base is trained in each"
+        (1,), description="numbers of further image orders; each base is trained in each"
     )
     random: Draws = Field(
         (), description="numbers of random prunings, each as dense per layer as the model"
@@ -303,7 +303,9 @@ class Config(Section):
     experiment: Annotated[StrictStr, Field(pattern=EXPERIMENT_PATTERN)] = Field(
         "demo", description="name; results go to results/EXPERIMENT"
     )
-    dataset: TrainingSet = Field(Shapes(kind="shapes"), description="training data")
+    dataset: TrainingSet = Field(
+        Shapes(kind="shapes", train=5_000, test=1_000), description="training data"
+    )
     ood: Annotated[tuple[OodSet, ...], Field(min_length=1)] = Field(
         (Digits(kind="digits"),),
         description="out-of-distribution (OOD) data that the models are compared on",

@@ -293,7 +293,7 @@ def lost_imports(file: str) -> list[str]:
 
 
 def _followed(file: str) -> Followed:
-    return follow(file, lambda path: _parsed_own(path).imports)
+    return follow(file, _parsed_own)
 
 
 def _parsed_own(path: Path) -> Source:
@@ -405,9 +405,9 @@ def _literal(call: ast.Call) -> str:
     return ""
 
 
-def _homes(body: Iterable[ast.stmt]) -> Iterator[tuple[str, str]]:
+def _homes(nodes: Iterable[ast.AST]) -> Iterator[tuple[str, str]]:
     """Names bound by statements, also under an `if` or `try`, with the module that each is from."""
-    for node in body:
+    for node in nodes:
         if isinstance(node, ast.ImportFrom):
             home = "." * node.level + (node.module or "")
             yield from ((alias.asname or alias.name, home) for alias in node.names)
@@ -415,8 +415,7 @@ def _homes(body: Iterable[ast.stmt]) -> Iterator[tuple[str, str]]:
             yield from ((alias.asname or alias.name, alias.name) for alias in node.names)
         elif isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             yield node.name, ""
-        elif isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
-            bound = [name for name in ast.walk(node) if isinstance(name, ast.Name)]
-            yield from ((name.id, "") for name in bound if isinstance(name.ctx, ast.Store))
-        elif isinstance(node, ast.If | ast.Try):
-            yield from _homes([*node.body, *node.orelse])
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id, ""
+        else:
+            yield from _homes(ast.iter_child_nodes(node))

@@ -7,13 +7,14 @@ the file's own folder and the folders above it that have an `__init__.py`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from skeletons.store.fingerprint import Import
+    from skeletons.store.fingerprint import Import, Source
 
 
 @dataclass
@@ -46,7 +47,7 @@ def package_of(file: str | Path) -> tuple[Path, tuple[str, ...]]:
     return (folder, ()) if any("." in part for part in parts) else (top, parts)
 
 
-def follow(file: str, imports_of: Callable[[Path], Iterable[Import]]) -> Followed:
+def follow(file: str, read: Callable[[Path], Source]) -> Followed:
     """Follow the imports of a user's file.
 
     Modules are searched in the folders from which `user_code.load` lets the file import: its own
@@ -54,7 +55,7 @@ def follow(file: str, imports_of: Callable[[Path], Iterable[Import]]) -> Followe
 
     Args:
         file: the user's file.
-        imports_of: gives the imports of a file.
+        read: gives the imports of a file, and the names that it binds.
     """
     roots = (Path(file).parent, Path())
     found = Followed({Path(file): ""})
@@ -63,7 +64,7 @@ def follow(file: str, imports_of: Callable[[Path], Iterable[Import]]) -> Followe
     waiting = [Path(file)]
     while waiting:
         path = waiting.pop()
-        imports = list(imports_of(path))
+        imports = read(path).imports
         new: dict[Path, tuple[str, int]] = {}
         for name in _dotted(imports):
             for other, known in _local(name, roots):
@@ -71,9 +72,9 @@ def follow(file: str, imports_of: Callable[[Path], Iterable[Import]]) -> Followe
                 new.setdefault(other, (known, steps))
         for each in imports:
             if each.module[0] == ".":
-                relative = _relative(path, each, depths[path])
+                relative = _relative(path, each, depths[path], read)
                 if not relative:
-                    found.lost.append(_lost(path, each))
+                    found.lost.append(_lost(path, each, depths[path]))
                 for other, depth in relative.items():
                     new.setdefault(other, ("", depth))
         for other, (known, depth) in new.items():
@@ -105,16 +106,18 @@ def _local(module: str, roots: Iterable[Path]) -> list[tuple[Path, str]]:
     return []
 
 
-def _relative(path: Path, found: Import, depth: int) -> dict[Path, int]:
+def _relative(
+    path: Path, found: Import, depth: int, read: Callable[[Path], Source]
+) -> dict[Path, int]:
     """The files that a relative import runs, each with its number of packages; none if it fails.
 
     Args:
         path: the file that imports.
         found: the import.
         depth: the number of packages that the file is in.
+        read: see `follow`.
     """
-    module = found.module.lstrip(".")
-    points = len(found.module) - len(module)
+    points, module = _split(found.module)
     if points > depth:
         return {}
     folders = [path.parent, *path.parent.parents][points - 1 :]
@@ -122,14 +125,32 @@ def _relative(path: Path, found: Import, depth: int) -> dict[Path, int]:
     wanted = [each for name in names for each in _local(name, folders[:1])]
     packages = [folder / "__init__.py" for folder in folders[: depth - points + 1]]
     runs = {init: depth - points + 1 - n for n, init in enumerate(packages) if init.is_file()}
-    if not wanted and (module or packages[0] not in runs):
+    if not wanted and (module or packages[0] not in runs or not _binds(packages[0], found, read)):
         return {}
     inside = {p: depth - points + 1 + name.count(".") for p, name in wanted}
     return runs | {p: n + (p.name == "__init__.py") for p, n in inside.items()}
 
 
-def _lost(path: Path, found: Import) -> str:
-    return (
-        f"{path} cannot import {found.module!r} at line {found.line}: there is no such file of "
-        "yours (relative imports begin at the file's own folder)"
+def _split(module: str) -> tuple[int, str]:
+    """The number of points that a relative import begins with, and what follows them."""
+    rest = module.lstrip(".")
+    return len(module) - len(rest), rest
+
+
+def _binds(init: Path, found: Import, read: Callable[[Path], Source]) -> bool:
+    """Whether the `__init__.py` of a package has the imported name, as far as its syntax shows."""
+    return found.name == "*" or not read(init).homes.keys().isdisjoint(
+        [found.name, "*", "__getattr__"]  # the last two may give any name
     )
+
+
+def _lost(path: Path, found: Import, depth: int) -> str:
+    points, module = _split(found.module)
+    what = f"{found.module}{'' if module else found.name}"
+    where = f"{path} cannot import {what!r} at line {found.line}: there is no"
+    if points > depth:
+        return (
+            f"{where} folder of yours so far up (relative imports begin at the file's own folder)"
+        )
+    folder = Path(os.path.normpath(path.parent.joinpath(*[".."] * (points - 1))))
+    return f"{where} file {folder.joinpath(*(module or found.name).split('.'))}.py"

@@ -18,6 +18,7 @@ from skeletons.workflow import lock, slurm
 from skeletons.workflow.failures import Watch
 from skeletons.workflow.internals import PlannedJob, Run
 from skeletons.workflow.plan import DATA
+from skeletons.workflow.stages import STAGES
 from skeletons.workflow.stale import remember
 from skeletons.workflow.targets import Targets
 
@@ -52,11 +53,13 @@ class Hooks:
         """
         jobs = self._run.planned()
         self._check_cluster(jobs)
-        self._keep_others_out(jobs)
+        self._keep_others_out()
         work = {job.number: self._work(job) for job in jobs if job.makes_files}
         memory = f"{self._plan.logs}/seconds.json"
         self._complete = any(job.rule == "report" for job in jobs)
-        self._logger.info("", extra={"plan": {"work": work, "memory": memory}})
+        target = self._plan.config.base.target.model_dump()
+        told = {"work": work, "memory": memory, "target": target}
+        self._logger.info("", extra={"plan": told})
         self._run.pace()
 
     def success(self) -> None:
@@ -81,36 +84,40 @@ class Hooks:
             partitions = {job.partition for job in jobs if job.on_cluster} - {""}
             slurm.check(cluster.status_command, cluster.interval, partitions)
 
-    def _keep_others_out(self, jobs: list[PlannedJob]) -> None:
-        """Lock the experiment, and the data sets if one has to be made.
+    def _keep_others_out(self) -> None:
+        """Lock the experiment, and keep the data sets from being removed.
 
-        Experiments can run at the same time, unless one makes a data set that others may read.
+        Experiments can run at the same time. A job that makes a data set locks that set.
         """
-        makes_data = any(job.rule == "dataset" for job in jobs)
         lock.hold(self._plan.results)
         artifacts.sweep(self._plan.results)
-        lock.hold(DATA, shared=not makes_data)
-        if makes_data:
-            artifacts.sweep(DATA)
+        lock.hold(DATA, shared=True)
 
     def _work(self, job: PlannedJob) -> dict[str, object]:
-        """What the logger needs to know about a job to estimate the remaining time."""
+        """What the logger needs to know about a job, see `Work` there."""
+        first, last = self._epochs(job)
+        is_base = job.rule == "train_base"
         return {
             "rule": job.rule,
             "threads": job.threads,
-            "units": self._units(job),
+            "units": last - first + 1 if last else 1,
             "after": job.after,
+            "last_epoch": last,
+            "may_wait": job.rule in STAGES and STAGES[job.rule].shared,
+            "summary": self._targets.network(Model(int(job.wildcards["seed"]))) if is_base else "",
         }
 
-    def _units(self, job: PlannedJob) -> int:
-        """The amount of work of a job: its epochs if it trains, else 1."""
+    def _epochs(self, job: PlannedJob) -> tuple[int, int]:
+        """The numbers of the first and the last epoch that a job trains; 0 if it trains none."""
         if job.rule in ("train_base", "reorder"):
-            return self._plan.config.base.epochs
+            return 1, self._plan.config.base.epochs
+        if job.rule in ("curve", "probe"):
+            return 1, self._plan.config.inspect.epochs
         if job.rule == "regularize":
             seed, l1, epochs = (job.wildcards[name] for name in ("seed", "l1", "epochs"))
             model = Model(int(seed), float(l1), int(epochs))
-            return int(epochs) - (model.parent.epochs or 0)
-        return 1
+            return (model.parent.epochs or 0) + 1, int(epochs)
+        return 0, 0
 
     def _print_failures(self) -> None:
         """Print one sentence per failed job."""

@@ -7,7 +7,7 @@ lists all of them; `tests/test_internals.py` checks each in the installed Snakem
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
@@ -16,8 +16,8 @@ from skeletons.errors import SkeletonsError
 
 DEFAULT_LIMIT = (100, 1)  # jobs, seconds: Snakemake's default limit of started jobs
 EVERYTHING = "*"  # in place of the names of all rules
-# Each attribute, as a path: from Snakemake's `workflow`, from a job or a limit of its scheduler,
-# and from the settings of its plugin for SLURM.
+# Each attribute, as a path: from Snakemake's `workflow`, its records of files, a job or a limit of
+# its scheduler, and the settings of its plugin for SLURM.
 TOUCHED = (
     "workflow.is_main_process",
     "workflow.overwrite_configfiles",
@@ -46,6 +46,7 @@ TOUCHED = (
     "job.resources",
     "job.attempt",
     "job.restart_times",
+    "records.cleanup_metadata",
     "settings.status_command",
     "settings.init_seconds_before_status_checks",
 )
@@ -121,6 +122,16 @@ class Run:
         if _of("workflow.dag_settings.forcetargets", self._workflow):
             found |= set(_of("workflow.dag_settings.targets", self._workflow))
         return sorted(map(str, found))
+
+    def forget(self, files: Collection[str]) -> None:
+        """Remove Snakemake's records of files, as `snakemake --cleanup-metadata` does."""
+        if files:
+            from snakemake.io import IOFile
+            from snakemake.persistence.file import FilePersistence
+
+            records = FilePersistence(nolock=True)
+            for path in files:
+                _of("records.cleanup_metadata", records)(IOFile(path))
 
     def planned(self) -> list[PlannedJob]:
         """The jobs that this run will do; known once the run starts."""

@@ -18,10 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from skeletons.errors import SkeletonsError
-from skeletons.store import fingerprint, provenance, unfinished
+from skeletons.errors import ArtifactError, SkeletonsError
+from skeletons.store import artifacts, fingerprint, provenance, unfinished
 from skeletons.store.cache import RunCache
 from skeletons.store.provenance import Recipe
+from skeletons.workflow import lock
 from skeletons.workflow.internals import EVERYTHING
 from skeletons.workflow.stages import STAGES, Stage
 
@@ -57,6 +58,9 @@ class Job:
         Raises:
             SkeletonsError: the code changed after the workflow was planned.
         """
+        if self.stage.shared:
+            self._share()
+            return
         if self.cache is None:
             self._compute()
             return
@@ -76,6 +80,23 @@ class Job:
             self.say(f"The run cache could not store this result: {error.strerror or error}.")
             return
         self._forget(key)
+
+    def _share(self) -> None:
+        """Make files that all experiments share, unless another run has made them meanwhile."""
+        folder = Path(self.outputs[0]).parent
+        with lock.alone(folder, self.say):
+            if not self.forced and self._is_made():
+                self.say("Another run has made it.")
+                return
+            artifacts.sweep(folder)
+            self._compute()
+
+    def _is_made(self) -> bool:
+        """Whether its files are whole, and are what it would make."""
+        recipe = self.recipe
+        lineage = provenance.lineage_of(recipe.stage, recipe.settings, recipe.parents.values())
+        origin = provenance.origin_of(recipe.stage, lineage, recipe.code)
+        return all(artifacts.read_origin(path) == origin and _whole(path) for path in self.outputs)
 
     def _forget(self, key: str) -> None:
         """Remove the job's unfinished state, once the run cache has its result.
@@ -101,6 +122,15 @@ class Job:
             )
         with provenance.making(self.recipe):
             function(**self.keywords)
+
+
+def _whole(path: str) -> bool:
+    """Whether an artifact exists and is not damaged."""
+    try:
+        (artifacts.read_json if path.endswith(".json") else artifacts.read_tensors)(path)
+    except ArtifactError:
+        return False
+    return True
 
 
 @functools.cache
@@ -232,6 +262,7 @@ def run_script(snakemake: Any) -> None:
             snakemake.params.get("parents", {}),
             snakemake.threads,
             snakemake.config.get("cache"),
+            functools.partial(print, flush=True),
             forced=snakemake.config.get("forced", ()),
         ).run()
 

@@ -70,9 +70,19 @@ EXITING = Phrase(r"\AExiting because a job execution failed", SCHEDULER)
 PROVENANCE = Phrase(r"\ASome jobs were triggered by provenance", WORKFLOW)
 PROVENANCE_RULES = Phrase(r"\ARules with provenance triggered jobs", WORKFLOW)
 
+# Another run has made a data set since this one was planned; the job finds it made.
+MADE_MEANWHILE = Phrase(
+    r"\AWarning: the following output files of rule (dataset|\{\}) were not present when",
+    "snakemake.jobs",
+)
+# A data set that could not be made: what was there before stays. The sentence about the failed job
+# says what is wrong.
+RESTORED = Phrase(r"\ARestored previous version of", "snakemake.jobs")
+NOT_RESTORED = Phrase(r"\ACannot restore .+: no backup found", "snakemake.persistence")
+
 HIDDEN = (
     *(SELECTING, BUILDING, SHARED_FILES, SHELL, CONDA_IGNORED, CONDA_ACTIVATED, REMOVING, EXITING),
-    *(PROVENANCE, PROVENANCE_RULES),
+    *(PROVENANCE, PROVENANCE_RULES, MADE_MEANWHILE, RESTORED, NOT_RESTORED),
 )
 
 # --- errors: the event holds the name of the exception, its text holds the rest -----------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from skeletons import image_folders, model_ids
 from skeletons.config.datasets import CONTROL_SETS, DOWNLOADED, dataset_id
@@ -148,7 +148,3 @@ class Plan:
             for name, folder in folders.items()
             if folder is not None
         }
-
-    def spec_of(self, dataset: str) -> dict[str, Any]:
-        """The configuration of a data set."""
-        return self.datasets[dataset]

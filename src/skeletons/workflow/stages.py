@@ -39,6 +39,7 @@ class Stage:
         user_code: names in the configuration that may refer to user-defined code that it runs.
         computes: whether the function takes a number of threads.
         cached: whether its results are kept in the run cache.
+        shared: whether its results belong to all experiments, so that several runs may make them.
     """
 
     function: str
@@ -46,6 +47,7 @@ class Stage:
     user_code: Callable[[Plan, Wildcards], list[str]] = lambda plan, wildcards: []
     computes: bool = False
     cached: bool = False
+    shared: bool = False
 
     @property
     def module(self) -> str:
@@ -140,7 +142,7 @@ def _walk_settings(plan: Plan) -> dict[str, Any]:
 
 def _dataset(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
     name = wildcards["dataset"]
-    spec, data_root = plan.spec_of(name), plan.download_folder(name)
+    spec, data_root = plan.datasets[name], plan.download_folder(name)
     if name not in plan.files:
         return {"spec": spec, "data_root": data_root}
     # Which files a folder holds decides, not where it is: it may be moved. A name is in the id.
@@ -335,6 +337,7 @@ STAGES: Mapping[str, Stage] = {
         "data.build:dataset_stage",
         _dataset,
         lambda plan, wildcards: [plan.datasets[wildcards["dataset"]]["kind"]],
+        shared=True,
     ),
     "train_base": _TRAIN_BASE,
     "reorder": _TRAIN_BASE,

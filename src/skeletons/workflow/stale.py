@@ -9,6 +9,11 @@ input is newer, so Snakemake makes it again. A rule that has no input reads the 
 Reading an artifact takes longer than asking for its time and size. So the origins are remembered in
 `results/EXPERIMENT/.origins`, and only a file that has changed is read again. The memory also
 holds the time that a stale artifact had: it is given back if a setting is changed back.
+
+A file that was put in another's place keeps its time at first, so that the jobs that read it run,
+and refuse it with a sentence. From the next run on, it is stale. Nothing refuses a figure or a
+page, so these are stale at once. Snakemake's record of the job that made the file before says that
+its inputs are the same, whatever their times; so this record has to be forgotten.
 """
 
 from __future__ import annotations
@@ -18,6 +23,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from skeletons.errors import ArtifactError
 from skeletons.store import artifacts
@@ -28,7 +34,23 @@ from skeletons.workflow.targets import Targets
 MEMORY = ".origins"
 STALE = 1_000_000_000  # the time of a stale artifact, in ns of the epoch
 FIRST = 2_000_000_000  # that of BEGINNING, which is newer
-Facts = tuple[int, int, str | None]  # time in ns, bytes and origin of a file
+UNREFUSED = (".svg", ".html")  # the reader of such a file does not check its origin
+
+
+class Facts(NamedTuple):
+    """What is remembered of a file.
+
+    Attributes:
+        time: when it was written, in ns of the epoch.
+        size: in bytes.
+        origin: see `provenance.origin_of`; None if it does not carry one.
+        replaced: whether it was changed between two runs.
+    """
+
+    time: int
+    size: int
+    origin: str | None
+    replaced: bool = False
 
 
 def expire(targets: Targets, lineages: Lineages) -> list[str]:
@@ -38,36 +60,52 @@ def expire(targets: Targets, lineages: Lineages) -> list[str]:
     the readers of the others refuse them with a sentence.
 
     Returns:
-        The stale files.
+        The files of the jobs whose records Snakemake has to forget.
     """
     _begin()
     memory = Path(targets.results) / MEMORY
     before = _recall(memory)
-    found = _survey(targets, before)
+    found = _survey(targets, before, between_runs=True)
     _keep(memory, before, found)
-    stale = []
+    misplaced = []
     for path, (facts, time) in found.items():
-        # A file that was put in another's place since the last run is new. It stays new, so that
-        # the jobs that read it run, and refuse it.
-        known = before.get(path, facts) == facts
-        old = known and facts[2] not in (None, lineages.origin(path))
-        stale += [path] * old
-        wanted = STALE if old else facts[0]
+        stale = facts.origin not in (None, lineages.origin(path))
+        stale &= before.get(path, facts) == facts or path.endswith(UNREFUSED)
+        if stale and facts.replaced:
+            misplaced.append(path)
+        wanted = STALE if stale else facts.time
         if time != wanted:
             _set_time(path, wanted)
-    return stale
+    return _with_siblings(misplaced, targets, lineages)
+
+
+def _with_siblings(paths: list[str], targets: Targets, lineages: Lineages) -> list[str]:
+    """Some files, and those that the same jobs make."""
+    if not paths:
+        return []
+    made = [lineages.making(path) for path in paths]
+    there = [*Path(targets.results).rglob("*.*"), *Path(DATA).rglob("*.*")]
+    return [path for path in map(str, there) if lineages.making(path) in made]
 
 
 def remember(targets: Targets) -> None:
     """Remember the files that there are, when a run has ended."""
     memory = Path(targets.results) / MEMORY
     before = _recall(memory)
-    _keep(memory, before, _survey(targets, before))
+    _keep(memory, before, _survey(targets, before, between_runs=False))
 
 
-def _survey(targets: Targets, before: dict[str, Facts]) -> dict[str, tuple[Facts, int]]:
-    """The facts of each file that there is, and the time that it has now, in ns of the epoch."""
-    looks = ((path, _look(path, before)) for path in _all(targets))
+def _survey(
+    targets: Targets, before: dict[str, Facts], *, between_runs: bool
+) -> dict[str, tuple[Facts, int]]:
+    """The facts of each file that there is, and the time that it has now, in ns of the epoch.
+
+    Args:
+        targets: of the experiment.
+        before: what is remembered.
+        between_runs: whether no run has made files since then.
+    """
+    looks = ((path, _look(path, before, between_runs)) for path in _all(targets))
     return {path: look for path, look in looks if look is not None}
 
 
@@ -100,24 +138,27 @@ def _all(targets: Targets) -> Iterator[str]:
     yield from (f"{targets.results}/{name}" for name in names)
 
 
-def _look(path: str, before: dict[str, Facts]) -> tuple[Facts, int] | None:
+def _look(path: str, before: dict[str, Facts], between_runs: bool) -> tuple[Facts, int] | None:
     """The facts of a file, and the time that it has now; None if it does not exist."""
     try:
         status = os.stat(path)  # noqa: PTH116 - for thousands of paths, a Path each costs more
     except OSError:
         return None
     now, size = status.st_mtime_ns, status.st_size
-    if path in before:
-        time, known_size, _ = before[path]
-        if known_size == size and now in (time, STALE):
-            return before[path], now
-    return (now, size, artifacts.read_origin(path)), now
+    known = before.get(path)
+    if known and known.size == size and now in (known.time, STALE):
+        return known, now
+    replaced = between_runs and known is not None
+    return Facts(now, size, artifacts.read_origin(path), replaced), now
 
 
 def _recall(memory: Path) -> dict[str, Facts]:
     try:
         found = json.loads(memory.read_text(encoding="utf-8"))
-        return {str(path): (int(time), int(size), who) for path, (time, size, who) in found.items()}
+        return {
+            str(path): Facts(int(time), int(size), origin, bool(replaced))
+            for path, (time, size, origin, replaced) in found.items()
+        }
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
 

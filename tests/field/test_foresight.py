@@ -1,0 +1,100 @@
+"""What is known from a network alone is said before anything trains, and costs a start nothing."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import pytest
+from conftest import CHAIN, Workflow, said
+
+from skeletons.config.load import load
+from skeletons.workflow import foresight
+from skeletons.workflow.plan import Plan
+
+NETWORK = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, width, classes):
+        super().__init__()
+        self.a = nn.Conv2d(3, width, 3, padding=1)
+        self.b = nn.Conv2d(2 * width, width, 3, padding=1)
+        self.out = nn.Linear(width, classes)
+
+    def forward(self, x):
+        x = self.a(x)
+        x = torch.cat([x, -x], 1)
+        return self.out(self.b(x).mean((2, 3)))
+
+def net(width, classes):
+    return Net(width, classes)
+"""
+PLAIN = NETWORK.replace("2 * width", "width").replace("torch.cat([x, -x], 1)", "x.relu()")
+SENTENCE = (
+    "`inspect.expose` will not be available for mine.py:net, and all else is made without it: "
+)
+
+
+def config(**inspect: Any) -> dict[str, Any]:
+    variant = {"l1": 1e-4, "epochs": 1, "threshold": 0.05}
+    inspect = {"variant": variant, "expose": True, **inspect}
+    return {**CHAIN, "network": {"name": "mine.py:net", "width": 4}, "inspect": inspect}
+
+
+@pytest.fixture
+def folder(workflow: Workflow, monkeypatch: pytest.MonkeyPatch) -> Workflow:
+    (workflow / "mine.py").write_text(NETWORK)
+    monkeypatch.chdir(workflow.folder)
+    return workflow
+
+
+def test_a_look_that_cannot_be_had_is_foreseen_in_a_dry_run(folder: Workflow) -> None:
+    for _ in range(2):
+        done = folder.run(config(), "--dry-run")
+        assert done.returncode == 0, done.stdout
+        assert done.stdout.count(SENTENCE) == 1
+        assert "cat" in done.stdout.split(SENTENCE)[1].splitlines()[0]
+        assert "src/" not in done.stdout
+    (reason,) = json.loads((folder / foresight.MEMORY).read_text()).values()
+    assert reason in done.stdout
+    (folder / "mine.py").write_text(PLAIN)
+    done = folder.run(config(), "--dry-run")
+    assert done.returncode == 0, done.stdout
+    assert "inspect.expose" not in done.stdout
+
+
+def test_a_network_is_tried_once(folder: Workflow, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = Plan(load(config()))
+    assert foresight.absent_looks(plan).startswith(SENTENCE)
+    monkeypatch.setattr(foresight, "_reason", None)
+    assert foresight.absent_looks(plan).startswith(SENTENCE)
+    assert foresight.absent_looks(Plan(load(config(expose=False, variant=None)))) == ""
+    assert foresight.absent_looks(Plan(load({**config(), "network": CHAIN["network"]}))) == ""
+
+
+def test_a_mistake_in_the_network_is_left_to_its_job(folder: Workflow) -> None:
+    (folder / "mine.py").write_text("def net(width, classes):\n    return 1 / 0\n")
+    assert foresight.absent_looks(Plan(load(config()))) == ""
+
+
+def test_a_memory_that_is_broken_is_made_anew(folder: Workflow) -> None:
+    foresight.MEMORY.parent.mkdir()
+    foresight.MEMORY.write_text("[1]")
+    assert foresight.absent_looks(Plan(load(config()))).startswith(SENTENCE)
+    assert json.loads(foresight.MEMORY.read_text())
+
+
+def test_a_start_that_knows_the_answer_does_not_import_torch(folder: Workflow) -> None:
+    (folder / "mine.py").write_text(PLAIN)
+    code = (
+        "import sys; from skeletons.config.load import load; from skeletons.workflow.plan import "
+        "Plan; from skeletons.workflow.foresight import absent_looks; import yaml; "
+        "absent_looks(Plan(load(yaml.safe_load(open('a.yaml'))))); print('torch' in sys.modules)"
+    )
+    folder.write(config(), "a.yaml")
+    command = [sys.executable, "-c", code]
+    for imports in ("True\n", "False\n"):
+        assert said(command, folder.folder, folder.environment()) == imports
