@@ -8,7 +8,7 @@ from skeletons import model_ids
 from skeletons.errors import SkeletonsError
 from skeletons.model_ids import Model
 from skeletons.workflow import configuration, jobs
-from skeletons.workflow.foresight import absent_looks
+from skeletons.workflow.foresight import absent_looks, demand_network
 from skeletons.workflow.hooks import Hooks
 from skeletons.workflow.internals import Run
 from skeletons.workflow.lineage import Lineages
@@ -40,6 +40,8 @@ if RUN.is_main():  # the jobs on the nodes of a cluster read these rules as well
 # All at once and now: code that is edited while the run goes on must not pass for what runs.
 CODES = {name: in_a_sentence(known.codes, PLAN) for name, known in STAGES.items()}
 
+if RUN.is_main():
+    in_a_sentence(demand_network, PLAN)
 if RUN.is_main() and (sentence := in_a_sentence(absent_looks, PLAN)):
     logger.warning(sentence)
 

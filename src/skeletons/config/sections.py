@@ -74,7 +74,7 @@ REPRESENTATIONS: tuple[str, ...] = get_args(RepresentationName)
 MASK_MEASURES: tuple[str, ...] = get_args(MaskMeasureName)
 # Keys of `inspect` that switch an inspection on, and those that align units of different bases.
 INSPECTIONS = ("lines", "plane", "curve", "expose", "importance", "probe")
-ALIGNED_INSPECTIONS = ("lines", "plane", "curve", "importance")
+ALIGNED_INSPECTIONS = ("lines", "plane", "importance")
 
 
 class Network(Section):

@@ -1,7 +1,9 @@
-"""What can be known from the network alone, before anything trains: whether it can be exposed.
+"""What can be known from the network alone, before anything trains.
 
 A look that cannot be had does not fail a run: the findings, figures and report are made, and say
-what is missing (`inspection.absence`). Here the user reads it before the run, not after hours.
+what is missing (`inspection.absence`). Here the user reads it before the run, not after hours. A
+network that cannot be made, or whose units are to be aligned and cannot be followed, ends the run
+before it begins.
 """
 
 from __future__ import annotations
@@ -9,11 +11,15 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+from collections.abc import Callable, Mapping
+from importlib import metadata
 from pathlib import Path
+from typing import Any
 
-from skeletons.errors import ArtifactError, SkeletonsError, WiringError
+from skeletons.config.sections import ALIGNED_INSPECTIONS
+from skeletons.errors import ArtifactError, ConfigError, SkeletonsError, WiringError
 from skeletons.store import artifacts, provenance
-from skeletons.user_code.references import is_reference
+from skeletons.user_code.references import PACKAGES, is_reference
 from skeletons.workflow.plan import DATA, Plan
 from skeletons.workflow.stages import STAGES
 
@@ -23,39 +29,111 @@ CLASSES = 10  # of a network whose images do not exist yet; how channels flow ha
 
 
 def absent_looks(plan: Plan) -> str:
-    """What a user-defined network keeps from being looked at, in sentences; empty if nothing.
+    """What a network that is not built in keeps from being looked at; empty if nothing.
 
     The network is built and exposed with random weights. Its code is not run again until it
     changes, so a start with nothing to do does not import torch.
     """
     network = plan.config.network
-    if not (plan.variants and plan.config.inspect.expose and is_reference(network.name)):
+    if not (plan.variants and plan.config.inspect.expose and _is_foreign(network.name)):
         return ""
-    classes = _classes(plan)
-    known = _recall()
-    key = _digest(STAGES["expose"].code(plan, {}), network.width, classes)
-    if key not in known:
-        known[key] = _reason(network.name, network.width, classes)
-        _keep(known)
-    if not known[key]:
+    reason = _remembered("expose", plan, _not_exposed)
+    if not reason:
         return ""
     return (
         f"`inspect.expose` will not be available for {network.name}, and all else is made without "
-        f"it: {known[key]}"
+        f"it: {reason}"
     )
 
 
-def _reason(name: str, width: int, classes: int) -> str:
-    """Why a network cannot be exposed; empty if it can, or if its job has to say what is wrong."""
+def demand_network(plan: Plan) -> None:
+    """Refuse a package's network that cannot be made, and one that is to be aligned and cannot be.
+
+    Raises:
+        ConfigError: it cannot be made, or not be aligned.
+    """
+    name, needing = plan.config.network.name, _aligning(plan)
+    if name.startswith(PACKAGES) and (reason := _remembered("untrained", plan, _not_made)):
+        raise ConfigError(reason)
+    if not (_is_foreign(name) and needing):
+        return
+    if reason := _remembered("symmetries", plan, _not_aligned):
+        key, found, allowed = needing
+        raise ConfigError(
+            f"{key}: found {found}, which aligns the units of different bases; allowed: {allowed}, "
+            f"because this cannot be done for {name!r}: {reason}"
+        )
+
+
+def _is_foreign(name: str) -> bool:
+    return is_reference(name) or name.startswith(PACKAGES)
+
+
+def _aligning(plan: Plan) -> tuple[str, str, str] | None:
+    """The first key that aligns units, its value, and the value without it; None for none."""
+    config = plan.config
+    if len(config.base.seeds) < 2:
+        return None
+    if "mask_overlap_aligned" in config.compare.weights:
+        return "compare.weights", "'mask_overlap_aligned'", "mask_overlap"
+    looks = (key for key in ALIGNED_INSPECTIONS if getattr(config.inspect, key))
+    key = next(looks, None) if plan.variants else None
+    return None if key is None else (f"inspect.{key}", "true", "false")
+
+
+Look = Callable[[Mapping[str, Any]], str]  # why a network, as in a model.json, cannot be had
+
+
+def _remembered(stage: str, plan: Plan, look: Look) -> str:
+    """Why something cannot be had; empty if it can. It is found out once for a network's code."""
+    network = plan.config.network
+    about = {
+        "name": network.name,
+        "width": network.width,
+        "options": network.options,
+        "classes": _classes(plan),
+    }
+    known = _recall()
+    key = _digest(STAGES[stage].code(plan, {}), stage, about)
+    if key not in known:
+        known[key] = look(about)
+        _keep(known)
+    return known[key]
+
+
+def _not_exposed(about: Mapping[str, Any]) -> str:
     from skeletons.inspection import exposure  # with torch
-    from skeletons.networks.build import build
+    from skeletons.networks.build import rebuild
 
     try:
-        exposure.check(build(name, width, classes, [0.0] * 3, [1.0] * 3))
+        exposure.check(rebuild(about))
     except WiringError as error:
         return str(error)
     except SkeletonsError:
         return ""  # such as a mistake in the user's code, which ends the first job that runs it
+    return ""
+
+
+def _not_made(about: Mapping[str, Any]) -> str:
+    from skeletons.networks.build import rebuild  # with torch
+
+    try:
+        rebuild(about)
+    except SkeletonsError as error:
+        return str(error)
+    return ""
+
+
+def _not_aligned(about: Mapping[str, Any]) -> str:
+    from skeletons.networks import symmetries  # with torch
+    from skeletons.networks.build import rebuild
+
+    try:
+        symmetries.find(rebuild(about))
+    except WiringError as error:
+        return str(error)
+    except SkeletonsError:
+        return ""  # as above
     return ""
 
 
@@ -66,8 +144,10 @@ def _classes(plan: Plan) -> int:
     return CLASSES
 
 
-def _digest(code: str, width: int, classes: int) -> str:
-    known = [code, width, classes, provenance.versions()]
+def _digest(code: str, stage: str, about: Mapping[str, Any]) -> str:
+    name = str(about["name"])
+    package = metadata.version(name.partition(":")[0]) if name.startswith(PACKAGES) else ""
+    known = [code, stage, about, package, provenance.versions()]
     return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:32]
 
 
