@@ -135,6 +135,15 @@ OWN = {
         "return self.out(F.gelu(self.b(x)).mean(1))",
         {"body.a": 4, "body.b": 8},
     ),
+    "layers of many kinds": (
+        "a = nn.Conv2d(3, w, 3, 2); p = nn.PReLU(w); b = nn.Conv2d(w, w, 1); q = nn.PReLU(); "
+        "i = nn.InstanceNorm2d(w); t = nn.ConvTranspose2d(w, 2 * w, 2, 2); "
+        "out = nn.Linear(w, c); s = nn.Parameter(torch.ones(w, 1, 1))",
+        "x = self.p(self.a(x)); x = self.i(self.q(self.b(x)) * self.s); x = F.glu(self.t(x), 1); "
+        "x = F.softmax(F.interpolate(F.normalize(x, dim=1), scale_factor=2), 1); "
+        "return self.out(x.mean((2, 3)))",
+        {"body.a": 4, "body.b": 4, "body.t": 4},
+    ),
     "weights that are scaled as they are applied": (
         "a = nn.Conv2d(3, w, 3); b = nn.Conv2d(w, w, 1); out = nn.Linear(w, c)",
         "y = self.a(x); x = F.conv2d(F.relu(y), self.b.weight * 0.5, self.b.bias) + 0 * self.b(y); "

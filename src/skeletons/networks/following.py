@@ -70,7 +70,6 @@ class Follower(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.order: dict[Axis, None] = {}
         self.blocks: list[Blocks] = []
         self.places: list[tuple[Labels, Labels]] = []
-        self._shapes = {name: tuple(t.shape) for name, t in held.items()}
         self._fixed = {name for name, t in held.items() if not t.requires_grad}
         self._known: dict[int, Labels | Tied] = {
             id(t): Tied(name, tuple((axis, 0) for axis in range(t.ndim)))
@@ -165,6 +164,8 @@ class Follower(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._put(found, self._data(args[0]))
         elif base in REDUCTIONS:
             self._reduction(base, args, named, found)
+        elif base == "glu":
+            self._gated(args, found)
         elif is_pointwise(func, base):
             self._pointwise(name, args, named, found)
         else:
@@ -258,13 +259,12 @@ class Follower(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._put(found, broadcast(outputs, tuple(found.shape), 1))
 
     def _linear(self, base: str, args: Sequence[Any], found: Tensor) -> None:
-        bias, given, weight = args[:3] if base == "addmm" else (None, *args[:2])
+        given, weight, bias = [*args, None][:3]
+        if base == "addmm":
+            bias, given, weight = args[:3]
         tied = self._tied(weight, "a product of two results")
-        into, out = (0, 1) if base in ("mm", "addmm", "matmul") else (1, 0)
-        if base == "linear" and len(args) > 2:
-            bias = args[2]
-        last = given.ndim - 1
-        self._read(tied, into, self._collapsed(self._data(given), last), weight)
+        into, out = (1, 0) if base == "linear" else (0, 1)
+        self._read(tied, into, self._collapsed(self._data(given), given.ndim - 1), weight)
         outputs = self._written(tied, out, weight)
         self._add_bias(bias, outputs)
         self._put(found, broadcast(outputs, tuple(found.shape), found.ndim - 1))
@@ -298,11 +298,7 @@ class Follower(TorchDispatchMode):  # type: ignore[no-untyped-call]
         state = self._state(bias)
         if isinstance(state, Tied):
             self.units.join(self._axis(state, len(state.axes) - 1, len(outputs)), outputs)
-        elif (
-            isinstance(bias, Tensor)
-            and bias.numel() > 1
-            and bool((bias != bias.flatten()[0]).any())
-        ):
+        elif isinstance(bias, Tensor) and bool((bias != bias.flatten()[0]).any()):
             self.units.keep(outputs)
 
     def _norm(self, given: Tensor, own: Iterable[Any], found: Tensor) -> None:
@@ -373,6 +369,12 @@ class Follower(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.units.join(out, values[..., None])
         self._restrict(list(zip(asked, values, strict=True)))
         self._put(found, broadcast(values, tuple(found.shape), 1, 3))
+
+    def _gated(self, args: Sequence[Any], found: Tensor) -> None:
+        """Note that each unit of one half is multiplied by one of the other half."""
+        one, other = np.split(self._data(args[0]), 2, axis=args[1] if len(args) > 1 else -1)
+        self.units.join(one, other)
+        self._put(found, self.units.roots(one))
 
     def _pool(self, given: Tensor, found: Tensor) -> None:
         labels = self._data(given)

@@ -45,7 +45,8 @@ ATTENTION = {
 }
 # Those of single values that torch does not mark as such.
 SINGLE = {
-    *("hardtanh", "relu6", "hardswish", "hardsigmoid", "where", "masked_fill", "prelu", "rrelu"),
+    *("hardtanh", "relu6", "hardswish", "hardsigmoid", "where", "masked_fill", "rrelu"),
+    *("prelu", "_prelu_kernel", "rrelu_with_noise"),
 }
 
 
