@@ -6,9 +6,9 @@ rule symmetries:
     input:
         info=f"results/data/{ID}/info.json",
     output:
-        symmetries=f"{RESULTS}/alignment/symmetries.json",
+        symmetries=f"{RESULTS}/alignment/{{net}}symmetries.json",
     log:
-        f"{LOGS}/symmetries.log",
+        f"{LOGS}/{{net}}symmetries.log",
     priority: 1
     params:
         **stage("symmetries"),

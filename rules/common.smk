@@ -7,7 +7,7 @@ from skeletons.config.sections import MASK_MEASURES, REPRESENTATIONS
 from skeletons import model_ids
 from skeletons.errors import SkeletonsError
 from skeletons.model_ids import Model
-from skeletons.workflow import configuration, jobs
+from skeletons.workflow import checkpoints, configuration, jobs
 from skeletons.workflow.foresight import absent_looks, demand_network
 from skeletons.workflow.hooks import Hooks
 from skeletons.workflow.internals import Run
@@ -31,7 +31,7 @@ RUN = Run(workflow)
 CONFIG = in_a_sentence(configuration.read, config, RUN)
 config["cache"] = CONFIG.cache  # jobs in their own process read it there
 PLAN = Plan(CONFIG)
-in_a_sentence(lambda: PLAN.files)  # reads the user's folders of images
+in_a_sentence(lambda: (PLAN.files, PLAN.digests))  # reads the user's images and models
 TARGETS = Targets(PLAN)
 LINEAGES = Lineages(TARGETS)
 HOOKS = in_a_sentence(Hooks, RUN, TARGETS, logger)
@@ -39,8 +39,8 @@ if RUN.is_main():  # the jobs on the nodes of a cluster read these rules as well
     RUN.forget(expire(TARGETS, LINEAGES))
 # All at once and now: code that is edited while the run goes on must not pass for what runs.
 CODES = {name: in_a_sentence(known.codes, PLAN) for name, known in STAGES.items()}
-
 if RUN.is_main():
+    in_a_sentence(checkpoints.check, PLAN)
     in_a_sentence(demand_network, PLAN)
 if RUN.is_main() and (sentence := in_a_sentence(absent_looks, PLAN)):
     logger.warning(sentence)
@@ -53,17 +53,18 @@ wildcard_constraints:
     ood="|".join(map(re.escape, PLAN.sets)),
     representation="|".join(REPRESENTATIONS),
     overlap="|".join(MASK_MEASURES),
-    seed=r"\d+",
-    l1=r"[0-9][0-9.e+-]*",
+    base_id=model_ids.BASE_ID,
+    l1=model_ids.NUMBER,
     epochs=r"[1-9]\d*",
-    threshold=r"[0-9][0-9.e+-]*",
-    one=r"\d+",
-    two=r"\d+",
+    threshold=model_ids.NUMBER,
+    one=model_ids.BASE_ID,
+    two=model_ids.BASE_ID,
     order=r"[1-9]\d*",
     draw=r"[1-9]\d*",
-    model=r"seed=[^/]+?",
-    a=r"seed=[^/]+?",
-    b=r"seed=[^/]+?",
+    net=r"(?:net=[^/]+_)?",
+    model=r"(?:net|seed|own)=[^/]+?",
+    a=r"(?:net|seed|own)=[^/]+?",
+    b=r"(?:net|seed|own)=[^/]+?",
 
 
 def stage(name):
@@ -104,11 +105,6 @@ def named(**files):
     return {name: found[0] for name, found in files.items() if found}
 
 
-def numbers(wildcards):
-    """The wildcards that are parts of a model id, as numbers."""
-    return model_ids.numbers(dict(wildcards.items()))
-
-
 # --- inputs that follow from a rule's wildcards ----------------------------------------
 
 
@@ -119,7 +115,8 @@ def alignment(wildcards):
 
 def parent_files(wildcards):
     """The files that a regularised checkpoint starts from: those of a base or a checkpoint."""
-    return TARGETS.parent_files(Model(**numbers(wildcards)))
+    parts = model_ids.numbers(dict(wildcards.items()))
+    return TARGETS.parent_files(Model.parse(wildcards.base_id).of(**parts))
 
 
 def sparsity_file(wildcards):
@@ -129,7 +126,7 @@ def sparsity_file(wildcards):
 
 def predictions_of_bases(wildcards):
     """The predictions of all models of two bases, or of one if it is compared with itself."""
-    one, two = int(wildcards.one), int(wildcards.two)
+    one, two = wildcards.one, wildcards.two
     found = {"one": TARGETS.predictions_of_base(wildcards.ood, one)}
     if one != two:
         found["two"] = TARGETS.predictions_of_base(wildcards.ood, two)
@@ -144,4 +141,4 @@ def alignment_for_masks(wildcards):
 
 def probed(wildcards):
     """The variant whose skeleton is penalised; training starts at its regularised parent."""
-    return PLAN.variant_of(int(wildcards.seed))
+    return PLAN.variant_of(wildcards.base_id)

@@ -20,11 +20,11 @@ rule compare_bases:
     input:
         unpack(predictions_of_bases),
     output:
-        block=f"{RESULTS}/similarity/{{ood}}/bases/seed={{one}}--seed={{two}}.parquet",
+        block=f"{RESULTS}/similarity/{{ood}}/bases/{{one}}--{{two}}.parquet",
     log:
-        f"{LOGS}/compare_bases/{{ood}}/seed={{one}}--seed={{two}}.log",
+        f"{LOGS}/compare_bases/{{ood}}/{{one}}--{{two}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/compare_bases/{{ood}}/seed={{one}}--seed={{two}}.tsv"
+        f"{RESULTS}/benchmarks/compare_bases/{{ood}}/{{one}}--{{two}}.tsv"
     conda:
         "../envs/skeletons.yaml"
     params:

@@ -26,11 +26,11 @@ rule line:
 
 rule plane:
     input:
-        unpack(lambda wildcards: TARGETS.aligned(*PLAN.bases[:2])),
+        unpack(lambda wildcards: TARGETS.aligned(*PLAN.plane_models()[:2])),
         weights=lambda wildcards: [
             TARGETS.weights(model) for model in PLAN.plane_models()
         ],
-        summary=lambda wildcards: TARGETS.network(PLAN.bases[0]),
+        summary=lambda wildcards: TARGETS.network(PLAN.plane_models()[0]),
         dataset=f"results/data/{ID}/images.safetensors",
     output:
         grid=f"{RESULTS}/plane/plane.parquet",
@@ -117,17 +117,17 @@ rule time_exposed:
 
 rule importance:
     input:
-        regularized=f"{RESULTS}/models/seed={{seed}}_l1={{l1}}_ep={{epochs}}/weights.safetensors",
-        summary=f"{RESULTS}/models/seed={{seed}}_l1={{l1}}_ep={{epochs}}/model.json",
-        pruned=f"{RESULTS}/models/seed={{seed}}_l1={{l1}}_ep={{epochs}}_t={{threshold}}/weights.safetensors",
+        regularized=f"{RESULTS}/models/{{base_id}}_l1={{l1}}_ep={{epochs}}/weights.safetensors",
+        summary=f"{RESULTS}/models/{{base_id}}_l1={{l1}}_ep={{epochs}}/model.json",
+        pruned=f"{RESULTS}/models/{{base_id}}_l1={{l1}}_ep={{epochs}}_t={{threshold}}/weights.safetensors",
         dataset=f"results/data/{ID}/images.safetensors",
     output:
-        table=f"{RESULTS}/importance/seed={{seed}}_l1={{l1}}_ep={{epochs}}_t={{threshold}}.parquet",
-        ranks=f"{RESULTS}/importance/seed={{seed}}_l1={{l1}}_ep={{epochs}}_t={{threshold}}.json",
+        table=f"{RESULTS}/importance/{{base_id}}_l1={{l1}}_ep={{epochs}}_t={{threshold}}.parquet",
+        ranks=f"{RESULTS}/importance/{{base_id}}_l1={{l1}}_ep={{epochs}}_t={{threshold}}.json",
     log:
-        f"{LOGS}/importance/seed={{seed}}_l1={{l1}}_ep={{epochs}}_t={{threshold}}.log",
+        f"{LOGS}/importance/{{base_id}}_l1={{l1}}_ep={{epochs}}_t={{threshold}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/importance/seed={{seed}}_l1={{l1}}_ep={{epochs}}_t={{threshold}}.tsv"
+        f"{RESULTS}/benchmarks/importance/{{base_id}}_l1={{l1}}_ep={{epochs}}_t={{threshold}}.tsv"
     conda:
         "../envs/skeletons.yaml"
     threads: CONFIG.compute.threads
@@ -162,13 +162,13 @@ rule probe:
         summary=lambda wildcards: TARGETS.network(probed(wildcards)),
         pruned=lambda wildcards: TARGETS.weights(probed(wildcards)),
     output:
-        rows=f"{RESULTS}/probe/seed={{seed}}_l1={{l1}}.parquet",
-        verdict=f"{RESULTS}/probe/seed={{seed}}_l1={{l1}}.json",
-        weights=f"{RESULTS}/probe/seed={{seed}}_l1={{l1}}.safetensors",
+        rows=f"{RESULTS}/probe/{{base_id}}_l1={{l1}}.parquet",
+        verdict=f"{RESULTS}/probe/{{base_id}}_l1={{l1}}.json",
+        weights=f"{RESULTS}/probe/{{base_id}}_l1={{l1}}.safetensors",
     log:
-        f"{LOGS}/probe/seed={{seed}}_l1={{l1}}.log",
+        f"{LOGS}/probe/{{base_id}}_l1={{l1}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/probe/seed={{seed}}_l1={{l1}}.tsv"
+        f"{RESULTS}/benchmarks/probe/{{base_id}}_l1={{l1}}.tsv"
     conda:
         "../envs/skeletons.yaml"
     threads: CONFIG.compute.threads

@@ -3,13 +3,13 @@
 
 rule prune:
     input:
-        regularized=f"{RESULTS}/models/seed={{seed}}_l1={{l1}}_ep={{epochs}}/weights.safetensors",
-        summary=f"{RESULTS}/models/seed={{seed}}_l1={{l1}}_ep={{epochs}}/model.json",
+        regularized=f"{RESULTS}/models/{{base_id}}_l1={{l1}}_ep={{epochs}}/weights.safetensors",
+        summary=f"{RESULTS}/models/{{base_id}}_l1={{l1}}_ep={{epochs}}/model.json",
     output:
-        weights=f"{RESULTS}/models/seed={{seed}}_l1={{l1}}_ep={{epochs}}_t={{threshold}}/weights.safetensors",
-        sparsity=f"{RESULTS}/models/seed={{seed}}_l1={{l1}}_ep={{epochs}}_t={{threshold}}/sparsity.json",
+        weights=f"{RESULTS}/models/{{base_id}}_l1={{l1}}_ep={{epochs}}_t={{threshold}}/weights.safetensors",
+        sparsity=f"{RESULTS}/models/{{base_id}}_l1={{l1}}_ep={{epochs}}_t={{threshold}}/sparsity.json",
     log:
-        f"{LOGS}/prune/seed={{seed}}_l1={{l1}}_ep={{epochs}}_t={{threshold}}.log",
+        f"{LOGS}/prune/{{base_id}}_l1={{l1}}_ep={{epochs}}_t={{threshold}}.log",
     params:
         **stage("prune"),
     run:
@@ -19,14 +19,14 @@ rule prune:
 # The control of a pruned model: equally sparse in each layer, but pruned at random.
 rule prune_at_random:
     input:
-        regularized=f"{RESULTS}/models/seed={{seed}}_l1={{l1}}_ep={{epochs}}/weights.safetensors",
-        summary=f"{RESULTS}/models/seed={{seed}}_l1={{l1}}_ep={{epochs}}/model.json",
-        like=f"{RESULTS}/models/seed={{seed}}_l1={{l1}}_ep={{epochs}}_t={{threshold}}/sparsity.json",
+        regularized=f"{RESULTS}/models/{{base_id}}_l1={{l1}}_ep={{epochs}}/weights.safetensors",
+        summary=f"{RESULTS}/models/{{base_id}}_l1={{l1}}_ep={{epochs}}/model.json",
+        like=f"{RESULTS}/models/{{base_id}}_l1={{l1}}_ep={{epochs}}_t={{threshold}}/sparsity.json",
     output:
-        weights=f"{RESULTS}/models/seed={{seed}}_l1={{l1}}_ep={{epochs}}_t={{threshold}}_random={{draw}}/weights.safetensors",
-        sparsity=f"{RESULTS}/models/seed={{seed}}_l1={{l1}}_ep={{epochs}}_t={{threshold}}_random={{draw}}/sparsity.json",
+        weights=f"{RESULTS}/models/{{base_id}}_l1={{l1}}_ep={{epochs}}_t={{threshold}}_random={{draw}}/weights.safetensors",
+        sparsity=f"{RESULTS}/models/{{base_id}}_l1={{l1}}_ep={{epochs}}_t={{threshold}}_random={{draw}}/sparsity.json",
     log:
-        f"{LOGS}/prune_at_random/seed={{seed}}_l1={{l1}}_ep={{epochs}}_t={{threshold}}_random={{draw}}.log",
+        f"{LOGS}/prune_at_random/{{base_id}}_l1={{l1}}_ep={{epochs}}_t={{threshold}}_random={{draw}}.log",
     params:
         **stage("prune_at_random"),
     run:

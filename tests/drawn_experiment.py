@@ -43,7 +43,7 @@ def write(
     are not optimal.
     """
     place = folder / "results/drawn"
-    grid = model_ids.grid(range(1, seeds + 1), [1e-4], epochs, thresholds)
+    grid = model_ids.grid(map(Model, range(1, seeds + 1)), [1e-4], epochs, thresholds)
     grid += model_ids.controls(grid, False, [], random)
     rng = np.random.default_rng(0)
     table = _scores(grid, rng)
@@ -89,7 +89,7 @@ def write(
             picture, axes = style.new_figure(3, 2)
             axes[0].plot([0, 1])
             style.save_svg(picture, figure, about)
-    for k, base in enumerate(model_ids.grid(range(1, seeds + 1), [], [], [])):
+    for k, base in enumerate(model_ids.grid(map(Model, range(1, seeds + 1)), [], [], [])):
         text = BENCHMARK.format(wall=10 + k, mb=100 * (k + 1), cpu=5 + k)
         artifacts.write_text(place / f"benchmarks/train_base/{base}.tsv", text)
     tables = [place / f"similarity/{data}.parquet" for data in ood]

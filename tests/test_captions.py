@@ -13,6 +13,7 @@ from skeletons.errors import ArtifactError
 from skeletons.figures import captions, stages, style
 from skeletons.figures.inspections import inspection_figures_stage
 from skeletons.measures.catalogue import MEASURES
+from skeletons.model_ids import Model
 from skeletons.report import pictures
 from skeletons.store import artifacts
 
@@ -95,7 +96,7 @@ def test_the_report_finds_the_heatmap_of_a_measure(tmp_path: Path) -> None:
 
 
 def test_the_heatmap_of_a_costly_measure_names_its_data_set(tmp_path: Path) -> None:
-    grid = model_ids.grid([1, 2, 3], [], [], [])
+    grid = model_ids.grid(map(Model, [1, 2, 3]), [], [], [])
     pairs = pd.DataFrame(
         {"a": str(a), "b": str(b), "ood": "digits", "linear_cka": 0.5, "mask_overlap": 0.1}
         for a, b in model_ids.pairs(grid)

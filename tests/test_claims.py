@@ -13,7 +13,7 @@ from skeletons.findings import apart, page_test, post_claims
 from skeletons.model_ids import Model
 
 SEEDS = [1, 2, 3, 4, 5]
-GRID = model_ids.grid(SEEDS, [1e-4], [1, 2, 4], [0.02, 0.1, 0.5])
+GRID = model_ids.grid(map(Model, SEEDS), [1e-4], [1, 2, 4], [0.02, 0.1, 0.5])
 DEAD = Model(2, 1e-4, 4, 0.5)
 
 

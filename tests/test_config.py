@@ -80,7 +80,8 @@ def test_the_configurations_shipped_are_valid(path: Path) -> None:
 def keys(schema: dict[str, Any], node: dict[str, Any], prefix: str = "") -> set[str]:
     found = set()
     for name, child in node.get("properties", {}).items():
-        target = child["$ref"].split("/")[-1] if "$ref" in child else None
+        found_in = child["anyOf"][0] if name == "network" else child  # it may be null
+        target = found_in["$ref"].split("/")[-1] if "$ref" in found_in else None
         path = f"{prefix}{name}"
         found |= keys(schema, schema["$defs"][target], f"{path}.") if target else {path}
     return found

@@ -198,7 +198,7 @@ def test_removing_everything_keeps_the_page_on_results(tmp_path: Path) -> None:
     for path in (page, *made, tmp_path / ".snakemake/log/a"):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    command = [python(), "-m", "skeletons.workflow.cli", "remove", "--all", "--yes"]
+    command = [python(), "-m", "skeletons.commands.cli", "remove", "--all", "--yes"]
     for _ in range(2):
         subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
         assert sorted(tmp_path.rglob("*")) == [tmp_path / "Makefile", page.parent, page]

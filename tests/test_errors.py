@@ -118,7 +118,7 @@ def raised(mistake: Mistake, scene: Scene) -> str:
 CONFIG = {
     # unknown keys, at every level, with the nearest valid one
     "experimant: x": "experimant: unknown key; allowed here: experiment, dataset, ood, data_root, "
-    "cache, network, base, regularize, prune, compare, controls, inspect, findings, figures, "
+    "cache, network, networks, base, regularize, prune, compare, controls, inspect, findings, figures, "
     "compute (did you mean 'experiment'?).",
     "base: {epoch: 1}": "(did you mean 'epochs'?)",
     "base: {augment: {flips: true}}": "base.augment.flips: unknown key; allowed here: flip, shift, "
@@ -196,7 +196,7 @@ CONFIG = {
     "base: {seeds: []}": "base.seeds: found an empty list; allowed: a list with at least one entry.",
     "base: {seeds: 1}": "base.seeds: found 1; allowed: a list.",
     "base: {seeds: [1, 2, 1]}": "base.seeds: found 1 twice; allowed: each value once.",
-    "prune: {thresholds: []}": "prune.thresholds: found an empty list;",
+    "prune: {thresholds: 0.1}": "prune.thresholds: found 0.1; allowed: a list.",
     "prune: {thresholds: [0.05, 5.0e-2]}": "prune.thresholds: found 0.05 twice; allowed: each value once.",
     "regularize: {lambdas: [1e-4, 0.0001]}": "regularize.lambdas: found 0.0001 twice;",
     "ood: []": "ood: found an empty list;",
@@ -231,7 +231,7 @@ CONFIG = {
     "": "The configuration: found nothing; allowed: a mapping of keys to values.",
     "1: 2": "1: unknown key;",
     "base: {1: 2}": "base.1: unknown key;",
-    "ood: [{kind: 'a.py:f', options: {1: 2}}]": "ood[0].options: found the key 1; allowed: keys that are "
+    "ood: [{kind: 'a.py:f', options: {1: 2}}]": "ood[0].options: found the key 1; allowed: keys of "
     "text.",
 }
 
@@ -1073,7 +1073,7 @@ def command(*words: str) -> Callable[[Scene], Any]:
 
     def provoke(scene: Scene) -> str:
         done = subprocess.run(
-            [python(), "-m", "skeletons.workflow.cli", *words],
+            [python(), "-m", "skeletons.commands.cli", *words],
             capture_output=True,
             stdin=subprocess.DEVNULL,
             text=True,

@@ -13,6 +13,7 @@ from skeletons import model_ids
 from skeletons.figures import captions, heatmaps, labels, models, stages, style
 from skeletons.figures import pairs as pair_figures
 from skeletons.measures import catalogue
+from skeletons.model_ids import Model
 
 COSINE = catalogue.MEASURES["cosine_prob"]
 SVG = "{http://www.w3.org/2000/svg}"
@@ -21,7 +22,9 @@ SVG = "{http://www.w3.org/2000/svg}"
 def tables(seeds: int, variants: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """All pairs of `seeds` bases with `variants` pruned models each, the last of them dead."""
     thresholds = np.arange(1, variants + 1) / 100
-    chosen = model_ids.grid(range(1, seeds + 1), [1e-4], [2], thresholds, ["base", "pruned"])
+    chosen = model_ids.grid(
+        map(Model, range(1, seeds + 1)), [1e-4], [2], thresholds, ["base", "pruned"]
+    )
     random = np.random.default_rng(0)
     dead = variants / 100
     rows = [
@@ -68,7 +71,8 @@ def recipes(count: int) -> list[dict[str, Any]]:
 def draw_all(seeds: int, variants: int) -> list[Figure]:
     pairs, scores = tables(seeds, variants)
     epochs = np.tile(np.arange(4), seeds)
-    walks = pd.DataFrame({"epoch": epochs, "seed": np.repeat(range(1, seeds + 1), 4), "l1": 1e-4})
+    bases = [Model(seed).title for seed in range(1, seeds + 1)]
+    walks = pd.DataFrame({"epoch": epochs, "base": np.repeat(bases, 4), "l1": 1e-4})
     for column in (
         "train_loss",
         "test_loss",
@@ -184,7 +188,8 @@ def test_the_legend_of_walks_does_not_grow_with_their_number() -> None:
     for seeds, entries in ((2, 3 + 2), (8, 3 + 8), (30, 3)):  # λ, training and test; seeds
         figure, axes = style.new_figure(9, 6, 2, 2)
         epochs = np.tile(np.arange(3), seeds)
-        walks = pd.DataFrame({"epoch": epochs, "seed": np.repeat(range(seeds), 3), "l1": 1e-4})
+        bases = [Model(seed).title for seed in range(seeds)]
+        walks = pd.DataFrame({"epoch": epochs, "base": np.repeat(bases, 3), "l1": 1e-4})
         names = ("train_loss", "test_loss", "train_accuracy", "test_accuracy", "distance", "step")
         models.ridge_walk(walks.assign(**dict.fromkeys(names, 0.5)), axes)
         legends = [legend for ax in axes if (legend := ax.get_legend())]
@@ -204,7 +209,7 @@ MANY_WALKS = {"lambdas": [1.25e-5, 1e-4], "epochs": [1, 12, 16]}
 def grid(
     seeds: int, walks: dict[str, Any], thresholds: list[float], draws: list[int], **controls: Any
 ) -> list[str]:
-    found = model_ids.grid(range(1, seeds + 1), thresholds=thresholds, **walks)
+    found = model_ids.grid(map(Model, range(1, seeds + 1)), thresholds=thresholds, **walks)
     found += model_ids.controls(found, controls.get("untrained", False), [1], draws)
     return heatmaps.ordered([str(model) for model in found])
 

@@ -30,7 +30,7 @@ from skeletons.measures.predictions import Predictions
 from skeletons.model_ids import Model
 from skeletons.store import artifacts
 
-GRID = ([1, 2, 3], [1e-4], [1, 2], [0.02, 0.05])
+GRID = ([Model(1), Model(2), Model(3)], [1e-4], [1, 2], [0.02, 0.05])
 
 
 def scores(chosen: Sequence[Model] = tuple(model_ids.grid(*GRID))) -> pd.DataFrame:
@@ -120,7 +120,9 @@ def test_the_page_is_its_sections_and_json_has_them_in_this_order() -> None:
     found = gather.summarize("x", scores(), by_set, ["cosine_prob"])
     sections = stage.as_json(found)["sections"]
     names = [section["name"] for section in sections]
-    assert names == ["verdict", "claims", "kinds", "bases", "walks", "skeletons", "details"]
+    assert names == [
+        *("verdict", "next", "claims", "kinds", "bases", "walks", "skeletons", "details"),
+    ]
     text = stage.as_markdown(found)
     parts = [
         "# Findings of `x`",
@@ -133,7 +135,7 @@ def test_the_page_is_its_sections_and_json_has_them_in_this_order() -> None:
     ]
     assert text == "\n\n".join(parts) + "\n"
     leads = {section["name"]: section["lead"] for section in sections if section["lead"]}
-    assert set(leads) == {"verdict", "claims"}  # the report shows only these elsewhere
+    assert set(leads) == {"verdict", "next", "claims"}  # the report shows only these elsewhere
     assert "On all data sets together" in leads["verdict"]
     assert leads["claims"].count("| claim |") == text.count("| claim |") == 2
 
@@ -192,7 +194,7 @@ def experiment(seeds: int, pruned: str, thresholds: Sequence[float] = (0.1,)) ->
     Bases, regularised and randomly pruned models are random; pruned ones are `alike` (one and the
     same but for noise), `independent` or `dead`.
     """
-    grid = model_ids.grid(range(1, seeds + 1), [1e-4], [1], thresholds)
+    grid = model_ids.grid(map(Model, range(1, seeds + 1)), [1e-4], [1], thresholds)
     chosen = [*grid, *model_ids.controls(grid, True, [1], [1, 2])]
     rng = np.random.default_rng(0)
     skeleton = rng.normal(size=(IMAGES, 10)) * 2

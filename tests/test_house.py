@@ -15,7 +15,7 @@ ORDER = (
     *("errors", "text", "arrays", "model_ids", "image_folders", "store", "user_code", "config"),
     "data",
     *("networks", "alignment", "prediction", "training", "pruning", "measures", "inspection"),
-    *("findings", "figures", "report", "workflow", "plots", "experiment"),
+    *("findings", "figures", "report", "workflow", "plots", "experiment", "commands"),
 )
 # Documented import paths of names that are defined elsewhere.
 KEPT = ("exposure", "predictions", "ridge_figures", "unit_figures")

@@ -10,6 +10,7 @@ from skeletons.config.load import load
 from skeletons.store import artifacts
 from skeletons.workflow.lineage import Lineages
 from skeletons.workflow.plan import Plan
+from skeletons.workflow.stages import STAGES
 from skeletons.workflow.targets import Targets
 
 
@@ -75,3 +76,17 @@ def test_a_setting_changes_the_lineage_of_what_it_shapes(
     for path in [pruned, *same]:
         place = f"results/science/{path}"
         assert (before.of(place) == after.of(place)) == (path in same)
+
+
+def test_no_wildcard_hides_a_setting() -> None:
+    """A wildcard and a setting of one name are one value, or the other would be in no lineage."""
+    plan = Plan(load(SCIENCE))
+    made = lineages(SCIENCE)
+    for path in Targets(plan).artifacts():
+        making = made.making(path)
+        assert making is not None
+        settings = STAGES[making.stage].settings(plan, making.wildcards)
+        for name in settings.keys() & making.wildcards.keys():
+            assert str(settings[name]) == str(making.wildcards[name]) or isinstance(
+                settings[name], float
+            ), (path, name)

@@ -29,18 +29,18 @@ def test_ids_say_what_a_model_is() -> None:
 
 
 def test_a_rule_s_wildcards_are_numbers_once() -> None:
-    wildcards = {"seed": "1", "l1": "1e-05", "epochs": "4", "threshold": "0.05", "ood": "digits"}
+    wildcards = {"base": "seed=1", "l1": "1e-05", "epochs": "4", "threshold": "0.05", "ood": "x"}
     found = numbers(wildcards)
-    assert found == {"seed": 1, "l1": 1e-5, "epochs": 4, "threshold": 0.05}
-    assert str(Model(**found)) == "seed=1_l1=1e-05_ep=4_t=0.05"
-    assert str(Model(**numbers({**wildcards, "draw": "2"}))).endswith("_t=0.05_random=2")
-    assert Model(**numbers({"seed": "3", "order": "2"})).state == "reordered"
+    assert found == {"l1": 1e-5, "epochs": 4, "threshold": 0.05}
+    assert str(Model(1).of(**found)) == "seed=1_l1=1e-05_ep=4_t=0.05"
+    assert str(Model(1).of(**numbers({**wildcards, "draw": "2"}))).endswith("_t=0.05_random=2")
+    assert Model(3).of(**numbers({"order": "2"})).state == "reordered"
     with pytest.raises(ValueError, match="could not convert"):
         numbers({"l1": "1e-5-3"})
 
 
 def test_controls_have_ids_too() -> None:
-    chosen = controls(grid([1], [0.1], [1], [0.5]), True, [2], [3])
+    chosen = controls(grid([Model(1)], [0.1], [1], [0.5]), True, [2], [3])
     assert [(str(model), model.control) for model in chosen] == [
         ("seed=1_untrained", "untrained"),
         ("seed=1_order=2", "reordered"),
@@ -92,7 +92,11 @@ def test_a_base_has_no_parent() -> None:
 
 def test_the_post_has_52_models_and_1326_pairs() -> None:
     chosen = grid(
-        [1, 2], [1e-4], [1, 2, 4, 8, 16], [0.01, 0.02, 0.03, 0.04, 0.05], ["base", "pruned"]
+        [Model(1), Model(2)],
+        [1e-4],
+        [1, 2, 4, 8, 16],
+        [0.01, 0.02, 0.03, 0.04, 0.05],
+        ["base", "pruned"],
     )
     assert len(chosen) == 52
     assert len(list(pairs(chosen))) == 1326
@@ -100,14 +104,19 @@ def test_the_post_has_52_models_and_1326_pairs() -> None:
 
 @given(st.data())
 def test_the_order_of_a_list_changes_nothing(data: st.DataObject) -> None:
-    lists = [[2, 1, 10], [1e-4, 1e-5], [16, 2], [0.1, 0.02]]
+    lists = [
+        [Model(2), Model(1, net="a"), Model(net="a", own="b")],
+        [1e-4, 1e-5],
+        [16, 2],
+        [0.1, 0.02],
+    ]
     shuffled = [data.draw(st.permutations(values)) for values in lists]
     assert grid(*lists) == grid(*shuffled)  # type: ignore[arg-type]
     assert list(pairs(grid(*lists))) == list(pairs(grid(*shuffled)))  # type: ignore[arg-type]
 
 
 def test_models_sort_as_numbers_and_unmodified_first() -> None:
-    chosen = grid([2, 10], [0.1], [2, 16], [0.05])
+    chosen = grid([Model(2), Model(10)], [0.1], [2, 16], [0.05])
     keys = [model.sort_key for model in chosen]
     assert keys == sorted(keys)
     assert [str(m) for m in chosen[:4]] == [

@@ -20,7 +20,7 @@ WALKED = "results/grid/models/seed=1_l1=0.0001_ep=1"
 
 def skeletons(workflow: Workflow, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [python(), "-m", "skeletons.workflow.cli", *arguments],
+        [python(), "-m", "skeletons.commands.cli", *arguments],
         cwd=workflow.folder,
         env=workflow.environment(),
         stdout=subprocess.PIPE,

@@ -112,7 +112,7 @@ def test_a_control_is_drawn_from_its_id(tmp_path: Path) -> None:
     artifacts.write_tensors(paths["regularized"], before)
     artifacts.write_json(paths["summary"], {"layers": layers})
     artifacts.write_json(paths["like"], like)
-    pruning.random_stage(**paths, seed=3, l1=1e-4, epochs=2, threshold=0.7, draw=1)
+    pruning.random_stage(**paths, name="seed=3_l1=0.0001_ep=2_t=0.7_random=1")
     drawn, report = pruning.prune_at_random(
         before, layers, like, "seed=3_l1=0.0001_ep=2_t=0.7_random=1"
     )

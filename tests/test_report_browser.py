@@ -448,7 +448,7 @@ def test_the_grid_filters_by_words_state_and_numbers(reader: Reader, files: dict
     assert count.inner_text() == f"{len(expected)} of {len(table)} models"
     reader.page.fill("input[name=text]", "")
     reader.page.select_option("select[name=state]", "pruned")
-    reader.page.select_option("select[name=seed]", "1")
+    reader.page.select_option("select[name=base]", "seed 1")
     reader.page.fill("input[name=accuracy]", "85")
     reader.page.fill("input[name=sparsity]", "20")
     expected = table[

@@ -186,7 +186,7 @@ def test_what_does_not_go_together_is_refused() -> None:
 
 # --- from tables --------------------------------------------------------------------------------
 
-GRID = model_ids.grid([1, 2, 3, 4, 5, 6], [1e-4], [2], [0.02, 0.5])
+GRID = model_ids.grid(map(Model, [1, 2, 3, 4, 5, 6]), [1e-4], [2], [0.02, 0.5])
 CONTROLS = {"their unpruned models": lambda m: str(m.parent)}
 
 
@@ -252,7 +252,7 @@ def test_verdicts_over_images_are_those_of_the_means_and_rather_less_sure() -> N
 
 
 def test_of_several_drawings_the_mean_over_those_alive_is_compared_with() -> None:
-    grid = model_ids.grid([1, 2, 3], [1e-4], [1], [0.1])
+    grid = model_ids.grid(map(Model, [1, 2, 3]), [1e-4], [1], [0.1])
     drawn = model_ids.controls(grid, False, [], [1, 2])
     value = {"base": 0.1, "pruned": 0.9, "random": 0.2}
 

@@ -25,6 +25,10 @@ class TrainingError(SkeletonsError):
     """Training cannot continue because the loss is not a finite number."""
 
 
+class CheckpointError(SkeletonsError):
+    """A trained model that a user brings cannot be read, or is one of another network."""
+
+
 class DeviceError(SkeletonsError):
     """The device that the configuration asks for is not available."""
 
@@ -39,6 +43,14 @@ class LockError(SkeletonsError):
 
 class ExposureError(SkeletonsError):
     """A skeleton cannot be exposed because no part of it is left."""
+
+
+class ExportError(SkeletonsError):
+    """A network cannot be written as a file that needs torch alone."""
+
+
+class SavedOutputError(SkeletonsError):
+    """A file of saved logits or features cannot be used, or is of other images than another."""
 
 
 class WiringError(SkeletonsError):

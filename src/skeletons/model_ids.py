@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import re
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,11 +18,11 @@ STATES = (BASE, REGULARIZED, PRUNED)
 # model pruned at random, which keeps as many weights in each layer as its pruned model.
 UNTRAINED, REORDERED, RANDOM = "untrained", "reordered", "random"
 CONTROLS = (UNTRAINED, REORDERED, RANDOM)
+OWN = "own"  # a base that a user brought; its state is that of any base
 MASKED = (PRUNED, RANDOM)  # states in which some weights are permanently zero
 
 # The numbers in model ids, with their types.
 NUMBERS: Mapping[str, Callable[[str], int | float]] = {
-    "seed": int,
     "l1": float,
     "epochs": int,
     "threshold": float,
@@ -29,12 +30,23 @@ NUMBERS: Mapping[str, Callable[[str], int | float]] = {
     "draw": int,
 }
 
-_NUMBER = r"[0-9][0-9.e+-]*"
+# The parts of model ids, as patterns. No tag and no name contains `=`, so an id has one reading.
+TAG = r"[A-Za-z0-9][A-Za-z0-9.-]*"
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+NUMBER = r"[0-9][0-9.e+-]*"
+TRAINED_ID, OWN_ID = rf"(?:net={TAG}_)?seed=\d+", rf"(?:net={TAG}_)?own={NAME}"
+BASE_ID = rf"(?:{TRAINED_ID}|{OWN_ID})"
 _PATTERN = re.compile(
-    r"seed=(?P<seed>\d+)(?:_(?P<untrained>untrained)|_order=(?P<order>[1-9]\d*)"
-    rf"|_l1=(?P<l1>{_NUMBER})_ep=(?P<epochs>\d+)"
-    rf"(?:_t=(?P<threshold>{_NUMBER})(?:_random=(?P<draw>[1-9]\d*))?)?)?"
+    rf"(?:net=(?P<net>{TAG})_)?(?:seed=(?P<seed>\d+)|own=(?P<own>{NAME}?))"
+    rf"(?:_(?P<untrained>untrained)|_order=(?P<order>[1-9]\d*)"
+    rf"|_l1=(?P<l1>{NUMBER})_ep=(?P<epochs>\d+)"
+    rf"(?:_t=(?P<threshold>{NUMBER})(?:_random=(?P<draw>[1-9]\d*))?)?)?"
 )
+
+
+def suffix(tag: str | None) -> str:
+    """The end of the name of a file that is about one network."""
+    return "" if tag is None else f"_net={tag}"
 
 
 def spell(number: float) -> str:
@@ -43,7 +55,7 @@ def spell(number: float) -> str:
 
 
 def numbers(parts: Mapping[str, str | None]) -> dict[str, Any]:
-    """The parts of a model id as numbers; `Model(**numbers(parts))` is the model that they name.
+    """The parts of a model id as numbers, without its base.
 
     Args:
         parts: text by name; names that are not in `NUMBERS`, and None, are left out.
@@ -60,32 +72,37 @@ def numbers(parts: Mapping[str, str | None]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Model:
-    """A base model (seed), a regularised one (+ l1, epochs) or a pruned one (+ threshold).
+    """A base model, a regularised one (+ l1, epochs) or a pruned one (+ threshold).
 
     Or a control: of a base, one that is `untrained` or has another `order`; of a pruned model, one
     with a random `draw`.
 
     Attributes:
-        seed: of the base model.
+        seed: of the base model; None if a user brought it.
         l1: the λ of the L1 penalty.
         epochs: of regularisation.
         threshold: below which weights are pruned.
         order: which other order of the images a base was trained in, from 1.
         draw: which random drawing of the pruned weights, from 1.
         untrained: whether this is a base before training.
+        net: the tag of its network; None for the experiment's unnamed network.
+        own: the name of the base model, if a user brought it.
     """
 
-    seed: int
+    seed: int | None = None
     l1: float | None = None
     epochs: int | None = None
     threshold: float | None = None
     order: int | None = None
     draw: int | None = None
     untrained: bool = False
+    net: str | None = None
+    own: str | None = None
 
     def __str__(self) -> str:
-        """The model id, for example `seed=1_l1=1e-05_ep=4_t=0.05`."""
-        parts = [f"seed={self.seed}"]
+        """The model id, for example `seed=1_l1=1e-05_ep=4_t=0.05` or `net=wide_own=alice`."""
+        parts = [] if self.net is None else [f"net={self.net}"]
+        parts += [f"seed={self.seed}" if self.own is None else f"own={self.own}"]
         if self.l1 is not None:
             parts += [f"l1={spell(self.l1)}", f"ep={self.epochs}"]
         if self.threshold is not None:
@@ -109,7 +126,13 @@ class Model:
         try:
             if match is None:
                 raise ValueError
-            model = cls(**numbers(match.groupdict()), untrained=match["untrained"] is not None)
+            model = cls(
+                None if match["seed"] is None else int(match["seed"]),
+                **numbers(match.groupdict()),
+                untrained=match["untrained"] is not None,
+                net=match["net"],
+                own=match["own"],
+            )
             if str(model) != text:
                 raise ValueError
         except ValueError:
@@ -117,6 +140,26 @@ class Model:
                 f"{text!r} is not a model id; one looks like seed=1_l1=1e-05_ep=4_t=0.05."
             ) from None
         return model
+
+    def of(self, **parts: Any) -> Model:
+        """The model of the same base with other parts, such as `base.of(l1=1e-4, epochs=2)`."""
+        return dataclasses.replace(self.base, **parts)
+
+    @property
+    def title(self) -> str:
+        """Its base in words: `seed 1`, `wide, seed 1` or `alice`."""
+        name = f"seed {self.seed}" if self.own is None else self.own
+        return name if self.net is None else f"{self.net}, {name}"
+
+    @property
+    def network(self) -> str | None:
+        """The tag of its network; another name of `net`, as columns of tables have it."""
+        return self.net
+
+    @property
+    def number(self) -> int:
+        """Names the random numbers of its training: its seed, or a digest of its name."""
+        return zlib.crc32(str(self.own).encode()) if self.seed is None else self.seed
 
     @property
     def control(self) -> str | None:
@@ -137,9 +180,14 @@ class Model:
         return BASE if self.l1 is None else REGULARIZED
 
     @property
+    def is_own_base(self) -> bool:
+        """Whether this is a base model that a user brought."""
+        return self.own is not None and self.state == BASE
+
+    @property
     def base(self) -> Model:
         """The base model that this one is derived from; a base model is its own base."""
-        return Model(self.seed)
+        return Model(self.seed, net=self.net, own=self.own)
 
     @property
     def parent(self) -> Model:
@@ -154,21 +202,25 @@ class Model:
             ValueError: this is a base model or a control of one, which have no parent.
         """
         if self.threshold is not None:
-            return Model(self.seed, self.l1, self.epochs)
+            return self.of(l1=self.l1, epochs=self.epochs)
         if self.epochs is None:
             raise ValueError(f"{self} is not made from another model and has no parent")
         if self.epochs == 1:
             return self.base
-        return Model(self.seed, self.l1, 1 << ((self.epochs - 1).bit_length() - 1))
+        return self.of(l1=self.l1, epochs=1 << ((self.epochs - 1).bit_length() - 1))
 
     @property
-    def sort_key(self) -> tuple[int, float, int, float, int, int]:
-        """Sorts models by (seed, λ, epochs, threshold) as numbers, unmodified before modified.
+    def sort_key(self) -> tuple[str, bool, int, str, float, int, float, int, int]:
+        """Sorts models by (network, base, λ, epochs, threshold), unmodified before modified.
 
-        Controls come after the model that they are a control of.
+        The unnamed network comes first, and seeds come before names. Controls come after the model
+        that they are a control of.
         """
         return (
-            self.seed,
+            self.net or "",
+            self.own is not None,
+            self.seed or 0,
+            self.own or "",
             -1.0 if self.l1 is None else self.l1,
             -1 if self.epochs is None else self.epochs,
             -1.0 if self.threshold is None else self.threshold,
@@ -178,19 +230,20 @@ class Model:
 
 
 def grid(
-    seeds: Iterable[int],
+    bases: Iterable[Model],
     lambdas: Iterable[float],
     epochs: Iterable[int],
     thresholds: Iterable[float],
     states: Iterable[str] = STATES,
 ) -> list[Model]:
-    """All models of an experiment whose state is one of `states`, sorted."""
-    bases = [Model(seed) for seed in seeds]
+    """All models of some bases whose state is one of `states`, sorted."""
+    bases = list(bases)
     regularized = [
-        Model(base.seed, l1, count) for base, l1, count in itertools.product(bases, lambdas, epochs)
+        base.of(l1=l1, epochs=count)
+        for base, l1, count in itertools.product(bases, lambdas, epochs)
     ]
     pruned = [
-        Model(model.seed, model.l1, model.epochs, threshold)
+        dataclasses.replace(model, threshold=threshold)
         for model, threshold in itertools.product(regularized, thresholds)
     ]
     wanted = set(states)
@@ -204,14 +257,14 @@ def controls(
     """The controls of an experiment's models, sorted.
 
     Args:
-        models: all models; those that are base or pruned get controls.
+        models: all models; trained bases and pruned models get controls.
         untrained: whether each base gets a control from before its training.
         orders: numbers of other orders of the images; each base gets a control for each.
         random: numbers of random drawings; each pruned model gets a control for each.
     """
     found = []
     for model in models:
-        if model.state == BASE:
+        if model.state == BASE and model.own is None:  # the training of another cannot be repeated
             found += [dataclasses.replace(model, untrained=True)] * untrained
             found += [dataclasses.replace(model, order=n) for n in orders]
         elif model.state == PRUNED:

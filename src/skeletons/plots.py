@@ -20,7 +20,7 @@ from skeletons.figures import heatmaps, models, pairs, ridge, units
 from skeletons.figures.style import panels
 from skeletons.findings import inspections
 from skeletons.measures.measure import Measure
-from skeletons.model_ids import REGULARIZED
+from skeletons.model_ids import REGULARIZED, Model
 from skeletons.store import artifacts
 from skeletons.user_code import references
 
@@ -128,7 +128,8 @@ def ridge_walk(experiment: Experiment, ax: Axes) -> None:
     regularized = experiment.models(REGULARIZED)
     last = regularized[regularized.epochs == regularized.epochs.max()]
     walks = [
-        experiment.history(row.model).assign(seed=row.seed, l1=row.l1) for row in last.itertuples()
+        experiment.history(row.model).assign(base=Model.parse(row.model).title, l1=row.l1)
+        for row in last.itertuples()
     ]
     models.ridge_walk(pd.concat(walks, ignore_index=True), panels(ax, 2, 2))
 

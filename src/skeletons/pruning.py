@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from skeletons.model_ids import Model
 from skeletons.store import artifacts
 from skeletons.store.seals import unfit
 from skeletons.user_code.load import call, refusal
@@ -249,11 +248,7 @@ def random_stage(
     like: str,
     weights: str,
     sparsity: str,
-    seed: int,
-    l1: float,
-    epochs: int,
-    threshold: float,
-    draw: int,
+    name: str,
 ) -> None:
     """Write the random control of a pruned model: its weights and sparsity report.
 
@@ -263,13 +258,8 @@ def random_stage(
         like: the sparsity.json of the pruned model.
         weights: the safetensors file to write.
         sparsity: the JSON file to write, see `prune`.
-        seed: of the base model.
-        l1: λ of the regularised model.
-        epochs: of the regularised model.
-        threshold: of the pruned model.
-        draw: the number of the control, ≥ 1.
+        name: the id of the control, which its random numbers are named by.
     """
-    name = str(Model(seed, l1, epochs, threshold, draw=draw))
     report = artifacts.read_json(like, ["layers", "threshold", "scale"])
     tensors, layers, products = _read(regularized, summary)
     pruned, own = prune_at_random(tensors, layers, report, name, products)

@@ -31,6 +31,7 @@ class Work:
         last_epoch: the number of the last epoch that it trains; 0 for any other job.
         may_wait: whether it may have to wait for another run, which its log says.
         summary: the model.json of a base model, which may miss its target; else empty.
+        target: of a base model.
     """
 
     rule: str
@@ -40,6 +41,7 @@ class Work:
     last_epoch: int = 0
     may_wait: bool = False
     summary: str = ""
+    target: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def trains(self) -> bool:

@@ -44,6 +44,11 @@ def missed(model: str, measured: Mapping[str, float], target: Mapping[str, float
     )
 
 
+def doubtful(model: str, doubt: str) -> str:
+    """A model that a user brought is hardly better than guessing."""
+    return f"▲ base model {model} is doubtful: {doubt}."
+
+
 def failed(job: str, reason: str, log: str) -> str:
     """A job failed."""
     return f"✗ {job}: {reason}{log and f' ({log})'}"

@@ -72,7 +72,6 @@ class Narrator:
         self._started = False
         self._interrupted = False
         self._failed = Failed()
-        self._target: Mapping[str, float] = {}  # of base models
         self._pulse = Pulse(self.book, self.screen.say)
         self._actions: dict[str, Callable[[Fields], None]] = {
             LogEvent.WORKFLOW_STARTED: self._start,
@@ -110,14 +109,11 @@ class Narrator:
 
     # --- the run as a whole ---
 
-    def _take_plan(
-        self, work: dict[int, dict[str, Any]], memory: str, target: Mapping[str, float]
-    ) -> None:
-        """Take what `hooks` sends: the jobs, the file of earlier times, the target of bases."""
+    def _take_plan(self, work: dict[int, dict[str, Any]], memory: str) -> None:
+        """Take what `hooks` sends: the jobs, and the file of earlier times."""
         self.book.work = {job: Work(**about) for job, about in work.items()}
         self.book.earlier = book.recall(memory)
         self._memory = memory
-        self._target = target
 
     def _start(self, _: Fields) -> None:
         self._started = True
@@ -178,11 +174,14 @@ class Narrator:
             return
         with contextlib.suppress(SkeletonsError):  # a broken file fails the jobs that read it
             measured = artifacts.read_json(work.summary, ["train_loss", "train_accuracy"])
-            if (
-                measured["train_loss"] > self._target["train_loss"]
-                or measured["train_accuracy"] < self._target["train_accuracy"]
+            target = work.target
+            if "doubt" in measured:
+                self.screen.warn(lines.doubtful(job.subject, measured["doubt"]), "yellow")
+            elif (
+                measured["train_loss"] > target["train_loss"]
+                or measured["train_accuracy"] < target["train_accuracy"]
             ):
-                self.screen.warn(lines.missed(job.subject, measured, self._target), "yellow")
+                self.screen.warn(lines.missed(job.subject, measured, target), "yellow")
 
     def _fail(self, fields: Fields) -> None:
         job = fields["jobid"]

@@ -46,7 +46,7 @@ WALKED = "seed=1_l1=0.0001_ep=1"
 def scored(seeds: int = 6, missed: Sequence[int] = (), **changed: Any) -> pd.DataFrame:
     """Models that all do equally well; the bases of the seeds `missed` miss their target."""
     rows = []
-    for model in model_ids.grid(range(1, seeds + 1), [1e-4], [1], [0.1]):
+    for model in model_ids.grid(map(Model, range(1, seeds + 1)), [1e-4], [1], [0.1]):
         base = model.state == "base"
         rows.append(
             {
@@ -82,7 +82,7 @@ def known(seeds: int = 6, alike: bool = True) -> dict[str, Predictions]:
             else rng.normal(size=(250, 10)) * 2,
             np.zeros(250, dtype=np.int64),
         )
-        for model in model_ids.grid(range(1, seeds + 1), [1e-4], [1], [0.1])
+        for model in model_ids.grid(map(Model, range(1, seeds + 1)), [1e-4], [1], [0.1])
     }
 
 

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from skeletons import image_folders
+from skeletons.config import trained_models
 from skeletons.config.datasets import DatasetSection, ImageFolder, UserDataset, dataset_id
+from skeletons.config.networks import Setup, setups
 from skeletons.config.sections import (
     DEFAULT_WIDTH,
     INSPECTIONS,
@@ -16,6 +18,7 @@ from skeletons.config.sections import (
     MEASURES,
     REPRESENTATIONS,
     Config,
+    Network,
     user_measures,
 )
 from skeletons.errors import DataError, ExtensionError
@@ -30,6 +33,7 @@ def problems(config: Config) -> Iterator[str]:
         _reserved_name(config),
         _missing_folders(config),
         _repeated_datasets(config),
+        trained_models.problems(config),
         _unknown_variant(config),
         _too_few_models(config),
         _no_masks(config),
@@ -139,13 +143,15 @@ def _unknown_variant(config: Config) -> Iterator[str]:
                 "{l1: …, epochs: …, threshold: …} of one recipe of the grid."
             )
         return
+    grids = [(one.regularize, one.prune) for one in setups(config)]
     for key, value, listed, source in (
-        ("l1", variant.l1, config.regularize.lambdas, "regularize.lambdas"),
-        ("epochs", variant.epochs, config.regularize.epochs, "regularize.epochs"),
-        ("threshold", variant.threshold, config.prune.thresholds, "prune.thresholds"),
+        ("l1", variant.l1, [walk.lambdas for walk, _ in grids], "regularize.lambdas"),
+        ("epochs", variant.epochs, [walk.epochs for walk, _ in grids], "regularize.epochs"),
+        ("threshold", variant.threshold, [cut.thresholds for _, cut in grids], "prune.thresholds"),
     ):
-        if value not in listed:
-            allowed = ", ".join(f"{number:g}" for number in listed)
+        known = sorted({number for values in listed for number in values})
+        if value not in known:
+            allowed = ", ".join(f"{number:g}" for number in known) or "none"
             yield (
                 f"inspect.variant.{key}: found {value:g}; allowed: {allowed} (the values of "
                 f"{source})."
@@ -153,18 +159,27 @@ def _unknown_variant(config: Config) -> Iterator[str]:
 
 
 def _counts(config: Config) -> dict[str, int]:
-    """The number of models in each state."""
-    bases = len(config.base.seeds)
-    walked = bases * len(config.regularize.lambdas) * len(config.regularize.epochs)
-    pruned = walked * len(config.prune.thresholds)
-    return {"base": bases, "regularized": walked, "pruned": pruned}
+    """The number of models in each state; `trained` are the bases that are trained here."""
+    found = {"base": 0, "trained": 0, "regularized": 0, "pruned": 0}
+    for one in setups(config):
+        bases = _bases(one)
+        walked = bases * len(one.regularize.lambdas) * len(one.regularize.epochs)
+        found["base"] += bases
+        found["trained"] += 0 if one.checkpoints else bases
+        found["regularized"] += walked
+        found["pruned"] += walked * len(one.prune.thresholds)
+    return found
+
+
+def _bases(setup: Setup) -> int:
+    return len(setup.checkpoints) or len(setup.base.seeds)
 
 
 def _too_few_models(config: Config) -> Iterator[str]:
     """Tables of pairs need two compared models."""
     models, controls = _counts(config), config.controls
     compared = sum(models[state] for state in config.compare.states)
-    compared += models["base"] * (controls.untrained + len(controls.orders))
+    compared += models["trained"] * (controls.untrained + len(controls.orders))
     compared += models["pruned"] * len(controls.random)
     if compared < 2:
         yield (
@@ -185,7 +200,7 @@ def _no_masks(config: Config) -> Iterator[str]:
 
 
 def _too_few_seeds(config: Config) -> Iterator[str]:
-    if len(config.base.seeds) > 1:
+    if any(_bases(one) > 1 for one in setups(config)):
         return
     for key in ("plane", "curve"):
         if getattr(config.inspect, key):
@@ -197,30 +212,34 @@ def _too_few_seeds(config: Config) -> Iterator[str]:
 
 def _network(config: Config) -> Iterator[str]:
     """What the name, width, options and weights of a network must have to do with each other."""
-    network = config.network
+    for setup in setups(config):
+        yield from _of_network(setup.key, setup.network)
+
+
+def _of_network(key: str, network: Network) -> Iterator[str]:
     package = network.name.partition(":")[0] if network.name.startswith(PACKAGES) else None
     if package:
         problem = packages.problem_with(network.name)
         if problem:
-            yield f"network.name: found {network.name!r}, {problem}."
+            yield f"{key}.name: found {network.name!r}, {problem}."
         if network.width != DEFAULT_WIDTH:
             yield (
-                f"network.width: found {network.width}, but the width of {network.name!r} is part "
+                f"{key}.width: found {network.width}, but the width of {network.name!r} is part "
                 "of its name; allowed: no width (some networks have an option for it)."
             )
     elif network.weights is not None:
         yield (
-            f"network.weights: found {network.weights!r}, but {network.name!r} has no pretrained "
+            f"{key}.weights: found {network.weights!r}, but {network.name!r} has no pretrained "
             "weights; allowed: nothing, or a network of torchvision or timm."
         )
     elif network.options and not is_reference(network.name):
         yield (
-            f"network.options: found {', '.join(network.options)}, but {network.name!r} has no "
+            f"{key}.options: found {', '.join(network.options)}, but {network.name!r} has no "
             "options; allowed: an empty mapping."
         )
     if packages.is_file(network.weights) and not Path(str(network.weights)).is_file():
         yield (
-            f"network.weights: found {network.weights!r}, which is not a file; allowed: a file of "
+            f"{key}.weights: found {network.weights!r}, which is not a file; allowed: a file of "
             "weights (.pt, .pth or .safetensors), or a name of weights without a slash."
         )
 
@@ -247,9 +266,10 @@ class _Use(NamedTuple):
 
 
 def _uses(config: Config) -> Iterator[_Use]:
-    network = config.network
-    takes = "width and classes" + (" and the options" if network.options else "")
-    yield _Use("network.name", network.name, takes, ["width", "classes"], network.options)
+    for one in setups(config):
+        takes = "width and classes" + (" and the options" if one.network.options else "")
+        arguments, options = ["width", "classes"], one.network.options
+        yield _Use(f"{one.key}.name", one.network.name, takes, arguments, options)
     for key, section in _datasets(config):
         if isinstance(section, UserDataset):
             yield _Use(f"{key}.kind", section.kind, "the options", options=section.options)
@@ -259,12 +279,17 @@ def _uses(config: Config) -> Iterator[_Use]:
     ):
         for index, name in enumerate(names):
             yield _Use(f"{key}[{index}]", name, "two models' logits", ["p", "q"])
-    yield _Use(
-        "prune.criterion",
-        config.prune.criterion,
-        "weights and threshold",
-        ["weights", "threshold"],
-    )
+    for key, section in _of_each("prune", config):
+        takes, arguments = "weights and threshold", ["weights", "threshold"]
+        yield _Use(f"{key}.criterion", section.criterion, takes, arguments)
+
+
+def _of_each(name: str, config: Config) -> Iterator[tuple[str, Any]]:
+    """A section that each network may have, with the key of each."""
+    yield name, getattr(config, name)
+    for tag, network in config.networks.items():
+        if (own := getattr(network, name)) is not None:
+            yield f"networks.{tag}.{name}", own
 
 
 def _user_functions(config: Config) -> Iterator[str]:
@@ -286,11 +311,12 @@ def _user_functions(config: Config) -> Iterator[str]:
 
 
 def _user_criterion_scale(config: Config) -> Iterator[str]:
-    if is_reference(config.prune.criterion) and config.prune.scale != "absolute":
-        yield (
-            f"prune.scale: found {config.prune.scale!r}, but a user-defined criterion takes the "
-            "thresholds unscaled; allowed: absolute."
-        )
+    for key, section in _of_each("prune", config):
+        if is_reference(section.criterion) and section.scale != "absolute":
+            yield (
+                f"{key}.scale: found {section.scale!r}, but a user-defined criterion takes the "
+                "thresholds unscaled; allowed: absolute."
+            )
 
 
 def _measure_names(config: Config) -> Iterator[str]:

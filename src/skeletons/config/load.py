@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from skeletons.config import checks, sentences
 from skeletons.config.datasets import dataset_id
+from skeletons.config.networks import completed
 from skeletons.config.sections import Config
 from skeletons.errors import ConfigError
 
@@ -28,7 +29,7 @@ def load(raw: object) -> Config:
             f"The configuration: found {found}; allowed: a mapping of keys to values."
         )
     try:
-        config = Config.model_validate(dict(raw))
+        config = Config.model_validate(completed(raw))
     except ValidationError as error:
         raise ConfigError("\n".join(sentences.of(error))) from None
     problems = list(checks.problems(config))

@@ -13,6 +13,7 @@ from typing import Any
 from skeletons import text
 from skeletons.config import sentences
 from skeletons.config.json_schema import json_schema
+from skeletons.config.networks import OVERRIDDEN
 from skeletons.config.types import USER_DEFINED
 from skeletons.store import artifacts
 from skeletons.user_code.references import PATTERN
@@ -64,11 +65,14 @@ Node = Mapping[str, Any]
 def page() -> str:
     """The whole page, as Markdown."""
     schema = json_schema()
-    sections = {key: node for key, node in schema["properties"].items() if "$ref" in node}
-    single = {key: node for key, node in schema["properties"].items() if "$ref" not in node}
+    nodes = schema["properties"]
+    sections = {key: node for key, node in nodes.items() if "properties" in _resolved(schema, node)}
+    single = {key: node for key, node in nodes.items() if key not in sections}
     parts = [INTRO, "## At the top level\n", _table(schema, single, ())]
     for key, node in sections.items():
         parts += _section(schema, key, node)
+        if key == "network":
+            parts += _named_networks(schema, nodes["networks"])
     parts += ["## Data sets\n", "The keys of `dataset`, and of each entry of `ood`.\n"]
     for section in _datasets(schema, schema["properties"]["ood"]["items"]):
         options = {key: node for key, node in section["properties"].items() if key != "kind"}
@@ -83,6 +87,20 @@ def _section(schema: Node, key: str, node: Node) -> Iterator[str]:
     yield f"## `{key}`\n"
     yield f"{section['description']}\n"
     yield _table(schema, dict(_flat(schema, node)), section.get("required", ()))
+
+
+def _named_networks(schema: Node, node: Node) -> Iterator[str]:
+    """The keys that further networks have beyond those of `network`."""
+    kinds = node.get("additionalProperties") or next(iter(node["patternProperties"].values()))
+    section = _resolved(schema, kinds)
+    own = {key: one for key, one in section["properties"].items() if key in OVERRIDDEN}
+    shown = {key: {**one, "allowed": f"keys of `{key}`, or null"} for key, one in own.items()}
+    yield "## `networks`\n"
+    yield (
+        f"{section['description']} Each has a tag, all keys of `network`, and these. The models of "
+        "a network with the tag `wide` have ids that begin with `net=wide_`.\n"
+    )
+    yield _table(schema, shown, ())
 
 
 def _flat(schema: Node, section: Node, prefix: str = "") -> Iterator[tuple[str, Node]]:

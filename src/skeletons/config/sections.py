@@ -21,11 +21,14 @@ from skeletons.config.types import (
     Draws,
     FilePath,
     Flag,
+    Name,
     NotNegative,
     Number,
     Numbers,
+    OwnName,
     Penalties,
     Positive,
+    PositiveShare,
     Reference,
     Section,
     Seeds,
@@ -77,8 +80,12 @@ INSPECTIONS = ("lines", "plane", "curve", "expose", "importance", "probe")
 ALIGNED_INSPECTIONS = ("lines", "plane", "importance")
 
 
+Channels = Annotated[tuple[Share, ...], Field(min_length=1, max_length=4)]
+Deviations = Annotated[tuple[PositiveShare, ...], Field(min_length=1, max_length=4)]
+
+
 class Network(Section):
-    """The architecture of all models."""
+    """The architecture of all models, and trained models of it that stand in place of the bases."""
 
     name: NetworkName = Field(
         "cnn",
@@ -96,6 +103,24 @@ class Network(Section):
         None,
         description="pretrained weights that all bases start from: a file, or a name to download; "
         "for torchvision and timm",
+    )
+    checkpoints: FilePath | dict[OwnName, FilePath] | None = Field(
+        None,
+        description="trained models that stand in place of trained bases: a folder of state dicts, "
+        "or a file by name; .pt, .pth, .bin or .safetensors",
+    )
+    mean: Channels | None = Field(
+        None,
+        description="channel means that the checkpoints' images were standardised with, 0 to 1; "
+        "null for those of the data set",
+    )
+    std: Deviations | None = Field(None, description="the same for the standard deviations")
+    classes: Annotated[tuple[StrictStr, ...], AfterValidator(distinct)] | None = Field(
+        None,
+        description="classes in the order of the checkpoints' outputs; null for the data set's",
+    )
+    accuracy: Share | None = Field(
+        None, description="test accuracy that each checkpoint must reach, or the run stops"
     )
 
 
@@ -147,7 +172,9 @@ class Base(Section):
 class Regularize(Section):
     """The walk along the ridge: training on L(w) + λ‖w‖₁."""
 
-    lambdas: Numbers = Field((2e-4,), description="λ of the L1 penalty; one walk for each value")
+    lambdas: Numbers = Field(
+        (2e-4,), description="λ of the L1 penalty; one walk for each value; none if empty"
+    )
     epochs: Counts = Field((1,), description="numbers of epochs after which a model is saved")
     optimizer: Literal["sgd", "adam"] = Field("adam", description="with a constant learning rate")
     trace: Whole = Field(
@@ -178,6 +205,16 @@ class Prune(Section):
         "absolute",
         description="unit of the thresholds: 1, or the root mean square weight of the layer",
     )
+
+
+class NamedNetwork(Network):
+    """A further network of the grid. It may have its own `base`, `regularize` and `prune`."""
+
+    base: Base | None = Field(None, description="keys of `base` that differ for this network")
+    regularize: Regularize | None = Field(
+        None, description="keys of `regularize` that differ for this network"
+    )
+    prune: Prune | None = Field(None, description="keys of `prune` that differ for this network")
 
 
 class Compare(Section):
@@ -317,7 +354,12 @@ class Config(Section):
         "results/.cache",
         description="folder of the run cache, shared by all experiments; null for none",
     )
-    network: Network = Field(Network(), description="architecture of all models")
+    network: Network | None = Field(
+        Network(), description="architecture of the models; null for `networks` alone"
+    )
+    networks: dict[Name, NamedNetwork] = Field(
+        {}, description="further networks by a tag, which is a part of their models' ids"
+    )
     base: Base = Field(Base(), description="training of the base models")
     regularize: Regularize = Field(Regularize(), description="the walk along the ridge")
     prune: Prune = Field(Prune(), description="removal of small weights")

@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 from skeletons.config.ambiguous import Ambiguous
 from skeletons.config.datasets import BUILT_IN, SECTIONS, TRAINABLE
 from skeletons.config.sections import MEASURES, Config
-from skeletons.config.types import EXPERIMENT_PATTERN, NAME_PATTERN, USER_DEFINED
+from skeletons.config.types import EXPERIMENT_PATTERN, NAME_PATTERN, OWN_PATTERN, USER_DEFINED
 from skeletons.user_code.references import is_reference
 
 Steps = Sequence[int | str]  # from the top of a configuration to a key
@@ -29,6 +29,7 @@ _BOUNDS = {
 PATTERNS = {
     EXPERIMENT_PATTERN: "letters, digits, '_', '-' and '.', not starting with '.'",
     NAME_PATTERN: "letters, digits, '-' and '.', starting with a letter or digit",
+    OWN_PATTERN: "letters, digits, '_', '-' and '.', starting with a letter or digit",
 }
 # Problems of keys that take numbers, and of those that take text.
 _OF_NUMBERS = ("int_type", "number")
@@ -100,7 +101,8 @@ def _sentence(problem: ErrorDetails) -> str:
         return f"{key}: found {context['value']} twice; allowed: each value once."
     if steps[-1] == "[key]":  # of a mapping with any keys
         mapping = "".join(_parts(steps[:-2]))
-        return f"{mapping}: found the key {shown(found)}; allowed: keys that are text."
+        allowed = PATTERNS.get(context.get("pattern", ""), "text")
+        return f"{mapping}: found the key {shown(found)}; allowed: keys of {allowed}."
     if kind.startswith("union_tag") and isinstance(found, Mapping):
         kinds = TRAINABLE if steps[0] == "dataset" else BUILT_IN
         key, found = f"{key}.kind", found.get("kind")

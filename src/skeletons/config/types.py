@@ -32,6 +32,7 @@ from skeletons.user_code import references
 USER_DEFINED = "FILE.py:FUNCTION"
 EXPERIMENT_PATTERN = r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$"
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9.-]*$"
+OWN_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 
 class Section(BaseModel):
@@ -118,7 +119,7 @@ def _ascending(values: tuple[float, ...]) -> tuple[float, ...]:
     return tuple(sorted(values))
 
 
-Numbers = Annotated[tuple[NotNegative, ...], Field(min_length=1), AfterValidator(_ascending)]
+Numbers = Annotated[tuple[NotNegative, ...], AfterValidator(_ascending)]
 Counts = Annotated[tuple[Count, ...], Field(min_length=1), AfterValidator(_ascending)]
 Seeds = Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(_ascending)]
 Draws = Annotated[tuple[Count, ...], AfterValidator(_ascending)]
@@ -138,6 +139,7 @@ def _canonical(value: str) -> str:
 REFERENCE_SCHEMA = {"type": "string", "pattern": references.PATTERN}
 Reference = Annotated[StrictStr, AfterValidator(_canonical), WithJsonSchema(REFERENCE_SCHEMA)]
 Name = Annotated[StrictStr, Field(pattern=NAME_PATTERN)]
+OwnName = Annotated[StrictStr, Field(pattern=OWN_PATTERN)]
 
 
 def known_or_reference(names: tuple[str, ...]) -> Callable[[object], object]:

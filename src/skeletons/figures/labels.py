@@ -49,7 +49,7 @@ def groups(names: Sequence[str]) -> list[Group]:
 
 def base(model: Model) -> str:
     """The name of a model's base in words."""
-    return f"seed {model.seed}"
+    return model.title
 
 
 def penalty(model: Model) -> str:

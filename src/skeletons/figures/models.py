@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import pandas as pd
@@ -10,7 +11,6 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from skeletons import text
-from skeletons.figures.pairs import groups
 from skeletons.figures.style import MARKERS, PALETTE, legend_beside
 from skeletons.findings import pair_tables
 from skeletons.model_ids import spell
@@ -60,7 +60,7 @@ def ridge_walk(walks: pd.DataFrame, axes: Sequence[Axes]) -> None:
     """Draw each walk of regularisation: loss, accuracy, distance to the base, and step.
 
     Args:
-        walks: the histories of regularised models, with columns seed and l1.
+        walks: the histories of regularised models, with columns base and l1.
         axes: four Axes.
     """
     panels = (
@@ -69,16 +69,17 @@ def ridge_walk(walks: pd.DataFrame, axes: Sequence[Axes]) -> None:
         ("L2 distance to the base", (("distance", "-"),)),
         ("L2 step of the epoch", (("step", "-"),)),
     )
-    lambdas, seeds = sorted(walks.l1.unique()), sorted(walks.seed.unique())
+    lambdas, bases = sorted(walks.l1.unique()), list(walks.base.unique())
     for ax, (name_of_y, columns) in zip(axes, panels, strict=True):
-        for (l1, seed), walk in groups(walks, "l1", "seed"):
+        for l1, base in itertools.product(lambdas, bases):
+            walk = walks[(walks.l1 == l1) & (walks.base == base)]
             for column, line in columns:
                 seen = walk[walk.epoch > 0] if column == "step" else walk
                 ax.plot(
                     seen.epoch,
                     seen[column],
                     line,
-                    marker=MARKERS[seeds.index(seed) % len(MARKERS)],
+                    marker=MARKERS[bases.index(base) % len(MARKERS)],
                     markersize=3.5,
                     linewidth=1.2,
                     color=PALETTE[lambdas.index(l1) % len(PALETTE)],
@@ -86,14 +87,14 @@ def ridge_walk(walks: pd.DataFrame, axes: Sequence[Axes]) -> None:
         ax.set_xlabel("epochs of regularisation")
         ax.set_ylabel(name_of_y)
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    handles = _walk_handles(lambdas, seeds)
+    handles = _walk_handles(lambdas, bases)
     axes[1].legend(handles=handles, loc="upper left", bbox_to_anchor=(1, 1))
 
 
-def _walk_handles(lambdas: Sequence[float], seeds: Sequence[int]) -> list[Line2D]:
+def _walk_handles(lambdas: Sequence[float], bases: Sequence[str]) -> list[Line2D]:
     """The meaning of each colour, line style and marker; an entry per walk would be too many.
 
-    Seeds are left out if there are more of them than markers.
+    Bases are left out if there are more of them than markers.
     """
     colours = [
         Line2D([], [], color=PALETTE[k % len(PALETTE)], label=f"λ={spell(l1)}")
@@ -104,10 +105,8 @@ def _walk_handles(lambdas: Sequence[float], seeds: Sequence[int]) -> list[Line2D
         Line2D([], [], linestyle="--", color="0.3", label="test"),
     ]
     markers = [
-        Line2D(
-            [], [], linestyle="", marker=MARKERS[k], markersize=4, color="0.3", label=f"seed {n:g}"
-        )
-        for k, n in enumerate(seeds)
-        if len(seeds) <= len(MARKERS)
+        Line2D([], [], linestyle="", marker=MARKERS[k], markersize=4, color="0.3", label=name)
+        for k, name in enumerate(bases)
+        if len(bases) <= len(MARKERS)
     ]
     return [*colours, *styles, *markers]

@@ -16,10 +16,10 @@ from skeletons.model_ids import spell
 
 
 def own_base_similarity(pairs: pd.DataFrame, measure: str) -> pd.DataFrame:
-    """The similarity of each model to its own base: l1, epochs, threshold, seed, state, value."""
+    """The similarity of each model to its own base: l1, epochs, threshold, base, state, value."""
     table = pair_tables.annotate(pairs)
-    own = table[(table.seed_a == table.seed_b) & (table.state_a == "base")]
-    names = {f"{key}_b": key for key in ("l1", "epochs", "threshold", "seed", "state")}
+    own = table[(table.base_a == table.base_b) & (table.state_a == "base")]
+    names = {f"{key}_b": key for key in ("l1", "epochs", "threshold", "base", "state")}
     return own.rename(columns={**names, measure: "value"})[[*names.values(), "value"]]
 
 
@@ -89,7 +89,7 @@ def _ticks_at(ax: Axes, values: pd.Series[Any]) -> None:
 def cross_base(pairs: pd.DataFrame, measure: Measure, ax: Axes) -> None:
     """Draw the similarity of equally pruned models of different bases, against the threshold."""
     table = pair_tables.annotate(pairs)
-    table = table[(table.seed_a != table.seed_b) & (table.state_b == "pruned")]
+    table = table[(table.base_a != table.base_b) & (table.state_b == "pruned")]
     for key in ("l1", "epochs", "threshold"):
         table = table[table[f"{key}_a"] == table[f"{key}_b"]]
     for index, ((l1, epochs), group) in enumerate(groups(table, "l1_b", "epochs_b")):

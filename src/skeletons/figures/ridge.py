@@ -185,9 +185,9 @@ def _draw_models(ax: Axes, located: pd.DataFrame) -> None:
     columns = (located[key].tolist() for key in ("model", "x", "y"))
     at: Places = {name: (x, y) for name, x, y in zip(*columns, strict=True)}
     models = [Model.parse(name) for name in at if _is_model(name)]
-    seeds = sorted({model.seed for model in models})
+    seeds = list(dict.fromkeys(model.base for model in sorted(models, key=lambda m: m.sort_key)))
     for model in sorted(models, key=lambda model: model.sort_key):
-        index = seeds.index(model.seed)
+        index = seeds.index(model.base)
         colour = PALETTE[
             (index + 1) % len(PALETTE)
         ]  # the first colour is too close to the dark blue of the map
@@ -207,7 +207,7 @@ def _draw_models(ax: Axes, located: pd.DataFrame) -> None:
             markeredgecolor=colour if model.state == PRUNED else "white",
             markeredgewidth=1,
             linestyle="none",
-            label=f"seed {model.seed}" if base else None,
+            label=model.title if base else None,
             zorder=4 if base else 3,
         )
     for name in (name for name in at if not _is_model(name)):
@@ -215,7 +215,7 @@ def _draw_models(ax: Axes, located: pd.DataFrame) -> None:
 
 
 def _is_model(name: str) -> bool:
-    return name.startswith("seed=")
+    return "=" in name
 
 
 def _before(model: Model, at: Places) -> str | None:
@@ -225,7 +225,7 @@ def _before(model: Model, at: Places) -> str | None:
         return parent if parent in at else None
     if model.epochs is None:
         return None
-    earlier = [Model(model.seed, model.l1, epochs) for epochs in range(model.epochs - 1, 0, -1)]
+    earlier = [model.of(l1=model.l1, epochs=epochs) for epochs in range(model.epochs - 1, 0, -1)]
     return next((str(m) for m in (*earlier, model.base) if str(m) in at), None)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from skeletons.figures import captions, heatmaps, models, pairs
+from skeletons.figures.absence import save_absent
 from skeletons.figures.captions import Drawn
 from skeletons.figures.style import described, new_figure, save_svg, styled
-from skeletons.findings import pair_kinds
+from skeletons.findings import networks, pair_kinds
 from skeletons.measures.catalogue import MEASURES, resolve
 from skeletons.measures.measure import Measure
-from skeletons.model_ids import Model
+from skeletons.model_ids import Model, suffix
 from skeletons.store import artifacts
 
 
@@ -51,23 +54,42 @@ def figures_stage(
     found = artifacts.read_json(findings, ["verdict", "settings"])
     table = artifacts.read_table(scores, ["model", "accuracy", "sparsity", "dead"])
     target = Path(folder)
+    columns = ["a", "b", *chosen]
+    compared = {
+        name: artifacts.read_table(path, columns)
+        for name, path in zip(ood, similarity, strict=True)
+    }
+    parts = networks.split(table, compared)
+    summaries = found.get("networks", [found])
     with styled():
-        for name, path in zip(ood, similarity, strict=True):
-            compared = artifacts.read_table(path, ["a", "b", *chosen])
-            for measure in chosen.values():
-                _save_similarity(compared, table, name, measure, target, colormap)
-                _save_verdict(compared, found, name, measure, target)
+        for name, measure in itertools.product(ood, chosen.values()):
+            title = f"Every pair of models on {name}"
+            path = target / f"heatmap_{name}_{measure.name}.svg"
+            about = captions.drawn("heatmap", name, measure)
+            save_heatmap(compared[name], table, measure, title, path, colormap, about)
+            for part, summary in zip(parts, summaries, strict=True):
+                shown = _Shown(name, measure, target, part.tag)
+                _save_similarity(part.similarity[name], shown)
+                _save_verdict(part.similarity[name], summary, shown)
         figure, axes = new_figure(6.5, 3.8)
         models.accuracy_vs_sparsity(table, axes[0])
         about = captions.drawn("accuracy_vs_sparsity")
         save_svg(figure, target / "accuracy_vs_sparsity.svg", about)
-        figure, axes = new_figure(9, 6, 2, 2)
-        models.ridge_walk(read_walks(histories), axes)
-        save_svg(figure, target / "ridge_walk.svg", captions.drawn("ridge_walk"))
+        _save_walks(histories, target / "ridge_walk.svg")
+
+
+def _save_walks(histories: Sequence[str], path: Path) -> None:
+    about = captions.drawn("ridge_walk")
+    if not histories:
+        save_absent(about, "The configuration asks for no walk.", path)
+        return
+    figure, axes = new_figure(9, 6, 2, 2)
+    models.ridge_walk(read_walks(histories), axes)
+    save_svg(figure, path, about)
 
 
 def read_walks(histories: Sequence[str]) -> pd.DataFrame:
-    """The histories of regularised models as one table, with the seed and λ of each model.
+    """The histories of regularised models as one table, with the base and λ of each model.
 
     Args:
         histories: files, each in the folder of its model.
@@ -75,48 +97,45 @@ def read_walks(histories: Sequence[str]) -> pd.DataFrame:
     walks = []
     for path in histories:
         model = Model.parse(Path(path).parent.name)
-        walks.append(artifacts.read_table(path).assign(seed=model.seed, l1=model.l1))
+        walks.append(artifacts.read_table(path).assign(base=model.title, l1=model.l1))
     return pd.concat(walks, ignore_index=True)
 
 
-def _save_verdict(
-    compared: pd.DataFrame, found: Mapping[str, Any], ood: str, measure: Measure, folder: Path
-) -> None:
-    recipes = found["verdict"]["by"][ood][measure.name]["recipes"]
+@dataclass(frozen=True)
+class _Shown:
+    """What a figure shows: a measure on a data set, of the models of one network."""
+
+    ood: str
+    measure: Measure
+    folder: Path
+    tag: str | None
+
+    def save(self, figure: Figure, kind: str) -> None:
+        """Save a figure under a title that names all of it."""
+        of = self.ood if self.tag is None else f"{self.ood}, {self.tag}"
+        figure.suptitle(f"{described(self.measure)}, on {of}", fontsize=10)
+        name = f"{kind}_{self.ood}_{self.measure.name}{suffix(self.tag)}.svg"
+        save_svg(figure, self.folder / name, captions.drawn(kind, of, self.measure))
+
+
+def _save_verdict(compared: pd.DataFrame, found: Mapping[str, Any], shown: _Shown) -> None:
+    recipes = found["verdict"]["by"][shown.ood][shown.measure.name]["recipes"]
     comparisons = len(recipes[0]["rises"]) if recipes else 1
     figure, axes = new_figure(8.5, 1.5 + len(recipes) * (0.16 + 0.13 * comparisons))
     pairs.rises(recipes, found["settings"]["margin"], found["settings"]["alpha"], axes[0])
-    _save_titled(figure, "rises", ood, measure, folder)
+    shown.save(figure, "rises")
     figure, axes = new_figure(8.5, 1.3 + 0.42 * max(1, len(pair_kinds.by_kind(compared))))
-    pairs.kinds_of_pairs(compared, measure, axes[0])
-    _save_titled(figure, "kinds_of_pairs", ood, measure, folder)
+    pairs.kinds_of_pairs(compared, shown.measure, axes[0])
+    shown.save(figure, "kinds_of_pairs")
 
 
-def _save_similarity(
-    compared: pd.DataFrame,
-    scores: pd.DataFrame,
-    ood: str,
-    measure: Measure,
-    folder: Path,
-    colormap: str,
-) -> None:
-    title = f"Every pair of models on {ood}"
-    path = folder / f"heatmap_{ood}_{measure.name}.svg"
-    about = captions.drawn("heatmap", ood, measure)
-    save_heatmap(compared, scores, measure, title, path, colormap, about)
+def _save_similarity(compared: pd.DataFrame, shown: _Shown) -> None:
     figure, axes = new_figure(10, 3.6, 1, 2)
-    pairs.similarity_to_base(compared, measure, axes)
-    _save_titled(figure, "similarity_to_base", ood, measure, folder)
+    pairs.similarity_to_base(compared, shown.measure, axes)
+    shown.save(figure, "similarity_to_base")
     figure, axes = new_figure(6.5, 3.6)
-    pairs.cross_base(compared, measure, axes[0])
-    _save_titled(figure, "cross_base", ood, measure, folder)
-
-
-def _save_titled(figure: Figure, kind: str, ood: str, measure: Measure, folder: Path) -> None:
-    """Save a figure under a title that names its measure and data set."""
-    figure.suptitle(f"{described(measure)}, on {ood}", fontsize=10)
-    path = folder / f"{kind}_{ood}_{measure.name}.svg"
-    save_svg(figure, path, captions.drawn(kind, ood, measure))
+    pairs.cross_base(compared, shown.measure, axes[0])
+    shown.save(figure, "cross_base")
 
 
 def save_heatmap(

@@ -149,7 +149,7 @@ def by_recipe(models: Iterable[Model]) -> dict[str, list[Model]]:
     """Pruned models by λ, epochs and threshold in canonical order; within a recipe, by seed."""
     pruned = [model for model in models if model.state == PRUNED]
     groups: dict[str, list[Model]] = {}
-    for model in sorted(pruned, key=lambda m: (*m.sort_key[1:], m.seed)):
+    for model in sorted(pruned, key=lambda m: (*m.sort_key[4:], *m.sort_key[:4])):
         epochs = text.counted(model.epochs or 0, "epoch")
         name = f"λ = {spell(model.l1 or 0)}, {epochs}, threshold {spell(model.threshold or 0)}"
         groups.setdefault(name, []).append(model)

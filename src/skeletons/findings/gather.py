@@ -87,6 +87,7 @@ def summarize(
         declared: the measures by their names.
     """
     chosen = settings or Settings()
+    table = pair_tables.identified(table)
     similarity = {ood: pair_tables.annotate(pairs) for ood, pairs in similarity.items()}
     compared = {name for pairs in similarity.values() for name in (*pairs.a, *pairs.b)}
     post_pairs = {ood: pair_tables.without_controls(pairs) for ood, pairs in similarity.items()}
@@ -221,7 +222,7 @@ def _verdict(
     The sets that are not `voting` have verdicts too, which do not count for the answer. If nothing
     was tested, no verdict has an answer, see `preconditions`.
     """
-    seeds = int(table.seed.nunique())
+    seeds = int(table.base.nunique())
     controls = [ood for ood in similarity if ood not in voting]
     because = preconditions.off_optimum(table)
     by: dict[str, dict[str, Any]] = {}

@@ -72,10 +72,18 @@ def _ends(path: str) -> dict[str, str]:
     return {"a": a, "b": b}
 
 
+def model_of(path: str) -> str:
+    """A base or variant that an artifact is of, from its name or that of its folder."""
+    file = Path(path)
+    named = file.stem if "=" in file.stem else file.parent.name
+    model, _, rest = named.partition("--")
+    return model.rpartition("_l1=")[0] if not rest and "/probe/" in path else model
+
+
 def kind_of(a: str, b: str) -> str:
     """The kind of a pair of models, one of `KINDS`."""
     one, two = Model.parse(a), Model.parse(b)
-    if one.seed == two.seed:
+    if one.base == two.base:
         return OWN
     return BASES if one.state == BASE else VARIANTS
 

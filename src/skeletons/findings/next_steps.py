@@ -73,7 +73,7 @@ def more_seeds(table: pd.DataFrame, count: int) -> list[int]:
         table: all models' scores.
         count: the number of seeds to return, unless there are more already.
     """
-    have = sorted({int(seed) for seed in table.seed[table.state == BASE]})
+    have = sorted({int(seed) for seed in table.seed[table.state == BASE].dropna()})
     free = (seed for seed in range(1, len(have) + count + 1) if seed not in have)
     return sorted([*have, *(next(free) for _ in range(count - len(have)))])
 
@@ -85,6 +85,14 @@ def _bases(table: pd.DataFrame) -> Step | None:
     missed = preconditions.off_optimum(table)
     if not missed:
         return None
+    if brought := [name for name in table.model if "own=" in name]:
+        return Step(
+            BASES,
+            "Check how your models take images: `mean`, `std` and `classes`",
+            f"{missed}. If {brought[0]} and the others are as good as they should be, set a "
+            "`base.target` that they reach.",
+            ("network.mean", "network.std", "network.classes", "base.target"),
+        )
     return Step(
         BASES,
         "Train the bases longer: double `base.epochs`",

@@ -41,11 +41,11 @@ def by_kind(pairs: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """
     table = pair_tables.annotate(pairs)
     kind = pd.Series(index=table.index, dtype=object)
-    across = _same(table, "state", "l1", "epochs", "threshold", "draw") & ~_same(table, "seed")
+    across = _same(table, "state", "l1", "epochs", "threshold", "draw") & ~_same(table, "base")
     for state, name in {UNTRAINED: UNTRAINED_PAIRS, **ACROSS}.items():
         kind[across & (table.state_a == state)] = name
     orders = table.state_a.isin([BASE, REORDERED]) & (table.state_b == REORDERED)
-    kind[orders & _same(table, "seed")] = ORDERS
+    kind[orders & _same(table, "base")] = ORDERS
     return {name: pairs[kind == name] for name in NAMES if (kind == name).any()}
 
 

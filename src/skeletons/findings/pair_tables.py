@@ -11,14 +11,24 @@ from skeletons.model_ids import BASE, PRUNED, REGULARIZED, Model
 SPARSE = 0.8  # a skeleton has lost at least this share of its weights
 MAX_DROP = 0.02  # a skeleton has lost at most this much of its base's accuracy
 ALIKE = 0.6  # the post's observation: most pairs have a cosine above this
-FIELDS = ("seed", "state", "l1", "epochs", "threshold", "draw")
+FIELDS = ("network", "seed", "own", "state", "l1", "epochs", "threshold", "draw")
+
+
+def identified(table: pd.DataFrame) -> pd.DataFrame:
+    """The scores with the id of each model's `base` and the tag of its `network`."""
+    if "base" in table:
+        return table
+    models = [Model.parse(name) for name in table.model]
+    tags = pd.Series([model.net for model in models], index=table.index, dtype=object)
+    return table.assign(base=[str(model.base) for model in models], network=tags)
 
 
 def with_base_accuracy(table: pd.DataFrame) -> pd.DataFrame:
     """The scores with `base_accuracy` and `drop` (the base's accuracy minus its own, −1..1)."""
-    base = table[table.state == BASE].set_index("seed").accuracy
+    table = identified(table)
+    base = table[table.state == BASE].set_index("base").accuracy
     return table.assign(
-        base_accuracy=table.seed.map(base), drop=table.seed.map(base) - table.accuracy
+        base_accuracy=table.base.map(base), drop=table.base.map(base) - table.accuracy
     )
 
 
@@ -31,7 +41,7 @@ def with_unpruned_accuracy(table: pd.DataFrame) -> pd.DataFrame:
         −1..1). They mean nothing for models that are not pruned.
     """
     table = with_base_accuracy(table)
-    keys = ["seed", "l1", "epochs"]
+    keys = ["base", "l1", "epochs"]
     walked = table[table.state == REGULARIZED].set_index(keys).accuracy
     own = pd.Series(
         [walked.get(key, float("nan")) for key in table[keys].itertuples(index=False, name=None)],
@@ -59,7 +69,7 @@ def skeletons(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def annotate(pairs: pd.DataFrame) -> pd.DataFrame:
-    """A table of pairs with the `FIELDS` of both models as columns *_a and *_b.
+    """A table of pairs with the `FIELDS` and the base of both models as columns *_a and *_b.
 
     A table that has these columns already is returned as it is, so model ids are parsed only once.
     """
@@ -71,7 +81,10 @@ def annotate(pairs: pd.DataFrame) -> pd.DataFrame:
         for side in ("a", "b")
         for field in FIELDS
     }
-    return pairs.assign(**columns)
+    bases = {
+        f"base_{side}": [str(parsed[name].base) for name in pairs[side]] for side in ("a", "b")
+    }
+    return pairs.assign(**columns, **bases)
 
 
 def without_controls(pairs: pd.DataFrame) -> pd.DataFrame:
@@ -89,7 +102,7 @@ def across_bases(pairs: pd.DataFrame, measure: str) -> list[dict[str, Any]]:
         `spread`.
     """
     table = annotate(pairs)
-    table = table[table.seed_a != table.seed_b]
+    table = table[table.base_a != table.base_b]
     bases = table[(table.state_a == BASE) & (table.state_b == BASE)]
     rows = [{"threshold": None, **spread(bases, measure)}]
     alike = table[

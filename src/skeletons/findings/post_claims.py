@@ -111,8 +111,8 @@ def _accuracy_kept(threshold: float, pruned: pd.DataFrame) -> Claim:
     }
     if pruned.empty:
         return row
-    lost = pruned.groupby("seed")["lost"].mean().to_numpy(np.float64)
-    before = float(pruned.groupby("seed")["unpruned_accuracy"].mean().mean())
+    lost = pruned.groupby("base")["lost"].mean().to_numpy(np.float64)
+    before = float(pruned.groupby("base")["unpruned_accuracy"].mean().mean())
     low, high = seed_pairs.mean_interval(lost, ALPHA, (before - 1, before))
     worst = pruned.iloc[int(pruned["lost"].to_numpy().argmax())]
     against = "the base" if worst.unpruned == BASE else "the same model before pruning"
@@ -164,6 +164,7 @@ def higher_threshold_changes_more(pairs: pd.DataFrame, measure: str) -> Claim:
 
 def more_epochs_smaller(scores: pd.DataFrame) -> Claim:
     """The more epochs of regularisation, the higher the sparsity after pruning."""
+    scores = pair_tables.identified(scores)
     grid = _grid(scores[scores.state == PRUNED], "epochs", "sparsity")
     correlation, p, attainable = page_test.page(grid.to_numpy(np.float64))
     return {
@@ -211,8 +212,8 @@ def more_epochs_like_the_base(
 def to_own_base(pairs: pd.DataFrame, measure: str) -> pd.DataFrame:
     """Each model's similarity to its own base: state, seed, l1, epochs, threshold, measure."""
     table = pair_tables.annotate(pairs)
-    table = table[(table.seed_a == table.seed_b) & (table.state_a == BASE)]
-    columns = {f"{key}_b": key for key in ("state", "seed", "l1", "epochs", "threshold")}
+    table = table[(table.base_a == table.base_b) & (table.state_a == BASE)]
+    columns = {f"{key}_b": key for key in ("state", "base", "l1", "epochs", "threshold")}
     return table.rename(columns=columns)[[*columns.values(), measure]]
 
 
@@ -222,10 +223,10 @@ def to_unpruned(pairs: pd.DataFrame, measure: str) -> pd.DataFrame:
     Empty if no regularised model was compared.
     """
     table = pair_tables.annotate(pairs)
-    same = (table.seed_a == table.seed_b) & (table.l1_a == table.l1_b)
+    same = (table.base_a == table.base_b) & (table.l1_a == table.l1_b)
     same &= table.epochs_a == table.epochs_b
     table = table[same & (table.state_a == REGULARIZED) & (table.state_b == PRUNED)]
-    columns = {f"{key}_b": key for key in ("state", "seed", "l1", "epochs", "threshold")}
+    columns = {f"{key}_b": key for key in ("state", "base", "l1", "epochs", "threshold")}
     return table.rename(columns=columns)[[*columns.values(), measure]]
 
 
@@ -237,8 +238,8 @@ def _grid(table: pd.DataFrame, condition: str, value: str) -> pd.DataFrame:
     a complete recipe are left out.
     """
     rest = [key for key in ("l1", "epochs", "threshold") if key != condition]
-    wide = table.pivot_table(index=["seed", *rest], columns=condition, values=value, dropna=False)
-    return wide.dropna().groupby(level="seed").mean().sort_index(axis=1)
+    wide = table.pivot_table(index=["base", *rest], columns=condition, values=value, dropna=False)
+    return wide.dropna().groupby(level="base").mean().sort_index(axis=1)
 
 
 def _trend(p: float, grid: pd.DataFrame) -> str:
@@ -303,7 +304,7 @@ def _share_interval(pairs: pd.DataFrame, measure: str) -> tuple[Floats, float, f
         leaving out a base never changes the share, as at 100 %.
     """
     table = pair_tables.annotate(pairs)
-    first, second = table.seed_a, table.seed_b
+    first, second = table.base_a, table.base_b
     above = table[measure] > ALIKE
     bases = sorted({*first, *second})
     if len(bases) < seed_pairs.FEWEST_SEEDS:

@@ -12,6 +12,13 @@ from skeletons.measures.predictions import read as read_predictions
 from skeletons.model_ids import BASE, Model
 from skeletons.store import artifacts
 
+TYPES: Mapping[str, str] = {
+    "network": "object",
+    "seed": "Int64",
+    "own": "object",
+    **dict.fromkeys(("l1", "epochs", "threshold"), "float"),
+}
+
 
 def score(
     model: Model,
@@ -31,7 +38,8 @@ def score(
             at least `train_accuracy` (0..1).
 
     Returns:
-        model, state, seed, l1, epochs, threshold; loss (nats) and accuracy (0..1) on the test set;
+        model, state, network (its tag), seed or own (the name of a user's model), l1, epochs,
+        threshold; loss (nats) and accuracy (0..1) on the test set;
         train_loss and train_accuracy (unpruned models); parameters, prunable, kept, density,
         sparsity, flops (per image, without zero weights); dead and dead_reason; and for a base
         model optimal, with optimal_reason if it is not.
@@ -41,10 +49,14 @@ def score(
     if dead_reason is None and on_test.constant:
         dead_reason = "it answers every image alike"
     short = _short_of(target, summary) if model.state == BASE else None
+    if short is not None and "doubt" in summary:
+        short = summary["doubt"]
     return {
         "model": str(model),
         "state": model.state,
+        "network": model.net,
         "seed": model.seed,
+        "own": model.own,
         "l1": model.l1,
         "epochs": model.epochs,
         "threshold": model.threshold,
@@ -117,4 +129,4 @@ def score_stage(
 def read_all(paths: Iterable[str]) -> pd.DataFrame:
     """The scores of all models as a table, one row per model, in the given order."""
     table = pd.DataFrame([artifacts.read_json(path, ["model", "accuracy"]) for path in paths])
-    return table.astype({"l1": float, "epochs": float, "threshold": float})
+    return table.astype({name: kind for name, kind in TYPES.items() if name in table})

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
-from skeletons.findings import inspections, page, sections, walk_certificates
+from skeletons.findings import inspections, networks, page, sections, walk_certificates
 from skeletons.findings.gather import Settings, summarize
 from skeletons.findings.plain import plain
 from skeletons.findings.scores import read_all
@@ -85,30 +85,61 @@ def findings_stage(
     declared = resolve(measures)
     columns = ["a", "b", *declared]
     table = read_all(scored)
-    pairs = [artifacts.read_table(path, columns) for path in similarity]
-    found = summarize(
-        experiment,
-        table,
-        dict(zip(ood, pairs, strict=True)),
-        list(declared),
-        known=read_predictions(predictions),
-        walked=read_walks(walks, histories),
-        inside=inspections.inspections(looks),
-        controls=controls,
-        settings=Settings(**(settings or {})),
-        declared=declared,
+    pairs = dict(
+        zip(ood, (artifacts.read_table(path, columns) for path in similarity), strict=True)
     )
+    parts = networks.split(table, pairs)
+    known, walked = read_predictions(predictions), read_walks(walks, histories)
+    summaries = [
+        summarize(
+            experiment,
+            part.table,
+            part.similarity,
+            list(declared),
+            known={ood: _own(part, by_model) for ood, by_model in known.items()},
+            walked=_own(part, walked),
+            inside=inspections.inspections(_looks(part, looks)),
+            controls=controls,
+            settings=Settings(**(settings or {})),
+            declared=declared,
+        )
+        for part in parts
+    ]
+    several = len(parts) > 1
+    found = networks.together(parts, summaries, pairs, declared) if several else summaries[0]
     artifacts.write_table(scores, table)
     artifacts.write_json(json, as_json(found))
     artifacts.write_text(text, as_markdown(found))
 
 
+Value = TypeVar("Value")
+
+
+def _own(part: networks.Part, by_model: Mapping[str, Value]) -> dict[str, Value]:
+    """The values of a network's models."""
+    return {model: value for model, value in by_model.items() if part.owns(model)}
+
+
+def _looks(part: networks.Part, paths: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """The artifacts of a network's inspections."""
+    return {
+        kind: [path for path in found if part.owns(inspections.model_of(path))]
+        for kind, found in paths.items()
+    }
+
+
 def as_json(found: Mapping[str, Any]) -> dict[str, Any]:
     """The content of findings.json: everything that was found, and the page as `sections`."""
-    return {**plain(found), "sections": plain(page.sections(found))}
+    return {**plain(found), "sections": plain(_sections(found))}
 
 
 def as_markdown(found: Mapping[str, Any]) -> str:
     """The content of findings.md."""
     title = f"Findings of `{found['experiment']}`"
-    return sections.to_markdown(title, page.sections(found))
+    return sections.to_markdown(title, _sections(found))
+
+
+def _sections(found: Mapping[str, Any]) -> list[sections.Section]:
+    if "networks" in found:
+        return networks.sections(found, page.sections)
+    return page.sections(found)

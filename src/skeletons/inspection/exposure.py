@@ -26,7 +26,7 @@ from skeletons.errors import ExposureError
 from skeletons.inspection.absence import look, reason
 from skeletons.inspection.sameness import demand_same
 from skeletons.networks import channels
-from skeletons.networks.build import Standardize, manner_of, rebuild
+from skeletons.networks.build import Chosen, Standardize, chosen_of, manner_of, rebuild
 from skeletons.networks.channels import Mask, Stream, Wiring
 from skeletons.networks.describe import IMAGE_SHAPE, describe
 from skeletons.networks.generators import generator_for
@@ -86,7 +86,7 @@ def expose(network: nn.Sequential) -> Exposed:
     small.load_state_dict({key: torch.as_tensor(tensors[key]) for key in small.state_dict()})
     left = dict(small.named_modules())
     return Exposed(
-        _whole(given.get_submodule("standardize").float(), small),
+        _whole(given.get_submodule("standardize").float(), small, chosen_of(given)),
         {name: spec for name, (spec, _) in parts.items() if name in left},
         {
             name: [int(k) for k in np.flatnonzero(units[wires.written(name)])]
@@ -290,10 +290,12 @@ def _assemble(wires: Wiring, layers: Mapping[str, Spec]) -> fx.GraphModule:
     return body.to_empty(device="cpu").float()
 
 
-def _whole(standardize: nn.Module, body: nn.Module) -> nn.Sequential:
+def _whole(standardize: nn.Module, body: nn.Module, chosen: nn.Module) -> nn.Sequential:
     network = nn.Sequential()
     network.add_module("standardize", standardize)
     network.add_module("body", body)
+    if not isinstance(chosen, nn.Identity):
+        network.add_module("chosen", chosen)
     return network.to(memory_format=manner_of(network).layout).eval()
 
 
@@ -368,7 +370,8 @@ def load(weights: str | Path, structure: str | Path) -> nn.Sequential:
     with torch.device("meta"):  # shapes without weights: the layers, before their sizes change
         original = rebuild(about)
     body = _assemble(channels.trace(original.get_submodule("body")), found["layers"])
-    network = _whole(Standardize([0.0] * 3, [1.0] * 3, manner_of(original)), body)
+    chosen = Chosen(about["order"]) if "order" in about else nn.Identity()
+    network = _whole(Standardize([0.0] * 3, [1.0] * 3, manner_of(original)), body, chosen)
     inference.load(network, weights)
     return network
 

@@ -24,7 +24,7 @@ from torch import Tensor, fx, nn
 from skeletons.inspection import unit_ranks
 from skeletons.inspection.absence import look
 from skeletons.networks import channels
-from skeletons.networks.build import manner_of
+from skeletons.networks.build import chosen_of, manner_of
 from skeletons.networks.channels import Wiring
 from skeletons.networks.describe import prunable
 from skeletons.prediction import inference
@@ -82,6 +82,7 @@ class _Runner:
         self.nodes = [n for n in self.wires.graph.nodes if n.op not in ("placeholder", "output")]
         self.input = next(n for n in self.wires.graph.nodes if n.op == "placeholder")
         self.logits = self.wires.logits()
+        self.chosen = chosen_of(network)
         self._interpreter = fx.Interpreter(body, garbage_collect_values=False)
 
     def run(
@@ -127,7 +128,7 @@ def silence(network: nn.Sequential, images: Images) -> pd.DataFrame:
     keep |= {runner.logits}
     sums = {name: np.zeros((2, runner.wires.written(name).size)) for name in layers}
     for results, labels in runner.chunks(images, keep):
-        baseline = _scores(results[runner.logits], labels, 1)
+        baseline = _scores(runner.chosen(results[runner.logits]), labels, 1)
         for name, site in sites.items():
             sums[name] += _changes(runner, site, results, labels, baseline)
     count = len(images.labels)
@@ -176,7 +177,7 @@ def _changes(
         for k, unit in enumerate(units):
             changed[k * len(labels) : (k + 1) * len(labels), unit] = 0
         given[site.node] = changed
-        logits = runner.run(site.after, given, {runner.logits})[runner.logits]
+        logits = runner.chosen(runner.run(site.after, given, {runner.logits})[runner.logits])
         found[:, units.cpu().numpy()] = _scores(logits, labels, copies) - baseline
     return found
 

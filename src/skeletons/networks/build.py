@@ -42,6 +42,19 @@ class Standardize(nn.Module):
         return scaled.contiguous() if self.manner.contiguous else scaled
 
 
+class Chosen(nn.Module):
+    """Some outputs of a network, in another order: those of the data set's classes."""
+
+    index: Tensor
+
+    def __init__(self, order: Sequence[int]) -> None:
+        super().__init__()
+        self.register_buffer("index", torch.tensor(order), persistent=False)
+
+    def forward(self, logits: Tensor) -> Tensor:
+        return logits[:, self.index]
+
+
 class UserNetwork(nn.Sequential):
     """A network of a user or of a package; an error in its code becomes a sentence."""
 
@@ -65,6 +78,7 @@ def build(
     seed: int = 0,
     options: Mapping[str, Any] | None = None,
     weights: str | None = None,
+    order: Sequence[int] | None = None,
 ) -> nn.Sequential:
     """Build a network with random initial weights, without a change to torch's global generator.
 
@@ -79,6 +93,8 @@ def build(
         options: further arguments of the network, by keyword.
         weights: pretrained weights of a package's network, see `library.load_pretrained`. They
             bring their own mean and deviation of the images.
+        order: the output of the architecture for each class; None if it has no other outputs and
+            they are in order.
 
     Raises:
         ConfigError: a package does not have the network or the weights.
@@ -98,6 +114,8 @@ def build(
             scale = library.load_pretrained(body, name, classes, options or {}, weights)
     network.add_module("standardize", Standardize(scale.mean, scale.std, manner))
     network.add_module("body", body)
+    if order is not None:
+        network.add_module("chosen", Chosen(order))
     return network.to(memory_format=manner.layout)
 
 
@@ -113,6 +131,7 @@ def rebuild(about: Mapping[str, Any]) -> nn.Sequential:
         [0.0] * 3,
         [1.0] * 3,
         options=about.get("options"),
+        order=about.get("order"),
     )
 
 
@@ -120,6 +139,12 @@ def manner_of(network: nn.Module) -> Manner:
     """How a network takes its images; as the built-in ones do, if it does not say."""
     found = getattr(getattr(network, "standardize", None), "manner", None)
     return found if isinstance(found, Manner) else Manner()
+
+
+def chosen_of(network: nn.Module) -> nn.Module:
+    """The last part of a network, which chooses the classes among its outputs; most keep all."""
+    found = getattr(network, "chosen", None)
+    return found if isinstance(found, Chosen) else nn.Identity()
 
 
 def prepare(network: nn.Sequential, images: Tensor) -> None:

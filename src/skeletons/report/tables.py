@@ -117,9 +117,12 @@ def models(table: pd.DataFrame) -> list[dict[str, Any]]:
     plain = table.astype(object).where(table.notna(), None)
     rows = [{str(key): value for key, value in row.items()} for row in plain.to_dict("records")]
     rows.sort(key=lambda row: Model.parse(row["model"]).sort_key)
-    return [
-        {**row, "note": _note(row), "files": _files(row["model"], row["state"])} for row in rows
-    ]
+    return [{**row, "note": _note(row), **_named(Model.parse(row["model"]))} for row in rows]
+
+
+def _named(model: Model) -> dict[str, Any]:
+    """The base of a model in words, and its files."""
+    return {"base": model.title, "files": _files(model)}
 
 
 def _note(row: Mapping[str, Any]) -> str:
@@ -129,13 +132,14 @@ def _note(row: Mapping[str, Any]) -> str:
     return f"not optimal: {row['optimal_reason']}" if row["optimal"] is False else ""
 
 
-def _files(name: str, state: str) -> dict[str, str]:
+def _files(model: Model) -> dict[str, str]:
     """The paths of a model's files, relative to the report, by what they contain."""
+    name, state = str(model), model.state
     files = {"weights": f"models/{name}/weights.safetensors", "scores": f"scores/{name}.json"}
     if state in MASKED:
         files["sparsity"] = f"models/{name}/sparsity.json"
     else:
         files["network"] = f"models/{name}/model.json"
-        if state != UNTRAINED:
+        if state != UNTRAINED and not model.is_own_base:
             files["history"] = f"models/{name}/history.parquet"
     return files

@@ -10,6 +10,7 @@ from typing import Any
 
 from skeletons.config import layers, yaml_file
 from skeletons.config.load import load
+from skeletons.config.networks import only_compares
 from skeletons.config.sections import Config
 from skeletons.config.sentences import PATTERNS
 from skeletons.config.types import EXPERIMENT_PATTERN
@@ -43,7 +44,16 @@ def read(merged: dict[str, Any], run: Run) -> Config:
         return load(layers.merged([merged, *shared, entries]))
     given = [*files.values(), entries]
     named = _named(list(files)) if files and not any("experiment" in one for one in given) else {}
-    return load(layers.merged([yaml_file.read(DEFAULTS), *given, named]))
+    found = layers.merged([yaml_file.read(DEFAULTS), *given, named])
+    return load({**found, **_walks(found, given)})
+
+
+def _walks(found: Mapping[str, Any], given: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """No walks if all models are checkpoints, and nothing but the defaults speaks of walks."""
+    asked = any(key in one for one in given for key in ("regularize", "prune"))
+    if asked or not only_compares(found):
+        return {}
+    return {"regularize": {**found["regularize"], "lambdas": []}}
 
 
 def _named(files: Sequence[str]) -> Mapping[str, str]:

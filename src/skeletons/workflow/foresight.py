@@ -16,8 +16,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from skeletons.config.networks import Setup
 from skeletons.config.sections import ALIGNED_INSPECTIONS
 from skeletons.errors import ArtifactError, ConfigError, SkeletonsError, WiringError
+from skeletons.model_ids import Model
 from skeletons.store import artifacts, provenance
 from skeletons.user_code.references import PACKAGES, is_reference
 from skeletons.workflow.plan import DATA, Plan
@@ -34,10 +36,19 @@ def absent_looks(plan: Plan) -> str:
     The network is built and exposed with random weights. Its code is not run again until it
     changes, so a start with nothing to do does not import torch.
     """
-    network = plan.config.network
-    if not (plan.variants and plan.config.inspect.expose and _is_foreign(network.name)):
+    if not plan.config.inspect.expose:
         return ""
-    reason = _remembered("expose", plan, _not_exposed)
+    first = {variant.net: variant for variant in reversed(plan.variants)}
+    return "\n".join(filter(None, (_absent(plan, variant) for variant in first.values())))
+
+
+def _absent(plan: Plan, variant: Model) -> str:
+    """The sentence for the network of a variant; empty if it can be exposed."""
+    setup = plan.setup_of(variant)
+    network = setup.network
+    if not _is_foreign(network.name):
+        return ""
+    reason = _remembered("expose", plan, setup, _not_exposed)
     if not reason:
         return ""
     return (
@@ -52,12 +63,17 @@ def demand_network(plan: Plan) -> None:
     Raises:
         ConfigError: it cannot be made, or not be aligned.
     """
-    name, needing = plan.config.network.name, _aligning(plan)
-    if name.startswith(PACKAGES) and (reason := _remembered("untrained", plan, _not_made)):
+    for setup in plan.setups.values():
+        _demand(plan, setup)
+
+
+def _demand(plan: Plan, setup: Setup) -> None:
+    name, needing = setup.network.name, _aligning(plan, setup)
+    if name.startswith(PACKAGES) and (reason := _remembered("untrained", plan, setup, _not_made)):
         raise ConfigError(reason)
     if not (_is_foreign(name) and needing):
         return
-    if reason := _remembered("symmetries", plan, _not_aligned):
+    if reason := _remembered("symmetries", plan, setup, _not_aligned):
         key, found, allowed = needing
         raise ConfigError(
             f"{key}: found {found}, which aligns the units of different bases; allowed: {allowed}, "
@@ -69,10 +85,10 @@ def _is_foreign(name: str) -> bool:
     return is_reference(name) or name.startswith(PACKAGES)
 
 
-def _aligning(plan: Plan) -> tuple[str, str, str] | None:
+def _aligning(plan: Plan, setup: Setup) -> tuple[str, str, str] | None:
     """The first key that aligns units, its value, and the value without it; None for none."""
     config = plan.config
-    if len(config.base.seeds) < 2:
+    if len({model.base for model in plan.models if model.net == setup.tag}) < 2:
         return None
     if "mask_overlap_aligned" in config.compare.weights:
         return "compare.weights", "'mask_overlap_aligned'", "mask_overlap"
@@ -84,9 +100,9 @@ def _aligning(plan: Plan) -> tuple[str, str, str] | None:
 Look = Callable[[Mapping[str, Any]], str]  # why a network, as in a model.json, cannot be had
 
 
-def _remembered(stage: str, plan: Plan, look: Look) -> str:
+def _remembered(stage: str, plan: Plan, setup: Setup, look: Look) -> str:
     """Why something cannot be had; empty if it can. It is found out once for a network's code."""
-    network = plan.config.network
+    network = setup.network
     about = {
         "name": network.name,
         "width": network.width,
@@ -94,7 +110,8 @@ def _remembered(stage: str, plan: Plan, look: Look) -> str:
         "classes": _classes(plan),
     }
     known = _recall()
-    key = _digest(STAGES[stage].code(plan, {}), stage, about)
+    base = next(str(model.base) for model in plan.models if model.net == setup.tag)
+    key = _digest(STAGES[stage].code(plan, {"base_id": base}), stage, about)
     if key not in known:
         known[key] = look(about)
         _keep(known)

@@ -8,6 +8,7 @@ import logging
 import sys
 from pathlib import Path
 
+from skeletons import model_ids
 from skeletons.config.load import canonical
 from skeletons.errors import SkeletonsError
 from skeletons.model_ids import Model
@@ -57,9 +58,7 @@ class Hooks:
         work = {job.number: self._work(job) for job in jobs if job.makes_files}
         memory = f"{self._plan.logs}/seconds.json"
         self._complete = any(job.rule == "report" for job in jobs)
-        target = self._plan.config.base.target.model_dump()
-        told = {"work": work, "memory": memory, "target": target}
-        self._logger.info("", extra={"plan": told})
+        self._logger.info("", extra={"plan": {"work": work, "memory": memory}})
         self._run.pace()
 
     def success(self) -> None:
@@ -96,27 +95,35 @@ class Hooks:
     def _work(self, job: PlannedJob) -> dict[str, object]:
         """What the logger needs to know about a job, see `Work` there."""
         first, last = self._epochs(job)
-        is_base = job.rule == "train_base"
+        about = self._target(job) if job.rule in ("train_base", "adopt") else {}
         return {
+            **about,
             "rule": job.rule,
             "threads": job.threads,
             "units": last - first + 1 if last else 1,
             "after": job.after,
             "last_epoch": last,
             "may_wait": job.rule in STAGES and STAGES[job.rule].shared,
-            "summary": self._targets.network(Model(int(job.wildcards["seed"]))) if is_base else "",
         }
+
+    def _target(self, job: PlannedJob) -> dict[str, object]:
+        """What a base model has to reach, and the file that says whether it does."""
+        base = Model.parse(job.wildcards["base_id"])
+        target = self._plan.setup_of(base).base.target
+        return {"summary": self._targets.network(base), "target": target.model_dump()}
 
     def _epochs(self, job: PlannedJob) -> tuple[int, int]:
         """The numbers of the first and the last epoch that a job trains; 0 if it trains none."""
-        if job.rule in ("train_base", "reorder"):
-            return 1, self._plan.config.base.epochs
         if job.rule in ("curve", "probe"):
             return 1, self._plan.config.inspect.epochs
+        if "base_id" not in job.wildcards:
+            return 0, 0
+        base = Model.parse(job.wildcards["base_id"])
+        if job.rule in ("train_base", "reorder"):
+            return 1, self._plan.setup_of(base).base.epochs
         if job.rule == "regularize":
-            seed, l1, epochs = (job.wildcards[name] for name in ("seed", "l1", "epochs"))
-            model = Model(int(seed), float(l1), int(epochs))
-            return (model.parent.epochs or 0) + 1, int(epochs)
+            model = base.of(**model_ids.numbers(job.wildcards))
+            return (model.parent.epochs or 0) + 1, model.epochs or 0
         return 0, 0
 
     def _print_failures(self) -> None:

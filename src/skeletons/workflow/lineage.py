@@ -7,6 +7,7 @@ with another lineage was made from other settings, so its readers refuse it.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -73,9 +74,9 @@ def _of_plane(targets: Targets, wildcards: Wildcards) -> list[str]:
     plan = targets.plan
     return [
         *(targets.weights(model) for model in plan.plane_models()),
-        targets.network(plan.bases[0]),
+        targets.network(plan.plane_models()[0]),
         targets.images(plan.task),
-        *targets.aligned(*plan.bases[:2]).values(),
+        *targets.aligned(*plan.plane_models()[:2]).values(),
     ]
 
 
@@ -97,7 +98,7 @@ def _of_match(targets: Targets, wildcards: Wildcards) -> list[str]:
 
 
 def _of_probe(targets: Targets, wildcards: Wildcards) -> list[str]:
-    variant = targets.plan.variant_of(int(wildcards["seed"]))
+    variant = targets.plan.variant_of(wildcards["base_id"])
     return [
         targets.images(targets.plan.task),
         targets.weights(variant.parent),
@@ -107,8 +108,8 @@ def _of_probe(targets: Targets, wildcards: Wildcards) -> list[str]:
 
 
 def _of_block(targets: Targets, wildcards: Wildcards) -> list[str]:
-    seeds = dict.fromkeys((int(wildcards["one"]), int(wildcards["two"])))
-    return [path for seed in seeds for path in targets.predictions_of_base(wildcards["ood"], seed)]
+    bases = dict.fromkeys((wildcards["one"], wildcards["two"]))
+    return [path for base in bases for path in targets.predictions_of_base(wildcards["ood"], base)]
 
 
 def _of_report(targets: Targets, wildcards: Wildcards) -> list[str]:
@@ -146,7 +147,7 @@ _MADE: tuple[tuple[str, str, Reads], ...] = (
     (rf"features/(?P<dataset>[^/]+)/{_MODEL}\.safetensors", "features", _of_network),
     (rf"scores/{_MODEL}\.json", "score", _of_score),
     (
-        r"similarity/(?P<ood>[^/]+)/bases/seed=(?P<one>\d+)--seed=(?P<two>\d+)\.parquet",
+        r"similarity/(?P<ood>[^/]+)/bases/(?P<one>[^/]+)--(?P<two>[^/]+?)\.parquet",
         "compare_bases",
         _of_block,
     ),
@@ -158,7 +159,7 @@ _MADE: tuple[tuple[str, str, Reads], ...] = (
     ),
     (rf"weights/(?P<overlap>[^/]+)/{_PAIR}\.parquet", "compare_masks", _of_masks),
     (
-        r"alignment/symmetries\.json",
+        r"alignment/(?P<net>(?:net=[^/]+_)?)symmetries\.json",
         "symmetries",
         lambda targets, found: _of_data(targets, "info.json"),
     ),
@@ -178,7 +179,7 @@ _MADE: tuple[tuple[str, str, Reads], ...] = (
     (rf"importance/matched/{_PAIR}\.json", "match_importance", _of_match),
     (rf"importance/{_MODEL}\.(parquet|json)", "importance", _of_importance),
     (
-        r"probe/seed=(?P<seed>\d+)_l1=(?P<l1>[^_/]+)\.(parquet|json|safetensors)",
+        r"probe/(?P<base_id>[^/]+)_l1=(?P<l1>[^_/]+)\.(parquet|json|safetensors)",
         "probe",
         _of_probe,
     ),
@@ -285,13 +286,14 @@ class Lineages:
         return None
 
     def _model(self, model: Model) -> Making:
-        return Making(_TRAINERS[model.state], parts(model), tuple(self._model_reads(model)))
+        stage = "adopt" if model.is_own_base else _TRAINERS[model.state]
+        return Making(stage, parts(model), tuple(self._model_reads(model)))
 
     def _model_reads(self, model: Model) -> list[str]:
         """The inputs of the stage that makes a model."""
         targets = self._targets
         if model.state in model_ids.MASKED:
-            like = Model(model.seed, model.l1, model.epochs, model.threshold)
+            like = dataclasses.replace(model, draw=None)
             drawn = targets.sparsity(str(like)) if model.state == model_ids.RANDOM else []
             return [targets.weights(model.parent), targets.network(model.parent), *drawn]
         if model.state == model_ids.REGULARIZED:
@@ -303,7 +305,7 @@ class Lineages:
 
 def parts(model: Model) -> dict[str, str]:
     """The wildcards of the rule that makes a model: the parts of its id as text."""
-    found = {"seed": str(model.seed)}
+    found = {"base_id": str(model.base)}
     if model.l1 is not None:
         found |= {"l1": model_ids.spell(model.l1), "epochs": str(model.epochs)}
     if model.threshold is not None:

@@ -7,12 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skeletons import image_folders, model_ids
+from skeletons.config import networks
 from skeletons.config.datasets import CONTROL_SETS, DOWNLOADED, dataset_id
 from skeletons.config.sections import user_measures
 from skeletons.model_ids import Model
 from skeletons.user_code import references
+from skeletons.workflow import checkpoints
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from skeletons.config.networks import Setup
     from skeletons.config.sections import Config
 
 DATA = "results/data"  # shared by all experiments
@@ -27,6 +32,8 @@ class Plan:
         config: the validated configuration.
         results, logs, figures: the experiment's folders.
         datasets: the configuration of every data set, by its id.
+        setups: the networks, by tag, each with the settings of its models; that of the unnamed
+            network is None.
         task: the id of the data set that the models are trained on.
         ood: ids of the sets that all models are compared on, sorted.
         sets: the same, with the test set of the task if it is requested.
@@ -52,6 +59,7 @@ class Plan:
         self.ood = sorted(dataset_id(spec) for spec in config.ood)
         self.sets = sorted([*self.ood, *([self.task] if config.compare.test_set else [])])
         self.control_sets = [name for name in self.sets if self._is_control(name)]
+        self.setups = {setup.tag: setup for setup in networks.setups(config)}
         self.models = self._models()
         self.compared = [model for model in self.models if self._is_compared(model)]
         self.masked = [model for model in self.compared if model.state in model_ids.MASKED]
@@ -61,17 +69,20 @@ class Plan:
         self.user_measures = user_measures(config)
 
     def _models(self) -> list[Model]:
-        config = self.config
-        grid = model_ids.grid(
-            config.base.seeds,
-            config.regularize.lambdas,
-            config.regularize.epochs,
-            config.prune.thresholds,
-        )
-        controls = model_ids.controls(
-            grid, config.controls.untrained, config.controls.orders, config.controls.random
-        )
-        return sorted([*grid, *controls], key=lambda model: model.sort_key)
+        controls = self.config.controls
+        models = [model for setup in self.setups.values() for model in _grid(setup)]
+        added = model_ids.controls(models, controls.untrained, controls.orders, controls.random)
+        return sorted([*models, *added], key=lambda model: model.sort_key)
+
+    def setup_of(self, model: Model | str) -> Setup:
+        """The network of a model, and the settings that it is made with."""
+        return self.setups[(Model.parse(model) if isinstance(model, str) else model).net]
+
+    def checkpoint_of(self, base: Model | str) -> str:
+        """The file of a base model that a user brought."""
+        model = Model.parse(str(base))
+        assert model.own is not None
+        return self.setup_of(model).checkpoints[model.own]
 
     def _is_control(self, dataset: str) -> bool:
         """Whether likeness on a data set is no evidence: the task decides it, or nothing does."""
@@ -91,32 +102,40 @@ class Plan:
         recipe = self.config.inspect.variant
         if recipe is None:
             return []
-        return [Model(base.seed, recipe.l1, recipe.epochs, recipe.threshold) for base in self.bases]
+        known = set(self.models)
+        parts = {"l1": recipe.l1, "epochs": recipe.epochs, "threshold": recipe.threshold}
+        return [found for base in self.bases if (found := base.of(**parts)) in known]
 
-    def variant_of(self, seed: int) -> Model:
-        """The inspected variant of the base with this seed."""
-        return next(variant for variant in self.variants if variant.seed == seed)
+    def variant_of(self, base: Model | str) -> Model:
+        """The inspected variant of a base."""
+        return next(variant for variant in self.variants if str(variant.base) == str(base))
+
+    def within_networks(self, models: Iterable[Model]) -> list[tuple[Model, Model]]:
+        """The pairs of models that have the same network."""
+        return [(a, b) for a, b in model_ids.pairs(models) if a.net == b.net]
 
     def line_pairs(self) -> list[tuple[Model, Model]]:
         """The pairs of models between which the loss is measured on a line."""
         if self.config.inspect.lines:
-            own = list(zip(self.bases, self.variants, strict=True))
-            return [*model_ids.pairs(self.bases), *own, *model_ids.pairs(self.variants)]
+            own = [(variant.base, variant) for variant in self.variants]
+            bases = [variant.base for variant in self.variants]
+            return [*self.within_networks(bases), *own, *self.within_networks(self.variants)]
         return self.first_bases() if self.config.inspect.curve else []
 
     def first_bases(self) -> list[tuple[Model, Model]]:
-        """The first two bases as a pair; none if there is one base."""
-        return list(model_ids.pairs(self.bases[:2]))
+        """The first two inspected bases of the first network that has two; none otherwise."""
+        inspected = [variant.base for variant in self.variants]
+        return self.within_networks(inspected)[:1]
 
     def plane_models(self) -> list[Model]:
         """The three models that span the plane, and those that are shown on it."""
-        first, second = self.bases[:2]
+        first, second = self.first_bases()[0]
         walk = [
             model
             for model in self.models
-            if model.state == model_ids.REGULARIZED and model.seed == first.seed
+            if model.state == model_ids.REGULARIZED and model.base == first
         ]
-        variants = (self.variant_of(first.seed), self.variant_of(second.seed))
+        variants = (self.variant_of(first), self.variant_of(second))
         return [first, second, variants[0], *walk, variants[1]]
 
     def images_of(self, dataset: str) -> int | None:
@@ -148,3 +167,24 @@ class Plan:
             for name, folder in folders.items()
             if folder is not None
         }
+
+    @functools.cached_property
+    def digests(self) -> dict[str, str]:
+        """A digest of each trained model that a user brings, by its path.
+
+        Raises:
+            CheckpointError: a file cannot be read.
+        """
+        return checkpoints.digests(iter(self.setups.values()))
+
+    def info(self, dataset: str) -> str:
+        """The description of a data set."""
+        return f"{DATA}/{dataset}/info.json"
+
+
+def _grid(setup: Setup) -> list[Model]:
+    """The base models of a network, their walks and their pruned models."""
+    own = [Model(net=setup.tag, own=name) for name in setup.checkpoints]
+    trained = [Model(seed, net=setup.tag) for seed in setup.base.seeds]
+    walks = setup.regularize
+    return model_ids.grid(own or trained, walks.lambdas, walks.epochs, setup.prune.thresholds)

@@ -17,6 +17,7 @@ from typing import Any
 
 from skeletons import model_ids
 from skeletons.config.load import canonical
+from skeletons.config.networks import Setup
 from skeletons.model_ids import Model
 from skeletons.store.fingerprint import fingerprint
 from skeletons.user_code import references
@@ -57,16 +58,20 @@ class Stage:
     def codes(self, plan: Plan) -> str | Callable[[Wildcards], str]:
         """The fingerprint of the code that the stage runs, taken now, as the param of its rule.
 
-        It depends on the wildcards for data sets alone, each of which may be user-defined.
+        It depends on the wildcards of data sets and of networks, each of which may be user-defined.
 
         Raises:
             FingerprintError: an import cannot be followed.
             ExtensionError: a user's file cannot be read.
         """
-        if self is not STAGES["dataset"]:
+        if self is STAGES["dataset"]:
+            known = {name: self.code(plan, {"dataset": name}) for name in plan.datasets}
+            return lambda wildcards: known[wildcards["dataset"]]
+        if self.user_code not in (_network, _criterion):
             return self.code(plan, {})
-        known = {name: self.code(plan, {"dataset": name}) for name in plan.datasets}
-        return lambda wildcards: known[wildcards["dataset"]]
+        bases = {model.net: {"base_id": str(model.base)} for model in plan.models}
+        of = {tag: self.code(plan, wildcards) for tag, wildcards in bases.items()}
+        return lambda wildcards: of[_setup(plan, wildcards).tag]
 
     def code(self, plan: Plan, wildcards: Wildcards) -> str:
         """The fingerprint of the code that the stage runs.
@@ -87,8 +92,20 @@ def _code(module: str, own: tuple[str, ...]) -> str:
 
 
 def _numbers(wildcards: Wildcards) -> dict[str, int | float]:
-    """The wildcards that are parts of a model id, as numbers."""
-    return model_ids.numbers(wildcards)
+    """The wildcards that are parts of a model id, as numbers; those of its base by one number."""
+    base = {"seed": Model.parse(wildcards["base_id"]).number} if "base_id" in wildcards else {}
+    return {**base, **model_ids.numbers(wildcards)}
+
+
+def _setup(plan: Plan, wildcards: Wildcards) -> Setup:
+    """The network of a rule's model, or of the first of its two models."""
+    if "net" in wildcards:
+        return plan.setups[wildcards["net"].removeprefix("net=").removesuffix("_") or None]
+    named = (wildcards[key] for key in ("base_id", "model", "a") if key in wildcards)
+    model = next(named, None)
+    if model is None:  # one network has this look, see `Plan.first_bases`
+        return plan.setup_of(plan.first_bases()[0][0] if plan.first_bases() else plan.models[0])
+    return plan.setup_of(model)
 
 
 def _machine(plan: Plan) -> dict[str, Any]:
@@ -97,28 +114,32 @@ def _machine(plan: Plan) -> dict[str, Any]:
 
 
 def _network(plan: Plan, wildcards: Wildcards) -> list[str]:
-    return [plan.config.network.name]
+    return [_setup(plan, wildcards).network.name]
 
 
-def _network_settings(plan: Plan) -> dict[str, Any]:
-    """What a network is made from; a package's network has no width, and most have no options."""
-    found = plan.config.network.model_dump(exclude_defaults=True) | {
-        "name": plan.config.network.name
-    }
-    if found["name"].startswith(references.PACKAGES):
-        found.pop("width", None)
-        found["version"] = metadata.version(found["name"].partition(":")[0])
+def _criterion(plan: Plan, wildcards: Wildcards) -> list[str]:
+    return [_setup(plan, wildcards).prune.criterion]
+
+
+def _architecture(setup: Setup) -> dict[str, Any]:
+    """What a network is built from; a package's network has no width, and most have no options."""
+    network = setup.network
+    found: dict[str, Any] = {"name": network.name}
+    if network.name.startswith(references.PACKAGES):
+        found["version"] = metadata.version(network.name.partition(":")[0])
     else:
-        found["width"] = plan.config.network.width
-    if is_file(found.get("weights")):
-        found["digest"] = _digest(found["weights"], Path(found["weights"]).stat().st_mtime_ns)
+        found["width"] = network.width
+    return found | ({"options": network.options} if network.options else {})
+
+
+def _trained_from(setup: Setup) -> dict[str, Any]:
+    """The same with the pretrained weights that bases start from, a file by its content as well."""
+    found, weights = _architecture(setup), setup.network.weights
+    if weights is not None:
+        found["weights"] = weights
+    if weights is not None and is_file(weights):
+        found["digest"] = _digest(weights, Path(weights).stat().st_mtime_ns)
     return found
-
-
-def _made_from(plan: Plan) -> dict[str, Any]:
-    """The same without pretrained weights, for what depends on the architecture alone."""
-    known = _network_settings(plan)
-    return {key: value for key, value in known.items() if key not in ("weights", "digest")}
 
 
 @functools.cache
@@ -132,12 +153,12 @@ def _pair(wildcards: Wildcards) -> list[str]:
     return [wildcards["a"], wildcards["b"]]
 
 
-def _base_settings(plan: Plan) -> dict[str, Any]:
-    return plan.config.base.model_dump(exclude={"seeds", "target"})
+def _base_settings(setup: Setup) -> dict[str, Any]:
+    return setup.base.model_dump(exclude={"seeds", "target"})
 
 
-def _walk_settings(plan: Plan) -> dict[str, Any]:
-    return plan.config.regularize.model_dump(exclude={"lambdas", "epochs"})
+def _walk_settings(setup: Setup) -> dict[str, Any]:
+    return setup.regularize.model_dump(exclude={"lambdas", "epochs"})
 
 
 def _dataset(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
@@ -151,39 +172,61 @@ def _dataset(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
 
 
 def _train_base(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
+    setup = _setup(plan, wildcards)
     return {
         **_numbers(wildcards),
-        "network": _network_settings(plan),
-        "base": _base_settings(plan),
+        "network": _trained_from(setup),
+        "base": _base_settings(setup),
         **_machine(plan),
+    }
+
+
+def _adopt(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
+    network = _setup(plan, wildcards).network
+    return {
+        "name": wildcards["base_id"],
+        "network": _architecture(_setup(plan, wildcards)),
+        "mean": network.mean,
+        "std": network.std,
+        "outputs": network.classes,
+        "accuracy": network.accuracy,
+        "digest": plan.digests[plan.checkpoint_of(wildcards["base_id"])],
+        "device": plan.config.compute.device,
     }
 
 
 def _untrained(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
     return {
         **_numbers(wildcards),
-        "network": _network_settings(plan),
+        "network": _trained_from(_setup(plan, wildcards)),
         "device": plan.config.compute.device,
     }
 
 
 def _regularize(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
     numbers = _numbers(wildcards)
-    parent = Model(int(numbers["seed"]), numbers["l1"], int(numbers["epochs"])).parent
+    base = Model.parse(wildcards["base_id"])
+    parent = base.of(l1=numbers["l1"], epochs=int(numbers["epochs"])).parent
     return {
         **numbers,
         "after": parent.epochs or 0,
-        "regularize": _walk_settings(plan),
+        "regularize": _walk_settings(_setup(plan, wildcards)),
         **_machine(plan),
     }
 
 
 def _prune(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
+    chosen = _setup(plan, wildcards).prune
     return {
         "threshold": float(wildcards["threshold"]),
-        "scale": plan.config.prune.scale,
-        "criterion": plan.config.prune.criterion,
+        "scale": chosen.scale,
+        "criterion": chosen.criterion,
     }
+
+
+def _prune_at_random(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
+    """The id of the control names its random numbers."""
+    return {"name": str(Model.parse(wildcards["base_id"]).of(**model_ids.numbers(wildcards)))}
 
 
 def _predict(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
@@ -194,7 +237,8 @@ def _predict(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
 
 
 def _score(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
-    return {"model": wildcards["model"], "target": plan.config.base.target.model_dump()}
+    target = _setup(plan, wildcards).base.target.model_dump()
+    return {"model": wildcards["model"], "target": target}
 
 
 def _compare(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
@@ -235,7 +279,7 @@ def _plane(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
     models = plan.plane_models()
     return {
         "models": [str(model) for model in models],
-        "aligned": [str(model) for model in models if model.seed != models[0].seed],
+        "aligned": [str(model) for model in models if model.base != models[0]],
         "points": plan.config.inspect.points,
         "margin": 0.2,
         **_measured(plan),
@@ -244,8 +288,8 @@ def _plane(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
 
 def _curve(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
     return {
-        "seed": Model.parse(wildcards["a"]).seed,
-        "base": {**_base_settings(plan), "epochs": plan.config.inspect.epochs},
+        "seed": Model.parse(wildcards["a"]).number,
+        "base": {**_base_settings(_setup(plan, wildcards)), "epochs": plan.config.inspect.epochs},
         "points": plan.config.inspect.points,
         **_measured(plan),
         "precision": plan.config.compute.precision,
@@ -273,7 +317,7 @@ def _probe(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
         **_numbers(wildcards),
         "epochs": plan.config.inspect.epochs,
         # How finely walks are recorded changes no probe.
-        "regularize": {**_walk_settings(plan), "trace": 0},
+        "regularize": {**_walk_settings(_setup(plan, wildcards)), "trace": 0},
         "tolerance": TOLERANCE,
         **_machine(plan),
     }
@@ -341,14 +385,13 @@ STAGES: Mapping[str, Stage] = {
     ),
     "train_base": _TRAIN_BASE,
     "reorder": _TRAIN_BASE,
+    "adopt": Stage("training.adopt:adopt_stage", _adopt, _network, computes=True, cached=True),
     "untrained": Stage("training.base:untrained_stage", _untrained, _network, computes=True),
     "regularize": Stage(
         "training.walk:regularize_stage", _regularize, _network, computes=True, cached=True
     ),
-    "prune": Stage(
-        "pruning:prune_stage", _prune, lambda plan, wildcards: [plan.config.prune.criterion]
-    ),
-    "prune_at_random": Stage("pruning:random_stage", lambda plan, wildcards: _numbers(wildcards)),
+    "prune": Stage("pruning:prune_stage", _prune, _criterion),
+    "prune_at_random": Stage("pruning:random_stage", _prune_at_random),
     "predict": Stage("prediction.inference:predict_stage", _predict, _network, cached=True),
     "score": Stage("findings.scores:score_stage", _score),
     "compare": Stage(
@@ -374,7 +417,7 @@ STAGES: Mapping[str, Stage] = {
     "weights": Stage("measures.masks:collect_masks_stage", _named("overlap")),
     "symmetries": Stage(
         "networks.symmetries:symmetries_stage",
-        lambda plan, wildcards: {"network": _made_from(plan)},
+        lambda plan, wildcards: {"network": _architecture(_setup(plan, wildcards))},
         _network,
     ),
     "align": Stage(

@@ -19,6 +19,7 @@ TRAINED = ("weights.safetensors", "history.parquet", "model.json")
 PRUNED = ("weights.safetensors", "sparsity.json")
 FOLDERS = {  # the files in the folder of a model in each state
     model_ids.BASE: TRAINED,
+    model_ids.OWN: ("weights.safetensors", "model.json"),
     model_ids.REORDERED: TRAINED,
     model_ids.UNTRAINED: ("weights.safetensors", "model.json"),
     model_ids.REGULARIZED: (*TRAINED, "walk.parquet", "optimizer.safetensors"),
@@ -84,7 +85,8 @@ class Targets:
 
     def symmetries(self, model: Model | str) -> str:
         """Which units of a model's network can change places."""
-        return f"{self.results}/alignment/symmetries.json"
+        tag = Model.parse(str(model)).net
+        return f"{self.results}/alignment/{'' if tag is None else f'net={tag}_'}symmetries.json"
 
     def aligned(self, a: Model | str, b: Model | str) -> dict[str, str]:
         """What aligns b's units to a's, by its name as an input; nothing for models of one base."""
@@ -98,17 +100,17 @@ class Targets:
         folder = f"{self.results}/similarity/{ood}"
         if not self.plan.blocks:
             return [f"{folder}/{a}--{b}.parquet" for a, b in self.plan.pairs]
-        models = Counter(model.seed for model in self.plan.compared)
-        both = combinations_with_replacement(sorted(models), 2)
+        models = Counter(model.base for model in self.plan.compared)
+        both = combinations_with_replacement(models, 2)  # in the order of the compared models
         return [
-            f"{folder}/bases/seed={a}--seed={b}.parquet"
+            f"{folder}/bases/{a}--{b}.parquet"
             for a, b in both
             if a != b or models[a] > 1  # a single model makes no pair
         ]
 
-    def predictions_of_base(self, ood: str, seed: int) -> list[str]:
+    def predictions_of_base(self, ood: str, base: str) -> list[str]:
         """Predictions of all compared models that come from one base."""
-        chosen = [model for model in self.plan.compared if model.seed == seed]
+        chosen = [model for model in self.plan.compared if str(model.base) == base]
         return [self.predictions(ood, model) for model in chosen]
 
     def feature_pairs(self, measure: str, ood: str) -> list[str]:
@@ -117,9 +119,10 @@ class Targets:
         return [f"{folder}/{a}--{b}.parquet" for a, b in self.plan.pairs]
 
     def mask_pairs(self, measure: str) -> list[str]:
-        """A measure of masks: one file per pair of models that have a mask."""
+        """A measure of masks: one file per pair of models of one network that have a mask."""
         folder = f"{self.results}/weights/{measure}"
-        return [f"{folder}/{a}--{b}.parquet" for a, b in model_ids.pairs(self.plan.masked)]
+        pairs = self.plan.within_networks(self.plan.masked)
+        return [f"{folder}/{a}--{b}.parquet" for a, b in pairs]
 
     # --- tables -----------------------------------------------------------------------------------
 
@@ -145,21 +148,24 @@ class Targets:
 
     def longest_walks(self, name: str) -> list[str]:
         """A file of each walk's longest checkpoint, which includes the shorter ones."""
-        last = max(self.plan.config.regularize.epochs)
+        plan = self.plan
         return [
             self.model_file(model, name)
-            for model in self.plan.models
-            if model.state == model_ids.REGULARIZED and model.epochs == last
+            for model in plan.models
+            if model.state == model_ids.REGULARIZED
+            and model.epochs == max(plan.setup_of(model).regularize.epochs)
         ]
 
     def base_histories(self) -> list[str]:
-        """The history of each base."""
-        return [self.model_file(base, "history.parquet") for base in self.plan.bases]
+        """The history of each base that is trained here."""
+        trained = (base for base in self.plan.bases if not base.is_own_base)
+        return [self.model_file(base, "history.parquet") for base in trained]
 
     def walks_without_loss(self) -> list[str]:
         """Histories of the walks, with a loss per epoch, if no loss was recorded per step."""
-        traced = self.plan.config.regularize.trace
-        return [] if traced else self.longest_walks("history.parquet")
+        plan = self.plan
+        paths = self.longest_walks("history.parquet")
+        return [path for path in paths if not plan.setup_of(_model(path)).regularize.trace]
 
     def verdict_predictions(self) -> list[str]:
         """Predictions of the models in the verdicts, if a measure is a mean over images."""
@@ -178,12 +184,14 @@ class Targets:
     # --- figures ----------------------------------------------------------------------------------
 
     def drawn(self, name: str) -> list[str]:
-        """One figure for each set and measure."""
+        """One figure for each set, measure and network; a heatmap shows all networks."""
         plan = self.plan
+        tags = [None] if name == "heatmap" else plan.setups
         return [
-            f"{plan.figures}/{name}_{ood}_{measure}.svg"
+            f"{plan.figures}/{name}_{ood}_{measure}{model_ids.suffix(tag)}.svg"
             for ood in plan.sets
             for measure in plan.measures
+            for tag in tags
         ]
 
     def measure_heatmaps(self) -> list[str]:
@@ -232,10 +240,11 @@ class Targets:
         """All artifacts of the requested inspections, by kind."""
         plan, results = self.plan, self.results
         looks = plan.config.inspect
-        probes = [f"{base}_l1={model_ids.spell(l1)}" for base in plan.bases for l1 in looks.probe]
+        inspected = [variant.base for variant in plan.variants]
+        probes = [f"{base}_l1={model_ids.spell(l1)}" for base in inspected for l1 in looks.probe]
         exposed = [f"{results}/exposed/{model}" for model in plan.variants if looks.expose]
         valued = [f"{results}/importance/{model}" for model in plan.variants if looks.importance]
-        matched = list(model_ids.pairs(plan.variants)) if looks.importance else []
+        matched = plan.within_networks(plan.variants) if looks.importance else []
         curves = [f"{results}/curve/{a}--{b}" for a, b in plan.first_bases() if looks.curve]
         planes = [f"{results}/plane"] if looks.plane else []
         kinds = {
@@ -270,7 +279,7 @@ class Targets:
             *(
                 self.model_file(model, name)
                 for model in plan.models
-                for name in FOLDERS[model.state]
+                for name in FOLDERS[model_ids.OWN if model.is_own_base else model.state]
             ),
             *(self.predictions(plan.task, model) for model in plan.models),
             *(self.predictions(ood, model) for ood in plan.ood for model in plan.compared),
@@ -283,7 +292,7 @@ class Targets:
     def _costly(self) -> list[str]:
         """The files of costly measures: features, one file per pair, alignments, tables."""
         plan, compare = self.plan, self.plan.config.compare
-        masked = list(model_ids.pairs(plan.masked))
+        masked = plan.within_networks(plan.masked)
         aligned = masked if "mask_overlap_aligned" in compare.weights else []
         return [
             *(
@@ -300,6 +309,11 @@ class Targets:
             *sorted({path for a, b in aligned for path in self.alignment(a, b)}),
             *self.measure_tables(),
         ]
+
+
+def _model(path: str) -> str:
+    """The id of the model in whose folder a file lies."""
+    return Path(path).parent.name
 
 
 def _flat(lists: Iterable[list[str]]) -> list[str]:

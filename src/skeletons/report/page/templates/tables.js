@@ -27,7 +27,7 @@ function sortBy(heading) {
 /** Show the rows that contain every searched word and match every choice. */
 function filterTable(form) {
   const rows = [...element(form.dataset.filters).tBodies[0].rows];
-  const { text, state, seed, accuracy, sparsity } = form.elements;
+  const { text, state, base, accuracy, sparsity } = form.elements;
   const words = text.value.toLowerCase().split(/\s+/);
   let count = 0;
   for (const row of rows) {
@@ -35,7 +35,7 @@ function filterTable(form) {
     row.hidden = !(
       words.every((word) => content.includes(word)) &&
       ["", row.dataset.state].includes(state.value) &&
-      ["", row.dataset.seed].includes(seed.value) &&
+      ["", row.dataset.base].includes(base.value) &&
       Number(row.dataset.accuracy) >= Number(accuracy.value) &&
       Number(row.dataset.sparsity) >= Number(sparsity.value)
     );

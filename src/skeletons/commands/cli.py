@@ -1,8 +1,10 @@
-"""The command `skeletons`: show how an artifact was made, prune the run cache, remove experiments.
+"""The command `skeletons`: look at results, prune the run cache, compare files, export models.
 
 skeletons show results/demo/models/seed=1
 skeletons cache --limit 1GB
 skeletons remove demo
+skeletons compare alice.parquet bob.npz carol.csv
+skeletons export seed=1 --to exported
 """
 
 from __future__ import annotations
@@ -61,6 +63,23 @@ def _parser() -> argparse.ArgumentParser:
         "--limit", type=_size, metavar="SIZE", help="remove the oldest until SIZE (1GB) is left"
     )
     cache.set_defaults(run=_cache)
+    compare = commands.add_parser(
+        "compare", help="compare saved logits or features of models, without a workflow"
+    )
+    compare.add_argument("files", nargs="+", help="one .parquet, .csv or .npz file per model")
+    compare.add_argument("--features", action="store_true", help="they hold features, not logits")
+    compare.add_argument("--id", default="id", help="column of image ids; default: %(default)s")
+    compare.add_argument(
+        "--heatmap", type=Path, default=Path("heatmap.svg"), help="default: %(default)s"
+    )
+    compare.add_argument("--measure", help="the measure of the heatmap; default: the first")
+    compare.add_argument("--to", type=Path, metavar="FILE", help="also write the table as CSV")
+    compare.set_defaults(run=_compare)
+    export = commands.add_parser("export", help="write a model as files that need only torch")
+    export.add_argument("model", help="a model id such as seed=1, or the folder of a model")
+    export.add_argument("--to", type=Path, required=True, metavar="DIR", help="folder to write to")
+    export.add_argument("--onnx", action="store_true", help="also write model.onnx")
+    export.set_defaults(run=_export)
     remove = commands.add_parser(
         "remove", help="delete experiments; what they share with others stays"
     )
@@ -72,6 +91,34 @@ def _parser() -> argparse.ArgumentParser:
     remove.add_argument("--yes", action="store_true", help="do not ask")
     remove.set_defaults(run=_remove)
     return parser
+
+
+def _compare(options: argparse.Namespace) -> None:
+    """Print the table of all pairs and write the heatmap.
+
+    Raises:
+        SkeletonsError: a file cannot be used, or there is no such measure.
+    """
+    from skeletons.commands import compare
+    from skeletons.figures import named_heatmap
+
+    table = compare.compare(options.files, features=options.features, id_column=options.id)
+    known = {measure.name: measure for measure in compare.measures(table)}
+    chosen = options.measure or next(iter(known))
+    if chosen not in known:
+        raise SkeletonsError(f"--measure: found {chosen!r}; allowed: {', '.join(known)}.")
+    print(table.to_string(index=False, float_format="{:.4f}".format))
+    if options.to:
+        artifacts.write_text(options.to, table.to_csv(index=False))
+    named_heatmap.save(table, known[chosen], options.heatmap)
+    print(f"The heatmap of {chosen} is {options.heatmap}.")
+
+
+def _export(options: argparse.Namespace) -> None:
+    from skeletons.commands.export import export
+
+    largest = export(options.model, options.to, onnx=options.onnx)
+    print(f"Wrote {options.to}; its logits differ from the model's by at most {largest:.2g}.")
 
 
 def _size(text: str) -> int:

@@ -1,0 +1,52 @@
+"""A heatmap of models that are known by any names, such as those of files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from skeletons.figures.style import described, styled
+from skeletons.measures.measure import Measure
+from skeletons.store import artifacts
+
+LONGEST = 24  # letters of a label
+
+
+def save(table: pd.DataFrame, measure: Measure, path: str | Path) -> None:
+    """Draw a measure of every pair of models.
+
+    Args:
+        table: one row per pair, with columns a, b and the measure.
+        measure: one of its columns.
+        path: of the image to write; its ending decides the format, such as `.svg` or `.png`.
+
+    Raises:
+        ArtifactError: the file cannot be written.
+    """
+    names = list(dict.fromkeys([*table.a, *table.b]))
+    place = {name: k for k, name in enumerate(names)}
+    matrix = np.full((len(names), len(names)), np.nan)
+    rows, columns = table.a.map(place).to_numpy(), table.b.map(place).to_numpy()
+    matrix[rows, columns] = matrix[columns, rows] = table[measure.name].to_numpy(np.float64)
+    np.fill_diagonal(matrix, measure.itself)
+    short = [name if len(name) <= LONGEST else f"…{name[1 - LONGEST :]}" for name in names]
+    side = float(np.clip(0.45 * len(names), 3, 12))
+    with styled():
+        figure = Figure(figsize=(side + 3, side + 1.6), layout="constrained")
+        sns.heatmap(
+            matrix,
+            ax=figure.add_subplot(),
+            square=True,
+            cmap="viridis" if measure.higher_is_alike else "viridis_r",
+            xticklabels=short,
+            yticklabels=short,
+            annot=len(names) <= 12,
+            fmt=".2f",
+            cbar_kws={"label": described(measure)},
+        )
+        with artifacts.atomic(path) as temporary:
+            figure.savefig(temporary, format=Path(path).suffix.removeprefix(".") or "svg", dpi=150)
