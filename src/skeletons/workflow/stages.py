@@ -8,11 +8,8 @@ is called by keywords: the names of the rule's inputs and outputs, and of the se
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 from skeletons import model_ids
@@ -21,7 +18,7 @@ from skeletons.config.networks import Setup
 from skeletons.model_ids import Model
 from skeletons.store.fingerprint import fingerprint
 from skeletons.user_code import references
-from skeletons.user_code.packages import is_file
+from skeletons.workflow.architecture import architecture, trained_from
 from skeletons.workflow.plan import Plan
 
 Wildcards = Mapping[str, str]
@@ -121,34 +118,6 @@ def _criterion(plan: Plan, wildcards: Wildcards) -> list[str]:
     return [_setup(plan, wildcards).prune.criterion]
 
 
-def _architecture(setup: Setup) -> dict[str, Any]:
-    """What a network is built from; a package's network has no width, and most have no options."""
-    network = setup.network
-    found: dict[str, Any] = {"name": network.name}
-    if network.name.startswith(references.PACKAGES):
-        found["version"] = metadata.version(network.name.partition(":")[0])
-    else:
-        found["width"] = network.width
-    return found | ({"options": network.options} if network.options else {})
-
-
-def _trained_from(setup: Setup) -> dict[str, Any]:
-    """The same with the pretrained weights that bases start from, a file by its content as well."""
-    found, weights = _architecture(setup), setup.network.weights
-    if weights is not None:
-        found["weights"] = weights
-    if weights is not None and is_file(weights):
-        found["digest"] = _digest(weights, Path(weights).stat().st_mtime_ns)
-    return found
-
-
-@functools.cache
-def _digest(path: str, changed: int) -> str:
-    """The digest of a file's content, until it changes."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _pair(wildcards: Wildcards) -> list[str]:
     return [wildcards["a"], wildcards["b"]]
 
@@ -175,7 +144,7 @@ def _train_base(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
     setup = _setup(plan, wildcards)
     return {
         **_numbers(wildcards),
-        "network": _trained_from(setup),
+        "network": trained_from(setup),
         "base": _base_settings(setup),
         **_machine(plan),
     }
@@ -185,7 +154,7 @@ def _adopt(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
     network = _setup(plan, wildcards).network
     return {
         "name": wildcards["base_id"],
-        "network": _architecture(_setup(plan, wildcards)),
+        "network": architecture(_setup(plan, wildcards)),
         "mean": network.mean,
         "std": network.std,
         "outputs": network.classes,
@@ -198,7 +167,7 @@ def _adopt(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
 def _untrained(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
     return {
         **_numbers(wildcards),
-        "network": _trained_from(_setup(plan, wildcards)),
+        "network": trained_from(_setup(plan, wildcards)),
         "device": plan.config.compute.device,
     }
 
@@ -417,7 +386,7 @@ STAGES: Mapping[str, Stage] = {
     "weights": Stage("measures.masks:collect_masks_stage", _named("overlap")),
     "symmetries": Stage(
         "networks.symmetries:symmetries_stage",
-        lambda plan, wildcards: {"network": _architecture(_setup(plan, wildcards))},
+        lambda plan, wildcards: {"network": architecture(_setup(plan, wildcards))},
         _network,
     ),
     "align": Stage(
