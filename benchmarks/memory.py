@@ -23,10 +23,14 @@ from sandbox import machine, run
 
 from skeletons.networks.build import build
 
-NETWORKS = (("cnn", 32), ("resnet9", 16), ("speednet", 64))
-BATCH, IMAGES = 500, 2_000
+BATCH = 500
+# Network and width, side of the images in pixels, and their number.
+CASES = (
+    *(("cnn", 32, 32, 2_000), ("resnet9", 16, 32, 2_000), ("speednet", 64, 32, 2_000)),
+    ("cnn", 8, 64, 50_000),
+)
 BARE = f"""
-from skeletons import training
+import skeletons.training.base, skeletons.training.walk
 print({stages.PEAK})
 """
 
@@ -37,7 +41,7 @@ def bare() -> int:
     return int(done.stdout)
 
 
-def kept(network: torch.nn.Module) -> int:
+def kept(network: torch.nn.Module, side: int) -> int:
     """Bytes that a batch's forward pass keeps for the backward pass, weights left out."""
     weights = {p.untyped_storage().data_ptr() for p in network.parameters()}
     seen: dict[int, int] = {}
@@ -50,7 +54,7 @@ def kept(network: torch.nn.Module) -> int:
             held.append(tensor)
         return tensor
 
-    images = torch.zeros(BATCH, 3, 32, 32, dtype=torch.uint8)
+    images = torch.zeros(BATCH, 3, side, side, dtype=torch.uint8)
     images = images.contiguous(memory_format=torch.channels_last)
     with (
         torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor),
@@ -62,26 +66,27 @@ def kept(network: torch.nn.Module) -> int:
 
 def measure(options: argparse.Namespace, folder: Path) -> str:
     """Measure the peak of each network and return the table."""
-    lines = ["| network | counted, MB | bare process, MB | peak, MB | peak / sum of both |"]
-    lines.append("|---|---|---|---|---|")
+    lines = [
+        "| network | images | counted, MB | bare process, MB | peak, MB | peak / sum of both |"
+    ]
+    lines.append("|---|---|---|---|---|---|")
     mb = 1e6
-    data = stages.shapes(folder, IMAGES)
     empty = bare()
-    for name, width in NETWORKS:
-        network = build(name, width, 10, [0.5] * 3, [0.25] * 3)
+    for name, width, side, images in CASES:
+        place = folder / f"{name}{side}"
+        data = stages.shapes(place, images, side=side)
+        network = build(name, width, 10, [0.5] * 3, [0.25] * 3, image_shape=(3, side, side))
         weights = sum(p.numel() for p in network.parameters())
-        counted = Path(data[0]).stat().st_size + 3 * 4 * weights + kept(network)
+        counted = Path(data[0]).stat().st_size + 3 * 4 * weights + kept(network, side)
         settings = {"epochs": 1, "batch_size": BATCH, "learning_rate": 0.001}
         peaks = [
-            stages.finish(
-                stages.base(folder / name, data, {"name": name, "width": width}, 1, **settings)
-            )
+            stages.finish(stages.base(place, data, {"name": name, "width": width}, 1, **settings))
             for _ in range(options.repeats)
         ]
         peak = statistics.median(peaks)
         lines.append(
-            f"| `{name}`, width {width} | {counted / mb:,.0f} | {empty / mb:,.0f} | "
-            f"{peak / mb:,.0f} | {peak / (counted + empty):.2f} × |"
+            f"| `{name}`, width {width} | {images:,} of {side}×{side} | {counted / mb:,.0f} | "
+            f"{empty / mb:,.0f} | {peak / mb:,.0f} | {peak / (counted + empty):.2f} × |"
         )
     return "\n".join(lines) + (
         f"\n\nA base model of one epoch in batches of {BATCH}, one thread, median of n = "

@@ -12,6 +12,7 @@ from typing import Any
 from skeletons.config.datasets import Shapes
 from skeletons.config.sections import Base, Regularize
 from skeletons.data.build import build, write
+from skeletons.data.files import Form
 
 # The peak resident memory in bytes of the process that evaluates this. The value from `resource`
 # would be at least the memory of the process that started it.
@@ -46,11 +47,11 @@ def finish(process: subprocess.Popen[str]) -> int:
     return int(output.split("PEAK")[1])
 
 
-def shapes(folder: Path, train: int, test: int = 200) -> tuple[str, str]:
+def shapes(folder: Path, train: int, test: int = 200, side: int = 32) -> tuple[str, str]:
     """Make a data set of shapes; return its two files, the images and the information on them."""
     spec = Shapes(kind="shapes", train=train, test=test).model_dump()
     files = str(folder / "images.safetensors"), str(folder / "info.json")
-    write(build(spec, folder), *files)
+    write(build(spec, folder, Form(side)), *files)
     return files
 
 

@@ -30,12 +30,13 @@ def in_a_sentence(function, *arguments):
 RUN = Run(workflow)
 CONFIG = in_a_sentence(configuration.read, config, RUN)
 config["cache"] = CONFIG.cache  # jobs in their own process read it there
-PLAN = Plan(CONFIG)
+PLAN = in_a_sentence(Plan, CONFIG)
 in_a_sentence(lambda: (PLAN.files, PLAN.digests))  # reads the user's images and models
 TARGETS = Targets(PLAN)
 LINEAGES = Lineages(TARGETS)
 HOOKS = in_a_sentence(Hooks, RUN, TARGETS, logger)
 if RUN.is_main():  # the jobs on the nodes of a cluster read these rules as well
+    in_a_sentence(configuration.check_layers, CONFIG)
     RUN.forget(expire(TARGETS, LINEAGES))
 # All at once and now: code that is edited while the run goes on must not pass for what runs.
 CODES = {name: in_a_sentence(known.codes, PLAN) for name, known in STAGES.items()}

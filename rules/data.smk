@@ -7,6 +7,7 @@
 
 rule dataset:
     input:
+        unpack(lambda wildcards: PLAN.source_of(wildcards.dataset)),
         BEGINNING,
     output:
         images=update("results/data/{dataset}/images.safetensors"),
@@ -18,9 +19,9 @@ rule dataset:
     conda:
         "../envs/skeletons.yaml"
     params:
-        **stage("dataset"),
+        **process("dataset"),
         # Where the images are shapes no result: Snakemake does not record what depends on output.
-        folder=lambda wildcards, output: PLAN.folder_of(wildcards.dataset),
+        unrecorded=lambda wildcards, output: PLAN.unrecorded(wildcards.dataset),
     script:
         "../scripts/stage.py"
 

@@ -6,7 +6,7 @@ rule findings:
         unpack(lambda wildcards: TARGETS.inspection_findings()),
         scored=TARGETS.scores(),
         similarity=TARGETS.similarity_tables(),
-        predictions=TARGETS.verdict_predictions(),
+        predictions=TARGETS.compared_predictions(),
         walks=TARGETS.longest_walks("walk.parquet"),
         histories=TARGETS.walks_without_loss(),
     output:

@@ -178,6 +178,40 @@ rule probe:
         "../scripts/stage.py"
 
 
+rule layers:
+    input:
+        weights=f"{RESULTS}/models/{{model}}/weights.safetensors",
+        summary=lambda wildcards: TARGETS.network(wildcards.model),
+        dataset="results/data/{dataset}/images.safetensors",
+    output:
+        layers=f"{RESULTS}/layers/{{dataset}}/{{model}}.safetensors",
+    log:
+        f"{LOGS}/layers/{{dataset}}/{{model}}.log",
+    params:
+        **stage("layers"),
+    run:
+        run_stage(input, output, params, wildcards, log)
+
+
+# In its own process: a hundred shuffles of the images for every two layers take seconds.
+rule compare_layers:
+    input:
+        a=f"{RESULTS}/layers/{{ood}}/{{a}}.safetensors",
+        b=f"{RESULTS}/layers/{{ood}}/{{b}}.safetensors",
+    output:
+        pair=f"{RESULTS}/layer_maps/{{representation}}/{{ood}}/{{a}}--{{b}}.parquet",
+    log:
+        f"{LOGS}/compare_layers/{{representation}}/{{ood}}/{{a}}--{{b}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/compare_layers/{{representation}}/{{ood}}/{{a}}--{{b}}.tsv"
+    conda:
+        "../envs/skeletons.yaml"
+    params:
+        **process("compare_layers"),
+    script:
+        "../scripts/stage.py"
+
+
 rule inspection_figures:
     input:
         unpack(lambda wildcards: TARGETS.inspections()),
@@ -197,4 +231,6 @@ rule inspection_figures:
 
 localrules:
     match_importance,
+    layers,
+    compare_layers,
     inspection_figures,

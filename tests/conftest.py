@@ -75,6 +75,7 @@ SCIENCE: dict[str, Any] = {
         "variant": {"l1": 1e-4, "epochs": 1, "threshold": 0.2},
         **dict.fromkeys(("lines", "plane", "curve", "expose", "importance"), True),
         "probe": [1e-3],
+        "layers": ["mutual_knn"],
         "epochs": 1,
         "points": 5,
         "images": 50,

@@ -26,6 +26,36 @@ def test_equal_content_is_equal_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "1" / "t").read_bytes() == (tmp_path / "2" / "t").read_bytes()
 
 
+def test_large_tensors_are_written_as_small_ones_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same bytes, and each way of reading finds the same in them."""
+    draw = np.random.default_rng(0)
+    tensors = {
+        "é b": draw.integers(0, 256, (5, 3, 7), dtype=np.uint8),
+        "a": draw.random((3, 2)).astype(np.float32),
+        "c": draw.random(4),
+        "d": draw.integers(-9, 9, 3),
+        **{
+            f"of {kind}": draw.integers(0, 2, 3).astype(kind)
+            for kind in ("?", "i1", "i2", "u2", "f2", "i4", "u4", "u8")
+        },
+        "none": np.empty((0, 3), dtype=np.uint8),
+    }
+    path = tmp_path / "t.safetensors"
+    artifacts.write_tensors(path, tensors)
+    small = path.read_bytes()
+    monkeypatch.setattr(artifacts, "_LARGE", 0)
+    artifacts.write_tensors(path, tensors)
+    assert path.read_bytes() == small
+    for mapped in (None, False, True):
+        found = artifacts.read_tensors(path, mapped=mapped)
+        for name, tensor in tensors.items():
+            assert (found[name].dtype, found[name].shape) == (tensor.dtype, tensor.shape)
+            assert np.array_equal(found[name], tensor)
+            assert not tensor.size or isinstance(found[name], np.memmap) == bool(mapped)
+
+
 @pytest.mark.parametrize("value", [0.5, np.nan])
 def test_rows_are_written_as_a_table_of_them_is(tmp_path: Path, value: float) -> None:
     row = {"a": "seed=1", "images": 3, "valid": True, "reason": "", "cosine": value}

@@ -137,6 +137,26 @@ CONFIGURATION: dict[str, tuple[dict[str, Any], Change, dict[str, int]]] = {
         top(network={"name": "cnn", "width": 3}),
         {**TRAINED, "record": 1},
     ),
+    "the size of images changes": (
+        CHAIN,
+        top(images={"size": 40}),
+        {"dataset": 2, **TRAINED, "record": 1},
+    ),
+    "the usual size of images is written down": (
+        CHAIN,
+        top(images={"size": 32}),
+        {"record": 1, "report": 1},
+    ),
+    "the number of channels changes": (
+        CHAIN,
+        setting("network", channels=1),
+        {"dataset": 2, **TRAINED, "record": 1},
+    ),
+    "a corruption is added as an OOD set": (
+        CHAIN,
+        top(ood=[DIGITS, {"kind": "corrupted", "corruption": "contrast"}]),
+        {"dataset": 1, "predict": 2, "compare": 1, "similarity": 1, "record": 1, **SHOWN},
+    ),
     "a setting of regularisation changes": (
         CHAIN,
         setting("regularize", learning_rate=0.02),
@@ -177,6 +197,22 @@ CONFIGURATION: dict[str, tuple[dict[str, Any], Change, dict[str, int]]] = {
             "compare_features": 1,
             "representations": 1,
             "heatmap_of_features": 1,
+            "record": 1,
+            "report": 1,
+        },
+    ),
+    "a map of layers is asked for": (
+        CHAIN,
+        top(
+            inspect={
+                "variant": {"l1": 1e-4, "epochs": 1, "threshold": 0.05},
+                "layers": ["mutual_knn"],
+            }
+        ),
+        {
+            "layers": 2,
+            "compare_layers": 1,
+            "inspection_figures": 1,
             "record": 1,
             "report": 1,
         },

@@ -13,7 +13,7 @@ from skeletons.config.datasets import SECTIONS
 from skeletons.data import build as building
 from skeletons.data import files, shapes
 from skeletons.data.folders import read_image
-from skeletons.data.published import to_rgb
+from skeletons.data.sizes import fit_published, to_channels
 from skeletons.errors import ArtifactError, DataError
 
 NOWHERE = Path("no-data")
@@ -75,7 +75,7 @@ def test_noise_is_uniform() -> None:
 
 def test_grey_images_get_a_border_and_three_channels() -> None:
     grey = np.full((2, 28, 28), 9, dtype=np.uint8)
-    rgb = to_rgb(grey)
+    rgb = to_channels(fit_published(grey[:, None], files.Form(), "grey"), 3)
     assert rgb.shape == (2, 3, 32, 32)
     assert (rgb[:, :, 2:30, 2:30] == 9).all()
     assert rgb.sum() == 2 * 3 * 28 * 28 * 9
@@ -264,7 +264,7 @@ def test_a_file_of_something_else_is_named(tmp_path: Path) -> None:
     path = tmp_path / "images.safetensors"
     artifacts.write_tensors(
         path,
-        {"test_images": np.zeros((4, 3, 8, 8), np.uint8), "test_labels": np.zeros(4, np.int64)},
+        {"test_images": np.zeros((4, 3, 8, 9), np.uint8), "test_labels": np.zeros(4, np.int64)},
     )
-    with pytest.raises(ArtifactError, match=r"images\.safetensors does not hold images of 3×32×32"):
+    with pytest.raises(ArtifactError, match=r"images\.safetensors does not hold square images"):
         files.read_split(path, "test")

@@ -6,7 +6,9 @@ stands for a variable part. `make errors` writes docs/errors.md from these table
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import io
 import os
 import re
 import shutil
@@ -20,6 +22,8 @@ from urllib.error import URLError
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
@@ -27,8 +31,9 @@ from conftest import CHAIN, ROOT, Workflow, python
 from PIL import Image
 
 from skeletons import model_ids
+from skeletons.commands import cli
 from skeletons.config import yaml_file
-from skeletons.config.datasets import SECTIONS
+from skeletons.config.datasets import SECTIONS, kind_of
 from skeletons.config.load import load
 from skeletons.config.sections import Base
 from skeletons.data import build as building
@@ -46,6 +51,7 @@ from skeletons.training.base import train_base
 from skeletons.training.images import Images
 from skeletons.training.settings import BaseSettings
 from skeletons.workflow import failures, lock, slurm
+from skeletons.workflow.configuration import check_layers
 from skeletons.workflow.foresight import absent_looks
 from skeletons.workflow.plan import Plan
 from snakemake_logger_plugin_skeletons import lines
@@ -118,7 +124,8 @@ def raised(mistake: Mistake, scene: Scene) -> str:
 CONFIG = {
     # unknown keys, at every level, with the nearest valid one
     "experimant: x": "experimant: unknown key; allowed here: experiment, dataset, ood, data_root, "
-    "cache, network, networks, base, regularize, prune, compare, controls, inspect, findings, figures, "
+    "cache, images, network, networks, base, regularize, prune, compare, controls, inspect, findings, "
+    "figures, "
     "compute (did you mean 'experiment'?).",
     "base: {epoch: 1}": "(did you mean 'epochs'?)",
     "base: {augment: {flips: true}}": "base.augment.flips: unknown key; allowed here: flip, shift, "
@@ -143,6 +150,8 @@ CONFIG = {
     "allowed: one of its … networks, such as",
     "network: {name: 'torchvision:resnet18', width: 16}": "network.width: found 16, but the width of "
     "'torchvision:resnet18' is part of its name; allowed: no width (some networks have an option for it).",
+    "network: {name: 'torchvision:resnet18', channels: 1}": "network.channels: found 1, but the networks of "
+    "torchvision take colour images; allowed: 3, or a network of timm.",
     "network: {name: cnn, options: {depth: 3}}": "network.options: found depth, but 'cnn' has no options; "
     "allowed: an empty mapping.",
     "network: {name: 'timm:resnet18', options: {layers: [2, 2]}}": "network.options: found a mapping; allowed: "
@@ -153,12 +162,18 @@ CONFIG = {
     "'models/r18.pt', which is not a file; allowed: a file of weights (.pt, .pth or .safetensors), or a name "
     "of weights without a slash.",
     "dataset: {kind: cifar}": "dataset.kind: found 'cifar'; allowed: shapes, cifar10, mnist, "
-    "fashionmnist, svhn, imagefolder (did you mean 'cifar10'?), or your own FILE.py:FUNCTION.",
+    "fashionmnist, svhn, torchvision:NAME, imagefolder, parquet (did you mean 'cifar10'?), or your own FILE.py:FUNCTION.",
     "dataset: {kind: digits}": "dataset.kind: found 'digits'; allowed: shapes, cifar10,",
     "dataset: {kind: 7}": "dataset.kind: found 7; allowed: shapes, cifar10,",
     "dataset: {path: x}": "dataset.kind: found nothing; allowed: shapes,",
     "ood: [{kind: nmist}]": "(did you mean 'mnist'?)",
     "figures: {measures: [cosine]}": "figures.measures[0]: found 'cosine'; allowed: cosine_prob,",
+    "figures: {measures: [kappa, capa]}": "figures.measures[1]: found 'capa', which needs labels that "
+    "are the task's classes, but digits has none; allowed: a measure without labels,",
+    "{compare: {permutations: 5}, inspect: {variant: {l1: 2.0e-4, epochs: 1, threshold: 0.1}, layers: [procrustes]}}": "compare.permutations: found 5, but inspect.layers is on; "
+    "allowed: 19 or more, because p is at least 1 / (permutations + 1).",
+    "compare: {labelled: [mnist]}": "compare.labelled[0]: found 'mnist'; allowed: digits (the names of "
+    "the OOD sets in results).",
     "figures: {colormap: jet}": "figures.colormap: found 'jet'; allowed: viridis,",
     "prune: {scale: relative}": "prune.scale: found 'relative'; allowed: absolute, layer_rms.",
     "regularize: {optimizer: adamw}": "regularize.optimizer: found 'adamw'; allowed: sgd, adam (did",
@@ -174,6 +189,12 @@ CONFIG = {
     "regularize: {lambdas: [true]}": "regularize.lambdas[0]: found true; allowed: a number.",
     "regularize: {epochs: [0]}": "regularize.epochs[0]: found 0; allowed: a number ≥ 1.",
     "base: {epochs: 0}": "base.epochs: found 0; allowed: a number ≥ 1.",
+    "findings: {primary: {measure: kapa}}": "findings.primary.measure: found 'kapa'; allowed: "
+    "cosine_prob, …",
+    "findings: {primary: {recipe: {l1: 2.0e-4, epochs: 1, threshold: 0.5}}}": "findings.primary.recipe"
+    ".threshold: found 0.5; allowed: 0.1, 0.3 (the values of prune.thresholds).",
+    "findings: {not_below: 0.6}": "findings.not_below: found 0.6; allowed: at most "
+    "findings.converges_above, which is 0.5.",
     "inspect: {variant: {l1: 2.0e-4, epochs: 8, threshold: 0.5}}": "inspect.variant.epochs: found 8; "
     "allowed: 1, 2 (the values of regularize.epochs).",
     "base: {epochs: 2.5}": "base.epochs: found 2.5; allowed: a whole number.",
@@ -207,6 +228,30 @@ CONFIG = {
     "base.seeds has one seed; allowed: false, or two or more seeds, because it needs two base models.",
     "{base: {seeds: [1]}, compare: {states: [base]}}": "compare.states: found base, of which there is one "
     "model; allowed: states, seeds or controls of two or more models, because models are compared in pairs.",
+    # images
+    "images: {side: 64}": "images.side: unknown key; allowed here: size",
+    "images: {size: 8}": "images.size: found 8; allowed: a number ≥ 16.",
+    "images: {size: big}": "images.size: found 'big'; allowed: a whole number.",
+    "network: {channels: 2}": "network.channels: found 2; allowed: 1 or 3.",
+    "dataset: {kind: 'torchvision:CIFAR1000'}": "dataset.kind: found 'torchvision:CIFAR1000'; allowed: "
+    "torchvision:CIFAR10, torchvision:CIFAR100, … (did you mean 'torchvision:CIFAR100'?).",
+    "ood: [{kind: 'torchvision:EuroSAT'}]": "ood[0].kind: found 'torchvision:EuroSAT'; allowed: a set that "
+    "torchvision divides into training and test images (EuroSAT is not divided), or its images in folders, "
+    "as imagefolder.",
+    "dataset: 'torchvision:KMNIST'": "dataset: found 'torchvision:KMNIST'; allowed: a mapping, such as "
+    "{kind: torchvision:KMNIST}.",
+    "ood: [{kind: corrupted, corruption: fogg}]": "ood[0].corruption: found 'fogg'; allowed: gaussian_noise, … "
+    "(did you mean 'fog'?).",
+    "ood: [{kind: corrupted}]": "ood[0].corruption: found nothing; allowed: a value, because this key has no "
+    "default.",
+    "ood: [{kind: corrupted, corruption: fog, severity: 6}]": "ood[0].severity: found 6; allowed: a number ≤ 5.",
+    "ood: [{kind: corrupted, corruption: fog, of: digits}]": "ood[0].of: found 'digits'; allowed: dataset.",
+    "{network: {channels: 1}, ood: [{kind: corrupted, corruption: saturate}]}": "ood[0].corruption: found "
+    "'saturate', which changes colours, but network.channels is 1; allowed: another corruption, or 3 channels.",
+    "dataset: {kind: corrupted, corruption: fog}": "dataset.kind: found 'corrupted'; allowed: shapes,",
+    "ood: [{kind: parquet, test: 'a-*.parquet'}]": "ood[0].test: found 'a-*.parquet', which no file matches; "
+    "allowed: a parquet file or a glob.",
+    "ood: [{kind: parquet}]": "ood[0].test: found nothing; allowed: a value, because this key has no default.",
     # sections, paths and names
     "base: 3": "base: found 3; allowed: a mapping of keys to values.",
     "base:": "base: found nothing; allowed: a mapping of keys to values.",
@@ -389,7 +434,8 @@ FILES = [
 
 
 def build(**values: Any) -> Dataset:
-    spec = SECTIONS[values["kind"]].model_validate(values).model_dump()
+    section = SECTIONS[str(kind_of(values))]
+    spec = section.model_validate(values).model_dump()
     return building.build(spec, Path("data"))
 
 
@@ -432,7 +478,7 @@ def stage(**more: Any) -> None:
     """The job that makes a data set of the folder `photos`."""
     spec = {"kind": "imagefolder", "test_share": None}
     paths = {"images": "images.safetensors", "info": "info.json"}
-    building.dataset_stage(**paths, spec=spec, data_root=None, folder="photos", **more)
+    building.dataset_stage(**paths, spec=spec, data_root=None, where={"path": "photos"}, **more)
 
 
 def one_colour(scene: Scene) -> None:
@@ -594,6 +640,181 @@ DATA = [
         "`data_root` cannot be written to",
         sought("MNIST", "the four files MNIST/raw/*-ubyte (or .gz)"),
         no_place_for_data,
+    ),
+]
+
+# --- sizes, and parquet files --------------------------------------------------------------------
+
+
+def planned(config: dict[str, Any], *sides: tuple[str, tuple[int, int]]) -> Callable[[Scene], Any]:
+    """A run is planned, with folders of two images each, of these widths and heights."""
+
+    def provoke(scene: Scene) -> None:
+        for name, size in sides:
+            for k in range(2):
+                path = scene.folder / f"{name}/{k}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.new("RGB", size).save(path)
+        Plan(load(config))
+
+    return provoke
+
+
+def folder(name: str) -> dict[str, Any]:
+    return {"kind": "imagefolder", "path": name}
+
+
+def of_another_size(scene: Scene) -> None:
+    """An image that planning did not look at has another size."""
+    for name in ("cats/1.png", "cats/2.png", "dogs/1.png", "dogs/2.png"):
+        scene.image(f"photos/{name}")
+    stage(side=64, exact=True)
+
+
+def table(scene: Scene, name: str = "test.parquet", **columns: Any) -> Path:
+    """A parquet file with an image in each row; `columns` replace or follow the usual two."""
+    image = scene.image("one.png").read_bytes()
+    content = {"image": [{"bytes": image, "path": None}] * 2, "label": [0, 1], **columns}
+    pq.write_table(pa.table({key: value for key, value in content.items() if value}), name)
+    return Path(name)
+
+
+def tables(values: dict[str, Any] | None = None, **columns: Any) -> Callable[[Scene], Any]:
+    """A data set of parquet files with these columns, which a run is planned for, and then made."""
+
+    def provoke(scene: Scene) -> None:
+        table(scene, **columns)
+        section = {"kind": "parquet", "test": "test.parquet", **(values or {})}
+        Plan(load({"ood": [section]}))
+        build(**section)
+
+    return provoke
+
+
+def no_table(scene: Scene) -> None:
+    scene.file("test.parquet", "not one")
+    load({"ood": [{"kind": "parquet", "test": "test.parquet"}]})
+
+
+def changed_table(scene: Scene) -> None:
+    table(scene)
+    spec = {**SECTIONS["parquet"].model_validate({"kind": "parquet", "test": "t"}).model_dump()}
+    where = {"train": None, "test": "test.parquet"}
+    paths = {"images": "images.safetensors", "info": "info.json"}
+    building.dataset_stage(**paths, spec=spec, data_root=None, where=where, files="another")
+
+
+def nothing_to_train_on(scene: Scene) -> None:
+    table(scene)
+    load({"dataset": {"kind": "parquet", "test": "test.parquet"}})
+
+
+def text_and_numbers(scene: Scene) -> None:
+    table(scene, "train.parquet", label=["cat", "dog"])
+    table(scene)
+    build(kind="parquet", train="train.parquet", test="test.parquet")
+
+
+SIZES = [
+    Mistake(
+        "images of a folder differ in size, and `images.size` is absent",
+        "images.size: found nothing, but ood[0] has images from 64×48 to 90×90 pixels; allowed: a "
+        "number of pixels ≥ 16, such as 32, to which all images are brought.",
+        planned({"ood": [folder("photos")]}, ("photos/a", (64, 48)), ("photos/b", (90, 90))),
+    ),
+    Mistake(
+        "images are not square, and `images.size` is absent",
+        "images.size: found nothing, but ood[0] has images of 64×48 pixels; allowed:",
+        planned({"ood": [folder("photos")]}, ("photos", (64, 48))),
+    ),
+    Mistake(
+        "data sets have images of different sizes, and `images.size` is absent",
+        "images.size: found nothing, but dataset has images of 28×28 pixels and ood[1] of 32×32; "
+        "allowed:",
+        planned(
+            {
+                "dataset": {"kind": "torchvision:KMNIST"},
+                "ood": [{"kind": "digits"}, {"kind": "mnist"}],
+            }
+        ),
+    ),
+    Mistake(
+        "a data set of torchvision has images of several sizes, and `images.size` is absent",
+        "images.size: found nothing, but dataset has images of several sizes; allowed:",
+        planned({"dataset": {"kind": "torchvision:Food101"}}),
+    ),
+    Mistake(
+        "images are too small for the networks",
+        "images.size: found nothing, but ood[0] has images of 8×8 pixels; allowed: a number of "
+        "pixels ≥ 16,",
+        planned({"ood": [folder("photos")]}, ("photos", (8, 8))),
+    ),
+    Mistake(
+        "a square that is blackened is larger than the images",
+        "base.augment.cutout: found 20, but images have 16×16 pixels; allowed: a number ≤ 16.",
+        planned({"images": {"size": 16}, "base": {"augment": {"cutout": 20}}}),
+    ),
+    Mistake(
+        "an image among many has another size, and `images.size` is absent",
+        "photos/…png has 32×32 pixels, but images.size is not set and others have 64×64; set "
+        "images.size to bring all images to one size.",
+        of_another_size,
+    ),
+    Mistake(
+        "a file is not a parquet file",
+        "ood[0].test: found 'test.parquet', which is not a whole parquet file (…); allowed: a "
+        "parquet file.",
+        no_table,
+    ),
+    Mistake(
+        "a parquet file does not have the column of images",
+        "ood[0].image: found 'img', but test.parquet has no such column; allowed: one of image, "
+        "label.",
+        tables({"image": "img"}),
+    ),
+    Mistake(
+        "the column of images holds no bytes",
+        "ood[0].image: found 'image', whose type in test.parquet is string; allowed: a column with "
+        "the bytes of image files, or with structs of bytes and path.",
+        tables(image=["a.png", "b.png"]),
+    ),
+    Mistake(
+        "the column of labels holds fractions",
+        "ood[0].label: found 'label', whose type in test.parquet is double; allowed: a column of "
+        "integers or text.",
+        tables(label=[0.5, 1.5]),
+    ),
+    Mistake(
+        "parquet files to train on are not named",
+        "dataset.train: found nothing; allowed: a value, to train on.",
+        nothing_to_train_on,
+    ),
+    Mistake(
+        "a row of a parquet file has no image",
+        "Row 0 of test.parquet has nothing in column 'image'; remove the row.",
+        tables(image=[None, {"bytes": b"", "path": None}]),
+    ),
+    Mistake(
+        "an image in a parquet file is broken",
+        "Row 1 of test.parquet is not a complete image (…); repair or remove it.",
+        lambda scene: tables(image=[scene.image("one.png").read_bytes(), b"broken"])(scene),
+    ),
+    Mistake(
+        "labels are text in one parquet file and numbers in another",
+        "test.parquet: found labels that are text in column 'label' and integers in other files, or "
+        "the reverse; allowed: one of both.",
+        text_and_numbers,
+    ),
+    Mistake(
+        "parquet files are changed while the workflow runs",
+        "Files of test.parquet were changed while the workflow ran; run snakemake again, which "
+        "plans again.",
+        changed_table,
+    ),
+    Mistake(
+        "a data set of torchvision is missing, and there is no network",
+        sought("KMNIST", "the files that torchvision.datasets.KMNIST reads"),
+        offline("torchvision:KMNIST"),
     ),
 ]
 
@@ -806,7 +1027,7 @@ NETWORKS = [
         "network.name: found 'torchvision:vit_b_16', which failed on the images of the data set "
         "(AssertionError: Wrong image height! Expected 224 but got 32!); allowed: a network that takes "
         "them, with network.options where it needs them, such as img_size or image_size.",
-        lambda _: network_of("torchvision:vit_b_16"),
+        lambda _: network_of("torchvision:vit_b_16", options={"image_size": 224}),
     ),
     Mistake(
         "pretrained weights that would run code",
@@ -892,7 +1113,18 @@ def off_target(_: Scene) -> str:
     return lines.missed("seed=1", measured, {"train_loss": 0.1, "train_accuracy": 0.97})
 
 
+def unknown_layer(_: Scene) -> None:
+    look = {"variant": {"l1": 2e-4, "epochs": 1, "threshold": 0.1}, "layers": ["procrustes"]}
+    check_layers(load({"inspect": {**look, "layer_names": ["body.3", "body.99"]}}))
+
+
 RUN = [
+    Mistake(
+        "a layer to compare is not in the network",
+        "inspect.layer_names[1]: found 'body.99'; allowed: body.0, body.1, … (the layers of the "
+        "network up to the one that runs last).",
+        unknown_layer,
+    ),
     Mistake(
         "a user-defined network cannot be exposed, with `inspect.expose`",
         "`inspect.expose` will not be available for mine.py:net, and all else is made without it: "
@@ -1118,6 +1350,22 @@ def remove_unasked(scene: Scene) -> str:
     return command("remove", "first")(scene)
 
 
+HEADER = "seed_a,seed_b,kind,recipe,value\n"
+TWO = f"{HEADER}1,2,base,,1.5\n1,2,pruned,r,0.6\n"
+
+
+def verdict_of(content: str | bytes, *options: str, name: str = "t.csv") -> Callable[[Scene], Any]:
+    """The message of `skeletons verdict` of a table with this content."""
+
+    def provoke(scene: Scene) -> str:
+        scene.file(name, content)
+        with contextlib.redirect_stderr(io.StringIO()) as said:
+            assert cli.main(["verdict", name, *options]) == 1
+        return said.getvalue().strip()
+
+    return provoke
+
+
 COMMAND = [
     Mistake(
         "`skeletons show` of a missing file",
@@ -1174,6 +1422,79 @@ COMMAND = [
         remove_unasked,
     ),
     Mistake(
+        "`skeletons verdict` of a file that does not exist",
+        "absent.csv is not a file; name a table in CSV or parquet.",
+        command("verdict", "absent.csv"),
+    ),
+    Mistake(
+        "`skeletons verdict` of a file that is not a table",
+        "t.parquet cannot be read as a table in CSV or parquet (",
+        verdict_of(b"no parquet", name="t.parquet"),
+    ),
+    Mistake(
+        "`skeletons verdict` of a table without a column",
+        "t.csv: found no column kind and recipe; needed: seed_a, seed_b, kind, recipe, value.",
+        verdict_of("seed_a,seed_b,value\n1,2,0.5\n"),
+    ),
+    Mistake(
+        "`skeletons verdict` of a table without pruned models",
+        "t.csv: found no row of the kind pruned; an answer needs pairs of base and pruned.",
+        verdict_of(f"{HEADER}1,2,base,,0.5\n"),
+    ),
+    Mistake(
+        "`skeletons verdict` of an unknown kind",
+        "t.csv, row 3: found the kind 'bases'; allowed: base, pruned, regularized, plain, stopped, "
+        "random, ceiling.",
+        verdict_of(f"{HEADER}1,2,base,,0.5\n1,3,bases,,0.5\n"),
+    ),
+    Mistake(
+        "`skeletons verdict` of a value in words",
+        "t.csv, row 2: found the value 'high'; allowed: a number, or nothing for a pair with a dead "
+        "model.",
+        verdict_of(f"{HEADER}1,2,base,,high\n"),
+    ),
+    Mistake(
+        "`skeletons verdict` of a pair that is there twice",
+        "t.csv, row 3: found the pair 2, 1 of kind pruned of recipe 'r' twice; allowed: each pair once.",
+        verdict_of(f"{HEADER}1,2,pruned,r,0.5\n2,1,pruned,r,0.6\n"),
+    ),
+    Mistake(
+        "`skeletons verdict` of a seed with itself",
+        "t.csv, row 2: found the seed 1 with itself; allowed: two seeds (one seed twice only for the "
+        "kind ceiling).",
+        verdict_of(f"{HEADER}1,1,base,,0.5\n"),
+    ),
+    Mistake(
+        "`skeletons verdict` of a pair of one seed",
+        "t.csv, row 2: found no seed_b; every pair has two.",
+        verdict_of(f"{HEADER}1,,base,,0.5\n"),
+    ),
+    Mistake(
+        "`skeletons verdict` of a value beyond its measure",
+        "t.csv, row 2: found the value 1.5; allowed: 0 to 1, the range of the measure.",
+        verdict_of(TWO, "--measure", "agreement"),
+    ),
+    Mistake(
+        "`skeletons verdict --recipe` of a recipe that is not there",
+        "--recipe: found 's'; allowed: 'r', the recipes of pruned models.",
+        verdict_of(TWO, "--recipe", "s"),
+    ),
+    Mistake(
+        "`skeletons verdict --measure` of an unknown measure",
+        "--measure: found 'cosine'; allowed: cosine_prob, …",
+        verdict_of(TWO, "--measure", "cosine"),
+    ),
+    Mistake(
+        "`skeletons verdict --margin 0`",
+        "--margin: found 0; allowed: a number > 0.",
+        verdict_of(TWO, "--margin", "0"),
+    ),
+    Mistake(
+        "`skeletons verdict --looks 0`",
+        "--looks: found 0; allowed: a number ≥ 1.",
+        verdict_of(TWO, "--looks", "0"),
+    ),
+    Mistake(
         "`make measures` without the page of measures",
         "docs/measures.md does not exist; name the page of measures.",
         lambda _: catalogue.main("docs/measures.md"),
@@ -1185,6 +1506,7 @@ GROUPS = {
     "Files of configurations": FILES,
     "Data": DATA,
     "Networks of packages": NETWORKS,
+    "Sizes of images, and parquet files": SIZES,
     "Artifacts": ARTIFACTS,
     "A run and its environment": RUN,
     "A cluster": CLUSTER,

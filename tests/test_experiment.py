@@ -20,6 +20,7 @@ from skeletons.store import artifacts
 
 PRUNED = "seed=1_l1=0.0001_ep=1_t=0.2"
 OTHER = "seed=2_l1=0.0001_ep=1_t=0.2"
+TASK = "shapes_train=200_test=100"
 
 
 @pytest.fixture(scope="module")
@@ -74,21 +75,39 @@ def test_every_pair_and_measure_has_its_row(experiment: Experiment) -> None:
     assert {"seed_a", "threshold_b", "state_b"} <= set(table.columns)
 
 
-@pytest.mark.parametrize("measure", sorted({*MEASURES} - {"linear_cka_debiased"}))  # not requested
+NOT_REQUESTED = {"linear_cka_debiased", "procrustes", "mutual_knn"}
+
+
+@pytest.mark.parametrize("measure", sorted({*MEASURES} - NOT_REQUESTED))
 def test_a_measure_computed_now_is_the_one_in_the_table(
     experiment: Experiment, measure: str
 ) -> None:
-    table = experiment.similarity("digits").set_index(["a", "b", "measure"]).value
-    found = experiment.measure(measure, PRUNED, OTHER, "digits")
-    assert found == pytest.approx(table[PRUNED, OTHER, measure], rel=1e-4)
+    on = TASK if MEASURES[measure].labelled else "digits"
+    table = experiment.similarity(on).set_index(["a", "b", "measure"]).value
+    found = experiment.measure(measure, PRUNED, OTHER, on)
+    assert found == pytest.approx(table[PRUNED, OTHER, measure], rel=1e-4, nan_ok=True)
 
 
-@pytest.mark.parametrize("measure", MEASURES)
+def test_measures_of_errors_are_of_images_with_the_classes_of_the_task(
+    experiment: Experiment,
+) -> None:
+    labelled = {name for name, measure in MEASURES.items() if measure.labelled}
+    assert labelled <= set(experiment.similarity(TASK).measure)
+    assert not labelled & set(experiment.similarity("digits").measure)
+    assert np.isfinite(experiment.measure("error_consistency", "seed=1", "seed=2", TASK))
+    for on, named in (("digits", "digits"), (noise(), "images without labels")):
+        sentence = f"error_consistency needs labels that are classes of the task, but {named} was"
+        with pytest.raises(SkeletonsError, match=sentence):
+            experiment.measure("error_consistency", "seed=1", "seed=2", on)
+
+
+@pytest.mark.parametrize("measure", [name for name in MEASURES if MEASURES[name].reflexive])
 def test_every_measure_of_a_model_with_itself_means_alike(
     experiment: Experiment, measure: str
 ) -> None:
     model = "seed=1_l1=0.0001_ep=1_t=0.2_random=1"
-    found = experiment.measure(measure, model, model, noise())
+    on = TASK if MEASURES[measure].labelled else noise()
+    found = experiment.measure(measure, model, model, on)
     assert found == pytest.approx(MEASURES[measure].itself, abs=1e-5)
 
 
@@ -193,7 +212,7 @@ def test_what_is_not_there_is_named_with_what_is_nearest(experiment: Experiment)
         ),
         (
             lambda: experiment.plot("rises", ax, dataset="digits", measure="cka"),
-            "no verdict by 'cka' here; there is one by: cosine_prob",
+            "no verdict by 'cka' here; there is one by: kappa",
         ),
     ):
         with pytest.raises(SkeletonsError) as refused:

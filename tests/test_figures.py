@@ -54,15 +54,22 @@ def tables(seeds: int, variants: int) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def recipes(count: int) -> list[dict[str, Any]]:
-    """Verdicts as in findings.json; in the last recipe, fewer than two seeds are alive."""
+    """Answers as in findings.json; in the last recipe, fewer than two seeds are alive."""
     known = {"effect": 0.1, "low": -0.05, "high": 0.2}
-    rises = [{"against": name, **known} for name in ("the bases", "their unpruned models")]
-    unknown = [{**rise, **dict.fromkeys(known)} for rise in rises]
+
+    def compared(against: str, k: int) -> dict[str, Any]:
+        values = known if k < count - 1 else dict.fromkeys(known)
+        return {
+            "unit": "share",
+            "limits": [0.5, 0.25],
+            "comparisons": [{"against": against, **values}],
+        }
+
     return [
         {
-            "question": f"threshold {k}",
-            "answer": "converges" if k else "cannot be decided with this many seeds",
-            "rises": rises if k < count - 1 else unknown,
+            "recipe": f"threshold {k}",
+            "walk": {**compared("base", k), "answer": "converges" if k else "undecided"},
+            "pruning": {**compared("regularized", k), "answer": "adds"},
         }
         for k in range(count)
     ]
@@ -144,7 +151,7 @@ def test_a_dead_pair_has_no_colour_of_the_scale() -> None:
     assert np.isnan(np.asarray(shown)).sum() == 2 * 7 * 2 - 2
     assert mpl.colors.to_hex(image.get_cmap().get_bad()) == style.MISSING
     texts = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert texts == ["grey: no similarity; a model is dead"]
+    assert texts == ["grey: no value; see the table"]
 
 
 def test_alike_has_the_same_colour_when_lower_is_more_alike() -> None:
@@ -169,10 +176,24 @@ def test_every_rise_is_drawn_beside_its_recipe() -> None:
     shown = [text.get_text() for text in axes[0].get_yticklabels()]
     assert shown == ["threshold 0: undecided", "threshold 1: converges", "threshold 2: converges"]
     drawn = {bars.get_label(): bars for bars in axes[0].containers}
-    assert set(drawn) == {"beyond the bases", "beyond their unpruned models"}
+    assert set(drawn) == {"beyond the bases", "beyond the models before pruning"}
     places = [bars.lines[0].get_xydata() for bars in drawn.values()]
     assert [len(points) for points in places] == [2, 2]  # a missing value is not drawn
     assert [round(y) for points in places for _, y in points] == [0, 1, 0, 1]
+    limits = [line.get_label() for line in axes[0].lines if "limit" in str(line.get_label())]
+    assert limits == ["limit, 0.5", "limit, 0.25"]
+
+
+def test_recipes_of_another_unit_are_not_drawn_on_the_same_axis() -> None:
+    _, axes = style.new_figure(6, 4)
+    mixed = recipes(3)
+    mixed[1]["walk"]["unit"] = "rise"
+    pair_figures.rises(mixed, 0.05, 0.05, axes[0])
+    assert [text.get_text() for text in axes[0].get_yticklabels()] == [
+        "threshold 0: undecided",
+        "threshold 2: converges",
+    ]
+    assert axes[0].get_xlabel().startswith("share of the gap closed")
 
 
 def test_every_pair_of_a_kind_is_a_point() -> None:

@@ -14,7 +14,6 @@ from conftest import SCIENCE, Workflow
 from skeletons import model_ids
 from skeletons.config.sections import Findings
 from skeletons.findings import (
-    experiment_answer,
     gather,
     pair_kinds,
     pair_tables,
@@ -23,8 +22,10 @@ from skeletons.findings import (
     walk_certificates,
 )
 from skeletons.findings.plain import plain
-from skeletons.findings.recipe_verdicts import CONVERGES, NOT, UNDECIDED
+from skeletons.findings.rules import CONVERGES, NOT, UNDECIDED
 from skeletons.findings.scores import score
+from skeletons.findings.settings import Settings
+from skeletons.findings.verdict import DIFFERS
 from skeletons.measures import behaviour
 from skeletons.measures.predictions import Predictions
 from skeletons.model_ids import Model
@@ -136,12 +137,13 @@ def test_the_page_is_its_sections_and_json_has_them_in_this_order() -> None:
     assert text == "\n\n".join(parts) + "\n"
     leads = {section["name"]: section["lead"] for section in sections if section["lead"]}
     assert set(leads) == {"verdict", "next", "claims"}  # the report shows only these elsewhere
-    assert "On all data sets together" in leads["verdict"]
+    assert "**Not tested**: 0 of 3 walks are certified" in leads["verdict"]
     assert leads["claims"].count("| claim |") == text.count("| claim |") == 2
 
 
 def test_the_settings_are_those_of_the_configuration() -> None:
-    assert dataclasses.asdict(gather.Settings()) == Findings().model_dump()
+    configured = Findings().model_dump()
+    assert Settings(**configured) == dataclasses.replace(Settings(), primary=configured["primary"])
 
 
 def test_bases_off_the_optimum_are_named_right_under_the_verdict() -> None:
@@ -149,7 +151,8 @@ def test_bases_off_the_optimum_are_named_right_under_the_verdict() -> None:
     assert preconditions.off_optimum(table) == ""
     table.loc[table.model == "seed=2", "optimal"] = False
     text = stage.as_markdown(gather.summarize("x", table, {"m": pairs()}, ["cosine_prob"]))
-    assert text.split("\n\n")[2] == "**Not tested**: 1 of 3 base models miss `base.target`."
+    opening = text.split("\n\n")[2]
+    assert opening.startswith("**Not tested**: 1 of 3 base models miss `base.target`; 0 of 3 walks")
     assert text.split("\n\n")[4].startswith("`seed=2` misses `base.target`. The question is about")
 
 
@@ -191,16 +194,19 @@ IMAGES = 250
 def experiment(seeds: int, pruned: str, thresholds: Sequence[float] = (0.1,)) -> dict[str, Any]:
     """The arguments of `summarize`, for models with random answers.
 
-    Bases, regularised and randomly pruned models are random; pruned ones are `alike` (one and the
-    same but for noise), `independent` or `dead`.
+    Bases, regularised and randomly pruned models are random; another order of the images changes a
+    base a little. Pruned models are `alike` (one and the same but for noise), `independent` or
+    `dead`. Walks are certified, and pruned models are skeletons.
     """
     grid = model_ids.grid(map(Model, range(1, seeds + 1)), [1e-4], [1], thresholds)
     chosen = [*grid, *model_ids.controls(grid, True, [1], [1, 2])]
     rng = np.random.default_rng(0)
     skeleton = rng.normal(size=(IMAGES, 10)) * 2
-    known = {}
+    known: dict[str, Predictions] = {}
     for model in chosen:
         logits = rng.normal(size=(IMAGES, 10)) * 2
+        if model.state == "reordered":
+            logits = known[str(model.base)].logits + rng.normal(size=(IMAGES, 10)) * 0.1
         if model.state == "pruned" and pruned == "alike":
             logits = skeleton + rng.normal(size=(IMAGES, 10)) * 0.1
         if model.state == "pruned" and pruned == "dead":
@@ -210,12 +216,13 @@ def experiment(seeds: int, pruned: str, thresholds: Sequence[float] = (0.1,)) ->
         {"a": str(a), "b": str(b), **behaviour.compare(known[str(a)], known[str(b)])}
         for a, b in model_ids.pairs(chosen)
     ]
+    walked = [str(model) for model in grid if model.state == "regularized"]
     return {
         "experiment": "x",
-        "table": scores(chosen),
+        "table": scores(chosen).assign(accuracy=0.7),
         "similarity": {"digits": pd.DataFrame(rows)},
-        "measures": ["cosine_prob", "jensen_shannon"],
-        "known": {"digits": known},
+        "measures": ["agreement", "cosine_prob", "jensen_shannon"],
+        "walked": {name: walk([1.0] * 3) for name in walked},
     }
 
 
@@ -224,7 +231,7 @@ def experiment(seeds: int, pruned: str, thresholds: Sequence[float] = (0.1,)) ->
     [
         (6, "alike", CONVERGES),
         (6, "independent", NOT),
-        (4, "alike", UNDECIDED),  # no p from four seeds is below 0.05
+        (4, "alike", UNDECIDED),  # a decision needs five
         (2, "alike", UNDECIDED),
         (6, "dead", UNDECIDED),
     ],
@@ -232,34 +239,29 @@ def experiment(seeds: int, pruned: str, thresholds: Sequence[float] = (0.1,)) ->
 def test_the_verdict_is_the_truth_or_undecided(seeds: int, pruned: str, answer: str) -> None:
     found = gather.summarize(**experiment(seeds, pruned))
     assert found["verdict"]["answer"] == answer
-    for measure in ("cosine_prob", "jensen_shannon"):
-        [recipe] = found["verdict"]["by"]["digits"][measure]["recipes"]
-        assert recipe.answer == answer
-        assert [rise.against for rise in recipe.rises] == [
-            "the bases",
-            "their unpruned models",
-            "models pruned at random (mean of 2 drawings)",
-        ]
+    for by_measure in found["verdict"]["by"]["digits"].values():
+        [recipe] = by_measure["recipes"]
+        assert recipe.walk.answer == answer
+        assert recipe.walk.unit == "rise" if pruned == "dead" else "share"
+        assert [row.against for row in recipe.walk.comparisons] == ["base", "random"]
+        assert [row.against for row in recipe.pruning.comparisons] == ["regularized"]
     assert json.loads(json.dumps(plain(found), allow_nan=False))
 
 
-def test_two_seeds_say_plainly_what_is_missing() -> None:
+def test_few_seeds_say_plainly_what_is_missing() -> None:
     text = stage.as_markdown(gather.summarize(**experiment(2, "alike", (0.1, 0.2))))
-    assert (
-        "**cannot be decided with this many seeds**: there are 2 seeds, and intervals need at "
-        "least 3; with 2 recipes to test, a corrected p below 0.05 needs 6 or more." in text
-    )
+    assert "**undecided**: there are 2 seeds, and a decision needs 5 or more" in text
 
 
-def test_without_controls_the_verdict_says_so() -> None:
+def test_without_controls_and_a_ceiling_the_verdict_says_so() -> None:
     made = experiment(6, "alike")
-    pairs = made["similarity"]["digits"]
-    bare = pair_tables.without_controls(pairs)
-    found = gather.summarize(**{**made, "similarity": {"digits": bare}, "known": None})
-    answer = found["verdict"]["by"]["digits"]["cosine_prob"]["overall"]
-    assert answer.answer == CONVERGES
-    assert "Compared with the bases alone" in answer.sentence
-    assert "intervals hold for these images only" in stage.as_markdown(found)
+    bare = pair_tables.without_controls(made["similarity"]["digits"])
+    found = gather.summarize(**{**made, "similarity": {"digits": bare}})
+    one = found["verdict"]["by"]["digits"]["agreement"]
+    assert one["walk"] == CONVERGES
+    assert "Not compared with the same walk without a penalty, bases stopped" in one["sentence"]
+    assert "Without a ceiling (there is none), the rise is compared with" in one["sentence"]
+    assert one["pruning"] == UNDECIDED
 
 
 def test_without_bases_there_is_nothing_to_compare_with() -> None:
@@ -268,42 +270,123 @@ def test_without_bases_there_is_nothing_to_compare_with() -> None:
     rest = pairs[~pairs.a.str.fullmatch(r"seed=\d+") & ~pairs.b.str.fullmatch(r"seed=\d+")]
     found = gather.summarize(**{**made, "similarity": {"digits": rest}})
     assert found["verdict"]["answer"] == UNDECIDED
-    assert "no pruned models of different bases were compared" in stage.as_markdown(found)
+    assert "no comparison with the bases could be had" in stage.as_markdown(found)
 
 
-def test_a_recipe_that_dies_does_not_hide_that_the_others_do_not_converge() -> None:
-    made = experiment(6, "independent", (0.1, 0.2))
-    dead = made["similarity"]["digits"].filter(["a", "b"]).apply(lambda x: x.str.endswith("t=0.2"))
-    made["similarity"]["digits"].loc[dead.any(axis=1), ["cosine_prob", "jensen_shannon"]] = np.nan
-    found = gather.summarize(**{**made, "known": None})
-    answer = found["verdict"]["by"]["digits"]["cosine_prob"]["overall"]
-    assert answer.answer == NOT
-    assert answer.left_out == ("λ = 0.0001, 1 epoch, threshold 0.2",)
-    assert "Left out, because it leaves fewer than two seeds alive" in answer.sentence
+def test_a_control_that_is_far_less_accurate_has_no_part() -> None:
+    made = experiment(6, "alike")
+    table = made["table"]
+    table.loc[table.state == "random", "accuracy"] = 0.64
+    found = gather.summarize(**made)
+    [recipe] = found["verdict"]["by"]["digits"]["agreement"]["recipes"]
+    assert [row.against for row in recipe.walk.comparisons] == ["base"]
+    assert "with an accuracy of 64.0%, 6.0 points below the pruned models" in recipe.walk.sentence
+    close = gather.summarize(**{**made, "settings": Settings(control_drop=0.07)})
+    [recipe] = close["verdict"]["by"]["digits"]["agreement"]["recipes"]
+    assert [row.against for row in recipe.walk.comparisons] == ["base", "random"]
 
 
-def test_one_recipe_that_converges_is_enough_and_is_named() -> None:
-    alike, other = (experiment(7, kind, (0.1, 0.2)) for kind in ("alike", "independent"))
-    low = {name: p for name, p in other["known"]["digits"].items() if name.endswith("t=0.1")}
-    known = {"digits": {**alike["known"]["digits"], **low}}
-    found = gather.summarize(**{**alike, "known": known})
-    answer = found["verdict"]["by"]["digits"]["cosine_prob"]["overall"]
-    assert answer.answer == CONVERGES
-    assert answer.converging == ("λ = 0.0001, 1 epoch, threshold 0.2",)
-    assert "under 1 of 2 recipes: λ = 0.0001, 1 epoch, threshold 0.2." in answer.sentence
+# --- the primary question -----------------------------------------------------------------------
+
+
+def chosen(made: dict[str, Any], **primary: Any) -> tuple[str, bool]:
+    settings = Settings(primary=primary or None)
+    found = gather.summarize(**{**made, "settings": settings})["verdict"]
+    rows = found["by"]["digits"]["agreement"]["recipes"]
+    [first] = [row.recipe for row in rows if row.primary]
+    assert first == found["recipe"]
+    return found["recipe"], found["fixed"]
+
+
+def test_the_named_recipe_is_the_primary_one() -> None:
+    made = experiment(5, "alike", (0.1, 0.2))
+    wanted = {"l1": 1e-4, "epochs": 1, "threshold": 0.1}
+    assert chosen(made, recipe=wanted) == ("λ = 0.0001, 1 epoch, threshold 0.1", True)
+
+
+def test_the_rule_takes_the_recipe_with_most_skeletons_and_then_the_sparsest() -> None:
+    made = experiment(5, "alike", (0.1, 0.2))
+    table = made["table"]
+    table.loc[table.threshold == 0.2, "sparsity"] = 0.95
+    assert chosen(made) == ("λ = 0.0001, 1 epoch, threshold 0.2", False)
+    table.loc[table.model == "seed=1_l1=0.0001_ep=1_t=0.2", "accuracy"] = 0.5
+    assert chosen(made) == ("λ = 0.0001, 1 epoch, threshold 0.1", False)
+
+
+def test_all_else_is_exploratory() -> None:
+    made = experiment(6, "alike", (0.1, 0.2))
+    rows = made["similarity"]["digits"]
+    other = rows.a.str.endswith("t=0.2") & rows.b.str.endswith("t=0.2")
+    rows.loc[other, "agreement"] = rows.loc[other, "agreement"] * 0.1
+    found = gather.summarize(**{**made, "settings": Settings(primary={"recipe": RECIPE})})
+    assert found["verdict"]["answer"] == CONVERGES
+    text = stage.as_markdown(found)
+    assert text.count("| exploratory |") == 1
+    assert text.count("| **primary** |") == 1
+    assert "### By other measures (exploratory)" in text
+    assert "`findings.primary` names it" in text
+
+
+RECIPE = {"l1": 1e-4, "epochs": 1, "threshold": 0.1}
+
+
+# --- preconditions ------------------------------------------------------------------------------
+
+
+def test_walks_that_are_not_certified_leave_the_question_untested() -> None:
+    made = experiment(6, "alike")
+    name = next(iter(made["walked"]))
+    made["walked"][name] = walk([1.0, 1.2, 1.0])
+    found = gather.summarize(**made)
+    answer = found["verdict"]["answer"]
+    assert answer == ("not tested: 5 of 6 walks are certified (λ = 0.0001, 1 epoch, threshold 0.1)")
+    assert found["verdict"]["pruning"] == answer
+    sentence = found["verdict"]["by"]["digits"]["agreement"]["sentence"]
+    assert sentence.startswith("Not tested; the mean similarity is 0.")
+    [recipe] = found["verdict"]["by"]["digits"]["agreement"]["recipes"]
+    assert recipe.walk.effect > 0.5  # what was measured is shown all the same
+    allowed = gather.summarize(**{**made, "settings": Settings(loss_rise=0.3)})
+    assert allowed["verdict"]["answer"] == CONVERGES
+
+
+def test_a_walk_is_certified_up_to_the_epochs_of_the_recipe() -> None:
+    made = experiment(6, "alike")
+    later = {
+        name.replace("ep=1", "ep=2"): walk([1.0, 1.0, 1.0, 1.5, 1.5]) for name in made["walked"]
+    }
+    assert gather.summarize(**{**made, "walked": later})["verdict"]["answer"] == CONVERGES
+
+
+def test_pruned_models_that_are_no_skeletons_leave_the_question_untested() -> None:
+    made = experiment(6, "alike")
+    table = made["table"]
+    table.loc[(table.state == "pruned") & (table.seed == 3), "accuracy"] = 0.6
+    found = gather.summarize(**made)["verdict"]
+    assert found["answer"].startswith(
+        "not tested: 5 of 6 pruned models are skeletons of at least 80% sparsity within 2 points"
+    )
+    assert [one.holds for one in found["preconditions"]] == [True, True, True, False]
+    loose = Settings(drop=0.15)
+    assert gather.summarize(**{**made, "settings": loose})["verdict"]["answer"] == CONVERGES
+    strict = Settings(sparsity=0.95)
+    assert "0 of 6 pruned" in gather.summarize(**{**made, "settings": strict})["verdict"]["answer"]
 
 
 @pytest.mark.parametrize(
     ("one", "other", "both"),
     [
-        (CONVERGES, CONVERGES, CONVERGES),
-        (NOT, UNDECIDED, UNDECIDED),
-        (CONVERGES, NOT, experiment_answer.DIFFERS),
+        ("alike", "alike", CONVERGES),
+        ("independent", "dead", UNDECIDED),
+        ("alike", "independent", DIFFERS),
     ],
 )
 def test_data_sets_must_agree(one: str, other: str, both: str) -> None:
-    made = {k: experiment_answer.Answer(a, "", 1, (), (), 6) for k, a in enumerate((one, other))}
-    assert experiment_answer.over_sets({str(k): answer for k, answer in made.items()}) == both
+    made = experiment(6, one)
+    second = experiment(6, other)["similarity"]["digits"]
+    made["similarity"] = {"digits": made["similarity"]["digits"], "svhn": second}
+    found = gather.summarize(**made)
+    assert found["verdict"]["answer"] == both
+    assert f"On all data sets together: **{both}**" in stage.as_markdown(found)
 
 
 def test_a_planted_outlier_is_named_beside_its_loss() -> None:
@@ -315,7 +398,7 @@ def test_a_planted_outlier_is_named_beside_its_loss() -> None:
     # All others are about as alike as each other; controls are unlike all, but no models.
     spread = np.random.default_rng(1).uniform(0.7, 0.9, len(pairs))
     pairs.loc[~with_it, "cosine_prob"] = spread[~with_it]
-    found = gather.summarize(**{**made, "known": None})
+    found = gather.summarize(**{**made, "drawn": ["cosine_prob"]})
     first, *rest = found["apart"]["digits"]
     assert (first["model"], first["outlier"]) == (odd, True)
     assert not any(row["outlier"] for row in rest)
@@ -409,22 +492,27 @@ def test_the_stage_reads_what_it_is_given_and_writes_json_text_and_scores(tmp_pa
 def test_findings_open_with_the_verdict_and_hold_all_else(science: Workflow) -> None:
     folder = science / "results/science"
     found = artifacts.read_json(folder / "findings.json")
-    [recipe] = found["verdict"]["by"]["digits"]["cosine_prob"]["recipes"]
-    assert recipe["tests"] == 1
-    assert [rise["against"] for rise in recipe["rises"]] == [
-        "the bases",
-        "their unpruned models",
-        "models pruned at random",
-    ]
-    assert found["verdict"]["answer"] == "not tested: 2 of 2 base models miss `base.target`"
+    [recipe] = found["verdict"]["by"]["digits"]["kappa"]["recipes"]
+    assert recipe["primary"]
+    assert recipe["walk"]["comparisons"][0]["against"] == "base"
+    assert [row["against"] for row in recipe["pruning"]["comparisons"]] == ["regularized"]
+    assert set(recipe["walk"]["missing"]) >= {"plain", "stopped"}
+    answer = found["verdict"]["answer"]
+    assert answer.startswith("not tested: 2 of 2 base models miss `base.target`; 0 of 2 walks")
+    assert {one["name"]: one["holds"] for one in found["verdict"]["preconditions"]} == {
+        "images": True,
+        "bases": False,
+        "walks": False,
+        "skeletons": False,
+    }
     assert len(found["claims"]["digits"]) == 6
-    assert {row["kind"] for row in found["kinds"]["digits"]["cosine_prob"]} == set(pair_kinds.NAMES)
+    assert {row["kind"] for row in found["kinds"]["digits"]["kappa"]} == set(pair_kinds.NAMES)
     assert set(found["walks"]) == {f"seed={k}_l1=0.0001_ep=1" for k in SCIENCE["base"]["seeds"]}
     assert all(one["every"] == 1 for one in found["walks"].values())
     text = (folder / "findings.md").read_text()
     assert text.index("## Do models of different bases converge?") < text.index("claim by claim")
     for figure in ("rises", "kinds_of_pairs"):
-        assert (folder / f"figures/{figure}_digits_cosine_prob.svg").is_file()
+        assert (folder / f"figures/{figure}_digits_kappa.svg").is_file()
 
 
 def test_walks_without_a_trace_are_certified_by_the_epoch(finished: Workflow) -> None:

@@ -12,7 +12,17 @@ from conftest import ROOT
 LIBRARY = ROOT / "src/skeletons"
 # Lowest first: a package imports only itself and those before it.
 ORDER = (
-    *("errors", "text", "arrays", "model_ids", "image_folders", "store", "user_code", "config"),
+    *(
+        "errors",
+        "text",
+        "arrays",
+        "model_ids",
+        "image_folders",
+        "image_tables",
+        "store",
+        "user_code",
+        "config",
+    ),
     "data",
     *("networks", "alignment", "prediction", "training", "pruning", "measures", "inspection"),
     *("findings", "figures", "report", "workflow", "plots", "experiment", "commands"),

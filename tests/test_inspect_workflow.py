@@ -26,7 +26,7 @@ DATA = "shapes_train=200_test=100"
 IMAGES, POINTS, PROBE = 50, 5, "0.001"
 RULES = {
     *("align", "line", "plane", "curve", "expose", "time_exposed", "importance"),
-    *("match_importance", "probe", "inspection_figures"),
+    *("match_importance", "probe", "layers", "compare_layers", "inspection_figures"),
 }
 
 

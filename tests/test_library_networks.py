@@ -321,7 +321,7 @@ def test_a_package_that_is_not_installed_is_a_sentence(monkeypatch: pytest.Monke
         ),
         (
             "timm:vit_tiny_patch16_224",
-            {},
+            {"img_size": 64},
             "which failed on the images of the data set (AssertionEr",
         ),
         ("torchvision:vit_b_16", {"image_size": 16}, "which failed on the images of the data set"),

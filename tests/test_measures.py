@@ -3,10 +3,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.linalg import orthogonal_procrustes
+from sklearn.neighbors import NearestNeighbors
 
 from skeletons.errors import ArtifactError
-from skeletons.measures import behaviour, catalogue, masks, representations
+from skeletons.measures import (
+    behaviour,
+    catalogue,
+    layers,
+    masks,
+    neighbours,
+    permuted,
+    representations,
+)
 from skeletons.measures.measure import by_name
+from skeletons.store import artifacts
 
 PAGE = Path(__file__).parents[1] / "docs" / "measures.md"
 
@@ -132,7 +143,7 @@ def test_activations_that_say_nothing_are_like_nothing() -> None:
 def test_images_all_equally_far_apart_leave_nothing_without_the_bias() -> None:
     x, y = np.eye(6), activations(8, images=6)
     assert representations.why_not(x, y) == ""
-    assert "nothing is left" in representations.why_not(x, y, debiased=True)
+    assert "nothing is left" in representations.why_not(x, y, "linear_cka_debiased")
     assert np.isnan(representations.linear_cka(x, y, debiased=True))
 
 
@@ -142,3 +153,144 @@ def test_activations_that_do_not_go_together_are_refused() -> None:
         representations.compare(x, x[1:])
     with pytest.raises(ValueError, match="not finite"):
         representations.compare(x, np.where(x > 2, np.nan, x))
+
+
+# --- other families -------------------------------------------------------------------------------
+
+
+def unit(x: Any) -> Any:
+    x = x - x.mean(axis=0)
+    return x / np.linalg.norm(x)
+
+
+@pytest.mark.parametrize(("width", "images"), [(8, 60), (20, 60), (90, 60)])
+def test_procrustes_agrees_with_scipy(width: int, images: int) -> None:
+    x, y = activations(0, images, width), activations(1, images, width)
+    y[:, :3] += 2 * x[:, :3]
+    rotation, shared = orthogonal_procrustes(unit(y), unit(x))  # the sum of the singular values
+    found = representations.similarity(x, y, "procrustes")
+    assert found == pytest.approx(shared, abs=1e-9)
+    distance = np.linalg.norm(unit(x) - unit(y) @ rotation)
+    assert found == pytest.approx(1 - distance**2 / 2, abs=1e-9)
+
+
+def test_procrustes_of_other_widths_fills_up_with_zeros() -> None:
+    x, y = activations(0, width=5), activations(1, width=9)
+    y[:, :5] += x
+    padded = np.pad(x, ((0, 0), (0, 4)))
+    assert representations.similarity(x, y, "procrustes") == pytest.approx(
+        representations.similarity(padded, y, "procrustes"), abs=1e-9
+    )
+
+
+def test_neighbours_agree_with_scikit_learn() -> None:
+    x, y = activations(0, images=80), activations(1, images=80)
+    y[:, :6] += 2 * x[:, :6]
+    near = [
+        NearestNeighbors(n_neighbors=neighbours.K + 1).fit(m).kneighbors(m)[1][:, 1:]
+        for m in (x, y)
+    ]
+    shared = [len({*a} & {*b}) / neighbours.K for a, b in zip(*near, strict=True)]
+    assert representations.similarity(x, y, "mutual_knn") == pytest.approx(np.mean(shared))
+
+
+def test_an_order_of_images_is_that_of_the_activations() -> None:
+    """What is computed from prepared activations is what the shuffled activations give."""
+    x, y = activations(2, images=40), activations(3, images=40, width=12)
+    y[:, :8] += x
+    order = np.random.default_rng(0).permutation(40)
+    for name, family in representations.FAMILIES.items():
+        found = family.value(family.prepare(x), family.prepare(y), order)
+        assert found == pytest.approx(representations.similarity(x, y[order], name), abs=1e-9)
+
+
+@pytest.mark.parametrize("name", representations.FAMILIES)
+def test_scores_are_zero_for_unrelated_activations_and_one_for_the_same(name: str) -> None:
+    unrelated = [
+        representations.calibrated(
+            activations(2 * k, width=30), activations(2 * k + 1, width=30), name, 99
+        )
+        for k in range(20)
+    ]
+    scores = [row[f"{name}_score"] for row in unrelated]
+    assert abs(np.mean(scores)) < 0.03
+    assert 0.2 < np.mean([row[f"{name}_p"] for row in unrelated]) < 0.8
+    x = activations(50, width=30)
+    turn = np.linalg.qr(np.random.default_rng(4).normal(size=(30, 30)))[0]
+    same = representations.calibrated(x, 3 * x @ turn + 1, name, 99)
+    assert same[name] == pytest.approx(1, abs=1e-9)
+    assert same[f"{name}_score"] == pytest.approx(1, abs=1e-9)
+    assert same[f"{name}_p"] == 0.01
+    half = x + activations(51, width=30)
+    found = representations.calibrated(x, half, name, 99)
+    assert 0.05 < found[f"{name}_score"] < 0.95
+    assert found[f"{name}_p"] == 0.01
+    assert found[name] == representations.similarity(x, half, name)
+
+
+def test_plain_similarities_of_unrelated_wide_layers_are_not_zero() -> None:
+    """Why scores are needed."""
+    x, y = activations(0, width=50), activations(1, width=50)
+    row = representations.calibrated(x, y, "procrustes", 99)
+    assert row["procrustes"] > 0.5
+    assert row["procrustes_null"] == pytest.approx(row["procrustes"], abs=0.03)
+
+
+def test_without_shuffles_there_is_the_value_alone() -> None:
+    x, y = activations(0), activations(1)
+    found = representations.calibrated(x, y, "linear_cka", 0)
+    assert found == {"linear_cka": representations.linear_cka(x, y)}
+    still = representations.calibrated(np.ones_like(x), y, "procrustes", 9)
+    fields = (f"procrustes_{k}" for k in ("null", "null_std", "score", "p"))
+    assert set(still) == {"procrustes", *fields}
+    assert np.isnan(list(still.values())).all()
+
+
+def test_shuffles_are_always_the_same() -> None:
+    one, other = permuted.orders(50, 3), permuted.orders(50, 5)
+    assert all((a == b).all() for a, b in zip(one, other, strict=False))
+
+
+def test_few_images_have_no_neighbours() -> None:
+    x = activations(0, images=10)
+    assert representations.why_not(x, x, "mutual_knn") == "10 images are too few"
+    with pytest.raises(ValueError, match="10 images have no 10 neighbours"):
+        neighbours.prepare(x)
+
+
+# --- layers ---------------------------------------------------------------------------------------
+
+
+def test_a_map_of_layers_finds_the_layers_that_are_shared() -> None:
+    first, second, other = (activations(k, images=80, width=12) for k in range(3))
+    turn = np.linalg.qr(np.random.default_rng(4).normal(size=(12, 12)))[0]
+    a = {"early": first, "late": second}
+    b = {"early": first @ turn, "middle": other, "late": second @ turn, "still": np.ones((80, 4))}
+    for name in representations.FAMILIES:
+        table = layers.layer_map(a, b, name, 99)
+        assert list(table.columns) == list(layers.COLUMNS)
+        assert len(table) == 8
+        for row in table.itertuples():
+            if row.layer_b == "still":
+                assert np.isnan(row.score)
+                assert row.reason == "b sees every image alike"
+                continue
+            expected = representations.similarity(a[row.layer_a], b[row.layer_b], name)
+            assert row.value == pytest.approx(expected, abs=1e-12)
+            assert (row.score > 0.99) == (row.layer_a == row.layer_b)
+        rows, columns, scores, above = layers.mean_map([table, table])
+        assert (rows, columns) == (["early", "late"], ["early", "middle", "late", "still"])
+        assert scores[0, 0] == pytest.approx(1)
+        assert above[0, 0] == 1
+        assert np.isnan(scores[:, 3]).all()
+
+
+def test_layers_are_read_in_their_order(tmp_path: Path) -> None:
+    path = tmp_path / "layers.safetensors"
+    names = [f"{k:03d}/body.{12 - k}" for k in range(12)]
+    tensors = {n: np.full((15, 3), k, np.float32) for k, n in enumerate(names)}
+    artifacts.write_tensors(path, tensors)
+    assert list(layers.read(str(path))) == [f"body.{12 - k}" for k in range(12)]
+    artifacts.write_tensors(path, {"000/x": np.zeros(5, np.float32)})
+    with pytest.raises(ArtifactError, match="holds no matrices of activations"):
+        layers.read(str(path))

@@ -18,7 +18,7 @@ from skeletons.config.load import load
 from skeletons.errors import ArtifactError, ConfigError
 from skeletons.measures import representations
 from skeletons.networks.build import build
-from skeletons.prediction import features
+from skeletons.prediction import features, layers
 from skeletons.store import artifacts
 
 ID = "shapes_train=200_test=100"
@@ -93,7 +93,7 @@ def test_the_test_set_is_one_more_set_of_images(science: Workflow) -> None:
     table = artifacts.read_table(folder / f"similarity/{ID}.parquet")
     assert len(table) == 12 * 11 // 2
     assert (table.images == SCIENCE["dataset"]["test"]).all()
-    assert (folder / f"figures/heatmap_{ID}_cosine_prob.svg").is_file()
+    assert (folder / f"figures/heatmap_{ID}_kappa.svg").is_file()
 
 
 def test_controls_are_compared_with_all_others(science: Workflow) -> None:
@@ -234,6 +234,81 @@ def test_features_are_what_the_last_linear_layer_gets() -> None:
         ConfigError, match=r"^compare\.representations: .* but the network runs nei"
     ):
         features.penultimate(nn.Sequential(nn.Flatten()), images)
+
+
+def test_the_last_layer_of_each_stage_is_compared() -> None:
+    """Behind the activation function, or the sum of a residual block, before the size changes."""
+    images = torch.randint(0, 256, (7, 3, 32, 32), dtype=torch.uint8)
+    for name, ends, widths in (
+        ("cnn", ["body.3", "body.8", "body.14"], [2, 4, 8]),
+        ("resnet9", ["body.1.2", "body.3.2", "body.4.2", "body.5"], [4, 8, 16, 16]),
+        ("resnet20", ["body.5", "body.8", "body.11"], [2, 4, 8]),
+        ("speednet", [f"body.groups{k}" for k in (".0", ".1", ".2", "")], [24, 2, 8, 8]),
+    ):
+        network = build(name, 2, 10, [0.5] * 3, [0.2] * 3).eval()
+        assert layers.chosen(network, None) == ends
+        found = layers.activations(network, images, ends, batch_size=4)
+        assert [tuple(found[end].shape) for end in ends] == [(7, width) for width in widths]
+        assert not any(module._forward_hooks for module in network.modules())
+    # The last one is what the last linear layer gets.
+    network = build("cnn", 2, 10, [0.5] * 3, [0.2] * 3).eval()
+    found = layers.activations(network, images, ["body.0", "body.14"])
+    torch.testing.assert_close(found["body.14"], features.penultimate(network, images))
+    with torch.no_grad():
+        by_hand = network[1][0](network[0](images.float())).mean((2, 3))
+    torch.testing.assert_close(found["body.0"], by_hand)
+
+
+def test_a_module_that_runs_twice_is_not_a_layer() -> None:
+    class Reused(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.two = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 8, 3)
+            self.relu, self.flat, self.head = nn.ReLU(), nn.Flatten(), nn.Linear(8 * 28 * 28, 10)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = self.relu(self.two(self.relu(self.one(x.float()))))
+            found: torch.Tensor = self.head(self.flat(x))
+            return found
+
+    network = nn.Sequential()
+    network.add_module("body", Reused())
+    with pytest.raises(ConfigError) as error:
+        layers.chosen(network, ["body.one", "body.relu"])
+    assert str(error.value) == (
+        "inspect.layer_names[1]: found 'body.relu'; allowed: body.one, body.two, body.flat (the "
+        "layers of the network up to the one that runs last)."
+    )
+    assert layers.chosen(network, ["body.two"]) == ["body.two"]
+
+
+def test_maps_of_layers_are_those_of_their_activations(science: Workflow) -> None:
+    folder = science / "results/science"
+    bases = ["seed=1", "seed=2"]
+    variants = [f"{base}_{RECIPE}_t=0.2" for base in bases]
+    assert names(folder / "layers/digits") == {*bases, *variants}
+    assert names(folder / "layer_maps/mutual_knn/digits") == {
+        f"{a}--{b}" for a, b in (bases, variants, *zip(bases, variants, strict=True))
+    }
+    kept = {
+        name: artifacts.read_tensors(folder / f"layers/digits/{name}.safetensors")
+        for name in (*bases, *variants)
+    }
+    assert list(kept["seed=1"]) == ["000/body.3", "001/body.8", "002/body.14"]
+    seen = artifacts.read_tensors(folder / "features/digits/seed=1.safetensors")["features"]
+    np.testing.assert_array_equal(kept["seed=1"]["002/body.14"], seen)
+    table = artifacts.read_table(folder / "layer_maps/mutual_knn/digits/seed=1--seed=2.parquet")
+    assert len(table) == 9
+    for row in table[table.reason == ""].itertuples():
+        x, y = (
+            next(kept[name][key] for key in kept[name] if key.endswith(f"/{layer}"))
+            for name, layer in (("seed=1", row.layer_a), ("seed=2", row.layer_b))
+        )
+        expected = representations.similarity(x, y, "mutual_knn")
+        assert row.value == pytest.approx(expected, abs=1e-12)
+        assert 0.01 <= row.p <= 1
+    page = (folder / "report.html").read_text()
+    assert "layers_digits_mutual_knn.svg" in page
 
 
 def test_features_that_do_not_go_together_are_refused_in_a_sentence(tmp_path: Path) -> None:

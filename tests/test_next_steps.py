@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import drawn_experiment
@@ -34,29 +35,48 @@ def test_new_seeds_are_free_numbers(seeds: list[int], count: int, expected: list
     assert next_steps.more_seeds(bases(*seeds), count) == expected
 
 
-@pytest.mark.parametrize(("recipes", "needed"), [((0.1,), 5), ((0.1, 0.2, 0.5), 6)])
-def test_two_seeds_are_extended_to_what_a_corrected_p_needs(
-    tmp_path: Path, recipes: tuple[float, ...], needed: int
+@pytest.mark.parametrize("recipes", [(0.1,), (0.1, 0.2, 0.5)])
+def test_two_seeds_are_extended_to_what_a_decision_needs(
+    tmp_path: Path, recipes: tuple[float, ...]
 ) -> None:
-    """With one recipe 2⁻⁵ < 0.05, with three 3 · 2⁻⁶ < 0.05."""
+    """However many recipes: only the primary one decides."""
     made = found(tmp_path, seeds=2, epochs=(2,), thresholds=recipes)
-    (step,) = steps_about(made, "verdict")
-    assert step["values"] == {"base.seeds": list(range(1, needed + 1))}
-    assert f"from 2 to {needed} seeds" in step["change"]
-    assert ("one recipe instead of" in step["reason"]) == (len(recipes) > 1)
-
-
-def test_the_number_of_seeds_is_that_of_the_verdict(tmp_path: Path) -> None:
-    made = found(tmp_path, seeds=4)
-    recipes = made["verdict"]["by"]["digits"]["cosine_prob"]["recipes"]
-    # A recipe of which one of four seeds is dead needs a third more.
-    needed = [
-        -(-one["seeds_needed"] * 4 // one["seeds"])
-        for one in recipes
-        if one["seeds_needed"] is not None and one["answer"].startswith("cannot")
-    ]
     (step,) = [one for one in steps_about(made, "verdict") if "base.seeds" in one["keys"]]
-    assert len(step["values"]["base.seeds"]) == max(min(needed), 5)
+    assert step["values"] == {"base.seeds": [1, 2, 3, 4, 5]}
+    assert "from 2 to 5 seeds" in step["change"]
+
+
+def asked(**changed: Any) -> list[next_steps.Step]:
+    """The steps for an undecided walk of six seeds."""
+    walk = SimpleNamespace(answer="undecided", seeds=6, asked=6, needed=12, likely="converges")
+    walk.__dict__.update(changed)
+    verdict = {
+        "measure": "m",
+        "controls": [],
+        "by": {"digits": {"m": {"recipes": [SimpleNamespace(primary=True, walk=walk)]}}},
+    }
+    made = {"verdict": verdict, "settings": SimpleNamespace(alive=0.9)}
+    return next_steps._seeds(made, bases(1, 2, 3, 4, 5, 6))
+
+
+def test_an_undecided_question_is_asked_again_with_new_seeds() -> None:
+    (step,) = asked()
+    assert step.values["base.seeds"] == list(range(7, 19))
+    assert "most probably with *converges*" in step.reason
+    assert step.keys == ("experiment", "base.seeds")
+
+
+def test_more_seeds_are_not_asked_for_if_they_would_not_help() -> None:
+    (step,) = asked(needed=None)
+    assert "base.seeds" not in step.keys
+    assert asked(answer="converges") == []
+    assert asked(seeds=3) == []  # dead models: see the step to prune less
+
+
+def test_pruned_models_that_are_no_skeletons_ask_for_another_recipe(tmp_path: Path) -> None:
+    steps = [one for one in steps_about(found(tmp_path), "verdict") if "skeletons" in one["change"]]
+    (step,) = steps
+    assert step["reason"].startswith("0 of 3 pruned models are skeletons")
 
 
 def test_bases_that_miss_their_target_come_alone(tmp_path: Path) -> None:
@@ -68,10 +88,10 @@ def test_bases_that_miss_their_target_come_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("random", [(), (1,)])
 def test_controls_are_asked_for_if_there_are_none(tmp_path: Path, random: tuple[int, ...]) -> None:
-    steps = steps_about(found(tmp_path, random=random), "controls")
-    assert len(steps) == (not random)
-    for step in steps:
-        assert step["values"]["controls.random"] == [1]
+    (step,) = steps_about(found(tmp_path, random=random), "controls")
+    assert step["values"]["controls.orders"] == [1]
+    assert step["values"]["compare.states"] == ["base", "regularized", "pruned"]
+    assert ("controls.random" in step["keys"]) == (not random)
 
 
 def test_walks_that_leave_the_ridge_name_what_is_too_large(tmp_path: Path) -> None:
@@ -97,7 +117,8 @@ class Walk:
 
 
 def test_a_single_condition_shows_no_trend(tmp_path: Path) -> None:
-    keys = {key for step in found(tmp_path, epochs=(2,))["next"] for key in step["keys"]}
+    steps = steps_about(found(tmp_path, epochs=(2,)), "claims")
+    keys = {key for step in steps for key in step["keys"]}
     assert "regularize.epochs" in keys
     assert "prune.thresholds" not in keys
 

@@ -137,6 +137,19 @@ def shown(clone: Clone, command: str) -> None:
     assert "current   yes" in said
 
 
+def judged(clone: Clone, command: str) -> None:
+    """Of a table with the columns that docs/statistics.md names."""
+    pairs = [(a, b) for b in range(6) for a in range(b)]
+    rows = [
+        f"{a},{b},{kind},,{value + (a + b) / 1000}"
+        for kind, value in {"base": 0.3, "pruned": 0.8, "ceiling": 0.9}.items()
+        for a, b in pairs
+    ]
+    text = "\n".join(["seed_a,seed_b,kind,recipe,value", *rows])
+    (clone / "similarities.csv").write_text(text, encoding="utf-8")
+    assert "Models of different bases converge on the walk" in clone.says(command)
+
+
 def cloning(clone: Clone, command: str) -> None:
     """Not run: the address is a placeholder."""
     assert command == "git clone ADDRESS skeletons && cd skeletons"
@@ -151,6 +164,7 @@ HOW: dict[str, Callable[[Clone, str], None]] = {
     "snakemake -n": nothing_to_be_done,
     "skeletons show": shown,
     "skeletons remove": removal,
+    "skeletons verdict": judged,
     "snakemake --cores all --configfile experiments/": planned,
     "snakemake --workflow-profile profiles/slurm": planned,
     "snakemake --cores N": template,

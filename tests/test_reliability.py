@@ -299,13 +299,13 @@ WRONG: dict[str, tuple[str, int, Callable[[Path], None], str]] = {
         lambda p: rewrite_tensors(
             p, lambda t: {k: v[:, :2] if v.ndim > 1 else v for k, v in t.items()}
         ),
-        "does not hold images of 3×32×32",
+        "does not hold square images",
     ),
     "images of another type": (
         "predict",
         2,
         lambda p: rewrite_tensors(p, lambda t: each(t, np.float32)),
-        "does not hold images of 3×32×32",
+        "does not hold square images",
     ),
     "weights of another shape": (
         "predict",

@@ -24,6 +24,7 @@ from conftest import ROOT
 
 from skeletons.config.sections import Figures
 from skeletons.errors import ArtifactError
+from skeletons.measures import behaviour
 from skeletons.measures.catalogue import MEASURES
 from skeletons.report import colours, costs, html, pair_numbers, settings, stage
 from skeletons.store import artifacts
@@ -295,7 +296,7 @@ def test_every_number_of_every_pair_is_in_the_page(files: dict[str, Any], page: 
     pairs = json.loads(page.scripts[0])["pairs"]
     names = [model["id"] for model in pairs["models"]]
     measures = {(one["set"], one["name"]): one for one in pairs["measures"]}
-    assert len(measures) == 2 * 7 + 1
+    assert len(measures) == 2 * len(behaviour.DECLARED) + 1
     for path in files["pairs"]:
         table = artifacts.read_table(path)
         ood = table.ood.iloc[0] if "ood" in table else None
@@ -443,7 +444,7 @@ def test_the_verdict_says_that_bases_are_off_the_optimum(
     made = drawn_experiment.write(tmp_path, missed=[2, 3])
     stage.report_stage(**made)
     page = Path(made["html"]).read_text()
-    assert "Not tested: 2 of 3 base models miss base.target." in verdict_box(page)
+    assert "Not tested: 2 of 3 base models miss base.target;" in verdict_box(page)
     assert "seed=2 and seed=3 miss base.target. The question is about" in verdict_box(page)
     assert '<span class="badge good">' not in page.split('class="claims"')[1].split("</table>")[0]
     assert "miss base.target" not in verdict_box(Path(files["html"]).read_text())

@@ -4,23 +4,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
 
-from skeletons.findings import seed_pairs
+from skeletons.findings import dead_seeds, error_rates, modified_t, scale, seed_values
+from skeletons.findings.modified_t import effects, p_above, p_below
+from skeletons.findings.scale import Scale
+from skeletons.measures.catalogue import MEASURES
 
 
-def sums(effects: Any) -> Any:
-    """All pairs of seeds whose values are sums of two effects."""
-    return np.array([a + b for a, b in itertools.combinations(effects, 2)])
-
-
-def noisy(seed: int, count: int, of_seeds: float = 1.0, of_pairs: float = 0.0) -> Any:
-    rng = np.random.default_rng(seed)
-    values = sums(rng.normal(size=count) * of_seeds)
-    return values + rng.normal(size=len(values)) * of_pairs
+def sums(own: Any) -> Any:
+    """All pairs of seeds whose values are sums of two numbers."""
+    return np.array([a + b for a, b in itertools.combinations(own, 2)])
 
 
 def without(values: Any, left_out: int, count: int) -> float:
@@ -28,116 +26,221 @@ def without(values: Any, left_out: int, count: int) -> float:
     return float(np.mean([v for v, p in zip(values, pairs, strict=True) if left_out not in p]))
 
 
-@given(hnp.arrays(np.float64, 10, elements=st.floats(-5, 5)))
-def test_pseudo_values_are_what_leaving_one_out_gives(values: Any) -> None:
+# --- effects of seeds ---------------------------------------------------------------------------
+
+
+def test_effects_are_jackknife_pseudo_values_around_the_mean() -> None:
+    values = np.random.default_rng(0).normal(size=10)
+    found = effects(values)
     by_hand = [5 * values.mean() - 4 * without(values, k, 5) for k in range(5)]
-    assert seed_pairs.pseudo_values(values) == pytest.approx(by_hand, abs=1e-9)
-    assert seed_pairs.pseudo_values(values).mean() == pytest.approx(values.mean(), abs=1e-9)
+    assert found.mean + found.own == pytest.approx(by_hand)
 
 
-def test_pseudo_values_of_sums_are_twice_the_effects() -> None:
-    effects = np.array([0.1, -2.0, 0.7, 5.0])
-    assert seed_pairs.pseudo_values(sums(effects)) == pytest.approx(2 * effects)
-    assert np.isnan(seed_pairs.pseudo_values(np.array([0.3]))).all()
+@given(hnp.arrays(float, st.integers(4, 9), elements=st.floats(-5, 5)))
+def test_sums_of_two_numbers_have_twice_the_numbers_as_effects(own: Any) -> None:
+    found = effects(sums(own))
+    assert found.own == pytest.approx(2 * (own - own.mean()), abs=1e-9)
+    expected = 2 * stats.sem(own)
+    assert float(found.error) == pytest.approx(expected if expected > 1e-8 else 0, abs=1e-8)
+
+
+def test_skewness_is_that_of_the_seeds() -> None:
+    own = np.random.default_rng(1).exponential(size=9)
+    assert float(effects(sums(own)).skewness) == pytest.approx(stats.skew(own, bias=False))
+    assert float(effects(-sums(own)).skewness) == -float(effects(sums(own)).skewness)
+
+
+def test_noise_of_pairs_inflates_the_variance_by_less_than_the_jackknife_does() -> None:
+    """The jackknife's variance is 2(n − 1) / (n − 2) times the true one."""
+    for seeds in (4, 6, 8):
+        values = np.random.default_rng(seeds).normal(size=(20_000, seeds * (seeds - 1) // 2))
+        found = effects(values)
+        true = 2 / (seeds * (seeds - 1))
+        jackknife = (found.own**2).sum(axis=-1) / (seeds - 1) / seeds
+        times = 2 * (seeds - 1) / (seeds - 2)
+        assert jackknife.mean() / true == pytest.approx(times, rel=0.03)
+        assert 1 < (found.error**2).mean() / true < times
+
+
+def test_only_numbers_of_pairs_are_numbers_of_pairs() -> None:
+    assert [modified_t.seeds_of(pairs) for pairs in (0, 1, 3, 15)] == [1, 2, 3, 6]
     with pytest.raises(ValueError, match="4 is not the number of pairs"):
-        seed_pairs.pseudo_values(np.zeros(4))
+        modified_t.seeds_of(4)
 
 
-def test_the_interval_is_student_s_of_the_effects() -> None:
-    effects = np.array([0.1, -2.0, 0.7, 5.0, 1.0])
-    expected = stats.ttest_1samp(2 * effects, 0).confidence_interval(0.9)
-    assert seed_pairs.interval(sums(effects), 0.1) == pytest.approx(tuple(expected))
-    assert seed_pairs.mean_interval(2 * effects, 0.1) == pytest.approx(tuple(expected))
-    assert np.isnan(seed_pairs.interval(np.array([0.3]))).all()
+# --- the test -----------------------------------------------------------------------------------
 
 
-def covered(count: int, runs: int, of_seeds: float, of_pairs: float) -> int:
-    ends = [seed_pairs.interval(noisy(k, count, of_seeds, of_pairs)) for k in range(runs)]
-    return sum(low < 0 < high for low, high in ends)
+def test_experiments_are_tested_each_as_if_alone() -> None:
+    values = np.random.default_rng(2).normal(size=(3, 4, 15))
+    assert p_above(values).shape == (3, 4)
+    assert float(p_above(values)[1, 2]) == pytest.approx(float(p_above(values[1, 2])))
+    assert p_below(values) == pytest.approx(p_above(-values))
 
 
-@pytest.mark.parametrize("count", [3, 4, 8])
-def test_intervals_cover_the_truth_as_often_as_they_say(count: int) -> None:
-    runs = 400
-    least, most = stats.binom.ppf([0.001, 0.999], runs, 0.95)
-    assert least <= covered(count, runs, 1.0, 0.0) <= most
-    assert covered(count, runs, 0.0, 1.0) >= least  # too wide rather than too narrow
-    assert covered(count, runs, 1.0, 1.0) >= least
+def test_without_skewness_the_statistic_is_student_s() -> None:
+    own = np.array([-2.0, -1, 0, 0, 1, 2]) + 0.9
+    t = stats.ttest_1samp(own, 0).statistic
+    assert float(p_above(sums(own))) == pytest.approx(stats.t.sf(t, 3))
 
 
-def test_images_are_a_second_sample() -> None:
-    rng = np.random.default_rng(0)
-    few, many = (noisy(1, 6)[:, None] + rng.normal(size=(1, k)) for k in (5, 5000))
-    for values in (few, many):
-        seeds = seed_pairs.pseudo_values(values.mean(axis=1)).var(ddof=1) / 6
-        images = values.mean(axis=0).var(ddof=1) / values.shape[1]
-        assert seed_pairs.standard_error(values) ** 2 == pytest.approx(seeds + images)
-    assert seed_pairs.standard_error(many) == pytest.approx(
-        seed_pairs.standard_error(noisy(1, 6)), rel=0.01
+@given(
+    hnp.arrays(float, 6, elements=st.floats(-1, 1)),
+    st.floats(0, 50),
+)
+def test_a_higher_mean_never_has_a_higher_p(own: Any, more: float) -> None:
+    assert float(p_above(sums(own) + more)) <= float(p_above(sums(own))) + 1e-9
+
+
+def test_the_modified_t_of_johnson_falls_again_and_this_one_does_not() -> None:
+    own = np.array([1.0, 1.01, 0.99, 1.0, 1.02, 0.9])  # 0.9 is odd, but far above 0
+    found = effects(sums(own))
+    t = float(found.mean / found.error)
+    johnson = t + float(found.skewness) * (2 * t**2 + 1) / (6 * math.sqrt(6))
+    assert johnson < 0 < t
+    assert float(p_above(sums(own))) < 0.001
+
+
+def test_seeds_that_do_not_differ_are_certain() -> None:
+    assert float(p_above(np.full(15, 0.1))) == 0
+    assert float(p_above(np.full(15, -0.1))) == 1
+    assert float(p_above(np.zeros(15))) == 0.5
+    assert math.isnan(float(p_above(np.ones(3))))
+
+
+# --- the scale ----------------------------------------------------------------------------------
+
+
+def test_similarities_have_their_high_end_where_models_are_alike() -> None:
+    at = np.array([0.0, 0.25, 1.0])
+    assert scale.of_measure(MEASURES["cosine_prob"]).similarity(at) == pytest.approx(at)
+    assert scale.of_measure(MEASURES["cosine_logit"]).similarity(-at) == pytest.approx(-at)
+    turned = scale.of_measure(MEASURES["jensen_shannon"])
+    assert turned.similarity(at) == pytest.approx(1 - at)
+    assert Scale(0, 50).similarity(50 * at) == pytest.approx(at)
+    assert Scale(-2, 2, -1).similarity(2 * at) == pytest.approx(-at)
+    assert Scale(0, math.inf, -1).similarity(at) == pytest.approx(-at)
+    for one in (turned, Scale(0, 50), Scale(-2, 2, -1), Scale(-math.inf, math.inf, -1)):
+        assert one.value(float(one.similarity(np.array(0.4)))) == pytest.approx(0.4)
+
+
+def test_the_range_of_unknown_values_is_that_of_a_correlation_or_none() -> None:
+    assert scale.of_values(np.array([0.2, math.nan, -1.0])) == Scale()
+    assert scale.of_values(np.array([1 + 1e-12])).bounded
+    assert not scale.of_values(np.array([0.2, 1.4])).bounded
+
+
+def test_z_is_fisher_s_and_stays_finite() -> None:
+    one = Scale()
+    assert one.z(np.array(0.5)) == pytest.approx(np.arctanh(0.5))
+    assert np.isfinite(one.z(np.array([1.0, -1.0]))).all()
+    at = np.linspace(-1.2, 1.2, 200)
+    assert (np.diff(one.z_continued(at)) > 0).all()
+    assert one.back(one.z(np.array(0.7))) == pytest.approx(0.7)
+    assert one.slope(np.array(0.6)) == pytest.approx(
+        (one.z(np.array(0.6001)) - one.z(np.array(0.5999))) / 0.0002, rel=1e-4
     )
-    assert seed_pairs.standard_error(few) > seed_pairs.standard_error(many)
 
 
-# --- tests --------------------------------------------------------------------------------------
+# --- dead seeds ---------------------------------------------------------------------------------
 
 
-@given(hnp.arrays(np.float64, st.integers(1, 7), elements=st.floats(-3, 3)))
-def test_sign_flips_are_counted_one_by_one(values: Any) -> None:
+def test_dead_seeds_move_the_mean_to_that_of_all_pairs_and_add_no_spread() -> None:
+    values = np.array([[1.0, 2.0, 3.0]])
+    found = dead_seeds.with_dead(values, 1, np.array([-9.0]))
+    assert found.mean() == pytest.approx(np.mean([1, 2, 3, -9, -9, -9]))
+    assert np.ptp(found) == pytest.approx(0.5 * np.ptp(values))
+    assert dead_seeds.with_dead(values, 0, np.zeros(1)) is values
+
+
+# --- error rates --------------------------------------------------------------------------------
+
+RUNS = 800
+
+
+def most(limit: float) -> float:
+    """The highest rate among `RUNS` that a true rate at the limit gives once in a thousand."""
+    return float(stats.binom.ppf(0.999, RUNS, limit)) / RUNS
+
+
+@pytest.mark.parametrize("comparisons", error_rates.COMPARISONS)
+@pytest.mark.parametrize("shape", error_rates.SHAPES)
+def test_no_kind_of_answer_is_wrong_too_often(shape: str, comparisons: int) -> None:
+    limit = most(0.08 if "lognormal" in shape else 0.06)
+    for noise, seeds in itertools.product(error_rates.NOISES, error_rates.SEEDS):
+        found = error_rates.wrong(shape, noise, seeds, comparisons, RUNS)
+        assert max(found.values()) <= limit, (noise, seeds, found)
+
+
+def test_no_cell_of_the_page_is_above_its_limit() -> None:
+    page = (ROOT / "docs/statistics.md").read_text(encoding="utf-8")
+    table = page.split(error_rates.START)[1].split("How often the right answer comes")[0]
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in table.splitlines()
+        if line.startswith("| ") and "×" in line
+    ]
+    shapes = len(error_rates.SHAPES) * len(error_rates.NOISES)
+    assert len(rows) == shapes * len(error_rates.COMPARISONS)
+    for shape, _, *cells in rows:
+        limit = 8 if "lognormal" in shape else 6
+        assert all(float(rate) <= limit for cell in cells for rate in cell.split(" / ")), shape
+
+
+def test_answers_come_where_they_are_due() -> None:
+    generator = np.random.default_rng(0)
+    for share, answer, least in ((1.0, "converges", 0.95), (0.0, "does not", 0.85)):
+        found = error_rates.contrasts(
+            "normal", 1, 6, [share] * 3, generator, runs=500, effect=0.02 / math.sqrt(3)
+        )
+        assert error_rates.rejected(found)[answer].mean() >= least
+
+
+def test_looking_again_errs_more_often_unless_alpha_is_spent() -> None:
+    rows = [row.split("|")[2:5] for row in error_rates.table_of_looks(RUNS).splitlines()[2:]]
+    once = {int(looks): float(wrong) for looks, wrong, _ in rows[:2]}
+    assert once[1] > 3
+    assert once[4] <= 100 * most(0.025)
+
+
+def test_seeds_that_die_for_a_reason_do_not_make_models_converge() -> None:
+    for row in error_rates.table_of_the_dead(500).splitlines()[2:]:
+        _, *normal_and_skewed = [cell.strip() for cell in row.strip("|").split("|")]
+        assert float(normal_and_skewed[0]) > 2  # if they are left out
+        for decided in normal_and_skewed[1::2]:
+            assert decided == "undecided" or float(decided) <= 100 * most(0.06)
+
+
+def test_the_tables_replace_those_of_a_page() -> None:
+    page = f"a\n{error_rates.START}\nold\n{error_rates.END}\nb"
+    assert error_rates.renewed(page, "new") == page.replace("old", "new")
+    with pytest.raises(ValueError, match="no single pair of markers"):
+        error_rates.renewed("a", "new")
+
+
+# --- one value per seed -------------------------------------------------------------------------
+
+
+def test_an_interval_is_student_s_and_stays_within_its_bounds() -> None:
+    values = np.array([0.2, 0.5, 0.3, 0.9])
+    expected = stats.t.interval(0.9, 3, values.mean(), stats.sem(values))
+    assert seed_values.mean_interval(values, 0.1) == pytest.approx(tuple(expected))
+    assert seed_values.mean_interval(np.array([0.1, 0.9, 0.5]), bounds=(0, 1)) == (0, 1)
+    for few in (np.array([0.3, 0.4]), np.full(6, 0.3)):
+        assert np.isnan(seed_values.mean_interval(few)).all()
+
+
+@given(hnp.arrays(float, st.integers(1, 9), elements=st.floats(-5, 5)))
+def test_sign_flip_counts_all_patterns(values: Any) -> None:
     patterns = itertools.product((1, -1), repeat=len(values))
-    sums_ = [sum(s * v for s, v in zip(p, values, strict=True)) for p in patterns]
-    expected = np.mean([total >= sums_[0] - 1e-9 for total in sums_])
-    assert seed_pairs.sign_flip(values) == pytest.approx(expected, abs=1e-12) or (
-        # sums closer than rounding may fall on either side
-        min(abs(total - sums_[0]) for total in sums_ if total != sums_[0]) < 1e-8
-    )
+    slack = 1e-12 * np.abs(values).sum()
+    as_high = [np.dot(pattern, values) >= values.sum() - slack for pattern in patterns]
+    assert seed_values.sign_flip(values) == pytest.approx(np.mean(as_high))
 
 
-def test_exact_p_of_tiny_cases() -> None:
-    assert seed_pairs.sign_flip(np.array([1.0, 2.0, 3.0])) == 1 / 8
-    assert seed_pairs.sign_flip(np.array([-1.0, 2.0, 3.0])) == 2 / 8
-    assert seed_pairs.sign_flip(np.array([1.0, -1.0])) == 3 / 4
-    assert seed_pairs.sign_flip(np.zeros(4)) == 1
-    assert math.isnan(seed_pairs.sign_flip(np.array([1.0, math.nan])))
-
-
-@pytest.mark.parametrize("count", [1, 3, 8, 14, 20])
-def test_no_p_is_smaller_than_what_can_be_attained(count: int) -> None:
-    assert seed_pairs.sign_flip(np.ones(count)) == seed_pairs.smallest_p(count)
-
-
-def test_a_sample_of_sign_patterns_comes_close_to_all_of_them() -> None:
-    values = np.random.default_rng(3).normal(0.3, 1, 14)
-    exact = seed_pairs.sign_flip(values)
-    padded = seed_pairs.sign_flip(np.append(values, 0.0))  # 15: a zero changes no sum
-    assert padded == pytest.approx(exact, abs=0.02)
-
-
-def test_how_many_seeds_a_p_takes() -> None:
-    for alpha, tests in itertools.product((0.05, 0.01), (1, 3, 20)):
-        count = seed_pairs.seeds_for_p(alpha, tests)
-        assert seed_pairs.smallest_p(count) * tests < alpha
-        assert count == 3 or seed_pairs.smallest_p(count - 1) * tests >= alpha
-    assert seed_pairs.seeds_for_p(0.05) == 5
-    assert seed_pairs.seeds_for_p(0.0625) == 5  # 4 seeds give 0.0625, which is not below
-
-
-def test_how_many_seeds_a_power_takes() -> None:
-    needed = seed_pairs.seeds_for_power(1.0, 1.0, 0.05)
-    assert needed is not None
-    draws = np.random.default_rng(0).normal(1, 1, (20000, needed))
-    for count, enough in ((needed, True), (needed - 1, False)):
-        p = stats.ttest_1samp(draws[:, :count], 0, axis=1, alternative="greater").pvalue
-        assert ((p < 0.05).mean() >= 0.79) == enough
-    assert seed_pairs.seeds_for_power(1.0, 0.0, 0.05) == 3
-    assert seed_pairs.seeds_for_power(1e-6, 1.0, 0.05) is None
-    assert seed_pairs.seeds_for_power(-1.0, 1.0, 0.05) is None
-    assert seed_pairs.seeds_for_power(1.0, math.nan, 0.05) is None
-
-
-def test_holm_by_hand() -> None:
-    assert seed_pairs.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert seed_pairs.holm([0.6, 0.9]) == [1.0, 1.0]
-    assert seed_pairs.holm([]) == []
-    found = seed_pairs.holm([0.02, math.nan, 0.5])
-    assert (found[0], found[2]) == (0.06, 1.0)  # a question that could not be tested counts, too
-    assert math.isnan(found[1])
+def test_sign_flip_at_its_ends() -> None:
+    assert seed_values.sign_flip(np.array([1.0, 2.0, 3.0])) == 1 / 8 == seed_values.smallest_p(3)
+    assert seed_values.sign_flip(np.zeros(4)) == 1
+    assert math.isnan(seed_values.sign_flip(np.array([1.0, math.nan])))
+    many = np.ones(20)
+    assert seed_values.sign_flip(many) == seed_values.smallest_p(20)

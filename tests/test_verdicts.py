@@ -1,273 +1,543 @@
+"""The answers from tidy tables: what is known of the truth, and what they must not claim."""
+
 import itertools
+import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
 
 from skeletons import model_ids
+from skeletons.commands import cli
 from skeletons.errors import SkeletonsError
-from skeletons.findings import comparisons, recipe_verdicts
-from skeletons.findings.recipe_verdicts import CONVERGES, NOT, UNDECIDED
+from skeletons.findings import answer, model_pairs, pair_values, recipes_together, scale, tidy
+from skeletons.findings.answer import Answer
+from skeletons.findings.rules import Rules
+from skeletons.findings.scale import Scale
 from skeletons.measures import behaviour
 from skeletons.measures.catalogue import MEASURES
 from skeletons.measures.predictions import Predictions
 from skeletons.model_ids import Model
 
-RUNS = 200
-MOST_FALSE = stats.binom.ppf(0.999, RUNS, 0.05)
+SEEDS = ("1", "2", "3", "4", "5", "6")
 
 
-def sums(effects: Any) -> Any:
-    return np.array([a + b for a, b in itertools.combinations(effects, 2)])
+def table(
+    means: Mapping[str, float | tuple[float, float]],
+    seeds: tuple[str, ...] = SEEDS,
+    recipe: str = "r",
+    draw: int = 0,
+) -> pd.DataFrame:
+    """Similarities by kind: a mean, or a mean and the spread of pairs."""
+    rng = np.random.default_rng(draw)
+    rows = []
+    for kind, value in means.items():
+        mean, spread = value if isinstance(value, tuple) else (value, 0.005)
+        for a, b in itertools.combinations(seeds, 2):
+            rows.append((a, b, kind, recipe, mean + spread * rng.normal()))
+    return pd.DataFrame(rows, columns=list(pair_values.COLUMNS))
 
 
-def predictions(logits: Any) -> Predictions:
-    return Predictions(logits, np.zeros(len(logits), dtype=np.int64))
+def both(rows: pd.DataFrame, rules: Rules | None = None, **more: Any) -> tuple[Answer, Answer]:
+    found = answer.answers(rows, "r", rules or Rules(), Scale(), **more)
+    return found["walk"], found["pruning"]
 
 
-def similarities(logits: Any) -> Any:
-    """Cosines of all pairs of models on each image, from logits models × images × classes."""
-    return behaviour.over_images([predictions(one) for one in logits], MEASURES["cosine_prob"])
+def walk(means: Mapping[str, Any], **more: Any) -> Answer:
+    return both(table(means), **more)[0]
 
 
-def unrelated(rng: np.random.Generator, seeds: int, images: int, lean: float = 0.0) -> Any:
-    """Logits of unrelated models, each with a preference for some classes."""
-    logits = rng.normal(size=(seeds, images, 10)) * 2
-    return logits + lean * rng.normal(size=(seeds, 1, 10))
+# --- two questions ------------------------------------------------------------------------------
 
 
-def rises(seed: int, seeds: int, images: int, lean: float = 0.0) -> list[recipe_verdicts.Rise]:
-    """Random pruned models compared with random bases and random controls."""
-    rng = np.random.default_rng([seed, seeds])
-    pruned, base, control = (similarities(unrelated(rng, seeds, images, lean)) for _ in range(3))
-    return [
-        recipe_verdicts.rise(pruned, base, "the bases"),
-        recipe_verdicts.rise(pruned, control, "the controls"),
+@pytest.mark.parametrize("ceiling", [{}, {"ceiling": 0.98}])
+def test_a_walk_that_makes_models_identical_converges_whatever_pruning_adds(
+    ceiling: dict[str, float],
+) -> None:
+    means = {"base": (0.586, 0.02), "regularized": 0.97, "pruned": (0.97, 0.002), **ceiling}
+    one, two = both(table(means))
+    assert one.answer == "converges"
+    assert two.answer == "does not add"
+    assert "converge** on the walk" in one.sentence
+    assert one.effect == pytest.approx(0.975 if ceiling else 0.384, abs=0.02)
+
+
+def test_pruning_that_makes_models_alike_adds() -> None:
+    one, two = both(table({"base": 0.5, "regularized": 0.55, "pruned": 0.9, "ceiling": 0.95}))
+    assert (one.answer, two.answer) == ("converges", "adds")
+
+
+def test_the_share_of_the_gap_is_what_it_says() -> None:
+    rows = table({"base": (0.4, 0), "pruned": (0.55, 0), "ceiling": (0.9, 0)})
+    found = both(rows)[0]
+    assert found.effect == pytest.approx(0.15 / 0.5)
+    assert (found.unit, found.limits) == ("share", (0.5, 0.25))
+    assert found.similarity == pytest.approx({"base": 0.4, "pruned": 0.55, "ceiling": 0.9})
+
+
+@pytest.mark.parametrize(
+    ("pruned", "expected"),
+    [
+        (0.3, "does not converge"),
+        (0.36, "does not converge"),
+        (0.54, "in part"),
+        (0.8, "converges"),
+    ],
+)
+def test_answers_follow_the_share(pruned: float, expected: str) -> None:
+    found = walk({"base": 0.3, "pruned": pruned, "ceiling": 0.9})
+    assert found.answer == expected
+    assert found.low < found.effect < found.high
+
+
+def test_between_two_limits_with_much_spread_nothing_is_decided() -> None:
+    found = walk({"base": 0.3, "pruned": (0.54, 0.2), "ceiling": 0.9})
+    assert found.answer == "undecided"
+    assert "not clearly on one side of 0.25 and 0.5" in found.sentence
+
+
+# --- controls -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("control", ["plain", "stopped"])
+def test_a_rise_that_a_control_has_too_is_not_convergence(control: str) -> None:
+    means = {"base": 0.3, "pruned": 0.8, "ceiling": 0.9}
+    assert walk(means).answer == "converges"
+    found = walk({**means, control: 0.79})
+    assert (found.answer, found.against) == ("does not converge", control)
+    assert "the closest of 2 comparisons" in found.sentence
+    assert found.effect == pytest.approx(5 / 6, abs=0.02)  # the share, beyond the bases
+
+
+def test_what_could_not_be_compared_is_named() -> None:
+    found = walk({"base": 0.3, "pruned": 0.8, "ceiling": 0.9, "plain": 0.31})
+    assert set(found.missing) == {"stopped", "random"}
+    assert "Not compared with bases stopped at the same training loss" in found.sentence
+
+
+def test_a_control_that_is_left_out_has_no_part_in_the_answer() -> None:
+    means = {"base": (0.21, 0.02), "pruned": (0.6, 0.02), "random": (0.9996, 0.0001)}
+    alone = walk({k: v for k, v in means.items() if k != "random"})
+    found = walk(means, left_out={"random": "they are at chance"})
+    assert found.answer == alone.answer == "converges"
+    assert (found.low, found.high) == (alone.low, alone.high)
+    assert "they are at chance" in found.sentence
+    assert walk(means).answer == "does not converge"  # what a living one would say
+
+
+def test_a_control_that_most_seeds_lack_is_left_out_and_named() -> None:
+    rows = table({"base": 0.3, "pruned": 0.8, "ceiling": 0.9, "plain": 0.79})
+    few = (rows.kind == "plain") & (rows.seed_a.isin(["1", "2"]) | rows.seed_b.isin(["1", "2"]))
+    rows.loc[few, "value"] = math.nan
+    found = both(rows)[0]
+    assert found.answer == "converges"
+    assert found.missing["plain"] == "only 4 of 6 seeds have a living one"
+
+
+# --- the ceiling --------------------------------------------------------------------------------
+
+
+def test_a_ceiling_within_bases_serves_the_pairs_of_both() -> None:
+    rows = table({"base": 0.3, "pruned": 0.8})
+    own = pd.DataFrame(
+        [(s, s, "ceiling", "", 0.85 + 0.02 * int(s)) for s in SEEDS], columns=rows.columns
+    )
+    found = both(pd.concat([rows, own]))[0]
+    assert found.similarity["ceiling"] == pytest.approx(0.92, abs=0.01)
+    assert found.effect == pytest.approx(0.5 / 0.62, abs=0.02)
+    assert "The ceiling is of pairs within a base." in found.sentence
+
+
+def test_a_ceiling_of_other_models_counts_as_one_number() -> None:
+    rows = pd.concat(
+        [table({"base": 0.3, "pruned": 0.8}), table({"ceiling": 0.9}, ("fork a", "fork b"))]
+    )
+    found = both(rows)[0]
+    assert found.answer == "converges"
+    assert "counts as known" in found.sentence
+
+
+def test_without_a_gap_the_rise_is_compared_with_the_margin() -> None:
+    for ceiling in ({}, {"ceiling": 0.31}):
+        found = walk({"base": 0.3, "pruned": 0.8, **ceiling})
+        assert (found.answer, found.unit, found.limits) == ("converges", "rise", (0.05, 0.05))
+        assert "Without a ceiling" in found.sentence
+    assert walk({"base": 0.3, "pruned": 0.31}).answer == "does not converge"
+    assert walk({"base": 0.3, "pruned": 0.35}).answer == "undecided"
+    wide = both(table({"base": 0.3, "pruned": 0.36}), Rules(margin=0.2))[0]
+    assert wide.answer == "does not converge"
+
+
+def test_an_interval_stays_within_what_is_possible() -> None:
+    found = walk({"base": (0.6, 0.2), "pruned": (0.8, 0.2)})
+    room = 1 - found.similarity["base"]
+    assert found.high <= room + 1e-9
+    assert found.low >= -1 - found.similarity["base"]
+
+
+def test_a_dissimilarity_falls_where_models_are_alike() -> None:
+    rows = table({"base": 0.4, "pruned": 0.1, "ceiling": 0.05})
+    turned = scale.of_measure(MEASURES["jensen_shannon"])
+    found = answer.answers(rows, "r", Rules(), turned)["walk"]
+    assert found.answer == "converges"
+    assert found.similarity["base"] == pytest.approx(0.4, abs=0.01)
+    assert both(rows)[0].answer == "does not converge"
+
+
+# --- seeds --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_few_seeds_decide_nothing_and_say_so(count: int) -> None:
+    found = both(table({"base": 0.3, "pruned": 0.8, "ceiling": 0.9}, SEEDS[:count]))[0]
+    assert (found.answer, found.seeds) == ("undecided", count)
+    assert math.isnan(found.low)
+    assert f"there are {count} seeds, and a decision needs 5 or more" in found.sentence
+
+
+def dead(rows: pd.DataFrame, *gone: str) -> pd.DataFrame:
+    """The same table with dead pruned models."""
+    of_dead = (rows.kind == "pruned") & (rows.seed_a.isin(gone) | rows.seed_b.isin(gone))
+    return rows.assign(value=rows.value.where(~of_dead))
+
+
+def test_too_many_dead_seeds_leave_a_question_undecided() -> None:
+    found = both(dead(table({"base": 0.3, "pruned": 0.8, "ceiling": 0.9}), "2"))[0]
+    assert (found.answer, found.seeds, found.asked) == ("undecided", 5, 6)
+    assert "1 of 6 seeds has no living pruned model" in found.sentence
+    assert found.needed is None
+
+
+def test_a_dead_seed_among_many_counts_as_the_least_favourable_case() -> None:
+    names = tuple(str(k) for k in range(20))
+    rows = table({"base": 0.3, "pruned": 0.88, "ceiling": 0.9}, names)
+    whole, less = both(rows)[0], both(dead(rows, "3"))[0]
+    assert whole.answer == less.answer == "converges"
+    assert less.low < whole.low - 0.03
+    near = table({"base": 0.3, "pruned": 0.65, "ceiling": 0.9}, names)
+    assert both(near)[0].answer == "converges"
+    assert both(dead(near, "3", "4"))[0].answer == "undecided"
+
+
+def test_all_comparisons_are_of_the_same_living_seeds() -> None:
+    names = tuple(str(k) for k in range(12))
+    rows = table({"base": 0.3, "pruned": 0.8, "plain": 0.3, "ceiling": 0.9}, names)
+    gone = (rows.kind == "plain") & ((rows.seed_a == "5") | (rows.seed_b == "5"))
+    found = both(rows.assign(value=rows.value.where(~gone)))[0]
+    assert (found.seeds, found.asked) == (11, 12)
+    assert {row.against for row in found.comparisons} == {"base", "plain"}
+
+
+def test_names_of_bases_are_opaque() -> None:
+    plain = both(table({"base": 0.3, "pruned": 0.8, "ceiling": 0.9}))[0]
+    names = tuple(f"net=a_own={name}" for name in "zyxwvu")
+    other = both(table({"base": 0.3, "pruned": 0.8, "ceiling": 0.9}, names))[0]
+    assert other == plain
+
+
+def test_a_new_experiment_is_costed_with_its_probable_answer() -> None:
+    found = walk({"base": 0.3, "pruned": (0.3, 0.25), "ceiling": 0.9})
+    assert found.answer == "undecided"
+    assert found.needed is not None
+    assert found.needed > 6
+    assert found.likely == "does not converge"
+    assert f"a new experiment of about {found.needed} seeds" in found.sentence
+    hopeless = walk({"base": 0.3, "pruned": (0.45, 0.3), "ceiling": 0.9})
+    assert hopeless.needed is None
+    assert "even 100 new seeds" in hopeless.sentence
+
+
+def test_seeds_that_are_named_decide_as_often_as_promised() -> None:
+    """Over undecided experiments of one truth, in most of them the named number is enough."""
+    decided = asked = 0
+    for draw in range(40):
+        one = both(table({"base": 0.3, "pruned": (0.3, 0.25), "ceiling": 0.9}, draw=draw))[0]
+        if one.answer == "undecided" and one.needed is not None:
+            names = tuple(str(k) for k in range(one.needed))
+            means = {"base": 0.3, "pruned": (0.3, 0.25), "ceiling": 0.9}
+            again = both(table(means, names, draw=1000 + draw), estimate=False)[0]
+            asked += 1
+            decided += again.answer != "undecided"
+    assert asked >= 10
+    assert decided >= 0.65 * asked
+
+
+def test_planned_looks_widen_the_interval() -> None:
+    rows = table({"base": 0.3, "pruned": (0.7, 0.05), "ceiling": 0.9})
+    one, four = both(rows)[0], both(rows, Rules(looks=4))[0]
+    assert four.low < one.low < one.high < four.high
+    assert "98.75% interval" in four.sentence
+
+
+# --- truths of predictions ----------------------------------------------------------------------
+
+
+def similarities(logits: Any, measure: str) -> Any:
+    """A measure of all pairs of models, from logits models × images × classes."""
+    models = [Predictions(one, np.zeros(len(one), dtype=np.int64)) for one in logits]
+    values = MEASURES[measure].values
+    return [float(np.mean(values(a, b))) for a, b in itertools.combinations(models, 2)]
+
+
+def of_predictions(measure: str, **logits: Any) -> pd.DataFrame:
+    rows = [
+        (*pair, kind, "r", value)
+        for kind, models in logits.items()
+        for pair, value in zip(
+            itertools.combinations(SEEDS, 2), similarities(models, measure), strict=True
+        )
     ]
+    return pd.DataFrame(rows, columns=list(pair_values.COLUMNS))
 
 
-def verdict(question: str, found: list[recipe_verdicts.Rise]) -> recipe_verdicts.RecipeVerdict:
-    """The verdict on a single recipe."""
-    return recipe_verdicts.verdicts({question: found})[0]
-
-
-def test_random_predictions_do_not_converge() -> None:
-    answers = [verdict("random", rises(k, 6, 250)).answer for k in range(RUNS)]
-    assert answers.count(CONVERGES) <= MOST_FALSE
-    assert answers.count(NOT) >= 0.95 * RUNS
-
-
-@pytest.mark.parametrize("seeds", [4, 6, 8])
-def test_few_random_predictions_rarely_seem_to_converge(seeds: int) -> None:
-    """The harder case: compared only with the bases, with models that prefer some classes."""
-    found = [verdict("random", rises(k, seeds, 12, lean=2.0)[:1]).answer for k in range(RUNS)]
-    assert found.count(CONVERGES) <= MOST_FALSE
-
-
-@pytest.mark.parametrize("seeds", [4, 6, 8])
-def test_without_a_rise_few_verdicts_say_so_wrongly(seeds: int) -> None:
-    """At the limits of both answers, with only effects of seeds, for which the tests are exact."""
-    wrong = {CONVERGES: 0, NOT: 0}
-    for k in range(RUNS):
-        effects = np.random.default_rng([k, seeds]).normal(size=seeds)
-        for truth, answer in ((0.0, CONVERGES), (0.05, NOT)):
-            one = recipe_verdicts.rise(sums(effects) + truth, 0 * sums(effects), "the bases")
-            wrong[answer] += verdict("edge", [one]).answer == answer
-    assert wrong[CONVERGES] <= MOST_FALSE
-    assert wrong[NOT] <= MOST_FALSE
-
-
-def test_models_that_become_identical_converge() -> None:
+@pytest.mark.parametrize("measure", ["agreement", "cosine_prob", "jensen_shannon"])
+def test_models_that_are_one_and_the_same_converge_and_unrelated_ones_do_not(measure: str) -> None:
     rng = np.random.default_rng(0)
-    base = similarities(unrelated(rng, 6, 100))
-    one = unrelated(rng, 1, 100)
-    pruned = similarities(np.repeat(one, 6, axis=0))
-    assert pruned == pytest.approx(1)
-    found = verdict("identical", [recipe_verdicts.rise(pruned, base, "the bases")])
-    assert found.answer == CONVERGES
-    assert found.effect == pytest.approx(1 - base.mean())
-    assert found.p == found.attainable == 2.0**-6
-    assert "grow more alike" in found.sentence
+    base, unrelated = (2 * rng.normal(size=(6, 400, 10)) for _ in range(2))
+    shared = 2 * rng.normal(size=(1, 400, 10))
+    alike, ceiling = (shared + 0.1 * rng.normal(size=(6, 400, 10)) for _ in range(2))
+    on = scale.of_measure(MEASURES[measure])
+    for pruned, expected in ((alike, "converges"), (unrelated, "does not converge")):
+        rows = of_predictions(measure, base=base, pruned=pruned, ceiling=ceiling)
+        assert answer.answers(rows, "r", Rules(), on)["walk"].answer == expected
 
 
-def test_a_rise_that_a_control_has_too_is_not_convergence() -> None:
-    rng = np.random.default_rng(0)
-    base = sums(rng.normal(0.1, 0.01, 6))
-    pruned, control = (sums(rng.normal(0.4, 0.01, 6)) for _ in range(2))
-    above_base = recipe_verdicts.rise(pruned, base, "the bases")
-    above_control = recipe_verdicts.rise(pruned, control, "random pruning")
-    assert verdict("q", [above_base]).answer == CONVERGES
-    found = verdict("q", [above_base, above_control])
-    assert (found.answer, found.against) == (NOT, "random pruning")
-    assert "all below 0.05, with 6 seeds" in found.sentence
+def test_confidence_alone_does_not_converge_by_the_primary_measure() -> None:
+    """The same logits, less confident: a confidence gauge calls that convergence."""
+    rng = np.random.default_rng(1)
+    logits = 4 * rng.normal(size=(6, 400, 10)) + 3 * rng.normal(size=(1, 400, 10))
+    flat = logits / 4
+    shared = 4 * rng.normal(size=(1, 400, 10))
+    ceiling = shared + 0.1 * rng.normal(size=(6, 400, 10))
+    means = {
+        measure: of_predictions(measure, base=logits, pruned=flat, ceiling=ceiling)
+        for measure in ("agreement", "cosine_prob")
+    }
+    assert both(means["agreement"])[0].answer == "does not converge"
+    assert both(means["agreement"])[0].effect == pytest.approx(0, abs=1e-9)
+    assert both(means["cosine_prob"])[0].effect > 0.2
 
 
-def test_a_certain_rise_too_small_to_matter_is_not_convergence() -> None:
-    pruned = sums(0.01 + np.array([1, 2, 3, 4, 5, 6]) * 1e-5)
-    found = verdict("q", [recipe_verdicts.rise(pruned, 0 * pruned, "the bases")])
-    assert found.low > 0
-    assert found.answer == NOT
-    assert "there is a rise, but it is too small to matter" in found.sentence
+def test_a_control_that_gives_every_image_one_answer_has_no_part() -> None:
+    rng = np.random.default_rng(4)
+    logits, common = rng.normal(size=(6, 300, 10)) * 3, rng.normal(size=(1, 300, 10)) * 3
+    flat = 0.02 * rng.normal(size=(6, 300, 10)) + rng.normal(size=10) * 0.3
+    rows = of_predictions(
+        "cosine_prob", base=logits, pruned=0.55 * common + 0.45 * logits, random=flat
+    )
+    assert rows[rows.kind == "random"].value.mean() > 0.99
+    left_out = {"random": "at chance"}
+    assert both(rows, left_out=left_out)[0].answer == "converges"
 
 
-def test_a_measure_that_falls_where_models_are_alike_rises_with_its_sign_turned() -> None:
-    near, far = sums(np.linspace(0.1, 0.12, 6)), sums(np.linspace(0.4, 0.45, 6))
-    assert verdict("q", [recipe_verdicts.rise(near, far, "x", sign=-1)]).answer == CONVERGES
-    assert verdict("q", [recipe_verdicts.rise(near, far, "x")]).answer == NOT
+def test_values_of_images_and_their_mean_agree() -> None:
+    """The table of pairs holds the means over images that the measure itself gives."""
+    rng = np.random.default_rng(2)
+    logits = rng.normal(size=(3, 50, 4))
+    models = [Predictions(one, np.zeros(50, dtype=np.int64)) for one in logits]
+    over_images = behaviour.over_images(models, MEASURES["cosine_prob"])
+    assert similarities(logits, "cosine_prob") == pytest.approx(over_images.mean(axis=1))
 
 
-def test_four_seeds_cannot_show_a_rise_and_are_told_so() -> None:
-    pruned = sums([0.21, 0.2, 0.2, 0.19])
-    found = verdict("q", [recipe_verdicts.rise(pruned, 0 * pruned, "the bases")])
-    assert found.answer == UNDECIDED
-    assert (found.p, found.attainable, found.seeds_for_p) == (1 / 16, 1 / 16, 5)
-    assert found.seeds_needed == 5
-    assert "4 seeds cannot give a corrected p below 0.062" in found.sentence
-    more = sums([0.21, 0.2, 0.2, 0.19, 0.2])
-    found = verdict("q", [recipe_verdicts.rise(more, 0 * more, "the bases")])
-    assert found.answer == CONVERGES
+# --- from tables of models ----------------------------------------------------------------------
 
-
-def test_more_questions_take_more_seeds() -> None:
-    one = [recipe_verdicts.rise(sums([0.21, 0.2, 0.2, 0.19, 0.2]), np.zeros(10), "the bases")]
-    found = recipe_verdicts.verdicts({str(k): one for k in range(4)})
-    assert {v.answer for v in found} == {UNDECIDED}
-    assert {(v.tests, v.p, v.p_corrected, v.seeds_for_p) for v in found} == {(4, 1 / 32, 1 / 8, 7)}
-    assert {v.seeds_needed for v in found} == {7}
-
-
-def test_a_wide_spread_is_undecided_and_costed_by_power() -> None:
-    values = sums([0.2, -0.1, 0.3, -0.15, 0.1])
-    found = verdict("q", [recipe_verdicts.rise(values, 0 * values, "the bases")])
-    assert found.answer == UNDECIDED
-    assert found.seeds_needed is not None
-    assert found.seeds_needed > 5
-    assert "neither clearly above 0 nor clearly below 0.05" in found.sentence
-    assert f"about {found.seeds_needed} seeds" in found.sentence
-
-
-@pytest.mark.parametrize("seeds", [1, 2])
-def test_one_or_two_seeds_decide_nothing(seeds: int) -> None:
-    values = sums(np.full(seeds, 0.2))
-    found = verdict("q", [recipe_verdicts.rise(values, 0 * values, "the bases")])
-    assert found.answer == UNDECIDED
-    assert math.isnan(found.p_corrected)
-    assert found.seeds_needed is None
-    assert "a decision needs 5 seeds or more" in found.sentence
-    assert "≥ 5" in recipe_verdicts.verdict_markdown([found])
-
-
-def test_seeds_with_a_dead_model_are_left_out() -> None:
-    values = sums([0.2, 0.21, 0.19, 0.2, 0.22, 0.2])
-    pairs = list(itertools.combinations(range(6), 2))
-    dead = np.array([math.nan if 2 in pair else v for pair, v in zip(pairs, values, strict=True)])
-    one = recipe_verdicts.rise(dead, 0 * values, "the bases")
-    assert one.seeds == 5
-    rest = sums([0.2, 0.21, 0.2, 0.22, 0.2])
-    assert one.effect == pytest.approx(rest.mean())
-    over_images = np.stack([dead, dead + 0.1, dead], axis=1)
-    over_images[0, 1] = math.nan  # an image on which a living pair has no value
-    assert recipe_verdicts.rise(over_images, np.zeros((15, 3)), "x").images == 2
-    nothing = recipe_verdicts.rise(dead * math.nan, values, "random pruning")
-    assert nothing.seeds == 0
-    found = verdict("q", [one, nothing])
-    assert found.answer == UNDECIDED
-    assert "no two seeds have living models to compare with random pruning" in found.sentence
-
-
-def test_what_does_not_go_together_is_refused() -> None:
-    with pytest.raises(ValueError, match="not of the same pairs"):
-        recipe_verdicts.rise(np.zeros(3), np.zeros(6), "x")
-
-
-# --- from tables --------------------------------------------------------------------------------
-
-GRID = model_ids.grid(map(Model, [1, 2, 3, 4, 5, 6]), [1e-4], [2], [0.02, 0.5])
-CONTROLS = {"their unpruned models": lambda m: str(m.parent)}
+GRID = [
+    *model_ids.grid(map(Model, [1, 2, 3, 4, 5, 6]), [1e-4], [2], [0.02, 0.5]),
+]
 
 
 def alike(a: Model, b: Model) -> float:
-    """Similarities: bases 0.5; threshold 0.02, 0.5; threshold 0.5, 0.8; within a base, 0.9."""
+    """Bases and threshold 0.02 0.5; threshold 0.5, 0.8; within a base, 0.9."""
     if a.seed == b.seed:
         return 0.9
     noise = 0.01 * np.sin(a.seed * 5 + b.seed * 7)
     return float((0.8 if a.threshold == b.threshold == 0.5 else 0.5) + noise)
 
 
-def table() -> pd.DataFrame:
+def pairs_of(models: list[Model]) -> pd.DataFrame:
     return pd.DataFrame(
-        [{"a": str(a), "b": str(b), "cosine_prob": alike(a, b)} for a, b in model_ids.pairs(GRID)]
+        [{"a": str(a), "b": str(b), "agreement": alike(a, b)} for a, b in model_ids.pairs(models)]
     )
 
 
-def test_each_recipe_gets_a_verdict() -> None:
-    values = comparisons.from_table(table(), "cosine_prob")
-    low, high = comparisons.convergence(GRID, values, CONTROLS)
-    assert low.question == "λ = 0.0001, 2 epochs, threshold 0.02"
-    assert [(v.answer, v.tests, v.seeds) for v in (low, high)] == [(NOT, 2, 6), (CONVERGES, 2, 6)]
-    assert high.effect == pytest.approx(0.3)
-    assert [r.against for r in high.rises] == ["the bases", "their unpruned models"]
-    page = recipe_verdicts.verdict_markdown([low, high])
-    assert page.startswith("Of 2 recipes, 1 converges and 1 does not converge.")
-    assert "| λ = 0.0001, 2 epochs, threshold 0.5 | **converges** | +0.300 |" in page
+def test_each_recipe_has_a_tidy_table() -> None:
+    value = model_pairs.from_table(pairs_of(GRID), "agreement")
+    groups = model_pairs.by_recipe(GRID)
+    assert list(groups) == [
+        "λ = 0.0001, 2 epochs, threshold 0.02",
+        "λ = 0.0001, 2 epochs, threshold 0.5",
+    ]
+    answers = {}
+    for recipe, group in groups.items():
+        rows = model_pairs.tidy(group, GRID, value)
+        assert rows.kind.value_counts().to_dict() == {"base": 15, "pruned": 15, "regularized": 15}
+        assert set(rows.seed_a) == {f"seed={k}" for k in range(1, 6)}
+        answers[recipe] = answer.answers(rows, recipe, Rules(), Scale())["walk"].answer
+    assert list(answers.values()) == ["does not converge", "converges"]
 
 
 def test_the_order_of_a_table_changes_nothing() -> None:
-    turned = table().sample(frac=1, random_state=0).rename(columns={"a": "b", "b": "a"})
-    found = [
-        comparisons.convergence(GRID, comparisons.from_table(pairs, "cosine_prob"), CONTROLS)
-        for pairs in (table(), turned)
-    ]
-    assert found[0] == found[1]
+    turned = pairs_of(GRID).sample(frac=1, random_state=0).rename(columns={"a": "b", "b": "a"})
+    [group, _] = model_pairs.by_recipe(GRID).values()
+    one, other = (
+        model_pairs.tidy(group, GRID, model_pairs.from_table(pairs, "agreement"))
+        for pairs in (pairs_of(GRID), turned)
+    )
+    pd.testing.assert_frame_equal(one, other)
 
 
 def test_a_pair_that_is_not_there_is_named() -> None:
-    pairs = table()
-    values = comparisons.from_table(pairs[pairs.a != "seed=1"], "cosine_prob")
+    pairs = pairs_of(GRID)
+    value = model_pairs.from_table(pairs[pairs.a != "seed=1"], "agreement")
+    [group, _] = model_pairs.by_recipe(GRID).values()
     with pytest.raises(SkeletonsError, match="no pair of seed=1 and seed=2"):
-        comparisons.convergence(GRID, values, {})
-
-
-def test_verdicts_over_images_are_those_of_the_means_and_rather_less_sure() -> None:
-    rng = np.random.default_rng(0)
-    known = {str(m): predictions(rng.normal(size=(80, 10))) for m in GRID}
-    rows = [
-        {"a": str(a), "b": str(b), **behaviour.compare(known[str(a)], known[str(b)])}
-        for a, b in model_ids.pairs(GRID)
-    ]
-    by_table = comparisons.from_table(pd.DataFrame(rows), "jensen_shannon")
-    by_image = comparisons.from_predictions(known, MEASURES["jensen_shannon"])
-    for one, other in zip(
-        comparisons.convergence(GRID, by_table, CONTROLS, sign=-1),
-        comparisons.convergence(GRID, by_image, CONTROLS, sign=-1),
-        strict=True,
-    ):
-        for a, b in zip(one.rises, other.rises, strict=True):
-            assert (b.effect, b.images) == (pytest.approx(a.effect), 80)
-            assert b.low < a.low < a.high < b.high
+        model_pairs.tidy(group, GRID, value)
 
 
 def test_of_several_drawings_the_mean_over_those_alive_is_compared_with() -> None:
     grid = model_ids.grid(map(Model, [1, 2, 3]), [1e-4], [1], [0.1])
-    drawn = model_ids.controls(grid, False, [], [1, 2])
-    value = {"base": 0.1, "pruned": 0.9, "random": 0.2}
+    models = [*grid, *model_ids.controls(grid, False, [], [1, 2])]
 
-    def values(names: Sequence[str]) -> np.ndarray:
-        first = model_ids.Model.parse(names[0])
-        if "seed=3_l1=0.0001_ep=1_t=0.1_random=2" in names:
-            return np.array([0.4, np.nan, np.nan])
-        return np.full(3, value[first.state])
+    def value(a: str, b: str) -> float:
+        if a.endswith("random=2"):
+            return math.nan if "seed=3" in a + b else 0.4
+        return 0.2
 
-    controls = comparisons.controls_of([*grid, *drawn])
-    assert list(controls) == [
-        "their unpruned models",
-        "models pruned at random (mean of 2 drawings)",
+    [group] = model_pairs.by_recipe(grid).values()
+    rows = model_pairs.tidy(group, models, value)
+    assert rows[rows.kind == "random"].value.tolist() == pytest.approx([0.3, 0.2, 0.2])
+
+
+def test_other_orders_of_the_images_are_the_ceiling() -> None:
+    grid = model_ids.grid(map(Model, [1, 2]), [1e-4], [1], [0.1])
+    models = [*grid, *model_ids.controls(grid, False, [1, 2], [])]
+
+    def value(a: str, b: str) -> float:
+        return 0.6 if a == "seed=1" else 0.9
+
+    [group] = model_pairs.by_recipe(grid).values()
+    rows = model_pairs.tidy(group, models, value)
+    ceiling = rows[rows.kind == "ceiling"]
+    assert ceiling.seed_a.tolist() == ceiling.seed_b.tolist() == ["seed=1", "seed=2"]
+    assert ceiling.value.tolist() == pytest.approx([np.mean([0.6, 0.6, 0.9]), 0.9])
+
+
+def test_kinds_that_come_later_take_part_as_soon_as_they_are_there() -> None:
+    """Walks without a penalty share the epochs of a recipe, stopped bases need share nothing."""
+
+    class Later(Model):
+        kind = ""
+
+        @property
+        def state(self) -> str:
+            return self.kind
+
+    def later(kind: str, *parts: Any) -> Model:
+        made = Later(*parts)
+        object.__setattr__(made, "kind", kind)
+        return made
+
+    grid = model_ids.grid(map(Model, [1]), [1e-4], [1, 2], [0.1])
+    models = [
+        *grid,
+        later("plain", 1, 0.0, 2),
+        later("plain", 1, 0.0, 1),
+        later("plain", 2, 0.0, 2),
+        later("stopped", 1),
     ]
-    del controls["their unpruned models"]
-    [found] = comparisons.convergence(grid, values, controls)
-    # for seeds 1 and 2, the mean of 0.2 and 0.4; for the others, the living drawing
-    assert found.rises[1].effect == pytest.approx(0.9 - np.mean([0.3, 0.2, 0.2]))
+    group = model_pairs.by_recipe(grid)["λ = 0.0001, 2 epochs, threshold 0.1"]
+    found = model_pairs.members(group, models)
+    assert found["plain"] == {"seed=1": ["seed=1_l1=0_ep=2"]}
+    assert found["stopped"] == {"seed=1": ["seed=1"]}
+
+
+# --- tables of users ----------------------------------------------------------------------------
+
+
+def judged(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert cli.main(["verdict", *arguments]) == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_table_in_a_file_has_the_same_answer(
+    suffix: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = table({"base": 0.3, "regularized": 0.79, "pruned": 0.8, "ceiling": 0.9})
+    path = tmp_path / f"t.{suffix}"
+    if suffix == "csv":
+        rows.to_csv(path, index=False)
+    else:
+        rows.assign(seed_a=rows.seed_a.astype(int), seed_b=rows.seed_b.astype(int)).to_parquet(path)
+    said = judged(capsys, str(path))
+    assert said.startswith("Do models of different bases converge on the walk?\n  Models of")
+    found = json.loads(judged(capsys, str(path), "--json"))
+    for one in both(rows):
+        numbers = found[one.question]
+        assert list(numbers) == ["answer", "effect", "low", "high", "p", "seeds"]
+        assert numbers["answer"] == one.answer
+        assert numbers["low"] == pytest.approx(one.low)
+    assert "**" not in said
+
+
+def test_models_pruned_at_random_take_part_only_if_they_are_known_to_live(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(tmp_path / "t.csv")
+    table({"base": 0.2, "pruned": 0.6, "random": 0.99}).to_csv(path, index=False)
+    assert json.loads(judged(capsys, path, "--json"))["walk"]["answer"] == "converges"
+    alive = json.loads(judged(capsys, path, "--json", "--random-alive"))
+    assert alive["walk"]["answer"] == "does not converge"
+
+
+def test_a_built_in_measure_gives_its_range_and_its_similar_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(tmp_path / "t.csv")
+    table({"base": 0.4, "pruned": 0.1, "ceiling": 0.05}).to_csv(path, index=False)
+    said = judged(capsys, path, "--measure", "jensen_shannon", "--json")
+    assert json.loads(said)["walk"]["answer"] == "converges"
+
+
+def test_of_several_recipes_the_best_one_pays_for_the_choice(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parts = [
+        table({"base": 0.3, "ceiling": 0.9}, recipe=""),
+        table({"pruned": (0.72, 0.03)}, recipe="one"),
+        table({"pruned": 0.31}, recipe="two"),
+    ]
+    rows = pd.concat(parts)
+    path = str(tmp_path / "t.csv")
+    rows.to_csv(path, index=False)
+    assert "Of 2 recipes, 'one' decides" in judged(capsys, path)
+    assert "does not converge" in judged(capsys, path, "--recipe", "two", "--json")
+    found = recipes_together.answers(rows, ["one", "two"], Rules(), Scale())["walk"]
+    alone = answer.answers(rows, "one", Rules(), Scale())["walk"]
+    assert found.low < alone.low
+    same = pd.concat([parts[0], parts[2], parts[2].assign(recipe="three")])
+    none = recipes_together.answers(same, ["two", "three"], Rules(), Scale())["walk"]
+    assert none.answer == "does not converge"
+
+
+def test_rows_of_a_kind_without_a_recipe_serve_all_recipes() -> None:
+    rows = table({"pruned": 0.8, "base": 0.3})
+    for name in ("", "base", "r"):
+        chosen = rows.assign(recipe=rows.recipe.where(rows.kind != "base", name))
+        assert both(chosen)[0].answer == "converges"
+    two = pd.concat([rows, table({"pruned": 0.8}, recipe="other"), table({"plain": 0.8})])
+    found = answer.answers(two, "other", Rules(), Scale())["walk"]
+    assert "plain" in found.missing  # those of another recipe are not its own
+
+
+def test_a_table_is_not_changed() -> None:
+    rows = table({"base": 0.3, "pruned": 0.8})
+    before = rows.copy()
+    both(tidy.checked(rows, "t"))
+    pd.testing.assert_frame_equal(rows, before)
+    assert replace(both(rows)[0], sentence="") == replace(both(rows)[0], sentence="")

@@ -82,7 +82,7 @@ def test_a_base_that_is_not_optimal_is_flagged(finished: Workflow) -> None:
 def test_the_report_is_whole_and_needs_no_network(finished: Workflow) -> None:
     page = (finished / "results/tiny/report.html").read_text()
     for part in (
-        "figures/heatmap_digits_cosine_prob.svg",
+        "figures/heatmap_digits_kappa.svg",
         "figures/ridge_walk.svg",
         "learning_rate: 0.3",
         "train_base",

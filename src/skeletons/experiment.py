@@ -116,7 +116,7 @@ class Experiment:
 
     @property
     def first_measure(self) -> str:
-        """The name of the first of `figures.measures`, on which the verdict is based."""
+        """The name of `findings.primary.measure`, on which the verdict is based."""
         return str(self.findings["verdict"]["measure"])
 
     @functools.cached_property
@@ -157,11 +157,12 @@ class Experiment:
         name = self.dataset(dataset)
         wide = self.pairs(name)
         names = [*MEASURES, *self._user_defined]
-        parts = [_long(wide, measure) for measure in names if measure in wide.columns]
+        found = [(wide, measure) for measure in names if measure in wide.columns]
         for folder, pattern in (("representations", f"*/{name}.parquet"), ("weights", "*.parquet")):
             for path in sorted((self.path / folder).glob(pattern)):
                 measure = path.parent.name if folder == "representations" else path.stem
-                parts.append(_long(artifacts.read_table(path, ["a", "b", measure]), measure))
+                found.append((artifacts.read_table(path, ["a", "b", measure]), measure))
+        parts = [pair_tables.one_measure(*one) for one in found]
         return pair_tables.annotate(pd.concat(parts, ignore_index=True))
 
     def history(self, model: str) -> pd.DataFrame:
@@ -205,9 +206,9 @@ class Experiment:
     def load(self, model: str) -> nn.Sequential:
         """A model as a network on the CPU, in evaluation mode; pruned weights are zero.
 
-        It takes images N×3×32×32 with values from 0 to 255, uint8 or float, and returns logits,
-        N×classes. It refuses floats that look scaled to 0..1 or standardised: the network does the
-        standardisation itself.
+        It takes images N×C×H×W (3×32×32 by default) with values from 0 to 255, uint8 or float, and
+        returns logits, N×classes. It refuses floats that look scaled to 0..1 or standardised: the
+        network does the standardisation itself.
 
         Args:
             model: its id.
@@ -226,7 +227,7 @@ class Experiment:
 
         Args:
             model: its id.
-            on: one of `predicted_on`, whose saved predictions are read; or images N×3×32×32, uint8
+            on: one of `predicted_on`, whose saved predictions are read; or images N×C×H×W, uint8
                 or floats from 0 to 1, on which the network is run now, with labels −1; None for the
                 only data set that pairs were compared on.
 
@@ -239,14 +240,17 @@ class Experiment:
             return saved.read(self.path / "predictions" / name / f"{chosen}.parquet")
         import torch
 
+        from skeletons.networks.image_shape import of_network
         from skeletons.prediction import inference
 
-        logits = inference.predict(self.load(model), torch.from_numpy(as_pixels(on)))
+        network = self.load(model)
+        pixels = torch.from_numpy(as_pixels(on, of_network(network)))
+        logits = inference.predict(network, pixels)
         labels = np.full(len(on), -1, dtype=np.int64)
         return Predictions(logits.numpy().astype(np.float64), labels)
 
     def features(self, model: str, on: str | Images | None = None) -> Floats:
-        """The input of a network's last linear layer, float32 N×d; computed now.
+        """The inputs of the layer that runs last, float32 N×d; computed now.
 
         Args:
             model: its id.
@@ -254,13 +258,18 @@ class Experiment:
         """
         import torch
 
+        from skeletons.networks.image_shape import of_network
         from skeletons.prediction import features
 
-        images = self.images(on) if on is None or isinstance(on, str) else as_pixels(on)
-        return features.penultimate(self.load(model), torch.from_numpy(images)).numpy()
+        network = self.load(model)
+        if on is None or isinstance(on, str):
+            images = self.images(on)
+        else:
+            images = as_pixels(on, of_network(network))
+        return features.penultimate(network, torch.from_numpy(images)).numpy()
 
     def images(self, dataset: str | None = None) -> Images:
-        """The test images of a data set that have saved predictions, uint8 N×3×32×32.
+        """The test images of a data set that have saved predictions, uint8 N×C×H×W.
 
         Args:
             dataset: one of `predicted_on`; None for the only one that pairs were compared on.
@@ -290,16 +299,30 @@ class Experiment:
             because a model is dead.
 
         Raises:
-            SkeletonsError: there is no such measure, model or data set.
+            SkeletonsError: there is no such measure, model or data set, or it needs other labels.
         """
         measure = self.declared(name)
+        if measure.labelled:
+            self._demand_labels(measure, on)
         if measure.kind == "weights":
             return self._overlap(measure, a, b)
         if measure.kind == "representation":
             features = [self.features(model, on) for model in (a, b)]
             return float(np.mean(measure.values(*features)))
         one, two = (self.predictions(model, on) for model in (a, b))
-        return float(behaviour.compare(one, two, {measure.name: measure})[measure.name])
+        found = behaviour.compare(one, two, {measure.name: measure}, labelled=measure.labelled)
+        return float(found[measure.name])
+
+    def _demand_labels(self, measure: Measure, on: str | Images | None) -> None:
+        """Refuse images without labels that are classes of the task; the test set has them."""
+        name = self.dataset() if on is None else on
+        where = name if isinstance(name, str) else "images without labels"
+        lacks = where in self.compared_on and measure.name not in self.pairs(where)
+        if lacks or where is not name:
+            raise SkeletonsError(
+                f"{measure.name} needs labels that are classes of the task, but {where} was given; "
+                "allowed: a data set that has them, such as the test set of the task."
+            )
 
     def declared(self, name: str) -> Measure:
         """A measure by its name, with all that it declares, such as its range and its label.
@@ -333,22 +356,14 @@ class Experiment:
         return float(np.mean(measure.values(*kept)))
 
     def _aligned(self, tensors: dict[str, Array], a: Model, b: Model) -> dict[str, Array]:
-        """A model's tensors, with the units of base `b` in the order that fits base `a`.
+        """A model's tensors, with the units of base b in the order in which the bases fit best."""
+        from skeletons.networks import symmetries
 
-        As in the workflow, the order is that of the dense bases.
-        """
         if a == b:
             return tensors
         one, two = (artifacts.read_tensors(self._weights(base)) for base in (a, b))
-        spec = permutations.specification(self._symmetries(str(a)), one)
+        spec = permutations.specification(symmetries.of(self._summary(str(a))["network"]), one)
         return permutations.apply(tensors, spec, matching.match(one, two, spec))
-
-    def _symmetries(self, model: str) -> dict[str, Any]:
-        """Which units of a model's network can change places."""
-        from skeletons.networks import symmetries
-        from skeletons.networks.build import rebuild
-
-        return symmetries.find(rebuild(self._summary(model)["network"]))
 
     # --- figures ----------------------------------------------------------------------------------
 
@@ -361,7 +376,7 @@ class Experiment:
             figure: a key of `skeletons.plots.PLOTS`.
             ax: the Axes to draw into.
             options: of that figure: `dataset`, `measure`, `model` or `colormap`; see
-                `skeletons.plots`. The default measure is the first of `figures.measures`.
+                `skeletons.plots`. The default measure is that of the verdict.
 
         Returns:
             The experiment, so that calls can be chained.
@@ -432,16 +447,3 @@ def _listed(names: list[str], found: str) -> str:
     first = [*near, *(name for name in names if name not in near)]
     shown = ", ".join(first[:8]) or "none"
     return f"{shown} and {len(first) - 8} more" if len(first) > 8 else shown
-
-
-def _long(wide: pd.DataFrame, measure: str) -> pd.DataFrame:
-    """One measure of a table of pairs, with the same columns for every measure."""
-    known = wide[measure].notna()
-    columns = {
-        "ood": wide["ood"] if "ood" in wide.columns else "",
-        "measure": measure,
-        "value": wide[measure],
-        "std": wide[f"{measure}_std"] if f"{measure}_std" in wide.columns else np.nan,
-        "reason": wide["reason"].where(~known, ""),
-    }
-    return wide[["a", "b"]].assign(**columns)

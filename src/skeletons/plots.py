@@ -2,7 +2,7 @@
 
 The keys of `PLOTS` are the names of the files in `figures/`. Each function takes an `Experiment`,
 the Axes, and options: `dataset` and `measure` choose a table of pairs, `model` chooses a model, and
-`colormap` the colours. The defaults are the only data set, the first of `figures.measures`, and
+`colormap` the colours. The defaults are the only data set, `findings.primary.measure`, and
 `figures.colormap`.
 """
 
@@ -17,8 +17,10 @@ from matplotlib.axes import Axes
 
 from skeletons.errors import SkeletonsError
 from skeletons.figures import heatmaps, models, pairs, ridge, units
+from skeletons.figures import layers as layer_maps
 from skeletons.figures.style import panels
 from skeletons.findings import inspections
+from skeletons.measures.layers import COLUMNS
 from skeletons.measures.measure import Measure
 from skeletons.model_ids import REGULARIZED, Model
 from skeletons.store import artifacts
@@ -151,8 +153,26 @@ def curve(experiment: Experiment, ax: Axes) -> None:
     """Loss and accuracy between two bases, on the trained curve and on straight lines."""
     path = _made(experiment, "curve/*.parquet", "curve")[0]
     parts = [experiment.path / "lines" / path.name, path]
-    table = pd.concat([artifacts.read_table(part, ["path", "t", "loss"]) for part in parts])
-    ridge.paths(table, panels(ax, 1, 2))
+    ridge.paths(artifacts.read_tables(parts, ["path", "t", "loss"]), panels(ax, 1, 2))
+
+
+def layers(
+    experiment: Experiment,
+    ax: Axes,
+    dataset: str | None = None,
+    measure: str | None = None,
+    colormap: str | None = None,
+) -> None:
+    """Every layer of a model against every layer of another, by kind of pair.
+
+    The default measure is the first one that was computed, in the order of the alphabet.
+    """
+    name = f"{measure or '*'}/{experiment.dataset(dataset)}"
+    files = _made(experiment, f"layer_maps/{name}/*.parquet", "layers")
+    chosen = [path for path in files if path.parent == files[0].parent]
+    tables = {path.stem: artifacts.read_table(path, COLUMNS) for path in chosen}
+    kinds = layer_maps.by_kind(tables)
+    layer_maps.maps(kinds, panels(ax, 1, len(kinds)), colormap or experiment.colormap)
 
 
 def plane(experiment: Experiment, ax: Axes, colormap: str | None = None) -> None:
@@ -234,6 +254,7 @@ PLOTS: Mapping[str, Callable[..., None]] = {
         ridge_walk,
         lines,
         curve,
+        layers,
         plane,
         plane_surface,
         exposure,

@@ -294,7 +294,7 @@ def stage(folder: Path, made: Path, **more: Any) -> None:
         info=str(made / "info.json"),
         spec={key: value for key, value in spec.items() if key != "path"},
         data_root=None,
-        folder=str(folder),
+        where={"path": str(folder)},
     )
 
 

@@ -47,7 +47,7 @@ plain = jobs.describe
 
 
 def describe(*given, **named):
-    seed = snakemake.wildcards.seed if snakemake.rule == "train_base" else "none"
+    seed = snakemake.wildcards.base_id[5:] if snakemake.rule == "train_base" else "none"
     trouble = pathlib.Path("trouble", seed)
     if trouble.exists():
         megabytes = int(trouble.read_text() or 0)
@@ -138,11 +138,14 @@ def nodes(workflow: Workflow, experiment: str) -> dict[str, str]:
 
 
 GRID = {**SMALL, "experiment": "grid", "base": {**SMALL["base"], "seeds": [1, 2, 3, 4, 5]}}
-FIFTH = "train_base:slurm_extra='--nodelist=node3' if wildcards.seed == '5' else '--exclude=node3'"
+FIFTH = (
+    "train_base:slurm_extra='--nodelist=node3' if wildcards.base_id == 'seed=5' "
+    "else '--exclude=node3'"
+)
 FAILING = (
     *("--retries", "0"),
     *("--set-resources", "train_base:mem_mb=1500", "regularize:mem_mb=1500", FIFTH),
-    "train_base:runtime=1 if wildcards.seed == '3' else 30",
+    "train_base:runtime=1 if wildcards.base_id == 'seed=3' else 30",
 )
 
 
@@ -162,7 +165,7 @@ def started(workflow: Workflow, seed: str) -> bool:
 def running(cluster: Cluster, seeds: str) -> bool:
     """Whether each of these base models has a job on a node."""
     jobs = cluster.jobs()
-    names = [f"rule_train_base_wildcards_{seed}" for seed in seeds]
+    names = [f"rule_train_base_wildcards_seed={seed}" for seed in seeds]
     return all(name in jobs and jobs[name]["state"] == "RUNNING" for name in names)
 
 
@@ -185,7 +188,7 @@ def runs(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> dict[str
 
     failed = Run(failing, cluster, GRID, *HERE, *FAILING)
     failed.until(lambda: started(failing, "2") and started(failing, "5"))
-    cluster.command("scancel", cluster.jobs()["rule_train_base_wildcards_2"]["id"])
+    cluster.command("scancel", cluster.jobs()["rule_train_base_wildcards_seed=2"]["id"])
     lose(cluster, "node3")
 
     quiet = Workflow(tmp_path_factory.mktemp("clustered"))
@@ -252,7 +255,7 @@ def test_a_threshold_more_submits_no_job(
 
 def test_each_failure_is_one_sentence_with_rule_model_cause_and_log(runs: dict[str, Run]) -> None:
     said = " ".join(runs["failed"].said.split())
-    log = r"; see logs/slurm/rule_train_base/{}/\d+\.log\."
+    log = r"; see logs/slurm/rule_train_base/seed={}/\d+\.log\."
     for seed, sentence in {
         "2": r"train_base of seed=2 was cancelled on node[12]",
         "3": r"train_base of seed=3 exceeded its time limit of 00:01:00 on node[12]; raise "
@@ -293,7 +296,7 @@ def test_the_next_run_completes_it_with_retries_once_interrupted(
         path.unlink()
     for seed in "23":
         (workflow / "trouble" / seed).unlink()
-    memory = "train_base:mem_mb=1500 if attempt == 1 and wildcards.seed == '4' else 4000"
+    memory = "train_base:mem_mb=1500 if attempt == 1 and wildcards.base_id == 'seed=4' else 4000"
     run = Run(workflow, cluster, GRID, *HERE, "--set-resources", memory, FIFTH)
     run.until(lambda: started(workflow, "5"))
     (workflow / "trouble" / "5").unlink()

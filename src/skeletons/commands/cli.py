@@ -1,7 +1,8 @@
-"""The command `skeletons`: look at results, prune the run cache, compare files, export models.
+"""The command `skeletons`: look at results, judge and compare tables, prune the cache, export.
 
 skeletons show results/demo/models/seed=1
 skeletons cache --limit 1GB
+skeletons verdict similarities.csv
 skeletons remove demo
 skeletons compare alice.parquet bob.npz carol.csv
 skeletons export seed=1 --to exported
@@ -20,6 +21,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from skeletons.commands import verdict
 from skeletons.errors import ArtifactError, SkeletonsError
 from skeletons.store import artifacts, provenance
 from skeletons.store.cache import RunCache
@@ -80,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--to", type=Path, required=True, metavar="DIR", help="folder to write to")
     export.add_argument("--onnx", action="store_true", help="also write model.onnx")
     export.set_defaults(run=_export)
+    verdict.add(commands)
     remove = commands.add_parser(
         "remove", help="delete experiments; what they share with others stays"
     )

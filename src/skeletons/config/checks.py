@@ -7,24 +7,31 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from skeletons import image_folders
-from skeletons.config import trained_models
-from skeletons.config.datasets import DatasetSection, ImageFolder, UserDataset, dataset_id
+from skeletons import image_folders, image_tables
+from skeletons.config import network_keys, trained_models
+from skeletons.config.datasets import (
+    Corrupted,
+    DatasetSection,
+    ImageFolder,
+    Parquet,
+    UserDataset,
+    dataset_id,
+)
+from skeletons.config.labels import unlabelled_sets
 from skeletons.config.networks import Setup, setups
 from skeletons.config.sections import (
-    DEFAULT_WIDTH,
     INSPECTIONS,
+    LABELLED_MEASURES,
     MASK_MEASURES,
     MEASURES,
     REPRESENTATIONS,
     Config,
-    Network,
+    Variant,
     user_measures,
 )
 from skeletons.errors import DataError, ExtensionError
-from skeletons.user_code import packages
 from skeletons.user_code.check import check, clashes
-from skeletons.user_code.references import PACKAGES, is_reference, name_of
+from skeletons.user_code.references import is_reference, name_of
 
 
 def problems(config: Config) -> Iterator[str]:
@@ -35,15 +42,22 @@ def problems(config: Config) -> Iterator[str]:
         _repeated_datasets(config),
         trained_models.problems(config),
         _unknown_variant(config),
+        _unknown_recipe(config),
+        _limits_of_answers(config),
         _too_few_models(config),
         _no_masks(config),
+        _unknown_labelled(config),
+        _measures_without_labels(config),
         _too_few_seeds(config),
+        _no_shuffles(config),
         _unclear_folders(config),
         _same_folder(config),
+        _unfit_tables(config),
+        _grey_colours(config),
         _user_functions(config),
         _user_criterion_scale(config),
         _measure_names(config),
-        _network(config),
+        network_keys.problems(config),
     )
 
 
@@ -75,7 +89,8 @@ def _repeated_datasets(config: Config) -> Iterator[str]:
     for key, section in _datasets(config):
         name = dataset_id(section)
         if name in seen:
-            hint = "; give one of them another name" if isinstance(section, ImageFolder) else ""
+            named = isinstance(section, ImageFolder | Parquet)
+            hint = "; give one of them another name" if named else ""
             yield (
                 f"{key}: found the data set {name!r} again, after {seen[name]}; "
                 f"allowed: each data set once{hint}."
@@ -121,6 +136,51 @@ def _same_folder(config: Config) -> Iterator[str]:
             )
 
 
+def _unfit_tables(config: Config) -> Iterator[str]:
+    """Parquet files must exist, and have the columns; those to train on must have labels."""
+    for key, section in _datasets(config):
+        if not isinstance(section, Parquet):
+            continue
+        if key == "dataset":
+            for name in ("train", "label"):
+                if getattr(section, name) is None:
+                    yield f"dataset.{name}: found nothing; allowed: a value, to train on."
+        for name in ("train", "test"):
+            if pattern := getattr(section, name):
+                yield from _unfit_table(key, name, pattern, section)
+
+
+def _unfit_table(key: str, split: str, pattern: str, section: Parquet) -> Iterator[str]:
+    name = split  # of the key that is looked at
+    try:
+        paths = image_tables.files(pattern)
+        for path in paths:
+            image_tables.check_whole(path)
+        name = "image"
+        for path in paths:
+            image_tables.check_image(path, section.image)
+        name = "label"
+        for path in paths:
+            if section.label is not None:
+                image_tables.check_label(path, section.label)
+    except DataError as error:
+        yield f"{key}.{name}: {error}."
+
+
+def _grey_colours(config: Config) -> Iterator[str]:
+    """Grey images have no colours to change."""
+    for key, section in _datasets(config):
+        if (
+            isinstance(section, Corrupted)
+            and section.corruption == "saturate"
+            and any(setup.network.channels == 1 for setup in setups(config))
+        ):
+            yield (
+                f"{key}.corruption: found 'saturate', which changes colours, but network.channels "
+                "is 1; allowed: another corruption, or 3 channels."
+            )
+
+
 # --- keys that must fit each other ----------------------------------------------------------------
 
 
@@ -136,13 +196,22 @@ def _unknown_variant(config: Config) -> Iterator[str]:
     """The inspected variant must be in the grid, and there must be one if anything is inspected."""
     variant = config.inspect.variant
     active = [key for key in INSPECTIONS if getattr(config.inspect, key)]
-    if variant is None:
-        if active:
-            yield (
-                f"inspect.variant: found nothing, but inspect.{active[0]} is on; allowed: "
-                "{l1: …, epochs: …, threshold: …} of one recipe of the grid."
-            )
-        return
+    if variant is not None:
+        yield from _not_in_grid("inspect.variant", variant, config)
+    elif active:
+        yield (
+            f"inspect.variant: found nothing, but inspect.{active[0]} is on; allowed: "
+            "{l1: …, epochs: …, threshold: …} of one recipe of the grid."
+        )
+
+
+def _unknown_recipe(config: Config) -> Iterator[str]:
+    recipe = config.findings.primary.recipe
+    if recipe is not None:
+        yield from _not_in_grid("findings.primary.recipe", recipe, config)
+
+
+def _not_in_grid(where: str, variant: Variant, config: Config) -> Iterator[str]:
     grids = [(one.regularize, one.prune) for one in setups(config)]
     for key, value, listed, source in (
         ("l1", variant.l1, [walk.lambdas for walk, _ in grids], "regularize.lambdas"),
@@ -152,10 +221,16 @@ def _unknown_variant(config: Config) -> Iterator[str]:
         known = sorted({number for values in listed for number in values})
         if value not in known:
             allowed = ", ".join(f"{number:g}" for number in known) or "none"
-            yield (
-                f"inspect.variant.{key}: found {value:g}; allowed: {allowed} (the values of "
-                f"{source})."
-            )
+            yield f"{where}.{key}: found {value:g}; allowed: {allowed} (the values of {source})."
+
+
+def _limits_of_answers(config: Config) -> Iterator[str]:
+    upper, lower = config.findings.converges_above, config.findings.not_below
+    if lower > upper:
+        yield (
+            f"findings.not_below: found {lower:g}; allowed: at most findings.converges_above, "
+            f"which is {upper:g}."
+        )
 
 
 def _counts(config: Config) -> dict[str, int]:
@@ -199,6 +274,29 @@ def _no_masks(config: Config) -> Iterator[str]:
         )
 
 
+def _unknown_labelled(config: Config) -> Iterator[str]:
+    names = [dataset_id(section) for section in config.ood]
+    for index, name in enumerate(config.compare.labelled):
+        if name not in names:
+            yield (
+                f"compare.labelled[{index}]: found {name!r}; allowed: {', '.join(names)} (the "
+                "names of the OOD sets in results)."
+            )
+
+
+def _measures_without_labels(config: Config) -> Iterator[str]:
+    """A measure that needs labels is drawn on all compared sets, so all of them need labels."""
+    lacking = unlabelled_sets(config)
+    for index, name in enumerate(config.figures.measures):
+        if name in LABELLED_MEASURES and lacking:
+            yield (
+                f"figures.measures[{index}]: found {name!r}, which needs labels that are the "
+                f"task's classes, but {', '.join(lacking)} has none; allowed: a measure without "
+                "labels, or only OOD sets with such labels (compare.labelled names them). On the "
+                "sets that have them, the tables of pairs hold it in any case."
+            )
+
+
 def _too_few_seeds(config: Config) -> Iterator[str]:
     if any(_bases(one) > 1 for one in setups(config)):
         return
@@ -210,37 +308,11 @@ def _too_few_seeds(config: Config) -> Iterator[str]:
             )
 
 
-def _network(config: Config) -> Iterator[str]:
-    """What the name, width, options and weights of a network must have to do with each other."""
-    for setup in setups(config):
-        yield from _of_network(setup.key, setup.network)
-
-
-def _of_network(key: str, network: Network) -> Iterator[str]:
-    package = network.name.partition(":")[0] if network.name.startswith(PACKAGES) else None
-    if package:
-        problem = packages.problem_with(network.name)
-        if problem:
-            yield f"{key}.name: found {network.name!r}, {problem}."
-        if network.width != DEFAULT_WIDTH:
-            yield (
-                f"{key}.width: found {network.width}, but the width of {network.name!r} is part "
-                "of its name; allowed: no width (some networks have an option for it)."
-            )
-    elif network.weights is not None:
+def _no_shuffles(config: Config) -> Iterator[str]:
+    if config.inspect.layers and config.compare.permutations < 19:
         yield (
-            f"{key}.weights: found {network.weights!r}, but {network.name!r} has no pretrained "
-            "weights; allowed: nothing, or a network of torchvision or timm."
-        )
-    elif network.options and not is_reference(network.name):
-        yield (
-            f"{key}.options: found {', '.join(network.options)}, but {network.name!r} has no "
-            "options; allowed: an empty mapping."
-        )
-    if packages.is_file(network.weights) and not Path(str(network.weights)).is_file():
-        yield (
-            f"{key}.weights: found {network.weights!r}, which is not a file; allowed: a file of "
-            "weights (.pt, .pth or .safetensors), or a name of weights without a slash."
+            f"compare.permutations: found {config.compare.permutations}, but inspect.layers is on; "
+            "allowed: 19 or more, because p is at least 1 / (permutations + 1)."
         )
 
 
@@ -279,6 +351,12 @@ def _uses(config: Config) -> Iterator[_Use]:
     ):
         for index, name in enumerate(names):
             yield _Use(f"{key}[{index}]", name, "two models' logits", ["p", "q"])
+    yield _Use(
+        "findings.primary.measure",
+        config.findings.primary.measure,
+        "two models' logits",
+        ["p", "q"],
+    )
     for key, section in _of_each("prune", config):
         takes, arguments = "weights and threshold", ["weights", "threshold"]
         yield _Use(f"{key}.criterion", section.criterion, takes, arguments)

@@ -12,6 +12,7 @@ ONE_THING: Mapping[tuple[Hashable, ...], str | None] = {
     ("dataset",): None,
     ("network",): "name",
     ("inspect", "variant"): None,
+    ("findings", "primary", "recipe"): None,
 }
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from skeletons import text
 from skeletons.config import sentences
+from skeletons.config.datasets import TORCHVISION
 from skeletons.config.json_schema import json_schema
 from skeletons.config.networks import OVERRIDDEN
 from skeletons.config.types import USER_DEFINED
@@ -136,7 +137,8 @@ def _datasets(schema: Node, node: Node) -> list[Node]:
 
 def _kind(section: Node) -> str:
     """The text that stands for the kind of a data set: its name, or the form of a reference."""
-    return str(section["properties"]["kind"].get("const", USER_DEFINED))
+    kind = section["properties"]["kind"]
+    return TORCHVISION if "enum" in kind else str(kind.get("const", USER_DEFINED))
 
 
 def _table(schema: Node, properties: Mapping[str, Node], required: Collection[str]) -> str:

@@ -4,14 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    StrictInt,
-    StrictStr,
-    WithJsonSchema,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, StrictInt, StrictStr, WithJsonSchema
 
 from skeletons.config.datasets import Digits, OodSet, Shapes, TrainingSet, plain_options
 from skeletons.config.types import (
@@ -52,9 +45,18 @@ MEASURES = (
     "agreement",
     "disagreement",
     "jensen_shannon",
+    "kappa",
+    "cosine_logit_centred",
+    "jensen_shannon_matched",
+    "error_consistency",
+    "capa",
+    "capa_top",
 )
+# Measures that need labels of the images, which are classes of the task.
+LABELLED_MEASURES = ("error_consistency", "capa", "capa_top")
 CRITERIA = ("magnitude",)
 DEFAULT_WIDTH = 8
+LEAST_SIDE = 16  # of images in pixels; the built-in networks halve it up to three times
 NetworkName = Annotated[
     StrictStr,
     BeforeValidator(network_name(NETWORKS)),
@@ -71,13 +73,23 @@ CriterionName = Annotated[
     WithJsonSchema(known_or_reference_schema(CRITERIA)),
 ]
 State = Literal["base", "regularized", "pruned"]
-RepresentationName = Literal["linear_cka", "linear_cka_debiased"]
+RepresentationName = Literal["linear_cka", "linear_cka_debiased", "procrustes", "mutual_knn"]
 MaskMeasureName = Literal["mask_overlap", "mask_overlap_aligned"]
 REPRESENTATIONS: tuple[str, ...] = get_args(RepresentationName)
 MASK_MEASURES: tuple[str, ...] = get_args(MaskMeasureName)
 # Keys of `inspect` that switch an inspection on, and those that align units of different bases.
-INSPECTIONS = ("lines", "plane", "curve", "expose", "importance", "probe")
-ALIGNED_INSPECTIONS = ("lines", "plane", "importance")
+INSPECTIONS = ("lines", "plane", "curve", "expose", "importance", "probe", "layers")
+ALIGNED_INSPECTIONS = ("lines", "plane", "curve", "importance")
+
+
+class Images(Section):
+    """The form of all images."""
+
+    size: Annotated[StrictInt, Field(ge=LEAST_SIDE, le=1_024)] | None = Field(
+        None,
+        description="height and width in pixels that all images are brought to; null: the size "
+        "that the data sets have, if all agree",
+    )
 
 
 Channels = Annotated[tuple[Share, ...], Field(min_length=1, max_length=4)]
@@ -89,8 +101,7 @@ class Network(Section):
 
     name: NetworkName = Field(
         "cnn",
-        description="architecture; cnn has no normalisation; or torchvision:NAME, timm:NAME, or "
-        "your own FILE.py:FUNCTION",
+        description="cnn has no normalisation; or torchvision:NAME, timm:NAME, FILE.py:FUNCTION",
     )
     width: Annotated[StrictInt, Field(ge=1, le=65_536)] = Field(
         DEFAULT_WIDTH,
@@ -103,6 +114,9 @@ class Network(Section):
         None,
         description="pretrained weights that all bases start from: a file, or a name to download; "
         "for torchvision and timm",
+    )
+    channels: Literal[1, 3] = Field(
+        3, description="channels of the images: 3 for RGB, 1 for grey; all images are brought to it"
     )
     checkpoints: FilePath | dict[OwnName, FilePath] | None = Field(
         None,
@@ -230,6 +244,11 @@ class Compare(Section):
         (), description="FILE.py:FUNCTION, in addition to the built-in measures"
     )
     test_set: Flag = Field(False, description="also compare on the test set of the task")
+    labelled: Annotated[tuple[StrictStr, ...], AfterValidator(distinct)] = Field(
+        (),
+        description="names in results of OOD sets whose labels are the task's classes, where the "
+        "workflow cannot know",
+    )
     blocks_beyond: Whole = Field(
         100,
         description="number of models above which one file holds all pairs of two bases, not one "
@@ -237,6 +256,9 @@ class Compare(Section):
     )
     representations: Annotated[tuple[RepresentationName, ...], AfterValidator(distinct)] = Field(
         (), description="measures of penultimate features, on each OOD set; costly"
+    )
+    permutations: Whole = Field(
+        99, description="shuffles of the images that measures of features are compared with"
     )
     weights: Annotated[tuple[MaskMeasureName, ...], AfterValidator(distinct)] = Field(
         (), description="measures of pruned models' masks, with or without aligned units; costly"
@@ -281,6 +303,14 @@ class Inspect(Section):
     probe: Penalties = Field(
         (), description="λs to penalise the skeleton's weights with, in search of a second skeleton"
     )
+    layers: Annotated[tuple[RepresentationName, ...], AfterValidator(distinct)] = Field(
+        (),
+        description="measures of features to compare every two layers with, of bases and variants, "
+        "on each OOD set",
+    )
+    layer_names: (
+        Annotated[tuple[StrictStr, ...], Field(min_length=1), AfterValidator(distinct)] | None
+    ) = Field(None, description="layers of the network; null for the last one of each stage")
     epochs: Count = Field(4, description="epochs to train a curve or a probe")
     points: Annotated[StrictInt, Field(ge=3, le=10_001)] = Field(
         21, description="points on a line at which the loss is measured, including both ends"
@@ -288,14 +318,52 @@ class Inspect(Section):
     images: Count = Field(2_000, description="test images on which losses are measured")
 
 
-class Findings(Section):
-    """Significance level and tolerances of the statements in the findings."""
+class Primary(Section):
+    """The primary question, named before looking; everything else is exploratory."""
 
-    alpha: Annotated[Number, Field(gt=0, lt=0.5)] = Field(
-        0.05,
-        description="significance level of the verdicts, after correction for multiple tests",
+    measure: MeasureName = Field(
+        "kappa", description="measure of similarity; or your own FILE.py:FUNCTION"
     )
-    margin: Positive = Field(0.05, description="smallest rise of similarity that matters")
+    recipe: Variant | None = Field(
+        None,
+        description="recipe of the pruned models; null for the one with the most skeletons, and of "
+        "several the sparsest",
+    )
+
+
+class Findings(Section):
+    """The primary question, and the levels and limits of the statements in the findings."""
+
+    primary: Primary = Field(Primary(), description="the question that the verdict answers")
+    alpha: Annotated[Number, Field(gt=0, lt=0.5)] = Field(
+        0.05, description="level of the verdict: its intervals have the level 1 − alpha"
+    )
+    converges_above: Annotated[Number, Field(gt=0, le=1)] = Field(
+        0.5,
+        description="models converge if they close more than this share of the gap from the bases "
+        "to the ceiling",
+    )
+    not_below: Annotated[Number, Field(gt=0, le=1)] = Field(
+        0.25, description="models do not converge if they close less than this share"
+    )
+    margin: Positive = Field(
+        0.05, description="smallest rise of similarity that matters, if there is no ceiling"
+    )
+    alive: Annotated[Number, Field(gt=0, le=1)] = Field(
+        0.9, description="least share of seeds whose models must live for a decision"
+    )
+    looks: Annotated[StrictInt, Field(ge=1, le=100)] = Field(
+        1, description="how often the verdict is looked at while seeds are added; alpha is divided"
+    )
+    control_drop: NotNegative = Field(
+        0.05, description="accuracy that a control may lack beside the pruned models, 0 to 1"
+    )
+    sparsity: Annotated[Number, Field(ge=0, le=1)] = Field(
+        0.8, description="least share of weights that a skeleton has lost"
+    )
+    drop: NotNegative = Field(
+        0.02, description="most accuracy that a skeleton has lost against its base, 0 to 1"
+    )
     loss_rise: Positive = Field(
         0.05, description="how far the training loss may rise or fall on a walk, in nats"
     )
@@ -309,7 +377,7 @@ class Figures(Section):
 
     measures: Annotated[tuple[MeasureName, ...], Field(min_length=1), AfterValidator(distinct)] = (
         Field(
-            ("cosine_prob",),
+            ("kappa",),
             description="measures of similarity to draw; or your own FILE.py:FUNCTION",
         )
     )
@@ -354,6 +422,7 @@ class Config(Section):
         "results/.cache",
         description="folder of the run cache, shared by all experiments; null for none",
     )
+    images: Images = Field(Images(), description="form of all images")
     network: Network | None = Field(
         Network(), description="architecture of the models; null for `networks` alone"
     )
@@ -366,12 +435,16 @@ class Config(Section):
     compare: Compare = Field(Compare(), description="which models are compared")
     controls: Controls = Field(Controls(), description="models to compare similarities with")
     inspect: Inspect = Field(Inspect(), description="costly inspections of one variant")
-    findings: Findings = Field(Findings(), description="significance level and tolerances")
+    findings: Findings = Field(Findings(), description="the primary question, levels and limits")
     figures: Figures = Field(Figures(), description="what the figures show")
     compute: Compute = Field(Compute(), description="where and how training runs")
 
 
+def judged_measures(config: Config) -> list[str]:
+    """The measures that answers are given by: the primary one, then those that are drawn."""
+    return list(dict.fromkeys([config.findings.primary.measure, *config.figures.measures]))
+
+
 def user_measures(config: Config) -> list[str]:
     """References to the user-defined measures of all pairs, each once and sorted."""
-    drawn = filter(is_reference, config.figures.measures)
-    return sorted({*config.compare.measures, *drawn})
+    return sorted({*config.compare.measures, *filter(is_reference, judged_measures(config))})

@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 from skeletons.config.ambiguous import Ambiguous
 from skeletons.config.datasets import BUILT_IN, SECTIONS, TRAINABLE
 from skeletons.config.sections import MEASURES, Config
+from skeletons.config.torchvision_sets import PREFIX
 from skeletons.config.types import EXPERIMENT_PATTERN, NAME_PATTERN, OWN_PATTERN, USER_DEFINED
 from skeletons.user_code.references import is_reference
 
@@ -164,9 +165,17 @@ def _allowed(kind: str, found: object, context: Mapping[str, Any]) -> str:
         limit, sign = _BOUNDS[kind]
         return f"a number {sign} {number(context[limit])}"
     if kind == "literal_error":
-        return _listed(re.findall(r"'([^']*)'", str(context["expected"])), found)
+        names = re.findall(r"'([^']*)'", str(context["expected"]))
+        return _listed(names, found) if names else str(context["expected"])
     if kind == "unknown_name":
         return f"{_listed(context['names'], found)}{OR_YOUR_OWN}"
+    if kind == "unknown_set":
+        return _listed(context["names"], found)
+    if kind == "without_splits":
+        return (
+            f"a set that torchvision divides into training and test images ({context['name']} is "
+            "not divided), or its images in folders, as imagefolder"
+        )
     if kind == "string_pattern_mismatch":
         return PATTERNS[context["pattern"]]
     if kind == "reference":
@@ -185,5 +194,5 @@ def _as_section(found: object) -> str:
     """How to write a data set that was given as one word: a kind, a reference or a folder."""
     if not isinstance(found, str):
         return _A_MAPPING
-    is_kind = found in SECTIONS or is_reference(found)
+    is_kind = found in SECTIONS or is_reference(found) or found.startswith(PREFIX)
     return f"a mapping, such as {{kind: {found if is_kind else f'imagefolder, path: {found}'}}}"

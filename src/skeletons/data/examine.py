@@ -18,9 +18,10 @@ def copies(dataset: Dataset) -> list[str]:
     found = sum(_digest(image) in training for image in dataset.test_images) if training else 0
     if not found:
         return []
+    side = dataset.test_images.shape[2]
     return [
         f"{found:,} of {len(dataset.test_images):,} test images are exact copies of training "
-        "images (at 32×32 pixels), so the accuracy on the test set says too much."
+        f"images (at {side}×{side} pixels), so the accuracy on the test set says too much."
     ]
 
 
@@ -44,7 +45,8 @@ def check_colours(dataset: Dataset, name: str) -> None:
         low, high = images.min(axis=(0, 2, 3)), images.max(axis=(0, 2, 3))
         if np.max(high.astype(int) - low) + 1 < LEVELS:
             spans = ", ".join(f"{a} to {b}" for a, b in zip(low, high, strict=True))
+            named = "grey is" if len(low) == 1 else "red, green and blue are"
             raise DataError(
-                f"{name}: found {split} images that are all of nearly one colour (red, green and "
-                f"blue are {spans} of 255); allowed: images that span at least {LEVELS} levels."
+                f"{name}: found {split} images that are all of nearly one colour "
+                f"({named} {spans} of 255); allowed: images that span at least {LEVELS} levels."
             )

@@ -1,4 +1,4 @@
-"""A data set's files: images in one form, uint8 RGB of 32×32 pixels, and labels."""
+"""A data set's files: images in one form, uint8 of one size and number of channels, and labels."""
 
 from __future__ import annotations
 
@@ -12,19 +12,37 @@ import numpy as np
 import numpy.typing as npt
 
 from skeletons.errors import OtherSettingsError
-from skeletons.store import artifacts, provenance
+from skeletons.store import artifacts, memory, provenance
 from skeletons.store.seals import unfit
 
 Pixels = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 
-SIDE = 32
+SIDE, CHANNELS = 32, 3  # of images that a configuration says nothing about
 SPLITS = ("train", "test")
 
 
 @dataclass(frozen=True)
+class Form:
+    """The form that all images of an experiment are brought to.
+
+    Attributes:
+        side: height and width in pixels.
+        channels: 3 for RGB, 1 for grey.
+        exact: whether existing images that have another size are refused instead of resized.
+    """
+
+    side: int = SIDE
+    channels: int = CHANNELS
+    exact: bool = False
+
+
+USUAL = Form()
+
+
+@dataclass(frozen=True)
 class Dataset:
-    """Images uint8 N×3×32×32 and labels int64 N (indices into `classes`), for training and test.
+    """Images uint8 N×C×S×S and labels int64 N (indices into `classes`), for training and test.
 
     Data sets that are only used to compare models have no training images. Both splits are in a
     fixed random order, so the first n images of either are a fair sample. The notes are sentences
@@ -55,24 +73,42 @@ def read_info(path: str | Path) -> dict[str, Any]:
 
 
 def read_split(path: str | Path, split: str) -> tuple[Pixels, Labels]:
-    """Read the images uint8 N×3×32×32 and labels int64 N of one split, `train` or `test`.
+    """Read the images uint8 N×C×S×S and labels int64 N of one split, `train` or `test`.
+
+    The images of a file that is larger than half the memory are mapped, see
+    `artifacts.read_tensors`.
 
     Raises:
         ArtifactError: the file is missing or broken, holds something else, or was made from another
             data set.
     """
     with _shared(path):
-        found = artifacts.read_tensors(path, [f"{split}_images", f"{split}_labels"])
+        names = [f"{split}_images", f"{split}_labels"]
+        found = artifacts.read_tensors(path, names, mapped=_is_large(path))
     images, labels = found.values()
     good = (
         images.dtype == np.uint8
-        and images.shape[1:] == (3, SIDE, SIDE)
+        and images.ndim == 4
+        and images.shape[1] in (1, 3)
+        and images.shape[2] == images.shape[3]
         and labels.dtype == np.int64
         and labels.shape == images.shape[:1]
     )
     if not good:
-        raise unfit(path, f"does not hold images of 3×{SIDE}×{SIDE} with a label each")
+        raise unfit(path, "does not hold square images of 1 or 3 channels with a label each")
     return images, labels
+
+
+def is_mapped(images: Pixels) -> bool:
+    """Whether images are mapped from a file, and not in memory."""
+    return getattr(images, "_mmap", None) is not None
+
+
+def _is_large(path: str | Path) -> bool:
+    try:
+        return Path(path).stat().st_size > memory.available() // 2
+    except OSError:  # which reading it reports
+        return False
 
 
 def check_source(made: str | Path, path: str | Path) -> None:

@@ -1,8 +1,7 @@
 """Data sets from a user's folders of images.
 
-Each image is resized (bicubic, antialiased) so that its shorter side is 32, then cropped to the
-centre. Transparent parts become black. Of an animation or a file of several pages, the first
-picture is read.
+Each image is brought to the wanted size as in `data.sizes`. Transparent parts become black. Of an
+animation or a file of several pages, the first picture is read.
 
 Images of more than 8 bits (16-bit, 32-bit and floating-point greys) do not say which value is
 white. The range of their values over the whole data set decides: its lowest value becomes black and
@@ -16,16 +15,18 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from skeletons import image_folders
-from skeletons.data.files import SIDE, Dataset, Labels, Pixels
+from skeletons.data.files import USUAL, Dataset, Form, Labels, Pixels
+from skeletons.data.sizes import demand_size, fit_picture
 from skeletons.errors import DataError
 from skeletons.image_folders import shown
+from skeletons.store import memory
 
 TEST_SHARE = 0.2
 FULL = 65535.0  # the highest 16-bit value
@@ -40,18 +41,26 @@ class Range(NamedTuple):
     high: float
 
 
+class Source(NamedTuple):
+    """An image file: what it is called in errors, and its path or content."""
+
+    name: str
+    file: Path | BinaryIO
+
+
 SIXTEEN_BITS = Range(0.0, FULL)
 NOTHING = Range(np.inf, -np.inf)  # of no value
 NO_DATA = 42113  # the TIFF tag in which rasters name the number that stands for a missing value
 T = TypeVar("T")
 
 
-def load_folder(spec: Mapping[str, Any], _: Path) -> Dataset:
+def load_folder(spec: Mapping[str, Any], _: Path, form: Form) -> Dataset:
     """Load an image folder: `train` and `test` folders, class folders, or images without classes.
 
     Args:
         spec: its section of the configuration, with all keys; and `files`, if it is known, the
             digest of the files that the run was planned for.
+        form: of the images.
 
     Raises:
         DataError: the folder is missing, has another structure, holds a broken image, or was
@@ -66,7 +75,7 @@ def load_folder(spec: Mapping[str, Any], _: Path) -> Dataset:
         )
     train, test = _split(found, TEST_SHARE if share is None else share)
     (train_files, train_labels), (test_files, test_labels) = _labelled(train), _labelled(test)
-    images = read_images([*train_files, *test_files])
+    images = read_sources([Source(shown(f), f) for f in (*train_files, *test_files)], form)
     cut = len(train_files)
     splits = (images[:cut], train_labels, images[cut:], test_labels)
     return Dataset(*splits, tuple(found.train), tuple(found.notes()))
@@ -105,23 +114,23 @@ def _labelled(files_of: Files) -> tuple[list[Path], Labels]:
 # --- pixels ---------------------------------------------------------------------------------------
 
 
-def read_images(files: Sequence[Path]) -> Pixels:
-    """Read image files as uint8 N×3×32×32, with one range for all that have more than 8 bits.
+def read_sources(sources: Sequence[Source], form: Form) -> Pixels:
+    """Read image files as uint8 N×3×S×S, with one range for all that have more than 8 bits.
 
     Raises:
         DataError: one cannot be read.
     """
-    pixels = np.empty((len(files), 3, SIDE, SIDE), dtype=np.uint8)
+    pixels = memory.array((len(sources), 3, form.side, form.side))
     deep: dict[int, tuple[str, Range]] = {}  # kind of numbers and range, by the image's position
     with ThreadPoolExecutor() as pool:  # decoding releases the interpreter lock
-        for k, seen in enumerate(pool.map(_look, files)):
+        for k, seen in enumerate(pool.map(lambda source: _look(source, form), sources)):
             if isinstance(seen, tuple):
                 deep[k] = seen
             else:
                 pixels[k] = seen
         ranges = {kind: _common(deep, kind) for kind in ("I", "F")}
-        again = [(files[k], ranges[kind]) for k, (kind, _) in deep.items()]
-        for k, image in zip(deep, pool.map(lambda one: read_image(*one), again), strict=True):
+        again = [(sources[k], ranges[kind], form) for k, (kind, _) in deep.items()]
+        for k, image in zip(deep, pool.map(lambda one: _read(*one), again), strict=True):
             pixels[k] = image
     return pixels
 
@@ -134,70 +143,76 @@ def _common(deep: Mapping[int, tuple[str, Range]], kind: str) -> Range:
     return SIXTEEN_BITS if kind == "I" and wide else Range(low, high)
 
 
-def _look(path: Path) -> Pixels | tuple[str, Range]:
+def _look(source: Source, form: Form) -> Pixels | tuple[str, Range]:
     """The pixels of an image of 8 bits; of one of more, the kind of its numbers and their range."""
 
     def look(image: Image.Image) -> Pixels | tuple[str, Range]:
         if not _is_deep(image):
-            return _pixels(image, NOTHING)
+            return _pixels(source, image, NOTHING, form)
         values = _values(image, _missing(image))
         finite = values[np.isfinite(values)]
         found = Range(float(finite.min()), float(finite.max())) if finite.size else NOTHING
         return image.mode[0], found
 
-    return _opened(path, look)
+    return _opened(source, look)
 
 
-def read_image(path: Path, of: Range | None = None) -> Pixels:
-    """Read an image file of any size and mode as uint8 3×32×32.
+def read_image(path: Path, of: Range | None = None, form: Form = USUAL) -> Pixels:
+    """Read an image file of any size and mode as uint8 3×S×S.
 
     Args:
         path: the file.
         of: the range of the data set's values, if the image has more than 8 bits. For None it is 0
             to 65,535 for whole numbers, and 0 to the highest value for floating-point numbers.
+        form: the size that it is brought to.
 
     Raises:
         DataError: it cannot be read.
     """
+    return _read(Source(shown(path), path), of, form)
 
+
+def _read(source: Source, of: Range | None, form: Form) -> Pixels:
     def read(image: Image.Image) -> Pixels:
         if of is not None or image.mode != "F":
-            return _pixels(image, of or SIXTEEN_BITS)
-        return _pixels(image, Range(0.0, float(np.nanmax(np.asarray(image)))))
+            return _pixels(source, image, of or SIXTEEN_BITS, form)
+        highest = float(np.nanmax(np.asarray(image)))
+        return _pixels(source, image, Range(0.0, highest), form)
 
-    return _opened(path, read)
+    return _opened(source, read)
 
 
-def _opened(path: Path, use: Callable[[Image.Image], T]) -> T:
+def _opened(source: Source, use: Callable[[Image.Image], T]) -> T:
     """What a function makes of an opened image.
 
     Raises:
         DataError: the image cannot be read.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(source.file) as image:
             return use(image)
+    except DataError:
+        raise
     except Image.DecompressionBombError:
         limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
         raise DataError(
-            f"{shown(path)} has more than {limit:,} pixels, the most that are read; make it "
+            f"{source.name} has more than {limit:,} pixels, the most that are read; make it "
             "smaller or remove it."
         ) from None
     except Exception as error:  # decoders raise whatever a broken file leads them to
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(
-            f"{shown(path)} is not a complete image ({reason.rstrip('.')}); repair or remove it."
+            f"{source.name} is not a complete image ({reason.rstrip('.')}); repair or remove it."
         ) from None
 
 
-def _pixels(image: Image.Image, of: Range) -> Pixels:
+def _pixels(source: Source, image: Image.Image, of: Range, form: Form) -> Pixels:
     upright = ImageOps.exif_transpose(image)
     if _is_deep(upright):  # converting would clip
         upright = _scaled(_values(upright, _missing(image)), of)
     rgb = _to_rgb_mode(upright)
-    if rgb.size != (SIDE, SIDE):
-        rgb = ImageOps.fit(rgb, (SIDE, SIDE), Image.Resampling.BICUBIC)
-    return np.asarray(rgb).transpose(2, 0, 1)
+    demand_size(rgb.size, form, source.name)
+    return np.asarray(fit_picture(rgb, form.side)).transpose(2, 0, 1)
 
 
 def _is_deep(image: Image.Image) -> bool:

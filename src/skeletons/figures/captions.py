@@ -73,8 +73,9 @@ CAPTIONS: Mapping[str, Caption] = {
         "were removed. What all models share is written once, below the labels. Controls are a "
         "base before training, a base trained on the images in another order (“image order 1”), "
         "and a model that lost as many weights at random (“at random like 0.05”). The strips on "
-        "the left show each model's test accuracy and sparsity. Grey cells have no similarity, "
-        "because one model of the pair gives the same answer for every image.",
+        "the left show each model's test accuracy and sparsity. Grey cells have no value, mostly "
+        "because one model of the pair gives the same answer for every image; the column `reason` "
+        "of the table says why.",
     ),
     "heatmap_of_features": Caption(
         PAIRS,
@@ -97,13 +98,15 @@ CAPTIONS: Mapping[str, Caption] = {
     ),
     "rises": Caption(
         ALIKE,
-        "The rise, recipe by recipe",
+        "The gap closed, recipe by recipe",
         "How much more similar pruned models of different bases are than the models they are "
-        "compared with: their unpruned bases and, if the experiment has them, the same models "
-        "before pruning and models pruned at random. Lines are confidence intervals over seeds; "
-        "with fewer than three seeds there are none. Models converge if every interval of a recipe "
-        "lies to the right of 0, after a correction for the number of recipes. They do not "
-        "converge if an interval lies to the left of the margin, the dashed line.",
+        "compared with: their unpruned bases and, if the experiment has them, controls and the "
+        "same models before pruning. If a ceiling was measured, this is the share of the gap from "
+        "the bases to the ceiling that is closed; otherwise it is the rise itself. Lines are "
+        "confidence intervals over seeds; with fewer than five seeds there are none. Models "
+        "converge if every interval of a recipe, but that beyond the models before pruning, lies "
+        "to the right of the dashed line. They do not converge if one of them lies to the left of "
+        "the dotted line, or of the dashed one if there is none.",
     ),
     "kinds_of_pairs": Caption(
         ALIKE,
@@ -170,6 +173,16 @@ CAPTIONS: Mapping[str, Caption] = {
         "of the first. Filled marks are bases, the line that starts at a base is its walk of "
         "regularisation, and hollow marks are pruned models. All models but the three that span "
         "the plane are shown at their nearest point on it, and may lie off the plane.",
+    ),
+    "layers": Caption(
+        INSIDE,
+        "Every layer against every layer",
+        "How similar what each layer of one model sees is to what each layer of another sees, on "
+        "the images named above, as the mean over pairs of models. 0 is the similarity with the "
+        "images of one model shuffled, which keeps the widths of the layers and the number of "
+        "images; 1 is the largest possible one. Numbers in brackets are not above chance in every "
+        "pair (p > 0.05 among the shuffles). The activations of convolutions are "
+        "means over positions, so where in the image something is does not count.",
     ),
     "exposure": Caption(
         INSIDE,

@@ -33,13 +33,13 @@ def ordered(names: Sequence[str]) -> list[str]:
 def similarity_matrix(pairs: pd.DataFrame, models: Sequence[str], measure: Measure) -> Floats:
     """The N×N values of a measure: symmetric, NaN if a pair has no value.
 
-    The diagonal holds the value of a model with itself.
+    The diagonal holds the value of a model with itself, if all models have the same one.
     """
     position = {name: k for k, name in enumerate(models)}
     matrix = np.full((len(models), len(models)), np.nan)
     rows, columns = pairs.a.map(position).to_numpy(), pairs.b.map(position).to_numpy()
     matrix[rows, columns] = matrix[columns, rows] = pairs[measure.name].to_numpy(np.float64)
-    np.fill_diagonal(matrix, measure.itself)
+    np.fill_diagonal(matrix, measure.itself if measure.reflexive else np.nan)
     return matrix
 
 
@@ -88,11 +88,9 @@ def heatmap(
     for scale, (name, values) in zip(scales, shown.items(), strict=True):
         _scale(values, scale, name, third)
     if np.isnan(matrix).any():
-        dead = measure.kind == "behaviour"
-        why = "no similarity; a model is dead" if dead else "no value; see the table"
         lowest = max(_depth(scale) for scale in scales)
         ax.legend(
-            handles=[Patch(facecolor=MISSING, label=f"grey: {why}")],
+            handles=[Patch(facecolor=MISSING, label="grey: no value; see the table")],
             loc="upper left",
             bbox_to_anchor=(-0.55 / side, (-below - 0.12 - lowest - 0.05) / side),
             borderaxespad=0,

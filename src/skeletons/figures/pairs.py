@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 
 from skeletons.figures.style import LINES, MARKERS, PALETTE, legend_beside, likeness
 from skeletons.findings import pair_kinds, pair_tables
+from skeletons.findings.answer_text import WORDS
 from skeletons.measures.measure import Measure
 from skeletons.model_ids import spell
 
@@ -106,25 +107,29 @@ def rises(recipes: Sequence[Mapping[str, Any]], margin: float, alpha: float, ax:
     """Draw how much more similar pruned models of different bases are than each comparison.
 
     Args:
-        recipes: the verdicts in findings.json, with their rises beyond each comparison.
-        margin: the smallest rise that matters.
+        recipes: the answers in findings.json, with their comparisons.
+        margin: the smallest rise that matters, if there is no ceiling.
         alpha: the level of the confidence intervals is 1 − alpha.
-        ax: the Axes to draw into; one row per recipe, from the top.
+        ax: the Axes to draw into; one row per recipe, from the top. Recipes that are measured in
+            another unit than the first one are left out.
     """
-    names = list(dict.fromkeys(r["against"] for v in recipes for r in v["rises"]))
+    unit = recipes[0]["walk"]["unit"] if recipes else "rise"
+    recipes = [one for one in recipes if one["walk"]["unit"] == unit]
+    found = [[*one["walk"]["comparisons"], *one["pruning"]["comparisons"]] for one in recipes]
+    names = list(dict.fromkeys(row["against"] for rows in found for row in rows))
     for index, name in enumerate(names):
         shown = [
-            (row + 0.7 * ((index + 0.5) / len(names) - 0.5), r)
-            for row, v in enumerate(recipes)
-            for r in v["rises"]
-            if r["against"] == name and r["effect"] is not None
+            (place + 0.7 * ((index + 0.5) / len(names) - 0.5), row)
+            for place, rows in enumerate(found)
+            for row in rows
+            if row["against"] == name and row["effect"] is not None
         ]
         reach = [
-            [0.0 if r[end] is None else abs(r["effect"] - r[end]) for _, r in shown]
+            [0.0 if row[end] is None else abs(row["effect"] - row[end]) for _, row in shown]
             for end in ("low", "high")
         ]
         ax.errorbar(
-            [r["effect"] for _, r in shown],
+            [row["effect"] for _, row in shown],
             [y for y, _ in shown],
             xerr=np.array(reach) if shown else None,
             fmt=MARKERS[index % len(MARKERS)],
@@ -132,21 +137,21 @@ def rises(recipes: Sequence[Mapping[str, Any]], margin: float, alpha: float, ax:
             markersize=4.5,
             linewidth=1.2,
             capsize=2,
-            label=f"beyond {name}",
+            label=f"beyond {WORDS[name]}",
         )
     ax.axvline(0, color="0.3", linewidth=0.9, zorder=0)
-    ax.axvline(
-        margin, color="0.3", linewidth=0.9, linestyle="--", zorder=0, label=f"margin, {margin:g}"
+    upper, lower = recipes[0]["walk"]["limits"] if recipes else (margin, margin)
+    for limit, style in ((upper, "--"), (lower, ":")) if upper != lower else ((upper, "--"),):
+        ax.axvline(
+            limit, color="0.3", linewidth=0.9, linestyle=style, zorder=0, label=f"limit, {limit:g}"
+        )
+    ax.set_yticks(
+        range(len(recipes)), [f"{one['recipe']}: {one['walk']['answer']}" for one in recipes]
     )
-    ax.set_yticks(range(len(recipes)), [f"{v['question']}: {_short(v['answer'])}" for v in recipes])
     ax.set_ylim(len(recipes) - 0.4, -0.6)
-    ax.set_xlabel(f"rise of similarity between different bases, with {1 - alpha:.0%} interval")
+    what = "share of the gap closed" if unit == "share" else "rise of similarity"
+    ax.set_xlabel(f"{what} between different bases, with {1 - alpha:.0%} interval")
     legend_beside(ax)
-
-
-def _short(answer: str) -> str:
-    """An answer, shortened to fit beside a row."""
-    return answer.removesuffix(" with this many seeds").replace("cannot be decided", "undecided")
 
 
 def kinds_of_pairs(pairs: pd.DataFrame, measure: Measure, ax: Axes) -> None:

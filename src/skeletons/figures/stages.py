@@ -120,7 +120,9 @@ class _Shown:
 
 def _save_verdict(compared: pd.DataFrame, found: Mapping[str, Any], shown: _Shown) -> None:
     recipes = found["verdict"]["by"][shown.ood][shown.measure.name]["recipes"]
-    comparisons = len(recipes[0]["rises"]) if recipes else 1
+    first = recipes[0] if recipes else None
+    kinds = [*first["walk"]["comparisons"], *first["pruning"]["comparisons"]] if first else []
+    comparisons = max(1, len(kinds))
     figure, axes = new_figure(8.5, 1.5 + len(recipes) * (0.16 + 0.13 * comparisons))
     pairs.rises(recipes, found["settings"]["margin"], found["settings"]["alpha"], axes[0])
     shown.save(figure, "rises")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from skeletons.arrays import Floats
-from skeletons.findings import seed_pairs
+from skeletons.findings import seed_values
 from skeletons.measures.measure import Measure
 
 ALPHA = 0.05  # of each test and interval, without correction for their number
@@ -35,7 +35,7 @@ def side(values: Floats, low: float, high: float, at_most: float) -> str:
 
 def agreed(values: Floats) -> bool:
     """Whether enough seeds have one and the same value: by a sign test, 2⁻ⁿ < 0.05, so five."""
-    return seed_pairs.smallest_p(len(values)) < ALPHA and bool(np.ptp(values) <= 1e-9)
+    return seed_values.smallest_p(len(values)) < ALPHA and bool(np.ptp(values) <= 1e-9)
 
 
 def range_of(measure: Measure) -> float:
@@ -54,7 +54,7 @@ def interval_text(values: Floats, low: float, high: float, spell: Callable[[Any]
     """
     if not math.isnan(low):
         return f"{1 - ALPHA:.0%} interval {spell(low)} to {spell(high)}"
-    if len(values) < seed_pairs.FEWEST_SEEDS:
+    if len(values) < seed_values.FEWEST_SEEDS:
         return "no interval from so few seeds"
     return "no interval, because the seeds do not differ"
 

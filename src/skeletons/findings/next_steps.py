@@ -6,7 +6,6 @@ way, and so do controls. Steps are in the order in which they should be taken.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,14 +13,16 @@ from typing import Any
 import pandas as pd
 
 from skeletons import text
-from skeletons.findings import preconditions, seed_pairs
-from skeletons.findings.claim import ALPHA, UNDECIDED
-from skeletons.findings.recipe_verdicts import UNDECIDED as NOT_DECIDED
-from skeletons.findings.recipe_verdicts import RecipeVerdict
+from skeletons.findings import pair_values, preconditions
+from skeletons.findings.answer import NONE
+from skeletons.findings.claim import UNDECIDED
+from skeletons.findings.modified_t import FEWEST
+from skeletons.findings.pair_values import CEILING, RANDOM
+from skeletons.findings.rules import UNDECIDED as NOT_DECIDED
+from skeletons.findings.verdict import RecipeAnswers
 from skeletons.findings.walk_certificates import Certificate
 from skeletons.model_ids import BASE, PRUNED, REGULARIZED
 
-IF_TRUE = "if the values observed so far are the true ones"
 BASES, VERDICT, CONTROLS, WALKS, CLAIMS = "bases", "verdict", "controls", "walks", "claims"
 
 
@@ -59,8 +60,9 @@ def steps(found: Mapping[str, Any], table: pd.DataFrame) -> list[Step]:
     return [
         *_data_sets(found["verdict"]),
         *seeds,
+        *_skeletons(found["verdict"]),
         *_controls(found["verdict"]),
-        *_dead(found["verdict"], table),
+        *_dead(found, table),
         *_walks(found["walks"], found["settings"].loss_rise, found["settings"].largest_step),
         *_claims(found["claims"], table, bool(seeds)),
     ]
@@ -116,96 +118,78 @@ def _data_sets(verdict: Mapping[str, Any]) -> list[Step]:
     ]
 
 
-def _voting(verdict: Mapping[str, Any]) -> list[tuple[Any, Sequence[RecipeVerdict]]]:
-    """The answer and the recipes on each data set with a vote, by the measure of the verdict."""
+def _voting(verdict: Mapping[str, Any]) -> list[RecipeAnswers | None]:
+    """The primary answers on each data set with a vote; None if the recipe was not compared."""
+    measure = verdict["measure"]
     return [
-        (values[verdict["measure"]]["overall"], values[verdict["measure"]]["recipes"])
+        next((one for one in values[measure]["recipes"] if one.primary), None)
         for ood, values in verdict["by"].items()
-        if ood not in verdict["controls"] and verdict["measure"] in values
+        if ood not in verdict["controls"] and measure in values
     ]
 
 
-# --- seeds and controls -------------------------------------------------------------------------
+# --- skeletons, seeds and controls --------------------------------------------------------------
+
+
+def _skeletons(verdict: Mapping[str, Any]) -> list[Step]:
+    """Another recipe, if the pruned models of the primary one are no skeletons."""
+    missing = [one for one in verdict["preconditions"] if one.name == "skeletons" and not one.holds]
+    return [
+        Step(
+            VERDICT,
+            "Find a recipe that gives skeletons: change `prune.thresholds`, or walk longer "
+            "(`regularize.epochs`)",
+            f"{one.found[0].upper()}{one.found[1:]}.",
+            ("prune.thresholds", "regularize.epochs"),
+        )
+        for one in missing
+    ]
 
 
 def _seeds(found: Mapping[str, Any], table: pd.DataFrame) -> list[Step]:
     """More seeds, or why they would not help, if a data set with a vote is undecided."""
     seeds = int((table.state == BASE).sum())
-    open_sets = [
-        (recipes, [one for one in recipes if one.answer == NOT_DECIDED])
-        for overall, recipes in _voting(found["verdict"])
-        if overall.answer == NOT_DECIDED
-    ]
-    if not open_sets:
+    voting = _voting(found["verdict"])
+    if not voting:
         return []
-    if not all(recipes for recipes, _ in open_sets):
+    if not all(voting):
         return [_nothing_compared(table, seeds)]
-    wanted = [_wanted(undecided, seeds) for _, undecided in open_sets]
-    if any(not counts for counts in wanted):
+    if seeds < FEWEST:
+        return [_first_seeds(table, seeds)]
+    undecided = [one.walk for one in voting if one and one.walk.answer == NOT_DECIDED]
+    undecided = [one for one in undecided if one.seeds >= found["settings"].alive * one.asked]
+    if not undecided:
+        return []
+    needed = [one.needed for one in undecided]
+    if any(count is None for count in needed):
         return [_too_many()]
-    first, every = (max(end(counts) for counts in wanted) for end in (min, max))
-    alpha = found["settings"].alpha
-    complete = sum(map(len, wanted)) == sum(len(undecided) for _, undecided in open_sets)
-    return [_seeds_step(table, seeds, first, every, complete, len(open_sets[0][0]), alpha)]
+    return [_new_experiment(table, max(count for count in needed if count), undecided[0].likely)]
 
 
-def _wanted(undecided: Sequence[RecipeVerdict], seeds: int) -> list[int]:
-    """How many seeds of the experiment would probably decide each recipe; unknown ones left out.
-
-    If models of some seeds are dead, as large a share of the new ones is taken to be dead as well.
-    """
-    counts = []
-    for one in undecided:
-        needed = one.seeds_for_p if seeds < seed_pairs.FEWEST_SEEDS else one.seeds_needed
-        if needed is not None and (one.seeds or seeds < seed_pairs.FEWEST_SEEDS):
-            living = one.seeds / seeds if one.seeds else 1.0
-            counts.append(max(math.ceil(needed / living), seeds + 1))
-    return [count for count in counts if count <= seed_pairs.MOST_SEEDS]
-
-
-def _seeds_step(
-    table: pd.DataFrame,
-    seeds: int,
-    first: int,
-    every: int,
-    complete: bool,
-    recipes: int,
-    alpha: float,
-) -> Step:
-    """More seeds.
-
-    Args:
-        table: all models' scores.
-        seeds: the number of seeds.
-        first: that with which the first undecided recipe is likely to be decided.
-        every: that for all recipes whose number is known.
-        complete: whether it is known for all undecided recipes.
-        recipes: the number of recipes.
-        alpha: the level of the verdicts.
-    """
-    if seeds < seed_pairs.FEWEST_SEEDS:
-        likely = "Then a decision is possible; it may need more."
-    elif every == first:
-        likely = f"Then a decision is likely (80 %), {IF_TRUE}."
-    else:
-        likely = (
-            "Then the first of the undecided recipes is likely (80 %) to be decided, and with "
-            f"about {every} seeds {'all' if complete else 'most'} of them, {IF_TRUE}."
-        )
-    alone, together = seed_pairs.seeds_for_p(alpha), seed_pairs.seeds_for_p(alpha, recipes)
-    fewer = (
-        f" A new experiment with one recipe instead of {recipes} needs at least {alone} seeds, "
-        f"not {together}."
-        if seeds < together and alone < together
-        else ""
-    )
+def _first_seeds(table: pd.DataFrame, seeds: int) -> Step:
+    """Enough seeds for a first decision; nothing could be decided before, so no alpha is spent."""
     return Step(
         VERDICT,
-        f"Train {text.counted(first - seeds, 'more base')}: extend `base.seeds` from {seeds} to "
-        f"{first} seeds",
-        f"{likely}{fewer}",
+        f"Train {text.counted(FEWEST - seeds, 'more base')}: extend `base.seeds` from {seeds} to "
+        f"{FEWEST} seeds",
+        "Then a decision is possible; with eight it is likely. Fix the number before you look.",
         ("base.seeds",),
-        {"base.seeds": more_seeds(table, first)},
+        {"base.seeds": more_seeds(table, FEWEST)},
+    )
+
+
+def _new_experiment(table: pd.DataFrame, count: int, likely: str) -> Step:
+    """A new experiment: adding seeds to a decided number until it fits would err too often."""
+    have = more_seeds(table, 0)
+    new = [seed for seed in more_seeds(table, len(have) + count) if seed not in have]
+    answer = f", most probably with *{likely}*" if likely else ""
+    return Step(
+        VERDICT,
+        f"Ask again in a new experiment: another `experiment` with {count} new `base.seeds`",
+        f"It would be decided with a probability of 80 %{answer}. Adding seeds to this one and "
+        "looking again errs more often, unless `findings.looks` had planned it.",
+        ("experiment", "base.seeds"),
+        {"base.seeds": new},
     )
 
 
@@ -214,8 +198,7 @@ def _too_many() -> Step:
         VERDICT,
         "Change the recipes: walk longer (`regularize.epochs`) or with a stronger penalty "
         "(`regularize.lambdas`), and prune more (`prune.thresholds`)",
-        "More seeds alone will hardly decide: how many is unknown, or more than "
-        f"{seed_pairs.MOST_SEEDS:,}.",
+        "More seeds alone will hardly decide: even 100 new ones would probably not.",
         ("regularize.epochs", "regularize.lambdas", "prune.thresholds"),
     )
 
@@ -223,8 +206,8 @@ def _too_many() -> Step:
 def _nothing_compared(table: pd.DataFrame, seeds: int) -> Step:
     states = [state for state in (BASE, REGULARIZED, PRUNED) if (table.state == state).any()]
     values: dict[str, Any] = {"compare.states": states}
-    if seeds < seed_pairs.FEWEST_SEEDS:
-        values["base.seeds"] = more_seeds(table, seed_pairs.seeds_for_p(ALPHA))
+    if seeds < FEWEST:
+        values["base.seeds"] = more_seeds(table, FEWEST)
     return Step(
         VERDICT,
         "Compare models of different bases before and after pruning",
@@ -236,35 +219,55 @@ def _nothing_compared(table: pd.DataFrame, seeds: int) -> Step:
 
 
 def _controls(verdict: Mapping[str, Any]) -> list[Step]:
-    recipes = [one for _, found in _voting(verdict) for one in found]
-    if not recipes or any(len(one.rises) > 1 for one in recipes):
+    """The ceiling, the models before pruning and other controls, if there are none."""
+    voting = [one for one in _voting(verdict) if one is not None]
+    missing = {
+        kind
+        for one in voting
+        for kind, why in (*one.walk.missing.items(), *one.pruning.missing.items())
+        if why == NONE
+    }
+    wanted = [
+        (CEILING, "controls.orders", [1], "a ceiling"),
+        (RANDOM, "controls.random", [1], "models pruned at random"),
+        (
+            pair_values.REGULARIZED,
+            "compare.states",
+            [BASE, REGULARIZED, PRUNED],
+            "models before pruning",
+        ),
+    ]
+    add = [(key, value, what) for kind, key, value, what in wanted if kind in missing]
+    if not add:
         return []
+    keys = [key for key, _, _ in add]
     return [
         Step(
             CONTROLS,
-            "Add controls: `controls.random` and, in `compare.states`, `regularized`",
-            "They are models pruned at random and models before pruning. Only controls can show "
-            "whether a rise comes from what survives pruning.",
-            ("controls.random", "compare.states"),
-            {"controls.random": [1], "compare.states": [BASE, REGULARIZED, PRUNED]},
+            f"Add controls: {text.listed([f'`{key}`' for key in keys])}",
+            f"They are {text.listed([what for _, _, what in add])}. Only controls show what share "
+            "of the gap is closed, and whether a rise comes from what survives pruning.",
+            tuple(keys),
+            {key: value for key, value, _ in add},
         )
     ]
 
 
-def _dead(verdict: Mapping[str, Any], table: pd.DataFrame) -> list[Step]:
+def _dead(found: Mapping[str, Any], table: pd.DataFrame) -> list[Step]:
     """Gentler pruning, if it leaves too few models alive although there are enough seeds."""
-    seeds, few = int((table.state == BASE).sum()), seed_pairs.FEWEST_SEEDS
-    recipes = [one for _, found in _voting(verdict) for one in found]
-    starved = [one for one in recipes if one.seeds < few and one.answer == NOT_DECIDED]
+    alive = found["settings"].alive
+    starved = [
+        one for one in _voting(found["verdict"]) if one and one.walk.seeds < alive * one.walk.asked
+    ]
     dead = table[(table.state == PRUNED) & table.dead]
-    if seeds < few or not starved or dead.empty:
+    if int((table.state == BASE).sum()) < FEWEST or not starved or dead.empty:
         return []
     return [
         Step(
             VERDICT,
             "Prune less: add smaller values to `prune.thresholds`",
-            f"Models are dead from a threshold of {dead.threshold.min():g} on, and some recipes "
-            f"have fewer than {few} living models.",
+            f"Models are dead from a threshold of {dead.threshold.min():g} on, and a decision "
+            f"needs {alive:.0%} of the seeds.",
             ("prune.thresholds",),
         )
     ]

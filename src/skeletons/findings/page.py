@@ -9,16 +9,16 @@ from skeletons import text
 from skeletons.findings import (
     apart,
     inspections,
+    multiplicity,
     next_steps,
     pair_kinds,
     post_claims,
-    recipe_verdicts,
+    verdict_page,
     walk_certificates,
 )
-from skeletons.findings.gather import Settings
-from skeletons.findings.pair_tables import ALIKE, MAX_DROP, SPARSE
-from skeletons.findings.recipe_verdicts import NOT_TESTED, RecipeVerdict
+from skeletons.findings.pair_tables import ALIKE
 from skeletons.findings.sections import Section, joined, once
+from skeletons.findings.settings import Settings
 from skeletons.findings.walk_certificates import Certificate
 
 MEASURED_ON = (
@@ -34,7 +34,7 @@ MEASURED_ON = (
 def sections(found: Mapping[str, Any]) -> list[Section]:
     """All sections that have a text, in the order of the page."""
     parts = [
-        _verdict(found["verdict"], found["settings"]),
+        verdict_page.section(found["verdict"], found["settings"]),
         Section("next", "What to change next", "", next_steps.markdown(found["next"])),
         _claims(found["claims"], found["claims_note"], found["apart"]),
         Section("kinds", "Similarities of pairs by kind", _kinds(found["kinds"])),
@@ -44,76 +44,12 @@ def sections(found: Mapping[str, Any]) -> list[Section]:
             "Is regularisation a continuous deformation at constant loss?",
             _walks(found["walks"], found["settings"]),
         ),
-        _skeletons(found["skeleton_models"], found["dead"]),
+        _skeletons(found["skeleton_models"], found["dead"], found["settings"]),
+        multiplicity.section(found["multiplicity"], found["settings"].loss_rise),
         *inspections.inspection_sections(found["inside"]),
         Section("details", "Details", _details(found)),
     ]
     return [section for section in parts if section.text or section.lead]
-
-
-# --- verdict ------------------------------------------------------------------------------------
-
-
-def _verdict(found: Mapping[str, Any], settings: Settings) -> Section:
-    """The answer in a sentence for each OOD set, then the verdicts that it is based on."""
-    title = "Do models of different bases converge?"
-    main, by = found["measure"], found["by"]
-    if not by or main is None:
-        return Section("verdict", title, "")
-    voting = {ood: values for ood, values in by.items() if ood not in found["controls"]}
-    sentences = [
-        (f"On `{ood}`: " if len(voting) > 1 else "") + values[main]["overall"].sentence
-        for ood, values in voting.items()
-    ]
-    if found["answer"].startswith(NOT_TESTED):
-        sentences.insert(0, f"**Not tested**{found['answer'].removeprefix(NOT_TESTED)}.")
-    elif len(voting) > 1:
-        sentences.insert(0, f"On all data sets together: **{found['answer']}**.")
-    if voting and found["controls"]:
-        names = text.listed([f"`{ood}`" for ood in found["controls"]])
-        sentences.append(f"No vote has {names}: control data sets are shown for comparison.")
-    parts = []
-    for ood, values in by.items():
-        control = ", a control without a vote" if ood in found["controls"] else ""
-        recipes = values[main]["recipes"]
-        table = recipe_verdicts.verdict_markdown(
-            recipes, alpha=settings.alpha, margin=settings.margin
-        )
-        parts += [f"### On `{ood}`, by `{main}`{control}", table, _images(recipes)]
-    lead = joined(*sentences, found["caveat"])
-    return Section("verdict", title, joined(*parts, _other_measures(found)), lead)
-
-
-def _images(recipes: Sequence[RecipeVerdict]) -> str:
-    """For which images the intervals hold."""
-    images = {rise.images for verdict in recipes for rise in verdict.rises if rise.seeds}
-    counts = [count for count in images if count is not None]
-    if counts:
-        return (
-            f"Similarities were computed image by image on {max(counts):,} images, so the "
-            "intervals also hold for other images of this kind."
-        )
-    if images:
-        return "Similarities are one number per pair, so the intervals hold for these images only."
-    return ""
-
-
-def _other_measures(found: Mapping[str, Any]) -> str:
-    """The answers by the other measures, each corrected for itself alone."""
-    rows = [
-        [f"`{ood}`", f"`{measure}`", values["overall"].answer]
-        for ood, by_measure in found["by"].items()
-        for measure, values in by_measure.items()
-        if measure != found["measure"]
-    ]
-    if not rows:
-        return ""
-    return (
-        "### By other measures\n\nThe verdict uses the first measure of `figures.measures`. The "
-        "answers by the other measures are corrected for the number of recipes, but not for the "
-        "number of measures. All numbers are in findings.json.\n\n"
-        + text.table(["data set", "measure", "answer"], rows)
-    )
 
 
 # --- claims -------------------------------------------------------------------------------------
@@ -236,7 +172,9 @@ def _walks(found: Mapping[str, Certificate], settings: Settings) -> str:
     )
 
 
-def _skeletons(found: Sequence[Mapping[str, Any]], dead: Sequence[Mapping[str, Any]]) -> Section:
+def _skeletons(
+    found: Sequence[Mapping[str, Any]], dead: Sequence[Mapping[str, Any]], settings: Settings
+) -> Section:
     rows = [
         [
             f"`{row['model']}`",
@@ -250,8 +188,8 @@ def _skeletons(found: Sequence[Mapping[str, Any]], dead: Sequence[Mapping[str, A
     names = "; ".join(f"`{row['model']}` ({row['dead_reason']})" for row in dead)
     return Section(
         "skeletons",
-        f"Which pruned models lost at least {SPARSE:.0%} of their weights and at most "
-        f"{text.points(MAX_DROP, 0)} points of accuracy?",
+        f"Which pruned models lost at least {settings.sparsity:.0%} of their weights and at most "
+        f"{text.points(settings.drop, 0)} points of accuracy?",
         joined(
             text.table(head, rows) if rows else "None.",
             f"{text.counted(len(dead), 'dead model')}: {names}." if dead else "",

@@ -1,37 +1,34 @@
-"""Page's test for a trend within seeds, and robust scores for outliers.
+"""A test for a trend within seeds, and robust scores for outliers.
 
-`scipy.stats.page_trend_test` is not used: its exact p-value ignores ties, which are common here
-(see the notes in its documentation,
-https://docs.scipy.org/doc/scipy/reference/generated/scipy.stats.page_trend_test.html).
+`scipy.stats.page_trend_test` is not used: it takes the conditions within a seed as exchangeable
+under the null hypothesis. Here they are nested, such as the thresholds of one model or the epochs
+of one walk, so that a value that drifts for no reason drifts along all of them. A seed is therefore
+one observation.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 
 import numpy as np
 from scipy import stats
 
 from skeletons.arrays import Floats
+from skeletons.findings import seed_values
 
-RESAMPLES = 9999
 OUTLYING = 3.5  # Iglewicz and Hoaglin 1993, p. 12
 
 
-def page(values: Floats, seed: int = 0, resamples: int = RESAMPLES) -> tuple[float, float, float]:
-    """Page's test for a rise along ordered conditions, with seeds as blocks.
+def page(values: Floats) -> tuple[float, float, float]:
+    """A test for a rise along ordered conditions, with one value per seed.
 
-    The statistic is the mean over seeds of Spearman's rank correlation between the values and the
-    order of the conditions. It orders permutations in the same way as Page's L (Page 1963). Under
-    the null hypothesis, the conditions are exchangeable within a seed, independently between seeds.
-    A value that drifts along the conditions for an unrelated reason is not exchangeable. It is then
-    still evidence if all seeds drift in the same direction, but weak evidence with few seeds.
+    The statistic is that of Page's test: the mean over seeds of Spearman's rank correlation between
+    the values and the order of the conditions (it orders data as Page's L does; Page 1963). Under
+    the null hypothesis, each seed's correlation is as likely to have the opposite sign, so p comes
+    from flipping the signs of whole seeds.
 
     Args:
         values: n seeds × k conditions in ascending order, no NaN.
-        seed: of the sample of permutations, used if there are too many to try all.
-        resamples: size of that sample.
 
     Returns:
         The mean rank correlation, −1..1; the one-sided p for a rise; the smallest possible p. All
@@ -44,22 +41,8 @@ def page(values: Floats, seed: int = 0, resamples: int = RESAMPLES) -> tuple[flo
     ranks = ranks - ranks.mean(axis=1, keepdims=True)
     ranks /= np.maximum(np.linalg.norm(ranks, axis=1, keepdims=True), 1e-9)  # all ties: 0
     order = np.arange(conditions) - (conditions - 1) / 2
-    order /= np.linalg.norm(order)
-    observed = float((ranks @ order).mean())
-    drawn, extra = _orders(order, count, seed, resamples)
-    means = np.einsum("wck,ck->w", drawn, ranks) / count
-    as_high = int((means >= observed - 1e-9).sum())
-    ways = len(drawn) + extra
-    return observed, (as_high + extra) / ways, 1 / ways
-
-
-def _orders(order: Floats, count: int, seed: int, resamples: int) -> tuple[Floats, int]:
-    """Orders of the conditions for each seed, ways × seeds × k, and 1 if they are a sample."""
-    if math.factorial(len(order)) <= resamples ** (1 / count):
-        one = list(itertools.permutations(order))
-        return np.array(list(itertools.product(one, repeat=count))), 0
-    tiled = np.tile(order, (resamples, count, 1))
-    return np.random.default_rng(seed).permuted(tiled, axis=2), 1
+    own = ranks @ (order / np.linalg.norm(order))
+    return float(own.mean()), seed_values.sign_flip(own), seed_values.smallest_p(count)
 
 
 def robust_scores(values: Floats) -> Floats:

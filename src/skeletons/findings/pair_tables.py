@@ -56,14 +56,22 @@ def with_unpruned_accuracy(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def skeletons(table: pd.DataFrame) -> pd.DataFrame:
-    """The pruned models that lost ≥ 80 % of their weights and ≤ 2 points of accuracy."""
+def skeletons(
+    table: pd.DataFrame, sparsity: float = SPARSE, drop: float = MAX_DROP
+) -> pd.DataFrame:
+    """The living pruned models that lost enough weights and little accuracy.
+
+    Args:
+        table: all models' scores.
+        sparsity: the least share of weights that a skeleton has lost.
+        drop: the most accuracy that it has lost against its base.
+    """
     table = with_base_accuracy(table)
     kept = table[
         (table.state == PRUNED)
-        & ~table.dead
-        & (table.sparsity >= SPARSE)
-        & (table["drop"] <= MAX_DROP)
+        & ~table.dead.astype(bool)
+        & (table.sparsity >= sparsity)
+        & (table["drop"] <= drop)
     ]
     return kept.sort_values(["sparsity", "model"], ascending=[False, True])
 
@@ -134,3 +142,16 @@ def spread(pairs: pd.DataFrame, measure: str) -> dict[str, Any]:
         "min": float(values.min()) if known else None,
         "max": float(values.max()) if known else None,
     }
+
+
+def one_measure(wide: pd.DataFrame, measure: str) -> pd.DataFrame:
+    """One measure of a table of pairs, with the same columns for every measure."""
+    known = wide[measure].notna()
+    columns = {
+        "ood": wide["ood"] if "ood" in wide.columns else "",
+        "measure": measure,
+        "value": wide[measure],
+        "std": wide[f"{measure}_std"] if f"{measure}_std" in wide.columns else float("nan"),
+        "reason": wide["reason"].where(~known, ""),
+    }
+    return wide[["a", "b"]].assign(**columns)

@@ -3,7 +3,7 @@
 Each claim is a row {claim, measured, holds, detail}; `holds` is yes, no, undecided, rose (what the
 claim says is kept has risen) or not tested (see `preconditions`). A claim about models in general
 is decided only if the seeds, as a sample, decide it: by an interval over seeds that lies entirely
-on one side, or by a permutation test within seeds. Otherwise it is undecided, which is not the same
+on one side, or by a permutation test over seeds. Otherwise it is undecided, which is not the same
 as no. A claim of which nothing was tested is undecided.
 """
 
@@ -17,7 +17,7 @@ import pandas as pd
 
 from skeletons import text as prose
 from skeletons.arrays import Floats
-from skeletons.findings import page_test, pair_tables, seed_pairs
+from skeletons.findings import page_test, pair_tables, seed_values
 from skeletons.findings.apart import some_models_stand_apart
 from skeletons.findings.claim import (
     ALPHA,
@@ -34,7 +34,7 @@ from skeletons.findings.claim import (
     side,
 )
 from skeletons.findings.pair_tables import ALIKE, MAX_DROP
-from skeletons.findings.recipe_verdicts import NOT_TESTED
+from skeletons.findings.rules import NOT_TESTED
 from skeletons.measures.catalogue import MEASURES
 from skeletons.measures.measure import Measure
 from skeletons.model_ids import BASE, PRUNED, REGULARIZED
@@ -47,6 +47,7 @@ def claims(
     pairs: pd.DataFrame,
     measure: str,
     declared: Mapping[str, Measure] = MEASURES,
+    drop: float = MAX_DROP,
 ) -> list[Claim]:
     """Every claim of the post that can be tested on an experiment's tables.
 
@@ -55,6 +56,7 @@ def claims(
         pairs: the table of all pairs on one OOD set.
         measure: one of its columns; higher must mean more alike.
         declared: the measures by their names.
+        drop: the most accuracy that counts as kept.
 
     Raises:
         ValueError: the measure is a dissimilarity, for which the claims would mean the opposite.
@@ -64,7 +66,7 @@ def claims(
     found = declared[measure]
     compared = pair_tables.without_controls(pairs)
     return [
-        *accuracy_kept(scores),
+        *accuracy_kept(scores, drop),
         higher_threshold_changes_more(pairs, measure),
         more_epochs_smaller(scores),
         more_epochs_like_the_base(compared, measure, possible=range_of(found)),
@@ -73,9 +75,9 @@ def claims(
     ]
 
 
-def claims_without_pairs(scores: pd.DataFrame) -> list[Claim]:
+def claims_without_pairs(scores: pd.DataFrame, drop: float = MAX_DROP) -> list[Claim]:
     """Those claims that need no pair of models."""
-    return [*accuracy_kept(scores), more_epochs_smaller(scores)]
+    return [*accuracy_kept(scores, drop), more_epochs_smaller(scores)]
 
 
 def withheld(found: Sequence[Claim]) -> list[Claim]:
@@ -86,8 +88,8 @@ def withheld(found: Sequence[Claim]) -> list[Claim]:
 # --- accuracy -----------------------------------------------------------------------------------
 
 
-def accuracy_kept(scores: pd.DataFrame) -> list[Claim]:
-    """Accuracy after pruning is at most 2 points below that before it: one row per threshold.
+def accuracy_kept(scores: pd.DataFrame, drop: float = MAX_DROP) -> list[Claim]:
+    """Accuracy after pruning is at most a few points below that before it: one row per threshold.
 
     Before pruning means the regularised model that was pruned, or the base if there is none. A
     seed's lost accuracy is the mean over its λ and epochs, including dead models. Models of which
@@ -96,15 +98,17 @@ def accuracy_kept(scores: pd.DataFrame) -> list[Claim]:
     table = pair_tables.with_unpruned_accuracy(scores)
     table = table[table.state == PRUNED]
     return [
-        _accuracy_kept(threshold, table[(table.threshold == threshold) & (table.sparsity > 0)])
+        _accuracy_kept(
+            threshold, table[(table.threshold == threshold) & (table.sparsity > 0)], drop
+        )
         for threshold in sorted(set(table.threshold))
     ]
 
 
-def _accuracy_kept(threshold: float, pruned: pd.DataFrame) -> Claim:
+def _accuracy_kept(threshold: float, pruned: pd.DataFrame, drop: float) -> Claim:
     row = {
         "claim": f"Pruning at {threshold:g} keeps the accuracy, to within "
-        f"{prose.points(MAX_DROP, 0)} points",
+        f"{prose.points(drop, 0)} points",
         "measured": "no weight was pruned",
         "holds": UNDECIDED,
         "detail": "nothing to test",
@@ -113,23 +117,23 @@ def _accuracy_kept(threshold: float, pruned: pd.DataFrame) -> Claim:
         return row
     lost = pruned.groupby("base")["lost"].mean().to_numpy(np.float64)
     before = float(pruned.groupby("base")["unpruned_accuracy"].mean().mean())
-    low, high = seed_pairs.mean_interval(lost, ALPHA, (before - 1, before))
+    low, high = seed_values.mean_interval(lost, ALPHA, (before - 1, before))
     worst = pruned.iloc[int(pruned["lost"].to_numpy().argmax())]
     against = "the base" if worst.unpruned == BASE else "the same model before pruning"
     return row | {
         "measured": _lost_text(lost, low, high),
-        "holds": _kept(lost, low, high),
+        "holds": _kept(lost, low, high, drop),
         "detail": f"compared with {against}; {prose.counted(len(lost), 'seed')}; the worst is "
         f"`{worst.model}` with {prose.points(worst['lost'])} points lost at sparsity "
         f"{worst.sparsity:.1%}",
     }
 
 
-def _kept(lost: Floats, low: float, high: float) -> str:
+def _kept(lost: Floats, low: float, high: float, drop: float) -> str:
     """Whether accuracy was kept; accuracy that rose by more than the tolerance was not."""
-    if lost.mean() < -MAX_DROP:
+    if lost.mean() < -drop:
         return ROSE if high < 0 or agreed(lost) else UNDECIDED
-    return side(lost, low, high, at_most=MAX_DROP)
+    return side(lost, low, high, at_most=drop)
 
 
 def _lost_text(lost: Floats, low: float, high: float) -> str:
@@ -198,7 +202,7 @@ def more_epochs_like_the_base(
     if grid.shape[1] < 2 or grid.empty:
         return row
     fall = (grid.iloc[:, 0] - grid.iloc[:, -1]).to_numpy(np.float64)
-    low, high = seed_pairs.mean_interval(fall, ALPHA, (-possible, possible))
+    low, high = seed_values.mean_interval(fall, ALPHA, (-possible, possible))
     few, many = (f"{grid.columns[k]:g}" for k in (0, -1))
     return row | {
         "measured": f"{number(fall.mean())} less similar after {many} epochs than after {few}, "
@@ -270,7 +274,7 @@ def _trend_detail(p: float, attainable: float, grid: pd.DataFrame, value: str) -
         still = "no value changes" if grid.shape[1] > 1 and len(grid) else "nothing to test"
         return f"`{value}`; {prose.counted(len(grid), 'seed')}, {still}"
     return (
-        f"`{value}`; Page's test within {prose.counted(len(grid), 'seed')}: p "
+        f"`{value}`; one rank correlation per seed, {prose.counted(len(grid), 'seed')}: p "
         f"{prose.p_value(p)}, smallest possible {prose.p_value(attainable)}"
     )
 
@@ -307,11 +311,11 @@ def _share_interval(pairs: pd.DataFrame, measure: str) -> tuple[Floats, float, f
     first, second = table.base_a, table.base_b
     above = table[measure] > ALIKE
     bases = sorted({*first, *second})
-    if len(bases) < seed_pairs.FEWEST_SEEDS:
+    if len(bases) < seed_values.FEWEST_SEEDS:
         return np.full(len(bases), np.nan), math.nan, math.nan
     rest = np.array([above[(first != base) & (second != base)].mean() for base in bases])
     own, share = len(bases) * above.mean() - (len(bases) - 1) * rest, float(above.mean())
-    low, high = seed_pairs.mean_interval(own, ALPHA)
+    low, high = seed_values.mean_interval(own, ALPHA)
     reach = (high - low) / 2
     if math.isnan(reach):
         return own, math.nan, math.nan
@@ -343,7 +347,7 @@ def claims_markdown(found: Sequence[Mapping[str, str]]) -> str:
 
 METHOD = (
     f"A claim is decided if a {1 - ALPHA:.0%} interval over seeds lies entirely on one side, or if "
-    f"a permutation test within seeds gives a p below {ALPHA:g}. Each claim is tested on its own, "
+    f"a permutation test over seeds gives a p below {ALPHA:g}. Each claim is tested on its own, "
     "without correction for their number. An interval needs three seeds that differ, and stays "
     "within what is possible. If five or more seeds all have one value, that value decides. "
     "Whether models stand apart is a description of these models by a fixed rule, not a test."

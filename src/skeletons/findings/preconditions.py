@@ -1,23 +1,37 @@
 """What must be true before the question can be tested; otherwise the answer says what is missing.
 
-The question is about networks that are trained to optimality, on images for which the task does not
-determine the answer. Bases that miss `base.target` are not such networks, and a control data set
-does not hold such images. What was measured is shown all the same, without an answer.
+The question is about networks that are trained to optimality, walked along a ridge and pruned to
+skeletons, on images for which the task does not determine the answer. So bases must reach
+`base.target`, the walks of the primary recipe must be certified, its pruned models must be
+skeletons, and some data set must not be a control. What was measured is shown all the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass
 
 import pandas as pd
 
 from skeletons import text
-from skeletons.findings import pair_kinds
-from skeletons.findings.experiment_answer import Answer
-from skeletons.findings.recipe_verdicts import NOT_TESTED, RecipeVerdict, signed
-from skeletons.model_ids import BASE, PRUNED
+from skeletons.findings import pair_tables, walk_certificates
+from skeletons.findings.walk_certificates import Certificate
+from skeletons.model_ids import BASE, Model
+
+
+@dataclass(frozen=True)
+class Precondition:
+    """Something that must be true.
+
+    Attributes:
+        name: `bases`, `walks`, `skeletons` or `images`.
+        holds: whether it is true.
+        found: what was found, in a clause.
+    """
+
+    name: str
+    holds: bool
+    found: str
 
 
 def short_of_target(table: pd.DataFrame) -> list[str]:
@@ -56,45 +70,95 @@ def off_optimum_text(table: pd.DataFrame) -> str:
     )
 
 
-def only_controls(controls: Collection[str]) -> str:
-    """Why nothing was tested if every data set is a control, in a clause."""
-    names = text.listed([f"`{name}`" for name in sorted(controls)])
-    are = "is a control" if len(controls) == 1 else "are controls"
-    return f"no data set was compared but {names}, which {are}"
+def bases(table: pd.DataFrame) -> Precondition:
+    """Whether all bases reach `base.target`."""
+    missed = off_optimum(table)
+    count = int((table.state == BASE).sum())
+    return Precondition(
+        "bases", not missed, missed or f"{text.counted(count, 'base model')} reach `base.target`"
+    )
 
 
-def withheld(found: Sequence[RecipeVerdict], because: str) -> list[RecipeVerdict]:
-    """Verdicts on recipes with what was measured, but without an answer."""
-    return [
-        replace(
-            one,
-            answer=NOT_TESTED,
-            seeds_needed=None,
-            sentence=f"Not tested, because {because}; the measured rise beyond {one.against} is "
-            f"{signed(one.effect)}.",
-        )
-        for one in found
-    ]
-
-
-def withheld_answer(found: Answer, because: str, kinds: Sequence[Mapping[str, Any]]) -> Answer:
-    """An answer on one data set without an answer: why, and the similarity.
+def certified(
+    group: Sequence[Model],
+    walked: Mapping[str, pd.DataFrame],
+    missed: Collection[str],
+    rise: float,
+    step: float,
+) -> dict[str, Certificate]:
+    """The certificates of the walks of one recipe, up to its number of epochs, by base.
 
     Args:
-        found: the answer that would follow.
-        because: a clause.
-        kinds: the rows of `pair_kinds.summary` on this data set, by the same measure.
+        group: the pruned models of the recipe.
+        walked: the table of each walk, by the last model of the walk.
+        missed: the bases that miss their target.
+        rise: as in `walk_certificates.certify`.
+        step: as there.
     """
-    means = {row["kind"]: row["mean"] for row in kinds if row["mean"] is not None}
-    shown = [
-        f"{means[kind]:.3f} for {kind}"
-        for kind in (pair_kinds.ACROSS[BASE], pair_kinds.ACROSS[PRUNED])
-        if kind in means
-    ]
-    similarity = f"; the mean similarity is {text.listed(shown)}" if shown else ""
-    return replace(
-        found,
-        answer=f"{NOT_TESTED}: {because}",
-        sentence=f"Not tested{similarity}.",
-        converging=(),
+    found = {}
+    for model in group:
+        for name, walk in walked.items():
+            last = _model(name)
+            if last is None or (last.base, last.l1) != (model.base, model.l1):
+                continue
+            if (last.epochs or 0) < (model.epochs or 0):
+                continue
+            found[str(model.base)] = walk_certificates.certify(
+                walk[walk.epoch <= (model.epochs or 0)],
+                float(walk["norm"].iloc[0]),
+                rise=rise,
+                step=step,
+                optimal=str(model.base) not in missed,
+            )
+    return found
+
+
+def _model(name: str) -> Model | None:
+    return Model.parse(name) if "_l1=" in name else None
+
+
+def walks(
+    group: Sequence[Model], found: Mapping[str, Certificate], recipe: str, alive: float
+) -> Precondition:
+    """Whether the walks of a recipe are certified, for as many bases as must live."""
+    hold = sum(one.holds for one in found.values())
+    enough = bool(group) and hold >= alive * len(group)
+    are = "is" if hold == 1 else "are"
+    said = f"{hold} of {text.counted(len(group), 'walk')} {are} certified"
+    if len(found) < len(group):
+        said += f" and {len(group) - len(found)} not recorded"
+    return Precondition("walks", enough, f"{said} ({recipe})")
+
+
+def skeletons(
+    group: Sequence[Model],
+    table: pd.DataFrame,
+    recipe: str,
+    alive: float,
+    sparsity: float,
+    drop: float,
+) -> Precondition:
+    """Whether the pruned models of a recipe are skeletons, for as many bases as must live."""
+    names = {str(model) for model in group}
+    there = names & set(pair_tables.skeletons(table, sparsity, drop).model)
+    are = "is a skeleton" if len(there) == 1 else "are skeletons"
+    return Precondition(
+        "skeletons",
+        bool(group) and len(there) >= alive * len(group),
+        f"{len(there)} of {text.counted(len(group), 'pruned model')} {are} of at least "
+        f"{sparsity:.0%} sparsity within {text.points(drop, 0)} points of accuracy ({recipe})",
     )
+
+
+def images(voting: Collection[str], controls: Collection[str]) -> Precondition:
+    """Whether a data set was compared that is not a control."""
+    if voting or not controls:
+        return Precondition("images", True, "")
+    names = text.listed([f"`{name}`" for name in sorted(controls)])
+    are = "is a control" if len(controls) == 1 else "are controls"
+    return Precondition("images", False, f"no data set was compared but {names}, which {are}")
+
+
+def because(found: Sequence[Precondition]) -> str:
+    """Why nothing was tested, in clauses; empty if everything holds."""
+    return "; ".join(one.found for one in found if not one.holds)

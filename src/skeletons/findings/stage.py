@@ -9,12 +9,14 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from skeletons.findings import inspections, networks, page, sections, walk_certificates
-from skeletons.findings.gather import Settings, summarize
+from skeletons.findings.gather import summarize
 from skeletons.findings.plain import plain
 from skeletons.findings.scores import read_all
+from skeletons.findings.settings import Settings
 from skeletons.measures.catalogue import resolve
 from skeletons.measures.predictions import Predictions, read
 from skeletons.store import artifacts
+from skeletons.user_code.references import name_of
 
 
 def read_walks(paths: Sequence[str], histories: Sequence[str]) -> dict[str, pd.DataFrame]:
@@ -47,9 +49,9 @@ def findings_stage(
     *,
     scored: Sequence[str],
     similarity: Sequence[str],
-    predictions: Sequence[str] = (),
     walks: Sequence[str] = (),
     histories: Sequence[str] = (),
+    predictions: Sequence[str] = (),
     json: str,
     text: str,
     scores: str,
@@ -57,7 +59,8 @@ def findings_stage(
     measures: Sequence[str],
     ood: Sequence[str],
     controls: Sequence[str] = (),
-    settings: Mapping[str, float] | None = None,
+    drawn: Sequence[str] = (),
+    settings: Mapping[str, Any] | None = None,
     **looks: Sequence[str],
 ) -> None:
     """Write findings.json, findings.md, and all scores as one table.
@@ -65,16 +68,17 @@ def findings_stage(
     Args:
         scored: scores/*.json, one per model.
         similarity: the tables of all pairs, one per OOD set in the order of `ood`.
-        predictions: on OOD sets, for verdicts image by image.
         walks: tables of walks, one row per step.
         histories: see `read_walks`.
+        predictions: of the compared models, for the multiplicity of the set.
         json: findings.json to write.
         text: findings.md to write.
         scores: scores.parquet to write.
         experiment: its name.
-        measures: names and references of measures; the verdict uses the first.
+        measures: names and references of measures, the primary one first.
         ood: the names of the OOD sets.
         controls: those of them that are controls, see `gather.summarize`.
+        drawn: those of them that are drawn, which the claims use; by default all.
         settings: the section `findings` of the configuration.
         **looks: artifacts of inspections by kind, see `inspections.inspections`.
 
@@ -89,17 +93,18 @@ def findings_stage(
         zip(ood, (artifacts.read_table(path, columns) for path in similarity), strict=True)
     )
     parts = networks.split(table, pairs)
-    known, walked = read_predictions(predictions), read_walks(walks, histories)
+    walked, known = read_walks(walks, histories), read_predictions(predictions)
     summaries = [
         summarize(
             experiment,
             part.table,
             part.similarity,
             list(declared),
-            known={ood: _own(part, by_model) for ood, by_model in known.items()},
             walked=_own(part, walked),
+            known={name: _own(part, by_model) for name, by_model in known.items()},
             inside=inspections.inspections(_looks(part, looks)),
             controls=controls,
+            drawn=[name_of(measure) for measure in drawn or measures],
             settings=Settings(**(settings or {})),
             declared=declared,
         )

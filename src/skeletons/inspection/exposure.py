@@ -1,7 +1,7 @@
 """The exposed skeleton: a pruned network without its dead units, as a smaller dense network.
 
 The constant output of a dead unit is folded exactly into the layers that read it, see
-`networks.offsets`. So on any images of 32×32 the small network computes the same function as the
+`networks.offsets`. So on any images of its size the small network computes the same function as the
 pruned network. In a residual stream, where channels are added to each other, a channel is removed
 only if it is dead for all layers of the stream. Streams that are padded with further channels (in
 resnet20) keep all channels; only the channels inside their blocks are removed. A block in which
@@ -28,8 +28,9 @@ from skeletons.inspection.sameness import demand_same
 from skeletons.networks import channels
 from skeletons.networks.build import Chosen, Standardize, chosen_of, manner_of, rebuild
 from skeletons.networks.channels import Mask, Stream, Wiring
-from skeletons.networks.describe import IMAGE_SHAPE, describe
+from skeletons.networks.describe import describe
 from skeletons.networks.generators import generator_for
+from skeletons.networks.image_shape import of_network
 from skeletons.networks.offsets import Offset, conv, runs
 from skeletons.networks.trying import NORMS, effective_weight
 from skeletons.prediction import inference
@@ -67,7 +68,7 @@ def expose(network: nn.Sequential) -> Exposed:
         WiringError: the channels of an operation of the network cannot be followed.
     """
     given = copy.deepcopy(network).cpu().double().eval()
-    wires = channels.trace(given.get_submodule("body"))
+    wires = channels.trace(given.get_submodule("body"), of_network(given))
     weights = {
         name: np.asarray(effective_weight(module).detach().numpy())
         for name, module in wires.modules.items()
@@ -116,7 +117,7 @@ def check(network: nn.Sequential) -> None:
     except ExposureError:  # every image gets the same logits: a network of width 1, for example
         exposed = expose(network)
         planted = network
-    demand_same(planted, exposed.network, _random_images())
+    demand_same(planted, exposed.network, _random_images(network))
 
 
 @torch.no_grad()
@@ -134,8 +135,8 @@ def _plant_dead_units(network: nn.Module) -> None:
                 module.bias.copy_(0.5 * torch.randn(module.bias.shape, generator=draw))
 
 
-def _random_images() -> Tensor:
-    shape = (RANDOM_IMAGES, *IMAGE_SHAPE)
+def _random_images(network: nn.Module) -> Tensor:
+    shape = (RANDOM_IMAGES, *of_network(network))
     return torch.randint(0, 256, shape, generator=generator_for("images"), dtype=torch.uint8)
 
 
@@ -175,7 +176,7 @@ def _offsets(network: nn.Module, wires: Wiring, units: Mapping[Stream, Mask]) ->
         return hook
 
     hooks = [wires.modules[name].register_forward_pre_hook(look(name)) for name in wires.layers()]
-    network(torch.zeros(1, *IMAGE_SHAPE))
+    network(torch.zeros(1, *of_network(network)))
     for hook in hooks:
         hook.remove()
     return found
@@ -366,18 +367,19 @@ def load(weights: str | Path, structure: str | Path) -> nn.Sequential:
     found = artifacts.read_json(structure, ["network", "layers", "dead_reason"])
     if found["dead_reason"]:
         raise ExposureError(f"{structure} holds no network: {found['dead_reason']}")
-    about = found["network"]
     with torch.device("meta"):  # shapes without weights: the layers, before their sizes change
-        original = rebuild(about)
-    body = _assemble(channels.trace(original.get_submodule("body")), found["layers"])
+        original = rebuild(found["network"])
+    about, shape = found["network"], of_network(original)
+    body = _assemble(channels.trace(original.get_submodule("body"), shape), found["layers"])
     chosen = Chosen(about["order"]) if "order" in about else nn.Identity()
-    network = _whole(Standardize([0.0] * 3, [1.0] * 3, manner_of(original)), body, chosen)
+    unit = ([0.0] * shape[0], [1.0] * shape[0])
+    network = _whole(Standardize(*unit, manner_of(original), shape), body, chosen)
     inference.load(network, weights)
     return network
 
 
 def largest_difference(one: nn.Module, other: nn.Module, images: Tensor) -> dict[str, Any]:
-    """The difference of two networks' logits on images, uint8 N×3×32×32.
+    """The difference of two networks' logits on images, uint8 N×C×H×W.
 
     Returns:
         `largest`, the largest difference of a logit; `scale`, the largest logit of the first
@@ -428,14 +430,14 @@ def expose_stage(
     try:
         exposed = expose(network)
     except ExposureError as error:
-        blank = torch.zeros(1, *IMAGE_SHAPE)
+        blank = torch.zeros(1, *of_network(network))
         empty = {"layers": {}, "kept": {}, "dead_reason": str(error)}
         artifacts.write_json(structure, {"network": about["network"], **empty})
         artifacts.write_tensors(weights, {"logits": inference.predict(network, blank)[0].numpy()})
         return
     found = report(network, exposed)
     if dataset is None:
-        demand_same(network, exposed.network, _random_images())
+        demand_same(network, exposed.network, _random_images(network))
     else:
         pixels = torch.from_numpy(read_split(dataset, "test")[0][:images])
         demand_same(network, exposed.network, pixels)

@@ -27,6 +27,7 @@ from skeletons.networks import channels
 from skeletons.networks.build import chosen_of, manner_of
 from skeletons.networks.channels import Wiring
 from skeletons.networks.describe import prunable
+from skeletons.networks.image_shape import of_network
 from skeletons.prediction import inference
 from skeletons.prediction.device import pick_device
 from skeletons.store import artifacts
@@ -75,7 +76,7 @@ class _Runner:
     """Runs parts of a traced network, given the results of other parts."""
 
     def __init__(self, network: nn.Sequential) -> None:
-        self.wires = channels.trace(network.get_submodule("body"))
+        self.wires = channels.trace(network.get_submodule("body"), of_network(network))
         self.standardize = network.get_submodule("standardize")
         self.layout = manner_of(network).layout
         body = fx.GraphModule(dict(self.wires.modules), self.wires.graph)
@@ -101,7 +102,7 @@ class _Runner:
     def chunks(self, images: Images, keep: set[fx.Node]) -> Iterator[tuple[dict[Any, Any], Tensor]]:
         """For each chunk of images: the results of `keep`, and the labels."""
         for start in range(0, len(images.labels), CHUNK):
-            pixels = images.pixels[start : start + CHUNK]
+            pixels = images.pixels[start : start + CHUNK].to(images.labels.device)
             x = self.standardize(pixels.contiguous(memory_format=torch.channels_last))
             yield (
                 self.run(self.nodes, {self.input: x}, keep),
@@ -205,7 +206,7 @@ def unit_weights(
         before pruning; kept_share, the share (0..1) of these that is kept; dead, see
         `channels.dead`.
     """
-    wires = channels.trace(network.get_submodule("body"))
+    wires = channels.trace(network.get_submodule("body"), of_network(network))
     ties = channels.nonzero(wires, {name: pruned[f"body.{name}.weight"] for name in wires.layers()})
     tables = []
     for layer in layers:

@@ -95,9 +95,10 @@ def recompute_norms(network: nn.Module, images: Images, precision: str = "fp32")
     count = len(images.labels)
     pixels = images.pixels[: max(count // NORM_BATCH * NORM_BATCH, min(count, NORM_BATCH))]
     network.train()
-    with autocast(precision, pixels.device):
+    place = images.labels.device
+    with autocast(precision, place):
         for batch in torch.split(pixels, NORM_BATCH):
-            network(batch.contiguous(memory_format=torch.channels_last))
+            network(batch.to(place).contiguous(memory_format=torch.channels_last))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     network.eval()

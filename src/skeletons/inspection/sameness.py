@@ -22,7 +22,7 @@ def demand_same(pruned: nn.Module, exposed: nn.Module, images: Tensor) -> None:
     Args:
         pruned: is put into evaluation mode, as is the other.
         exposed: the small network.
-        images: uint8 N×3×32×32, N ≥ 1.
+        images: uint8 N×C×H×W, N ≥ 1.
 
     Raises:
         WiringError: the exposed network cannot be run.

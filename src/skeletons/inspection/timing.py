@@ -24,7 +24,7 @@ def inference_time(
 
     Args:
         network: on the device of `images`.
-        images: uint8 N×3×32×32, of which the first `batch` are used.
+        images: uint8 N×C×H×W, of which the first `batch` are used.
         batch: number of images in a batch.
         repeats: number of timed batches.
 

@@ -17,9 +17,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from skeletons import text
 from skeletons.arrays import Floats
 from skeletons.errors import ArtifactError
-from skeletons.measures import predictions, user_defined
+from skeletons.measures import chance, predictions, unconfounded, user_defined
 from skeletons.measures.measure import Measure
 from skeletons.measures.predictions import Predictions
 from skeletons.model_ids import Model
@@ -167,11 +168,18 @@ DECLARED: tuple[Measure, ...] = (
         cheap=True,
         values=lambda a, b: jensen_shannon(a.probabilities, b.probabilities),
     ),
+    *chance.DECLARED,
+    *unconfounded.DECLARED,
+    *chance.LABELLED,
 )
 
 
 def compare(
-    a: Predictions, b: Predictions, more: Mapping[str, Measure] | None = None
+    a: Predictions,
+    b: Predictions,
+    more: Mapping[str, Measure] | None = None,
+    *,
+    labelled: bool = False,
 ) -> dict[str, Any]:
     """Every measure of behaviour of a pair of models on the same N images.
 
@@ -179,18 +187,26 @@ def compare(
         a: the predictions of one model.
         b: the predictions of the other model.
         more: measures in addition to the built-in ones.
+        labelled: whether the labels of the images are classes of the task; otherwise measures that
+            need labels are left out.
 
     Returns:
         `images`, N; `undefined`, the number of images left out because a prediction prefers no
-        class; `valid`, whether the pair can be compared, and `reason` if not; each measure, NaN if
-        the pair cannot be compared; and for means over images their standard deviation over images
-        as `<measure>_std`.
+        class; `valid`, whether the pair can be compared, and `reason` if not, or why single
+        measures have no value; each measure, NaN if it has none; and for means over images their
+        standard deviation over images as `<measure>_std`.
 
     Raises:
-        ValueError: the two do not have the same images or the same number of classes.
+        ValueError: the two do not have the same images or the same number of classes, or a label is
+            not one of the classes.
     """
     if a.logits.shape != b.logits.shape or not np.array_equal(a.labels, b.labels):
         raise ValueError("the two models' predictions are not on the same images")
+    if labelled and not (a.labels.min() >= 0 and a.labels.max() < a.logits.shape[1]):
+        raise ValueError(
+            f"the images have labels from {a.labels.min()} to {a.labels.max()}, but the models "
+            f"have {a.logits.shape[1]} classes"
+        )
     known = ~(a.silent | b.silent)
     reason = _why_not(a, b, known)
     row: dict[str, Any] = {
@@ -199,14 +215,28 @@ def compare(
         "valid": not reason,
         "reason": reason,
     }
-    if not known.all():
-        a, b = a.only(known), b.only(known)
+    a, b = a.only(known), b.only(known)
+    missing: dict[str, list[str]] = {}
     for measure in (*DECLARED, *(more or {}).values()):
+        if measure.labelled and not labelled:
+            continue
         values = np.asarray(float("nan") if reason else measure.values(a, b))
         row[measure.name] = float(values.mean())
         if measure.per_image:
             row[f"{measure.name}_std"] = float(values.std())
-    return row
+        if not reason and np.isnan(row[measure.name]):
+            missing.setdefault(measure.undefined, []).append(measure.name)
+    return row | _without_value(missing)
+
+
+def _without_value(missing: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """The reason of a pair of which only some measures have no value; nothing if all have one.
+
+    Args:
+        missing: the measures without a value, by why they have none.
+    """
+    parts = [f"{text.listed(names)}: {why}" for why, names in missing.items()]
+    return {"reason": "; ".join(parts)} if parts else {}
 
 
 def _why_not(a: Predictions, b: Predictions, known: npt.NDArray[np.bool_]) -> str:
@@ -241,7 +271,7 @@ def over_images(models: Sequence[Predictions], measure: Measure) -> Floats:
     for row, (a, b) in zip(table, pairs, strict=True):
         known = ~(a.silent | b.silent)
         if known.any() and not (a.constant or b.constant):
-            row[known] = measure.values(a.only(known), b.only(known))
+            row[known] = measure.values(a.only(known), b.only(known))  # NaN if it has no value
     return table
 
 
@@ -249,7 +279,14 @@ def over_images(models: Sequence[Predictions], measure: Measure) -> Floats:
 
 
 def compare_stage(
-    *, a: str, b: str, pair: str, ood: str, models: Sequence[str], measures: Sequence[str] = ()
+    *,
+    a: str,
+    b: str,
+    pair: str,
+    ood: str,
+    models: Sequence[str],
+    measures: Sequence[str] = (),
+    labelled: bool = False,
 ) -> None:
     """Write the table of one pair: one row with the pair, the data set and every cheap measure.
 
@@ -260,12 +297,13 @@ def compare_stage(
         ood: the name of the data set.
         models: the ids of a and b.
         measures: references to user-defined measures, for further columns.
+        labelled: whether the labels of the images are classes of the task.
 
     Raises:
         ArtifactError: a predictions file is missing or broken, or the two do not fit together.
         ExtensionError: a user-defined measure cannot be used, or returned an invalid value.
     """
-    artifacts.write_rows(pair, _rows([(models[0], a, models[1], b)], ood, measures))
+    artifacts.write_rows(pair, _rows([(models[0], a, models[1], b)], ood, measures, labelled))
 
 
 def compare_block_stage(
@@ -275,6 +313,7 @@ def compare_block_stage(
     block: str,
     ood: str,
     measures: Sequence[str] = (),
+    labelled: bool = False,
 ) -> None:
     """Write one table of many pairs: all models of one base with all models of another.
 
@@ -284,6 +323,7 @@ def compare_block_stage(
         block: the parquet file to write.
         ood: the name of the data set.
         measures: references to user-defined measures, for further columns.
+        labelled: whether the labels of the images are classes of the task.
 
     Raises:
         ArtifactError: a predictions file is missing or broken, or two do not fit together.
@@ -291,11 +331,14 @@ def compare_block_stage(
     """
     pairs = itertools.product(one, two) if two else itertools.combinations(one, 2)
     named = [(Path(a).stem, a, Path(b).stem, b) for a, b in pairs]
-    artifacts.write_rows(block, _rows(named, ood, measures))
+    artifacts.write_rows(block, _rows(named, ood, measures, labelled))
 
 
 def _rows(
-    pairs: Iterable[tuple[str, str, str, str]], ood: str, measures: Sequence[str]
+    pairs: Iterable[tuple[str, str, str, str]],
+    ood: str,
+    measures: Sequence[str],
+    labelled: bool,
 ) -> list[dict[str, Any]]:
     """One row per pair; a pair is the id and the predictions file of a, and then those of b."""
     more = user_defined.load_all(measures)
@@ -303,7 +346,7 @@ def _rows(
     rows: list[dict[str, Any]] = []
     for model_a, a, model_b, b in pairs:
         try:
-            row = compare(read(a), read(b), more)
+            row = compare(read(a), read(b), more, labelled=labelled)
         except ValueError as error:
             raise ArtifactError(
                 f"{a} and {b} cannot be compared: {error}; delete both and run snakemake again."

@@ -56,12 +56,16 @@ def markdown_table() -> str:
         "over images",
         "computed",
     ]
-    keep = ["measure", "invariant to", "cannot show", "source"]
+    keep = ["measure", "invariant to", "cannot show", "no value if", "source"]
     return "\n\n".join(
         [
             text.table(read, [_how_to_read(measure) for measure in measures]),
             text.table(
-                keep, [[f"`{m.name}`", m.invariant_to, m.blind_to, m.source] for m in measures]
+                keep,
+                [
+                    [f"`{m.name}`", m.invariant_to, m.blind_to, m.undefined or "–", m.source]
+                    for m in measures
+                ],
             ),
         ]
     )
@@ -76,8 +80,14 @@ def _how_to_read(measure: Measure) -> list[str]:
         "high" if measure.higher_is_alike else "low",
         "yes" if measure.symmetric else "no",
         "mean and spread" if measure.per_image else "one number",
-        "with every pair" if measure.cheap else "by a separate rule",
+        _when(measure),
     ]
+
+
+def _when(measure: Measure) -> str:
+    if not measure.cheap:
+        return "by a separate rule"
+    return "with every pair" + (", if images have labels of the task" if measure.labelled else "")
 
 
 def renewed(page: str) -> str:

@@ -37,7 +37,11 @@ class Measure:
         cheap: whether it takes milliseconds on predictions, and so is in the row of every pair; a
             costly measure needs more than predictions and is computed by a separate rule.
         values: the function of two models' predictions, activations or weights. It gives one value
-            per image if `per_image`, else the measure itself.
+            per image if `per_image`, else the measure itself. Values of single images may leave the
+            range if their mean cannot. All are NaN if the pair has no value.
+        undefined: when two living models have no value, in words; empty if they always have one.
+        labelled: whether it needs labels of the images, which are classes of the task.
+        reflexive: whether every model has the value `itself` with itself.
     """
 
     name: str
@@ -53,6 +57,9 @@ class Measure:
     per_image: bool
     cheap: bool
     values: Callable[[Any, Any], Floats | float]
+    undefined: str = ""
+    labelled: bool = False
+    reflexive: bool = True
 
     @property
     def itself(self) -> float:

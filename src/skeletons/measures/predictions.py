@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from skeletons.arrays import Floats
+from skeletons.measures import temperature
 from skeletons.store import artifacts
 from skeletons.store.seals import unfit
 
@@ -33,12 +34,61 @@ class Predictions:
         return self.logits.argmax(axis=1)
 
     @functools.cached_property
+    def top_shares(self) -> Floats:
+        """The share of images (0..1) that are given each class, K."""
+        return np.bincount(self.top, minlength=self.logits.shape[1]) / len(self.labels)
+
+    @functools.cached_property
+    def right(self) -> npt.NDArray[np.bool_]:
+        """For each image, N: whether the predicted class is its label."""
+        return np.asarray(self.top == self.labels)
+
+    @functools.cached_property
+    def on_label(self) -> Floats:
+        """The probability of each image's label, N."""
+        return np.asarray(self.probabilities[np.arange(len(self.labels)), self.labels])
+
+    @functools.cached_property
+    def centred(self) -> Floats:
+        """Logits whose mean is 0 over the classes of an image and over the images of a class, N×K.
+
+        A preference for some classes that is the same on every image is gone. They are scaled to
+        a mean square length of 1 over images; all are 0 if nothing but rounding is left.
+        """
+        rest = self.logits - self.logits.mean(axis=1, keepdims=True)
+        rest -= rest.mean(axis=0)
+        length = np.sqrt(np.square(rest).sum() / len(rest))
+        if length <= 1e-9 * np.abs(self.logits).max(initial=0.0):
+            return np.zeros_like(rest)
+        return np.asarray(rest / length)
+
+    @functools.cached_property
+    def centred_squares(self) -> Floats:
+        """The squared length of each image's `centred` logits, N; their mean is 1 or 0."""
+        return np.asarray(np.einsum("nk,nk->n", self.centred, self.centred))
+
+    @functools.cached_property
+    def tempered(self) -> Floats:
+        """Probabilities at the temperature at which their mean entropy is half the highest, N×K.
+
+        See `temperature.at_half_entropy`. All are NaN if there is no such temperature.
+        """
+        return temperature.at_half_entropy(self.logits)
+
+    @functools.cached_property
+    def tempered_entropies(self) -> Floats:
+        """The entropy of each image's `tempered` probabilities in bits, N."""
+        return temperature.entropies(self.tempered)
+
+    @functools.cached_property
     def silent(self) -> npt.NDArray[np.bool_]:
         """For each image, N: whether all logits are equal, so the prediction prefers no class."""
         return np.asarray(np.ptp(self.logits, axis=1) == 0)
 
     def only(self, chosen: npt.NDArray[np.bool_]) -> Predictions:
-        """The predictions on some of the images."""
+        """The predictions on some of the images; the same object, with all it knows, if on all."""
+        if chosen.all():
+            return self
         return Predictions(self.logits[chosen], self.labels[chosen])
 
     @functools.cached_property
@@ -63,7 +113,7 @@ class Predictions:
     @property
     def accuracy(self) -> float:
         """Share (0..1) of images whose predicted class is their label."""
-        return float((self.top == self.labels).mean())
+        return float(self.right.mean())
 
 
 @artifacts.remembered(512)

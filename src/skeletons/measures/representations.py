@@ -1,13 +1,15 @@
 """How similar two models' representations are, from their activations on the same images.
 
-Activations are penultimate: the input of the last linear layer, one row per image. The columns of
-two networks do not correspond to each other, so a measure must not depend on the order or the
-rotation of the columns.
+Activations are penultimate: the inputs of the layer that runs last, one row per image. Those of
+other layers are compared in `layers`. The columns of two networks do not correspond to each other,
+so a measure must not depend on the order or the rotation of the columns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,11 +17,55 @@ import numpy as np
 from skeletons import text
 from skeletons.arrays import Floats
 from skeletons.errors import ArtifactError
-from skeletons.measures.measure import Measure, by_name
+from skeletons.measures import cka, neighbours, permuted, procrustes
+from skeletons.measures.measure import Measure
 from skeletons.store import artifacts
 from skeletons.store.seals import unfit
 
 DEBIASED = "linear_cka_debiased"
+
+
+@dataclass(frozen=True)
+class Family:
+    """How a similarity is computed: first from each model alone, then from both.
+
+    Attributes:
+        prepare: what a comparison needs of one model's activations, N×d.
+        value: the similarity of two prepared models, with an order of the second one's images.
+        fewest: the smallest number of images.
+    """
+
+    prepare: Callable[[Floats], Any]
+    value: Callable[[Any, Any, cka.Order | None], float]
+    fewest: int
+
+
+FAMILIES: Mapping[str, Family] = {
+    "linear_cka": Family(cka.prepare, cka.plain, 2),
+    DEBIASED: Family(cka.prepare, cka.debiased, 4),
+    "procrustes": Family(procrustes.prepare, procrustes.similarity, 2),
+    "mutual_knn": Family(neighbours.prepare, neighbours.mutual, neighbours.K + 1),
+}
+
+
+def similarity(x: Floats, y: Floats, name: str) -> float:
+    """A measure of two models' activations.
+
+    Args:
+        x: float32 or float64, N×d, one row per image.
+        y: N×e, the same images in the same order.
+        name: one of `FAMILIES`.
+
+    Returns:
+        A value in the range that the measure declares; NaN if `why_not` gives a reason.
+
+    Raises:
+        ValueError: the two are not matrices of finite numbers with the same number of rows.
+    """
+    if why_not(x, y, name):
+        return float("nan")
+    family = FAMILIES[name]
+    return family.value(family.prepare(x), family.prepare(y), None)
 
 
 def linear_cka(x: Floats, y: Floats, debiased: bool = False) -> float:
@@ -32,8 +78,8 @@ def linear_cka(x: Floats, y: Floats, debiased: bool = False) -> float:
     (HSIC₁) in each of the three places, as Nguyen, Raghu and Kornblith 2021 do; it can be negative.
 
     Args:
-        x: float32 or float64, N×d, one row per image.
-        y: N×e, the same images in the same order.
+        x: as in `similarity`.
+        y: as in `similarity`.
         debiased: whether to remove the bias of few images; needs N ≥ 4.
 
     Returns:
@@ -42,14 +88,11 @@ def linear_cka(x: Floats, y: Floats, debiased: bool = False) -> float:
     Raises:
         ValueError: the two are not matrices of finite numbers with the same number of rows.
     """
-    if why_not(x, y, debiased):
-        return float("nan")
-    x, y = _centred(x), _centred(y)
-    return _hsic(x, y, debiased) / float(np.sqrt(_hsic(x, x, debiased) * _hsic(y, y, debiased)))
+    return similarity(x, y, DEBIASED if debiased else "linear_cka")
 
 
-def why_not(x: Floats, y: Floats, debiased: bool = False) -> str:
-    """Why two models' activations cannot be compared; empty if they can.
+def why_not(x: Floats, y: Floats, name: str = "linear_cka") -> str:
+    """Why two models' activations cannot be compared by a measure; empty if they can.
 
     Raises:
         ValueError: the two are not matrices of finite numbers with the same number of rows.
@@ -58,19 +101,19 @@ def why_not(x: Floats, y: Floats, debiased: bool = False) -> str:
         raise ValueError("the two models' activations are not on the same images")
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         raise ValueError("an activation is not finite")
-    if len(x) < (4 if debiased else 2):
+    if len(x) < FAMILIES[name].fewest:
         return f"{text.counted(len(x), 'image is', 'images are')} too few"
     still = [name for name, matrix in (("a", x), ("b", y)) if _constant(matrix)]
     if still:
         return f"{' and '.join(still)} {'sees' if len(still) == 1 else 'see'} every image alike"
-    if debiased and not (_has_signal(_centred(x)) and _has_signal(_centred(y))):
+    if name == DEBIASED and not (_has_signal(cka.prepare(x)) and _has_signal(cka.prepare(y))):
         return "without the bias of few images nothing is left to compare"
     return ""
 
 
-def _has_signal(x: Floats) -> bool:
-    """Whether the unbiased estimate of centred activations with themselves is above 0."""
-    return _hsic(x, x, debiased=True) > 1e-9 * _hsic(x, x, debiased=False)
+def _has_signal(x: cka.Centred) -> bool:
+    """Whether the unbiased estimate of activations with themselves is above 0."""
+    return x.debiased > 1e-9 * x.plain
 
 
 def compare(x: Floats, y: Floats) -> dict[str, Any]:
@@ -85,7 +128,35 @@ def compare(x: Floats, y: Floats) -> dict[str, Any]:
     """
     reason = why_not(x, y)
     row: dict[str, Any] = {"images": len(x), "valid": not reason, "reason": reason}
-    return row | {measure.name: float(measure.values(x, y)) for measure in DECLARED}
+    return row | {name: similarity(x, y, name) for name in FAMILIES}
+
+
+def calibrated(x: Floats, y: Floats, name: str, permutations: int) -> dict[str, float]:
+    """A measure of two models' activations beside those of shuffled images.
+
+    Args:
+        x: as in `similarity`.
+        y: as in `similarity`.
+        name: one of `FAMILIES`.
+        permutations: the number of shuffles; 0 for none.
+
+    Returns:
+        The measure by its name and, with shuffles, the fields of `permuted.Calibrated` but the
+        value as `<measure>_<field>`; NaN if `why_not` gives a reason.
+
+    Raises:
+        ValueError: the two are not matrices of finite numbers with the same number of rows.
+    """
+    if not permutations:
+        return {name: similarity(x, y, name)}
+    if why_not(x, y, name):
+        found = permuted.Calibrated(*(float("nan"),) * 5)
+    else:
+        family = FAMILIES[name]
+        shuffles = permuted.orders(len(x), permutations)
+        found = permuted.calibrate(family.value, family.prepare(x), family.prepare(y), shuffles)
+    fields = dataclasses.asdict(found)
+    return {name: fields.pop("value")} | {f"{name}_{key}": one for key, one in fields.items()}
 
 
 def _constant(x: Floats) -> bool:
@@ -93,57 +164,35 @@ def _constant(x: Floats) -> bool:
     return float(np.ptp(x, axis=0).max(initial=0.0)) <= 1e-6 * float(np.abs(x).max(initial=0.0))
 
 
-def _centred(x: Floats) -> Floats:
-    """Columns with mean 0, scaled to a largest entry of 1, so that no product under- or overflows.
-
-    The measures are invariant to this scaling.
-    """
-    x = np.asarray(x, dtype=np.float64)
-    x = x / np.abs(x).max()
-    x = x - x.mean(axis=0)
-    return np.asarray(x / np.abs(x).max())
-
-
-def _hsic(x: Floats, y: Floats, debiased: bool) -> float:
-    """The Hilbert–Schmidt independence criterion of linear kernels, up to a factor of N alone.
-
-    ‖YᵀX‖² for centred columns. The unbiased estimate omits the diagonals k and m of the kernels
-    XXᵀ and YYᵀ; for centred columns the four sums of Song et al. 2012, equation 4, shrink to
-    ‖YᵀX‖² − N/(N−2) k·m + (Σk)(Σm)/((N−1)(N−2)).
-    """
-    count = len(x)
-    total = _squared_products(x, y)
-    if not debiased:
-        return total
-    kx, ky = (np.einsum("nd,nd->n", m, m) for m in (x, y))
-    shared = count / (count - 2) * float(kx @ ky)
-    return total - shared + float(kx.sum() * ky.sum()) / ((count - 1) * (count - 2))
-
-
-def _squared_products(x: Floats, y: Floats) -> float:
-    """‖YᵀX‖² by the smaller of two products: features by features, or images by images."""
-    if max(x.shape[1], y.shape[1]) < len(x):
-        return float(np.square(y.T @ x).sum())
-    return float(np.einsum("nm,nm->", x @ x.T, y @ y.T))
-
-
-DECLARED: tuple[Measure, ...] = (
-    Measure(
-        name="linear_cka",
-        label="linear CKA of penultimate activations",
+def _declared(name: str, label: str, **about: Any) -> Measure:
+    return Measure(
+        name=name,
+        label=f"{label} of penultimate activations",
         kind="representation",
-        low=0.0,
         high=1.0,
         higher_is_alike=True,
         symmetric=True,
-        invariant_to="a rotation, reflection or permutation of the activations, one positive "
-        "factor on all of them, and a constant added to each",
+        per_image=False,
+        cheap=False,
+        values=lambda x, y: similarity(x, y, name),
+        **about,
+    )
+
+
+_ROTATION = (
+    "a rotation, reflection or permutation of the activations, one positive factor on all of them, "
+    "and a constant added to each"
+)
+
+DECLARED: tuple[Measure, ...] = (
+    _declared(
+        "linear_cka",
+        "linear CKA",
+        low=0.0,
+        invariant_to=_ROTATION,
         blind_to="directions of small variance; with few images it is too high: unrelated "
         "activations of width d have about d/(N + d) on N images",
         source="Kornblith et al. 2019, section 3",
-        per_image=False,
-        cheap=False,
-        values=linear_cka,
     ),
     Measure(
         name=DEBIASED,
@@ -153,13 +202,31 @@ DECLARED: tuple[Measure, ...] = (
         high=1.0,
         higher_is_alike=True,
         symmetric=True,
-        invariant_to="a rotation, reflection or permutation of the activations, one positive "
-        "factor on all of them, and a constant added to each",
+        invariant_to=_ROTATION,
         blind_to="directions of small variance",
         source="Nguyen, Raghu and Kornblith 2021; Song et al. 2012",
         per_image=False,
         cheap=False,
-        values=lambda x, y: linear_cka(x, y, debiased=True),
+        values=lambda x, y: similarity(x, y, DEBIASED),
+    ),
+    _declared(
+        "procrustes",
+        "orthogonal Procrustes similarity",
+        low=0.0,
+        invariant_to=_ROTATION,
+        blind_to="directions of small variance, though less so than CKA; with few images it is too "
+        "high, so compare it with shuffled images",
+        source="Schönemann 1966; Ding, Denain and Steinhardt 2021",
+    ),
+    _declared(
+        "mutual_knn",
+        f"mutual {neighbours.K} nearest neighbours",
+        low=0.0,
+        invariant_to=_ROTATION,
+        blind_to="how images that are not neighbours are arranged; unrelated activations have "
+        f"{neighbours.K}/(N − 1) on N images; of images that a model sees exactly alike, the first "
+        "ones of the data set count as neighbours",
+        source="Huh, Cheung, Wang and Isola 2024",
     ),
 )
 
@@ -183,9 +250,18 @@ def read(path: str) -> Floats:
 
 
 def compare_representations_stage(
-    *, a: str, b: str, pair: str, representation: str, ood: str, models: Sequence[str]
+    *,
+    a: str,
+    b: str,
+    pair: str,
+    representation: str,
+    ood: str,
+    models: Sequence[str],
+    permutations: int = 0,
 ) -> None:
     """Write one measure of one pair of models: one row with a, b, ood, the measure, and reason.
+
+    With permutations, the row also holds what `calibrated` gives.
 
     Args:
         a: the features of one model.
@@ -194,20 +270,21 @@ def compare_representations_stage(
         representation: the name of the measure, and of the column of its value, NaN if it has none.
         ood: the name of the data set.
         models: the ids of a and b.
+        permutations: the number of shuffles of the images to compare the measure with.
 
     Raises:
         ArtifactError: a file is missing or broken, or the two do not fit together.
     """
     x, y = read(a), read(b)
     try:
-        value = float(by_name(*DECLARED)[representation].values(x, y))
-        reason = why_not(x, y, representation == DEBIASED) if np.isnan(value) else ""
+        found = calibrated(x, y, representation, permutations)
+        reason = why_not(x, y, representation) if np.isnan(found[representation]) else ""
     except ValueError as error:
         raise ArtifactError(
             f"{a} and {b} cannot be compared: {error}; delete both and run snakemake again."
         ) from None
     row: dict[str, artifacts.Scalar] = {"a": models[0], "b": models[1], "ood": ood}
-    artifacts.write_rows(pair, [{**row, representation: value, "reason": reason}])
+    artifacts.write_rows(pair, [{**row, **found, "reason": reason}])
 
 
 def collect_representations_stage(*, pairs: Sequence[str], table: str, representation: str) -> None:

@@ -1,6 +1,8 @@
 """The built-in networks: a registry of architectures, each scaled by one number, its width.
 
-Each is the body of a network: it takes standardised images N×3×32×32 and returns logits N×classes.
+Each is the body of a network: it takes standardised images N×C×S×S and returns logits N×classes. A
+factory takes the width, the number of classes, and the channels C and the side S of the images.
+Whatever the side, the last pooling leaves one position, except in `cnn`.
 """
 
 from __future__ import annotations
@@ -53,12 +55,13 @@ class _EqualLinear(nn.Linear):
         return F.linear(x, self.weight * self.scale, self.bias)
 
 
-def cnn(width: int, classes: int) -> nn.Module:
+def cnn(width: int, classes: int, channels: int = 3, side: int = 32) -> nn.Module:
     """Conv-4 of the lottery-ticket paper (Frankle & Carbin 2019, figure 2), which has width 64.
 
     Convolutions with w, w, 2w and 2w channels, pooled after every second one, and linear layers
     with 4w units, all with ReLU and without normalisation. Most weights are in the first linear
-    layer, so the network has many more weights than its task needs.
+    layer, so the network has many more weights than its task needs. That layer has an input for
+    each channel and position after the last pooling, so its size grows with the area of the images.
 
     An absolute pruning threshold is meaningful in this network. Without normalisation, the size of
     a weight is part of the function. All weights start with variance 1, whatever the width of their
@@ -66,12 +69,12 @@ def cnn(width: int, classes: int) -> nn.Module:
     """
     w = width
     return nn.Sequential(
-        *(_EqualConv(3, w), nn.ReLU()),
+        *(_EqualConv(channels, w), nn.ReLU()),
         *(_EqualConv(w, w), nn.ReLU(), nn.MaxPool2d(2)),
         *(_EqualConv(w, 2 * w), nn.ReLU()),
         *(_EqualConv(2 * w, 2 * w), nn.ReLU(), nn.MaxPool2d(2)),
         nn.Flatten(),
-        *(_EqualLinear(128 * w, 4 * w, gain=2), nn.ReLU()),
+        *(_EqualLinear(2 * w * (side // 4) ** 2, 4 * w, gain=2), nn.ReLU()),
         *(_EqualLinear(4 * w, 4 * w, gain=2), nn.ReLU()),
         _EqualLinear(4 * w, classes),
     )
@@ -86,7 +89,7 @@ class _Residual(nn.Module):
         return x + self.body(x)
 
 
-def resnet9(width: int, classes: int) -> nn.Module:
+def resnet9(width: int, classes: int, channels: int = 3, side: int = 32) -> nn.Module:
     """The nine-layer residual network of D. Page (2018); the original has width 64."""
 
     def block(inputs: int, outputs: int, pool: bool = False) -> nn.Sequential:
@@ -95,13 +98,13 @@ def resnet9(width: int, classes: int) -> nn.Module:
 
     w = width
     return nn.Sequential(
-        block(3, w),
+        block(channels, w),
         block(w, 2 * w, pool=True),
         _Residual(nn.Sequential(block(2 * w, 2 * w), block(2 * w, 2 * w))),
         block(2 * w, 4 * w, pool=True),
         block(4 * w, 8 * w, pool=True),
         _Residual(nn.Sequential(block(8 * w, 8 * w), block(8 * w, 8 * w))),
-        nn.MaxPool2d(4),
+        nn.MaxPool2d(side // 8),
         nn.Flatten(),
         nn.Linear(8 * w, classes),
     )
@@ -123,16 +126,16 @@ class _BasicBlock(nn.Module):
         return F.relu(y + F.pad(shortcut, (0, 0, 0, 0, before, self.extra - before)))
 
 
-def resnet20(width: int, classes: int) -> nn.Module:
+def resnet20(width: int, classes: int, channels: int = 3, side: int = 32) -> nn.Module:
     """ResNet-20 for CIFAR-10 (He et al. 2016, section 4.2); the paper's width is 16."""
-    channels = [width] * 3 + [2 * width] * 3 + [4 * width] * 3
+    widths = [width] * 3 + [2 * width] * 3 + [4 * width] * 3
     blocks: list[nn.Module] = []
     inputs = width
-    for outputs in channels:
+    for outputs in widths:
         blocks.append(_BasicBlock(inputs, outputs, 1 if outputs == inputs else 2))
         inputs = outputs
     return nn.Sequential(
-        _conv(3, width),
+        _conv(channels, width),
         nn.BatchNorm2d(width),
         nn.ReLU(),
         *blocks,
@@ -153,16 +156,17 @@ class SpeedNet(nn.Module):
     """The architecture of airbench-94 (Jordan 2024), which has width 64.
 
     A 2×2 convolution with fixed filters that whiten the patches of the training images, then three
-    groups of two convolutions with w, 4w and 4w channels.
+    groups of two convolutions with w, 4w and 4w channels. (For colour images, 24 filters.)
     """
 
-    def __init__(self, width: int, classes: int) -> None:
+    def __init__(self, width: int, classes: int, channels: int = 3, side: int = 32) -> None:
         super().__init__()
-        w = width
-        self.whiten = nn.Conv2d(3, 24, 2, bias=True)
+        w, filters = width, 8 * channels
+        self.pool = (side - 1) // 8  # the side of what the groups leave
+        self.whiten = nn.Conv2d(channels, filters, 2, bias=True)
         self.whiten.weight.requires_grad_(False)
         self.groups = nn.Sequential(
-            nn.GELU(), self._group(24, w), self._group(w, 4 * w), self._group(4 * w, 4 * w)
+            nn.GELU(), self._group(filters, w), self._group(w, 4 * w), self._group(4 * w, 4 * w)
         )
         self.head = nn.Linear(4 * w, classes, bias=False)
         for module in self.groups.modules():
@@ -183,20 +187,21 @@ class SpeedNet(nn.Module):
 
     @torch.no_grad()
     def prepare(self, images: Tensor) -> None:
-        """Set the whitening filters from standardised training images N×3×32×32."""
-        patches = images.double().unfold(2, 2, 1).unfold(3, 2, 1).movedim(1, 3).reshape(-1, 12)
+        """Set the whitening filters from standardised training images N×C×S×S."""
+        size = 4 * images.shape[1]
+        patches = images.double().unfold(2, 2, 1).unfold(3, 2, 1).movedim(1, 3).reshape(-1, size)
         values, vectors = torch.linalg.eigh(patches.T @ patches / len(patches))
         # An eigenvector's sign is arbitrary: fix it, so that all machines get the same filters.
         vectors = vectors * vectors.gather(0, vectors.abs().argmax(0, keepdim=True)).sign()
-        filters = (vectors / torch.sqrt(values + 5e-4)).T.flip(0).reshape(12, 3, 2, 2)
+        filters = (vectors / torch.sqrt(values + 5e-4)).T.flip(0).reshape(size, -1, 2, 2)
         self.whiten.weight.copy_(torch.cat([filters, -filters]).float())
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.max_pool2d(self.groups(self.whiten(x)), 3).flatten(1)
+        x = F.max_pool2d(self.groups(self.whiten(x)), self.pool).flatten(1)
         return self.head(x) / x.shape[1] ** 0.5
 
 
-REGISTRY: dict[str, Callable[[int, int], nn.Module]] = {
+REGISTRY: dict[str, Callable[..., nn.Module]] = {
     "cnn": cnn,
     "resnet9": resnet9,
     "resnet20": resnet20,

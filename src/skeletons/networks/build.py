@@ -1,6 +1,6 @@
 """Build a network by name: built-in, user-defined or of a package, with its standardisation.
 
-A built network takes uint8 (or float) images N×3×32×32 with values in [0, 255] and returns logits
+A built network takes uint8 (or float) images N×C×H×W with values in [0, 255] and returns logits
 N×classes. The training set's channel means and deviations are part of the network, so a file of
 weights is all that a prediction needs.
 """
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from skeletons.networks import library, user_network
 from skeletons.networks.architectures import REGISTRY, SpeedNet
 from skeletons.networks.generators import drawing_from
+from skeletons.networks.image_shape import USUAL, Shape, of_summary
 from skeletons.networks.user_network import Manner, guarded
 from skeletons.user_code.references import is_reference
 
@@ -23,19 +24,25 @@ from skeletons.user_code.references import is_reference
 class Standardize(nn.Module):
     """Scales images in [0, 255] to the training set's zero mean and unit deviation per channel.
 
-    It gives them in the memory format that the rest of the network takes, see `Manner`.
+    It gives them in the memory format that the rest of the network takes, see `Manner`. It knows
+    the shape of the images, which the network was built for.
     """
 
     mean: Tensor
     std: Tensor
 
     def __init__(
-        self, mean: Sequence[float], std: Sequence[float], manner: Manner | None = None
+        self,
+        mean: Sequence[float],
+        std: Sequence[float],
+        manner: Manner | None = None,
+        image_shape: Shape = USUAL,
     ) -> None:
         super().__init__()
         self.manner = manner or Manner()
-        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1) * 255)
-        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1) * 255)
+        self.image_shape = image_shape
+        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1) * 255)
+        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1) * 255)
 
     def forward(self, images: Tensor) -> Tensor:
         scaled = (images.float() - self.mean) / self.std
@@ -78,6 +85,7 @@ def build(
     seed: int = 0,
     options: Mapping[str, Any] | None = None,
     weights: str | None = None,
+    image_shape: Shape = USUAL,
     order: Sequence[int] | None = None,
 ) -> nn.Sequential:
     """Build a network with random initial weights, without a change to torch's global generator.
@@ -93,6 +101,8 @@ def build(
         options: further arguments of the network, by keyword.
         weights: pretrained weights of a package's network, see `library.load_pretrained`. They
             bring their own mean and deviation of the images.
+        image_shape: channels, height and width of the images. Height and width are equal, and at
+            least 16.
         order: the output of the architecture for each class; None if it has no other outputs and
             they are in order.
 
@@ -106,13 +116,16 @@ def build(
     manner, scale = Manner(), library.Scale(mean, std)
     with drawing_from(torch.Generator().manual_seed(seed), torch.device("cpu")):
         if foreign:
-            body, manner = user_network.make(name, width, classes, options)
+            body, manner = user_network.make(name, width, classes, options, image_shape)
         else:
             assert width is not None
-            body = REGISTRY[name](width, classes)
+            body = REGISTRY[name](width, classes, *image_shape[:2])
         if weights is not None:
-            scale = library.load_pretrained(body, name, classes, options or {}, weights)
-    network.add_module("standardize", Standardize(scale.mean, scale.std, manner))
+            scale = library.load_pretrained(
+                body, name, classes, options or {}, weights, image_shape
+            )
+    standardize = Standardize(scale.mean, scale.std, manner, image_shape)
+    network.add_module("standardize", standardize)
     network.add_module("body", body)
     if order is not None:
         network.add_module("chosen", Chosen(order))
@@ -124,13 +137,15 @@ def rebuild(about: Mapping[str, Any]) -> nn.Sequential:
 
     A file of weights also holds the standardisation, which replaces these zeros and ones.
     """
+    shape = of_summary(about)
     return build(
         about["name"],
         about.get("width"),
         about["classes"],
-        [0.0] * 3,
-        [1.0] * 3,
+        [0.0] * shape[0],
+        [1.0] * shape[0],
         options=about.get("options"),
+        image_shape=shape,
         order=about.get("order"),
     )
 
@@ -148,7 +163,7 @@ def chosen_of(network: nn.Module) -> nn.Module:
 
 
 def prepare(network: nn.Sequential, images: Tensor) -> None:
-    """Set the filters of a network that derives them from training images, uint8 N×3×32×32."""
+    """Set the filters of a network that derives them from training images, uint8 N×C×H×W."""
     body = network.get_submodule("body")
     if isinstance(body, SpeedNet):
         body.prepare(network.get_submodule("standardize")(images))

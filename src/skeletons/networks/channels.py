@@ -20,6 +20,7 @@ from torch import fx, nn
 
 from skeletons.errors import WiringError
 from skeletons.networks import trying
+from skeletons.networks.image_shape import USUAL, Shape
 from skeletons.networks.offsets import Offset
 from skeletons.networks.trying import NORMS, Results
 
@@ -120,12 +121,13 @@ class _Tracer(fx.Tracer):
         return isinstance(m, leaf) or super().is_leaf_module(m, module_qualified_name)
 
 
-def trace(body: nn.Module) -> Wiring:
+def trace(body: nn.Module, image_shape: Shape = USUAL) -> Wiring:
     """Trace a network's body, whose input is standardised images.
 
     Args:
         body: its mode does not matter, and does not change. If it is on torch's device `meta`, it
             has no weights, and its operations are taken for what they were found to be before.
+        image_shape: channels, height and width of the images that it takes.
 
     Raises:
         WiringError: the network has an operation whose channels cannot be followed.
@@ -136,7 +138,7 @@ def trace(body: nn.Module) -> Wiring:
         except Exception as error:
             raise WiringError(trying.untraced(error)) from None
         _demand_single_use(body, graph)
-        flow = _Flow(body, graph)
+        flow = _Flow(body, graph, image_shape)
         for node in graph.nodes:
             flow.follow(node)
     streams = list(dict.fromkeys(flow.of.values()))
@@ -156,10 +158,10 @@ def _demand_single_use(body: nn.Module, graph: fx.Graph) -> None:
 class _Flow:
     """Follows channels from operation to operation, and keeps the stream of each output so far."""
 
-    def __init__(self, body: nn.Module, graph: fx.Graph) -> None:
+    def __init__(self, body: nn.Module, graph: fx.Graph, image_shape: Shape) -> None:
         names = {str(node.target) for node in graph.nodes if node.op == "call_module"}
         self.modules = {name: body.get_submodule(name) for name in sorted(names)}
-        self.results: Results = trying.run(body, graph)
+        self.results: Results = trying.run(body, graph, image_shape)
         self.weightless = any(p.is_meta for p in body.parameters())
         self.of: dict[fx.Node, Stream] = {}
         self.numbers: dict[fx.Node, int | float] = {}

@@ -12,9 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from skeletons.networks.image_shape import Shape, of_network
 from skeletons.networks.products import Products
-
-IMAGE_SHAPE = (3, 32, 32)
 
 # Layers whose multiply-adds are counted. Each position of the output of a convolution takes one
 # multiply-add per weight; of a transposed convolution, each position of the input.
@@ -62,11 +61,15 @@ class Layer:
     prunable: bool
 
 
-def describe(network: nn.Sequential) -> dict[str, Any]:
+def describe(network: nn.Sequential, image_shape: Shape | None = None) -> dict[str, Any]:
     """Count parameters and the FLOPs of one image's forward pass, in total and by layer.
 
     The total also has the products that use no weights, such as those of attention. Layers are in
     the order in which they first run.
+
+    Args:
+        network: as `networks.build.build` makes it.
+        image_shape: channels, height and width of the image; None for what the network takes.
     """
     trained = {id(parameter): name for name, parameter in prunable(network).items()}
     layers: dict[int, Layer] = {}
@@ -81,7 +84,7 @@ def describe(network: nn.Sequential) -> dict[str, Any]:
 
     products = Products()
     with _watched(network, count), products:
-        _run(network, 1)
+        _run(network, 1, image_shape or of_network(network))
     for weight, flops in products.applied.values():
         if id(weight) in trained and id(weight) not in layers:
             count("", weight, flops)
@@ -93,10 +96,15 @@ def describe(network: nn.Sequential) -> dict[str, Any]:
     }
 
 
-def runs_of(network: nn.Module, images: int) -> tuple[Any, Counter[str]]:
+def runs_of(network: nn.Module, images: int, image_shape: Shape) -> tuple[Any, Counter[str]]:
     """A network's output for blank images, and how often each of its prunable weights is applied.
 
     A weight that is applied without its layer, by a function of torch, counts once.
+
+    Args:
+        network: to run, on standardised images.
+        images: how many.
+        image_shape: channels, height and width of the images.
     """
     names = {id(parameter): name for name, parameter in prunable(network).items()}
     runs = Counter(dict.fromkeys(names.values(), 0))
@@ -107,19 +115,19 @@ def runs_of(network: nn.Module, images: int) -> tuple[Any, Counter[str]]:
 
     products = Products()
     with _watched(network, count), products:
-        logits = _run(network, images)
+        logits = _run(network, images, image_shape)
     for name in (names[key] for key in products.applied if key in names):
         runs[name] = max(runs[name], 1)
     return logits, runs
 
 
 @torch.no_grad()
-def _run(network: nn.Module, images: int) -> Any:
+def _run(network: nn.Module, images: int, image_shape: Shape) -> Any:
     """The output for blank images in evaluation mode; then the network is in its mode again."""
     modes = {module: module.training for module in network.modules()}
     device = next(itertools.chain(network.parameters(), network.buffers(), [torch.empty(0)])).device
     try:
-        return network.eval()(torch.zeros(images, *IMAGE_SHAPE, device=device))
+        return network.eval()(torch.zeros(images, *image_shape, device=device))
     finally:
         for module, training in modes.items():
             module.training = training

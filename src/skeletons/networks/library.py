@@ -7,15 +7,18 @@ because that takes seconds.
 from __future__ import annotations
 
 import contextlib
+import functools
 import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from skeletons.errors import ConfigError, SkeletonsError
+from skeletons.networks.image_shape import USUAL, Shape
 from skeletons.user_code.packages import is_file, problem_with
 from skeletons.user_code.references import PACKAGES
 
@@ -36,13 +39,17 @@ def is_package(name: str) -> bool:
     return name.startswith(PACKAGES)
 
 
-def create(name: str, classes: int, options: Mapping[str, Any]) -> nn.Module:
+def create(
+    name: str, classes: int, options: Mapping[str, Any], image_shape: Shape = USUAL
+) -> nn.Module:
     """A network of a package, with random weights.
 
     Args:
         name: `torchvision:NAME` or `timm:NAME`.
         classes: number of logits.
-        options: further arguments of the network, by keyword.
+        options: further arguments of the network, by keyword. They replace what follows from the
+            images.
+        image_shape: channels, height and width of the images.
 
     Raises:
         ConfigError: the package is not installed or has no such network, or the network does not
@@ -53,15 +60,36 @@ def create(name: str, classes: int, options: Mapping[str, Any]) -> nn.Module:
     with _options(name, taken):
         made: nn.Module
         if package == "timm":
-            import timm
-
-            made = timm.create_model(network, pretrained=False, num_classes=classes, **taken)
+            made = _made_by_timm(network, classes, taken, image_shape)
         else:
             import torchvision
 
-            taken = {**_without_second_head(network), **taken}
+            taken = {**_without_second_head(network), **_size(network, image_shape), **taken}
             made = torchvision.models.get_model(network, num_classes=classes, **taken)
     return made
+
+
+def _made_by_timm(
+    network: str, classes: int, options: Mapping[str, Any], image_shape: Shape, **more: Any
+) -> nn.Module:
+    """A network of timm for images of a shape; `more` is for pretrained weights."""
+    import timm
+
+    channels, side, _ = image_shape
+    fit = {} if channels == USUAL[0] else {"in_chans": channels}
+    about = timm.get_pretrained_cfg(network, allow_unregistered=True)
+    make = functools.partial(timm.create_model, network, num_classes=classes, **more)
+    if about is not None and about.fixed_input_size:
+        with contextlib.suppress(TypeError):  # a few are fixed to one size and do not take another
+            return make(**{**fit, "img_size": side, **options})
+    return make(**{**fit, **options})
+
+
+def _size(network: str, image_shape: Shape) -> dict[str, Any]:
+    """The option for the size of the images of those networks of torchvision that are for one."""
+    if network.startswith("vit_"):
+        return {"image_size": image_shape[1]}
+    return {"input_size": image_shape[1:]} if network == "maxvit_t" else {}
 
 
 def _known(name: str) -> tuple[str, str, str]:
@@ -123,7 +151,12 @@ def _said(error: Exception) -> str:
 
 
 def load_pretrained(
-    body: nn.Module, name: str, classes: int, options: Mapping[str, Any], weights: str
+    body: nn.Module,
+    name: str,
+    classes: int,
+    options: Mapping[str, Any],
+    weights: str,
+    image_shape: Shape = USUAL,
 ) -> Scale:
     """Load pretrained weights into a network, all but a last layer with other classes.
 
@@ -134,10 +167,12 @@ def load_pretrained(
         options: as for `create`.
         weights: a file (a state dict, also under `state_dict` or `model`, or with the prefix
             `module.`), or the name that the package gives to weights, which are downloaded.
+        image_shape: as for `create`.
 
     Returns:
         The standardisation of the images that the weights are for: the package's own for them, or
-        for its default weights of this network if `weights` is a file.
+        for its default weights of this network if `weights` is a file. For grey images, it is the
+        mean over the colours.
 
     Raises:
         ConfigError: the weights cannot be read or downloaded, or are those of another network.
@@ -145,8 +180,12 @@ def load_pretrained(
     package, _, network = _known(name)
     given = read_state(weights) if is_file(weights) else None
     if package == "timm":
-        return _load_timm(body, network, classes, options, weights, given)
-    return _load_torchvision(body, network, weights, given)
+        scale = _load_timm(body, network, classes, options, weights, given, image_shape)
+    else:
+        scale = _load_torchvision(body, network, weights, given)
+    if image_shape[0] == 1:
+        return Scale(*([fmean(values)] for values in (scale.mean, scale.std)))
+    return scale
 
 
 def _load_torchvision(
@@ -178,17 +217,15 @@ def _load_timm(
     options: Mapping[str, Any],
     weights: str,
     given: Mapping[str, Tensor] | None,
+    image_shape: Shape,
 ) -> Scale:
-    import timm
-
     # timm fits weights to another size of images and number of channels.
     overlay = {} if given is None else _as_pretrained(body, given)
     tag = weights if given is None and weights.lower() != "default" else None
     full = f"{network}.{tag}" if tag else network
     try:
-        made = timm.create_model(
-            full, pretrained=True, num_classes=classes, pretrained_cfg_overlay=overlay, **options
-        )
+        given_to = {"pretrained": True, "pretrained_cfg_overlay": overlay}
+        made = _made_by_timm(full, classes, options, image_shape, **given_to)
     except Exception as error:  # of downloading, and of loading, whatever it raises
         raise _cannot_load(weights, error, downloaded=given is None) from None
     body.load_state_dict(made.state_dict())

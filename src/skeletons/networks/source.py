@@ -19,11 +19,11 @@ from torch import Tensor, fx, nn
 from skeletons.errors import ArtifactError, ExportError
 from skeletons.networks import onnx_file
 from skeletons.networks.generators import generator_for
+from skeletons.networks.image_shape import of_network
 from skeletons.networks.plain import plain_layers
 from skeletons.networks.same import demand_same
 from skeletons.store import artifacts
 
-SHAPE = (3, 32, 32)  # of an image
 IMAGES = 16  # on which the file and the network must agree
 NOT_ARGUMENTS = ("self", "device", "dtype", "inplace")
 
@@ -172,10 +172,11 @@ def write(network: nn.Module, title: str, folder: Path, onnx: bool = False) -> f
         DifferenceError: a file computes something else.
         ArtifactError: a file cannot be written.
     """
-    images = torch.randint(0, 256, (IMAGES, *SHAPE), generator=generator_for("export")).byte()
+    shape = of_network(network)
+    images = torch.randint(0, 256, (IMAGES, *shape), generator=generator_for("export")).byte()
     with torch.inference_mode():
         classes = network.eval()(images[:1]).shape[1]
-    page = source(network, title, SHAPE, classes)
+    page = source(network, title, shape, classes)
     largest = check(page, network, images)
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -27,9 +27,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from skeletons.data.files import read_info
 from skeletons.errors import WiringError
 from skeletons.networks.build import rebuild
-from skeletons.networks.describe import IMAGE_SHAPE
 from skeletons.networks.following import Follower
 from skeletons.networks.generators import generator_for
+from skeletons.networks.image_shape import described, of_network, of_summary
 from skeletons.networks.labels import Axis, Blocks, Labels
 from skeletons.networks.tensors import tensors
 from skeletons.networks.trying import evaluating
@@ -69,10 +69,15 @@ def find(network: nn.Module) -> Content:
     return {"groups": groups}
 
 
+def of(about: Mapping[str, Any]) -> Content:
+    """The groups of the network that `network` in a model.json describes; see `find`."""
+    return find(rebuild(about))
+
+
 @torch.no_grad()
 def _followed(network: nn.Module) -> Follower:
     device = next(network.parameters()).device
-    images = torch.zeros(1, *IMAGE_SHAPE, device=device)
+    images = torch.zeros(1, *of_network(network), device=device)
     follower = Follower(network)
     follower.begin(images)
     with evaluating(network), follower:
@@ -294,8 +299,9 @@ def _demand_unchanged(network: nn.Module, groups: Sequence[Content]) -> None:
     for name, tensor in tensors(drawn).items():
         if name.startswith("body.") and tensor.is_floating_point():
             tensor.copy_(_random(name, tensor, draw))
-    colours = torch.rand(CHECKED, IMAGE_SHAPE[0], 1, 1, generator=draw)
-    images = 128 * (colours + torch.rand(CHECKED, *IMAGE_SHAPE, generator=draw))
+    shape = of_network(network)
+    colours = torch.rand(CHECKED, shape[0], 1, 1, generator=draw)
+    images = 128 * (colours + torch.rand(CHECKED, *shape, generator=draw))
     _fit_norms(drawn, images)
     moved = copy.deepcopy(drawn)
     _exchange(tensors(moved), groups)
@@ -370,5 +376,6 @@ def symmetries_stage(*, info: str, symmetries: str, network: Mapping[str, Any]) 
         WiringError: the units of an operation cannot be followed, or no unit can be permuted.
     """
     torch.set_num_threads(1)  # it runs beside other stages
-    about = {**network, "classes": len(read_info(info)["classes"])}
-    artifacts.write_json(symmetries, find(rebuild(about)))
+    data = read_info(info)
+    about = {**network, "classes": len(data["classes"]), **described(of_summary(data))}
+    artifacts.write_json(symmetries, of(about))

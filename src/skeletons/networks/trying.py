@@ -18,8 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from skeletons.errors import WiringError
-from skeletons.networks.describe import IMAGE_SHAPE
 from skeletons.networks.generators import drawing_from, generator_for
+from skeletons.networks.image_shape import USUAL, Shape
 from skeletons.networks.offsets import OffsetConv, conv
 
 BATCH, OTHER_BATCH = 2, 3  # blank images of the two runs
@@ -81,20 +81,20 @@ def evaluating(body: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-def run(body: nn.Module, graph: fx.Graph) -> Results:
+def run(body: nn.Module, graph: fx.Graph, image_shape: Shape = USUAL) -> Results:
     """Run a traced network on blank images, in evaluation mode.
 
     Raises:
         WiringError: it cannot be run as it was traced.
     """
     try:
-        return Results(*(_run(body, graph, count) for count in (BATCH, OTHER_BATCH)))
+        return Results(*(_run(body, graph, count, image_shape) for count in (BATCH, OTHER_BATCH)))
     except Exception as error:
         raise WiringError(untraced(error)) from None
 
 
 @torch.no_grad()
-def _run(body: nn.Module, graph: fx.Graph, count: int) -> dict[fx.Node, Any]:
+def _run(body: nn.Module, graph: fx.Graph, count: int, image_shape: Shape) -> dict[fx.Node, Any]:
     found: dict[fx.Node, Any] = {}
 
     class Recorder(fx.Interpreter):
@@ -103,7 +103,7 @@ def _run(body: nn.Module, graph: fx.Graph, count: int) -> dict[fx.Node, Any]:
             return found[n]
 
     first = next(itertools.chain(body.parameters(), body.buffers()), torch.zeros(1))
-    blank = torch.zeros(count, *IMAGE_SHAPE, dtype=first.dtype, device=first.device)
+    blank = torch.zeros(count, *image_shape, dtype=first.dtype, device=first.device)
     with drawing_from(generator_for("trying"), torch.device("cpu")):
         Recorder(fx.GraphModule(body, graph)).run(blank.contiguous(memory_format=_format(body)))
     return found

@@ -7,6 +7,7 @@ so it changes neither the network that is trained nor torch's generators.
 from __future__ import annotations
 
 import functools
+import inspect
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -23,8 +24,9 @@ from torch.nn.utils import parametrize
 
 from skeletons.errors import ExtensionError
 from skeletons.networks import library
-from skeletons.networks.describe import IMAGE_SHAPE, describe, runs_of
+from skeletons.networks.describe import describe, runs_of
 from skeletons.networks.generators import drawing_from, generator_for
+from skeletons.networks.image_shape import USUAL, Shape
 from skeletons.networks.tensors import tensors
 from skeletons.user_code import load as user_code
 from skeletons.user_code.load import call, load, refusal
@@ -60,7 +62,11 @@ def guarded(reference: str, event: str = "failed") -> AbstractContextManager[Non
 
 
 def make(
-    reference: str, width: int | None, classes: int, options: Mapping[str, Any] | None = None
+    reference: str,
+    width: int | None,
+    classes: int,
+    options: Mapping[str, Any] | None = None,
+    image_shape: Shape = USUAL,
 ) -> tuple[nn.Module, Manner]:
     """The network that a user-defined function or a package makes, after a trial.
 
@@ -69,24 +75,33 @@ def make(
         width: for the function; a package's network has none.
         classes: number of logits.
         options: further arguments, by keyword.
+        image_shape: channels, height and width of the images.
+
+    If the function has a parameter `image_shape`, it gets the shape of the images. If it has one
+    `channels`, it gets their number of channels, unless that is the usual one.
 
     Raises:
         ConfigError: the package has no such network, or it does not take the options.
         ExtensionError: the function cannot be used, or the network is not one that can be trained,
             pruned and written.
     """
-    further = dict(options or {})
-    manner = _trial(reference, width, classes, tuple(further.items()), Path.cwd())
-    body = _returned(reference, width, classes, further)
+    further = tuple((options or {}).items())
+    manner = _trial(reference, width, classes, further, image_shape, Path.cwd())
+    body = _returned(reference, width, classes, dict(further), image_shape)
     if any(isinstance(p, UninitializedParameter) for p in body.parameters()):
         with guarded(reference), torch.no_grad():  # a lazy layer gets its weights as it runs
-            body.eval()(torch.zeros(2, *IMAGE_SHAPE))
+            body.eval()(torch.zeros(2, *image_shape))
     return body.train(), manner
 
 
 @functools.cache
 def _trial(
-    reference: str, width: int | None, classes: int, options: tuple[tuple[str, Any], ...], _: Path
+    reference: str,
+    width: int | None,
+    classes: int,
+    options: tuple[tuple[str, Any], ...],
+    image_shape: Shape,
+    _: Path,
 ) -> Manner:
     """Try all that a run does with such a network, as seen from the working folder.
 
@@ -96,29 +111,45 @@ def _trial(
     if not library.is_package(reference):
         _check_factory(reference)
     with drawing_from(generator_for("trial"), CPU), CPU:
-        body = _returned(reference, width, classes, dict(options))
+        body = _returned(reference, width, classes, dict(options), image_shape)
         _demand_own_weights(reference, body)
         with guarded(reference):
-            logits, runs = runs_of(body, 2)
+            logits, runs = runs_of(body, 2, image_shape)
         _demand_logits(reference, logits, classes)
         _demand_layers(reference, body, runs)
         _demand_written(reference, body)
-        manner = _manner(reference, body)
+        manner = _manner(reference, body, image_shape)
         with guarded(reference):
-            describe(nn.Sequential(body))
+            describe(nn.Sequential(body), image_shape)
     return manner
 
 
 def _returned(
-    reference: str, width: int | None, classes: int, options: Mapping[str, Any]
+    reference: str,
+    width: int | None,
+    classes: int,
+    options: Mapping[str, Any],
+    image_shape: Shape,
 ) -> nn.Module:
     if library.is_package(reference):
-        return library.create(reference, classes, options)
-    body = call(reference, width, classes, **options)
+        return library.create(reference, classes, options, image_shape)
+    known: dict[str, Any] = {"image_shape": image_shape}
+    if image_shape[0] != USUAL[0]:
+        known["channels"] = image_shape[0]
+    body = call(reference, width, classes, **{**_taken(load(reference), known), **options})
     if not isinstance(body, nn.Module):
         found = f"a value of type {type(body).__name__}"
         raise refusal(reference, found, "a torch.nn.Module")
     return body
+
+
+def _taken(function: Any, known: Mapping[str, Any]) -> dict[str, Any]:
+    """The keyword arguments that a function takes by name."""
+    try:
+        named = inspect.signature(function).parameters
+    except (TypeError, ValueError):  # not a function, which calling it reports
+        return {}
+    return {name: value for name, value in known.items() if name in named}
 
 
 def _check_factory(reference: str) -> None:
@@ -227,42 +258,42 @@ def _demand_written(reference: str, body: nn.Module) -> None:
 # --- what is done with it -------------------------------------------------------------------------
 
 
-def _manner(reference: str, body: nn.Module) -> Manner:
+def _manner(reference: str, body: nn.Module, shape: Shape) -> Manner:
     """Predict and train on blank images, in channels_last if the network runs with it."""
     manner = Manner()
     try:
-        _predict_and_train(body, manner)
+        _predict_and_train(body, manner, shape)
     except Exception:  # such as that of x.view(…), which needs images in rows
         manner = Manner(contiguous=True)
         with guarded(reference, "failed on one image"):
-            _predict(body.to(memory_format=manner.layout), 1, manner)
+            _predict(body.to(memory_format=manner.layout), 1, manner, shape)
         with guarded(reference, "failed in training"):
-            _predict_and_train(body, manner)
+            _predict_and_train(body, manner, shape)
     try:
-        _train(body, 1, manner)
+        _train(body, 1, manner, shape)
     except Exception:  # such as that of a batch norm of features, which needs two images
         return Manner(manner.contiguous, single=False)
     return manner
 
 
-def _predict_and_train(body: nn.Module, manner: Manner) -> None:
+def _predict_and_train(body: nn.Module, manner: Manner, shape: Shape) -> None:
     body.to(memory_format=manner.layout)
     for count in (2, 1):
-        _predict(body, count, manner)
-    _train(body, 2, manner)
+        _predict(body, count, manner, shape)
+    _train(body, 2, manner, shape)
 
 
-def _blank(count: int, manner: Manner) -> Tensor:
-    return torch.zeros(count, *IMAGE_SHAPE).contiguous(memory_format=manner.layout)
+def _blank(count: int, manner: Manner, shape: Shape) -> Tensor:
+    return torch.zeros(count, *shape).contiguous(memory_format=manner.layout)
 
 
 @torch.inference_mode()
-def _predict(body: nn.Module, count: int, manner: Manner) -> None:
-    body.eval()(_blank(count, manner))
+def _predict(body: nn.Module, count: int, manner: Manner, shape: Shape) -> None:
+    body.eval()(_blank(count, manner, shape))
 
 
-def _train(body: nn.Module, count: int, manner: Manner) -> None:
-    logits = body.train()(_blank(count, manner))
+def _train(body: nn.Module, count: int, manner: Manner, shape: Shape) -> None:
+    logits = body.train()(_blank(count, manner, shape))
     loss = F.cross_entropy(logits.float(), torch.zeros(count, dtype=torch.int64))
     body.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]

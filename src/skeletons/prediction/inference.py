@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from skeletons.data.files import read_split
+from skeletons.data.files import Labels, read_split
 from skeletons.networks.build import rebuild
 from skeletons.networks.tensors import put, tensors
 from skeletons.prediction.device import pick_device, use_one_thread
@@ -20,17 +21,27 @@ from skeletons.store.seals import unfit
 
 # Images per batch without gradients. Larger batches are slower: the C library maps their large
 # intermediate results into memory again each time, which adds more than half of the time.
-BATCH = 100
+BATCH = 100  # of 32×32 pixels; of larger images as many as have the same number of pixels
+PIXELS = BATCH * 32 * 32
 
 
 @torch.inference_mode()
-def predict(network: nn.Module, images: Tensor, batch_size: int = BATCH) -> Tensor:
-    """Logits, float32 N×classes, of images uint8 N×3×32×32 on the network's device."""
+def predict(network: nn.Module, images: Tensor, batch_size: int | None = None) -> Tensor:
+    """Logits, float32 N×classes, of images uint8 N×C×H×W, on the network's device.
+
+    Args:
+        network: to run.
+        images: on the network's device, or on the CPU, from which they move batch by batch.
+        batch_size: images per batch; None for `BATCH`, or fewer if the images are larger.
+    """
     network.eval()
+    place = next(chain(network.parameters(), network.buffers(), [images])).device
+    pixels = images.shape[2] * images.shape[3] if images.ndim == 4 else 1
+    size = batch_size or max(1, min(BATCH, PIXELS // pixels))
     return torch.cat(
         [
-            network(batch.contiguous(memory_format=torch.channels_last)).float()
-            for batch in torch.split(images, batch_size)
+            network(batch.to(place).contiguous(memory_format=torch.channels_last)).float()
+            for batch in torch.split(images, size)
         ]
     )
 
@@ -61,6 +72,28 @@ def restore(weights: str | Path, summary: Mapping[str, Any]) -> nn.Sequential:
     return network
 
 
+def opened(
+    weights: str | Path, summary: str | Path, dataset: str | Path, images: int | None, device: str
+) -> tuple[nn.Sequential, Tensor, Labels]:
+    """A model on a device, a data set's test images on the CPU, and the images' labels.
+
+    Args:
+        weights: the model's weights.safetensors.
+        summary: the model.json of its network.
+        dataset: the data set's images.safetensors.
+        images: how many test images, counted from the first; None for all.
+        device: `auto`, `cpu` or `cuda`.
+
+    Raises:
+        ArtifactError: a file is missing or broken, or the weights are of another network.
+        DeviceError: the device is not available.
+    """
+    place = pick_device(device)
+    network = restore(weights, artifacts.read_json(summary, ["network"])).to(place)
+    pixels, labels = read_split(dataset, "test")
+    return network, torch.from_numpy(pixels[:images]), labels[:images]
+
+
 def predict_stage(
     *,
     weights: str,
@@ -83,11 +116,8 @@ def predict_stage(
         device: `auto`, `cpu` or `cuda`.
     """
     use_one_thread()
-    place = pick_device(device)
-    network = restore(weights, artifacts.read_json(summary, ["network"])).to(place)
-    pixels, labels = read_split(dataset, "test")
-    pixels, labels = pixels[:images], labels[:images]
-    logits = predict(network, torch.from_numpy(pixels).to(place)).cpu().numpy()
+    network, pixels, labels = opened(weights, summary, dataset, images, device)
+    logits = predict(network, pixels).cpu().numpy()
     table = pd.DataFrame({"label": labels.astype(np.int64)})
     for k in range(logits.shape[1]):
         table[f"logit_{k}"] = logits[:, k]

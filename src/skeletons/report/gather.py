@@ -9,7 +9,7 @@ from typing import Any
 from skeletons.errors import ArtifactError
 from skeletons.figures import captions
 from skeletons.findings import pair_tables
-from skeletons.findings.recipe_verdicts import NOT_TESTED
+from skeletons.findings.rules import NOT_TESTED
 from skeletons.findings.sections import once
 from skeletons.measures.measure import Measure
 from skeletons.report import (
@@ -139,7 +139,7 @@ def _verdict(found: Mapping[str, Any]) -> dict[str, Any]:
     """The answer, and its sentence for each OOD set that has a vote."""
     measure = found["measure"]
     sentences = {
-        ood: values[measure]["overall"]["sentence"]
+        ood: values[measure]["sentence"]
         for ood, values in found["by"].items()
         if measure in values and ood not in found["controls"]
     }

@@ -105,8 +105,10 @@ def measures_in(config: str | Path) -> list[str]:
     Raises:
         ArtifactError: it cannot be read.
     """
+    primary = _section(config, "findings").get("primary", {}).get("measure")
     named = (_section(config, key).get("measures", []) for key in ("compare", "figures"))
-    return list(dict.fromkeys(measure for measures in named for measure in measures))
+    listed = [measure for measures in named for measure in measures]
+    return list(dict.fromkeys([*([primary] if primary else []), *listed]))
 
 
 def colormap_in(config: str | Path) -> str:

@@ -30,11 +30,21 @@ from skeletons.store import provenance, seals
 from skeletons.store.seals import unfit
 
 _MARK = "skeletons-origin:"
+_LARGE = 1 << 26  # bytes of tensors that are written without a copy of them in memory
 _BEGINNING = 1 << 14  # bytes of a figure or page in which the mark stands
 Array = npt.NDArray[Any]
 Scalar = str | bool | int | float
 T = TypeVar("T")
 
+# Types of numbers as safetensors names them, in its own order.
+_DTYPES = {
+    "BOOL": np.dtype(bool),
+    **{
+        f"{name}{8 * size}": np.dtype(f"<{name.lower()}{size}")
+        for size, names in ((1, "UI"), (2, "IUF"), (4, "IUF"), (8, "FIU"))
+        for name in names
+    },
+}
 # The types that pandas would infer. They are explicit because a column of only NaN shows no type.
 _ARROW = {str: pa.large_string(), bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
 
@@ -119,8 +129,35 @@ def write_tensors(path: str | os.PathLike[str], tensors: Mapping[str, Array]) ->
     """Write named arrays as safetensors, sorted by name, so that equal content has equal bytes."""
     ordered = {name: np.asarray(tensors[name], order="C") for name in sorted(tensors)}
     seal = seals.make(path, {name: _tensor_part(tensor) for name, tensor in ordered.items()})
+    about = {seals.KEY: seals.dump(seal)}
     with atomic(path) as temporary:
-        temporary.write_bytes(tensors_to_bytes(ordered, metadata={seals.KEY: seals.dump(seal)}))
+        if sum(tensor.nbytes for tensor in ordered.values()) < _LARGE:
+            temporary.write_bytes(tensors_to_bytes(ordered, metadata=about))
+        else:
+            _stream(temporary, ordered, about)
+
+
+def _stream(path: Path, tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> None:
+    """Write the same bytes as `tensors_to_bytes`, which takes twice the memory of the tensors.
+
+    The header is that of https://github.com/huggingface/safetensors#format, with the tensors in
+    the order in which the package sorts them: by type, the last first, then by name.
+    """
+    kinds = {dtype: kind for kind, dtype in _DTYPES.items()}
+    rank = [*_DTYPES.values()]
+    order = sorted(tensors, key=lambda name: (-rank.index(tensors[name].dtype), name))
+    header: dict[str, Any] = {"__metadata__": metadata}
+    end = 0
+    for name in order:
+        start, end = end, end + tensors[name].nbytes
+        kind, shape = kinds[tensors[name].dtype], list(tensors[name].shape)
+        header[name] = {"dtype": kind, "shape": shape, "data_offsets": [start, end]}
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for name in order:
+            file.write(tensors[name].reshape(-1).view(np.uint8).data)
 
 
 def _tensor_part(tensor: Array) -> seals.Part:
@@ -128,9 +165,17 @@ def _tensor_part(tensor: Array) -> seals.Part:
 
 
 def read_tensors(
-    path: str | os.PathLike[str], names: Iterable[str] | None = None
+    path: str | os.PathLike[str], names: Iterable[str] | None = None, *, mapped: bool | None = None
 ) -> dict[str, Array]:
     """Read named arrays from safetensors: all of them, or only `names`.
+
+    Args:
+        path: the file.
+        names: of the arrays to read; None for all.
+        mapped: whether arrays are mapped (`numpy.memmap`) instead of read. Their pages come from
+            the file when they are used, and the system may drop them again. A change to a mapped
+            array does not reach the file. None if the arrays are small: for False they are never
+            in memory twice, which takes longer for many arrays.
 
     Raises:
         ArtifactError: the file is missing or broken, does not have one of the names, or a
@@ -143,7 +188,8 @@ def read_tensors(
             absent = sorted(set(wanted) - set(file.keys()))
             if absent:
                 raise unfit(path, f"holds no tensor named {absent[0]!r}")
-            tensors = {name: file.get_tensor(name) for name in wanted}
+            read = functools.partial(_read_tensor, path, mapped)
+            tensors = {name: (file.get_tensor if mapped is None else read)(name) for name in wanted}
             seal = (file.metadata() or {}).get(seals.KEY)
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise unfit(path, f"is not a whole safetensors file ({_brief(error)})") from error
@@ -152,6 +198,25 @@ def read_tensors(
         if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
             raise unfit(path, f"holds a value that is not finite in tensor {name!r}")
     return tensors
+
+
+def _read_tensor(path: str | os.PathLike[str], mapped: bool | None, name: str) -> Array:
+    """An array of a safetensors file, mapped or read.
+
+    The file begins with the length of its header (uint64), and the header, which is JSON:
+    https://github.com/huggingface/safetensors#format
+    """
+    with Path(path).open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        about = json.loads(file.read(length))[name]
+    shape, dtype = tuple(about["shape"]), _DTYPES[about["dtype"]]
+    if 0 in shape:  # nothing can be mapped
+        return np.empty(shape, dtype)
+    start = 8 + length + about["data_offsets"][0]
+    if mapped:
+        return np.memmap(path, dtype, "c", start, shape)
+    count = int(np.prod(shape, dtype=np.int64))
+    return np.fromfile(path, dtype, count, offset=start).reshape(shape)
 
 
 def write_table(path: str | os.PathLike[str], table: pd.DataFrame) -> None:

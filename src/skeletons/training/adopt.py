@@ -10,6 +10,7 @@ from torch import nn
 from skeletons.data.files import read_info
 from skeletons.errors import CheckpointError
 from skeletons.networks.build import build
+from skeletons.networks.image_shape import USUAL, Shape, described, of_summary
 from skeletons.store import artifacts
 from skeletons.training import checkpoints
 from skeletons.training.images import Images
@@ -60,6 +61,7 @@ def adopted(
     about: Mapping[str, Any],
     mean: Sequence[float],
     std: Sequence[float],
+    image_shape: Shape = USUAL,
 ) -> nn.Sequential:
     """The network with the weights of a file.
 
@@ -68,6 +70,7 @@ def adopted(
         about: what the network is built from: name, width, classes, and the order of its outputs.
         mean: the channel means, in [0, 1], unless the file has its own.
         std: the same for the standard deviations.
+        image_shape: channels, height and width of the images.
 
     Raises:
         CheckpointError: the file cannot be used, or holds the weights of another network.
@@ -76,7 +79,8 @@ def adopted(
     tensors = checkpoints.read(path)
     mean, std = checkpoints.standardization(tensors) or (mean, std)
     known = {key: value for key, value in about.items() if key != "version"}  # of a package
-    network = build(**{"width": None, **known}, mean=mean, std=std)
+    parts = {"width": None, **known}
+    network = build(**parts, mean=mean, std=std, image_shape=image_shape)
     body = network.get_submodule("body")
     body.load_state_dict(checkpoints.fit(body, tensors, path, repr(about["name"])))
     return network
@@ -126,9 +130,10 @@ def adopt_stage(
     about = {**network, "classes": len(outputs or data["classes"])}
     if order is not None:
         about["order"] = order
-    net = adopted(checkpoint, about, mean or data["mean"], std or data["std"]).to(place)
+    scale, shape = (mean or data["mean"], std or data["std"]), of_summary(data)
+    net = adopted(checkpoint, about, *scale, shape).to(place)
     train, test = (Images.read(dataset, split, place) for split in ("train", "test"))
-    result = summarize(net, about, train, test)
+    result = summarize(net, {**about, **described(shape)}, train, test)
     reached = result["test_accuracy"]
     if accuracy is not None and reached < accuracy:
         raise CheckpointError(

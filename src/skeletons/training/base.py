@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
-from torch import nn
+from torch import Tensor, nn
 
 from skeletons.data.files import read_info
 from skeletons.networks.build import build, manner_of, prepare
 from skeletons.networks.generators import generator_for
+from skeletons.networks.image_shape import USUAL, described, of_summary
 from skeletons.prediction.device import pick_precision
 from skeletons.store import artifacts
 from skeletons.training.epochs import MEASURED_IMAGES, Row, measure_splits, report_epoch, run_epoch
@@ -20,7 +21,9 @@ from skeletons.training.optimizers import base_optimizer, scheduled_rate
 from skeletons.training.resume import Progress, StateFile
 from skeletons.training.settings import BaseSettings
 
-PREPARED_IMAGES = 5_000  # of the training set, for filters that are derived from images
+PREPARED_IMAGES = (
+    5_000  # of 32×32 pixels of the training set, for filters that are derived from images
+)
 
 
 def train_base(
@@ -101,7 +104,7 @@ def _untrained(
 ) -> tuple[nn.Sequential, dict[str, Any]]:
     """A network with initial weights, and its description in model.json."""
     about = read_info(info)
-    classes = len(about["classes"])
+    classes, shape = len(about["classes"]), of_summary(about)
     made = build(
         network["name"],
         network.get("width"),
@@ -111,11 +114,18 @@ def _untrained(
         seed=seed,
         options=network.get("options"),
         weights=network.get("weights"),
+        image_shape=shape,
     )
-    described = {key: value for key, value in network.items() if key not in ("weights", "digest")}
+    known = {key: value for key, value in network.items() if key not in ("weights", "digest")}
     if "weights" in network:  # a file by its content, because it may be moved
-        described["weights"] = network.get("digest", network["weights"])
-    return made, {**described, "classes": classes}
+        known["weights"] = network.get("digest", network["weights"])
+    return made, {**known, "classes": classes, **described(shape)}
+
+
+def _to_prepare(train: Images) -> Tensor:
+    """Images that have about as many pixels as `PREPARED_IMAGES` of the usual size."""
+    share = USUAL[1] * USUAL[2] / (train.pixels.shape[2] * train.pixels.shape[3])
+    return train.sample(max(1, round(PREPARED_IMAGES * share))).pixels
 
 
 def train_base_stage(
@@ -155,7 +165,7 @@ def train_base_stage(
     place = start(seed, threads, device)
     net, about = _untrained(info, network, seed)
     train, test = (Images.read(dataset, split, place) for split in ("train", "test"))
-    prepare(net.to(place), train.sample(PREPARED_IMAGES).pixels)
+    prepare(net.to(place), _to_prepare(train).to(place))
     state = StateFile.of_job(weights, place, precision)
     rows = train_base(net, train, test, seed, BaseSettings(**base), precision, order, state)
     result = summarize(net, about, train, test)
@@ -191,6 +201,6 @@ def untrained_stage(
     place = start(seed, threads, device)
     net, about = _untrained(info, network, seed)
     train, test = (Images.read(dataset, split, place) for split in ("train", "test"))
-    prepare(net.to(place), train.sample(PREPARED_IMAGES).pixels)
+    prepare(net.to(place), _to_prepare(train).to(place))
     artifacts.write_json(summary, summarize(net, about, train, test))
     artifacts.write_tensors(weights, tensors_of(net))

@@ -69,7 +69,7 @@ def run_epoch(
 @torch.inference_mode()
 def measure(network: nn.Module, images: Images, precision: str = "fp32") -> tuple[float, float]:
     """Mean cross-entropy (nats) and accuracy (0..1), in evaluation mode."""
-    with autocast(precision, images.pixels.device):
+    with autocast(precision, images.labels.device):
         logits = predict(network, images.pixels)
     loss = F.cross_entropy(logits.double(), images.labels).item()
     return loss, (logits.argmax(1) == images.labels).double().mean().item()

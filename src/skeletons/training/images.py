@@ -10,14 +10,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skeletons.data.files import read_split
+from skeletons.data.files import is_mapped, read_split
 from skeletons.errors import DataError, TrainingError
 from skeletons.training.augmentation import augment
 
 
 @dataclass(frozen=True)
 class Images:
-    """Images uint8 N×3×32×32 and labels int64 N, on the device that trains."""
+    """Images uint8 N×C×H×W and labels int64 N, on the device that trains.
+
+    Images that are mapped from a file, because they are too large to be read, stay on the CPU.
+    """
 
     pixels: Tensor
     labels: Tensor
@@ -32,7 +35,9 @@ class Images:
         pixels, labels = read_split(path, split)
         if not len(labels):
             raise DataError(f"{path} has no images to {split} on; train on another data set.")
-        return cls(torch.from_numpy(pixels).to(device), torch.from_numpy(labels).to(device))
+        if not is_mapped(pixels):
+            return cls(torch.from_numpy(pixels).to(device), torch.from_numpy(labels).to(device))
+        return cls(torch.from_numpy(pixels), torch.from_numpy(labels).to(device))
 
     def sample(self, count: int) -> Images:
         """About `count` of the images, evenly spaced."""
@@ -43,7 +48,7 @@ class Images:
         """Exactly `count` of the images or all, evenly spaced; none for 0."""
         chosen = torch.arange(min(count, len(self.labels)), device=self.labels.device)
         chosen = chosen * len(self.labels) // max(1, len(chosen))
-        return Images(self.pixels[chosen], self.labels[chosen])
+        return Images(self.pixels[chosen.to(self.pixels.device)], self.labels[chosen])
 
 
 def batch_sizes(count: int, size: int, *, single: bool = True) -> list[int]:
@@ -90,5 +95,6 @@ def batches(
     count = len(images.labels)
     order = torch.randperm(count, generator=generator).to(images.labels.device)
     for indices in torch.split(order, batch_sizes(count, size, single=single)):
-        pixels = augment(images.pixels[indices], generator, **changes)
+        chosen = images.pixels[indices.to(images.pixels.device)].to(images.labels.device)
+        pixels = augment(chosen, generator, **changes)
         yield pixels.contiguous(memory_format=torch.channels_last), images.labels[indices]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from skeletons import image_folders
 from skeletons.config.networks import Setup
+from skeletons.data.files import Form
 from skeletons.errors import ArtifactError, CheckpointError, DataError
 from skeletons.store import artifacts, provenance
 from skeletons.store.fingerprint import fingerprint
@@ -72,12 +73,13 @@ def check(plan: Plan) -> None:
         code = fingerprint("training.adopt", own=references.files_of(setup.network.name))
         about = setup.network.model_dump(include={"name", "width", "options", "classes"})
         for path in setup.checkpoints.values():
-            fit = [code, json.dumps(about, sort_keys=True), classes]
+            form = (plan.form.side, plan.form.channels)
+            fit = [code, json.dumps(about, sort_keys=True), classes, *form]
             facts = known.setdefault(path, _digest(path, {}))
             if fit in facts["fits"]:
                 continue
             try:
-                _try(setup, path, classes)
+                _try(setup, path, classes, plan.form)
             except CheckpointError as error:
                 problems.append(f"{setup.key}.checkpoints: {error}")
             else:
@@ -87,7 +89,7 @@ def check(plan: Plan) -> None:
         raise CheckpointError("\n".join(problems))
 
 
-def _try(setup: Setup, path: str, classes: list[str] | None) -> None:
+def _try(setup: Setup, path: str, classes: list[str] | None, form: Form) -> None:
     from skeletons.training import checkpoints  # imports torch
     from skeletons.training.adopt import adopted, order_of
 
@@ -98,10 +100,12 @@ def _try(setup: Setup, path: str, classes: list[str] | None) -> None:
     count = len(outputs or classes or ())
     counts = [count] if count else checkpoints.outputs(checkpoints.read(path))
     about = setup.network.model_dump(include={"name", "width", "options"})
+    scale = ([0.0] * form.channels, [1.0] * form.channels)
+    shape = (form.channels, form.side, form.side)
     problems = []
     for count in counts:
         try:
-            adopted(path, {**about, "classes": count}, [0.0] * 3, [1.0] * 3)
+            adopted(path, {**about, "classes": count}, *scale, shape)
             return
         except CheckpointError as error:
             problems.append(error)
@@ -112,7 +116,7 @@ def classes_of(plan: Plan) -> list[str] | None:
     """The classes of the task, if they are known before its data set is made."""
     with contextlib.suppress(ArtifactError):
         return list(artifacts.read_json(plan.info(plan.task), ["classes"])["classes"])
-    folder = plan.folder_of(plan.task)
+    folder = plan.where(plan.task).get("path")
     if folder is not None:
         with contextlib.suppress(DataError):
             return list(image_folders.layout(Path(folder)).classes)

@@ -108,6 +108,7 @@ def _remembered(stage: str, plan: Plan, setup: Setup, look: Look) -> str:
         "width": network.width,
         "options": network.options,
         "classes": _classes(plan),
+        "image_shape": [plan.form.channels, plan.form.side, plan.form.side],
     }
     known = _recall()
     base = next(str(model.base) for model in plan.models if model.net == setup.tag)
@@ -143,10 +144,9 @@ def _not_made(about: Mapping[str, Any]) -> str:
 
 def _not_aligned(about: Mapping[str, Any]) -> str:
     from skeletons.networks import symmetries  # with torch
-    from skeletons.networks.build import rebuild
 
     try:
-        symmetries.find(rebuild(about))
+        symmetries.of(about)
     except WiringError as error:
         return str(error)
     except SkeletonsError:

@@ -161,8 +161,8 @@ def describe(
         inputs: its input files; they must exist.
         outputs: its output files.
         params: `stage`, the name of its stage; `settings`, the part of the configuration that it
-            depends on; `code`, the fingerprint of its code; and `folder`, if it has one, where its
-            sources are.
+            depends on; `code`, the fingerprint of its code; and `unrecorded`, if it has any,
+            arguments that do not shape its result.
         wildcards: the model, pair or data set that it is for.
         parents: lineage of each input that the workflow makes, by its path.
         threads: its number of threads.
@@ -202,10 +202,9 @@ def _named(files: Any) -> dict[str, str | list[str]]:
     }
 
 
-def _places(params: Any) -> dict[str, str]:
-    """Where a job finds its sources: an argument of its function, but no part of its recipe."""
-    folder = dict(params.items()).get("folder")
-    return {} if folder is None else {"folder": str(folder)}
+def _places(params: Any) -> dict[str, Any]:
+    """Arguments that are no part of a job's recipe, such as where its sources are."""
+    return dict(params.items()).get("unrecorded", {})
 
 
 def _plain(value: Any) -> Any:

@@ -135,7 +135,8 @@ def _pair_in(folder: str) -> Reads:
 
     def reads(targets: Targets, wildcards: Wildcards) -> list[str]:
         place = f"{targets.results}/{folder.format(**wildcards)}"
-        suffix = "safetensors" if folder.startswith("features") else "parquet"
+        features = folder.startswith(("features", "layers"))
+        suffix = "safetensors" if features else "parquet"
         return [f"{place}/{wildcards[name]}.{suffix}" for name in ("a", "b")]
 
     return reads
@@ -145,6 +146,7 @@ def _pair_in(folder: str) -> Reads:
 _MADE: tuple[tuple[str, str, Reads], ...] = (
     (rf"predictions/(?P<dataset>[^/]+)/{_MODEL}\.parquet", "predict", _of_network),
     (rf"features/(?P<dataset>[^/]+)/{_MODEL}\.safetensors", "features", _of_network),
+    (rf"layers/(?P<dataset>[^/]+)/{_MODEL}\.safetensors", "layers", _of_network),
     (rf"scores/{_MODEL}\.json", "score", _of_score),
     (
         r"similarity/(?P<ood>[^/]+)/bases/(?P<one>[^/]+)--(?P<two>[^/]+?)\.parquet",
@@ -156,6 +158,11 @@ _MADE: tuple[tuple[str, str, Reads], ...] = (
         rf"representations/(?P<representation>[^/]+)/(?P<ood>[^/]+)/{_PAIR}\.parquet",
         "compare_features",
         _pair_in("features/{ood}"),
+    ),
+    (
+        rf"layer_maps/(?P<representation>[^/]+)/(?P<ood>[^/]+)/{_PAIR}\.parquet",
+        "compare_layers",
+        _pair_in("layers/{ood}"),
     ),
     (rf"weights/(?P<overlap>[^/]+)/{_PAIR}\.parquet", "compare_masks", _of_masks),
     (
@@ -269,7 +276,8 @@ class Lineages:
     def making(self, path: str) -> Making | None:
         """How a file is made; None for a source."""
         if path.startswith(f"{DATA}/"):
-            return Making("dataset", {"dataset": path.split("/")[2]}, ())
+            name = path.split("/")[2]
+            return Making("dataset", {"dataset": name}, self._sources(name))
         if path in self._figures:
             return self._figures[path]
         if not path.startswith(f"{self._plan.results}/"):
@@ -284,6 +292,11 @@ class Lineages:
                 named = parts(Model.parse(found["model"])) if stage == "importance" else found
                 return Making(stage, named, tuple(reads(self._targets, found)))
         return None
+
+    def _sources(self, dataset: str) -> tuple[str, ...]:
+        """The artifacts that a data set is made from."""
+        known = dataset in self._plan.datasets
+        return tuple(self._plan.source_of(dataset).values()) if known else ()
 
     def _model(self, model: Model) -> Making:
         stage = "adopt" if model.is_own_base else _TRAINERS[model.state]

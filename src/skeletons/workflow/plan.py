@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from skeletons import image_folders, model_ids
+from skeletons import image_folders, image_tables, model_ids
 from skeletons.config import networks
-from skeletons.config.datasets import CONTROL_SETS, DOWNLOADED, dataset_id
-from skeletons.config.sections import user_measures
+from skeletons.config.datasets import CONTROL_SETS, DOWNLOADED, dataset_id, kind_of, location_keys
+from skeletons.config.labels import labelled_sets
+from skeletons.config.sections import judged_measures, user_measures
 from skeletons.model_ids import Model
 from skeletons.user_code import references
 from skeletons.workflow import checkpoints
+from skeletons.workflow.image_form import form_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,6 +33,7 @@ class Plan:
 
     Attributes:
         config: the validated configuration.
+        form: of all images.
         results, logs, figures: the experiment's folders.
         datasets: the configuration of every data set, by its id.
         setups: the networks, by tag, each with the settings of its models; that of the unnamed
@@ -38,35 +42,54 @@ class Plan:
         ood: ids of the sets that all models are compared on, sorted.
         sets: the same, with the test set of the task if it is requested.
         control_sets: those of `sets` that are controls: the test set, and random pixels.
+        labelled: those of `sets` whose labels are classes of the task.
         models: all models, controls among them, in canonical order.
         compared: those that take part in pairs.
         masked: the compared models in which some weights are permanently zero.
         pairs: every pair of compared models.
         blocks: whether one file holds all pairs of two bases, because there are too many models for
             one file per pair.
-        measures: the measures that are drawn, by their names in results.
+        judged: the measures that are drawn and that answers are given by, the primary one first.
+        measures: the same, by their names in results.
         user_measures: references to the user-defined measures of all pairs.
     """
 
     def __init__(self, config: Config) -> None:
+        """Plan an experiment; a user's images are looked at.
+
+        Raises:
+            ConfigError: the data sets do not agree on a size of images.
+            DataError: a folder has another structure, holds no images, or cannot be read.
+        """
         self.config = config
         self.results = f"results/{config.experiment}"
         self.logs = f"logs/{config.experiment}"
         self.figures = f"{self.results}/figures"
+        self._folders: dict[tuple[str, float | None], image_folders.Folder] = {}
+        self.form = form_of(config, lambda section: self._find(section.path, section.test_share))
+        names = self._dataset_names()
+        self.task = names[0]
+        self.ood = sorted(names[1:])
         specs = (config.dataset, *config.ood)
-        self.datasets = {dataset_id(spec): spec.model_dump() for spec in specs}
-        self.task = dataset_id(config.dataset)
-        self.ood = sorted(dataset_id(spec) for spec in config.ood)
+        self.datasets = {name: spec.model_dump() for name, spec in zip(names, specs, strict=True)}
         self.sets = sorted([*self.ood, *([self.task] if config.compare.test_set else [])])
         self.control_sets = [name for name in self.sets if self._is_control(name)]
+        self.labelled = labelled_sets(config)
         self.setups = {setup.tag: setup for setup in networks.setups(config)}
         self.models = self._models()
         self.compared = [model for model in self.models if self._is_compared(model)]
         self.masked = [model for model in self.compared if model.state in model_ids.MASKED]
         self.pairs = list(model_ids.pairs(self.compared))
         self.blocks = len(self.compared) > config.compare.blocks_beyond
-        self.measures = [references.name_of(measure) for measure in config.figures.measures]
+        self.judged = judged_measures(config)
+        self.measures = [references.name_of(measure) for measure in self.judged]
         self.user_measures = user_measures(config)
+
+    def _dataset_names(self) -> list[str]:
+        """The ids of the task's data set and of the OOD sets, in the order of the configuration."""
+        form = (self.form.side, self.form.channels)
+        task = dataset_id(self.config.dataset, *form)
+        return [task, *(dataset_id(spec, *form, of=task) for spec in self.config.ood)]
 
     def _models(self) -> list[Model]:
         controls = self.config.controls
@@ -117,10 +140,14 @@ class Plan:
     def line_pairs(self) -> list[tuple[Model, Model]]:
         """The pairs of models between which the loss is measured on a line."""
         if self.config.inspect.lines:
-            own = [(variant.base, variant) for variant in self.variants]
-            bases = [variant.base for variant in self.variants]
-            return [*self.within_networks(bases), *own, *self.within_networks(self.variants)]
+            return self.inspected_pairs()
         return self.first_bases() if self.config.inspect.curve else []
+
+    def inspected_pairs(self) -> list[tuple[Model, Model]]:
+        """Pairs of inspected bases, of each base and its variant, and of variants."""
+        own = [(variant.base, variant) for variant in self.variants]
+        bases = [variant.base for variant in self.variants]
+        return [*self.within_networks(bases), *own, *self.within_networks(self.variants)]
 
     def first_bases(self) -> list[tuple[Model, Model]]:
         """The first two inspected bases of the first network that has two; none otherwise."""
@@ -144,29 +171,55 @@ class Plan:
 
     def download_folder(self, dataset: str) -> str | None:
         """The folder in which torchvision keeps a data set; None if it is not downloaded."""
-        downloaded = self.datasets[dataset]["kind"] in DOWNLOADED
+        downloaded = kind_of(self.datasets[dataset]) in DOWNLOADED
         return self.config.data_root if downloaded else None
 
-    def folder_of(self, dataset: str) -> str | None:
-        """The user's folder of images that a data set is made from; None if it has none."""
+    def where(self, dataset: str) -> dict[str, str | None]:
+        """The keys of a data set that say where the user's files are; empty if it has none."""
         spec = self.datasets[dataset]
-        return spec["path"] if spec["kind"] == "imagefolder" else None
+        return {key: spec[key] for key in location_keys(spec["kind"])}
+
+    def unrecorded(self, dataset: str) -> dict[str, Any]:
+        """What a data set's job needs to know, and what shapes no result.
+
+        If all images must have one size, those that are of another are refused. So the same images
+        follow whether `images.size` is given or not.
+        """
+        where = self.where(dataset)
+        return {"exact": self.form.exact, **({"where": where} if where else {})}
+
+    def source_of(self, dataset: str) -> dict[str, str]:
+        """The files of the data set whose images are corrupted; empty for other data sets."""
+        if self.datasets[dataset]["kind"] != "corrupted":
+            return {}
+        folder = f"{DATA}/{self.task}"
+        return {"source": f"{folder}/images.safetensors", "source_info": f"{folder}/info.json"}
 
     @functools.cached_property
     def files(self) -> dict[str, str]:
-        """A digest of the files of each data set that is made from a folder of images.
+        """A digest of the files of each data set that is made from a user's files.
 
         The folders are read once for each run.
 
         Raises:
             DataError: a folder has another structure, holds no images, or cannot be read.
         """
-        folders = {name: self.folder_of(name) for name in self.datasets}
-        return {
-            name: image_folders.find(Path(folder), self.datasets[name]["test_share"]).digest()
-            for name, folder in folders.items()
-            if folder is not None
-        }
+        found = {name: self._digest(spec) for name, spec in self.datasets.items()}
+        return {name: digest for name, digest in found.items() if digest is not None}
+
+    def _digest(self, spec: Mapping[str, Any]) -> str | None:
+        if spec["kind"] == "imagefolder":
+            return self._find(spec["path"], spec["test_share"]).digest()
+        if spec["kind"] == "parquet":
+            patterns = [spec["train"], spec["test"]]
+            return image_tables.digest(*(image_tables.files(p) if p else [] for p in patterns))
+        return None
+
+    def _find(self, path: str, share: float | None) -> image_folders.Folder:
+        """A folder of images, which is looked at once."""
+        if (path, share) not in self._folders:
+            self._folders[path, share] = image_folders.find(Path(path), share)
+        return self._folders[path, share]
 
     @functools.cached_property
     def digests(self) -> dict[str, str]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from skeletons import model_ids
+from skeletons.config.datasets import CHANNELS, SIDE, location_keys
 from skeletons.config.load import canonical
 from skeletons.config.networks import Setup
 from skeletons.model_ids import Model
@@ -133,11 +134,20 @@ def _walk_settings(setup: Setup) -> dict[str, Any]:
 def _dataset(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
     name = wildcards["dataset"]
     spec, data_root = plan.datasets[name], plan.download_folder(name)
+    form = {
+        key: value
+        for key, value, usual in (
+            ("side", plan.form.side, SIDE),
+            ("channels", plan.form.channels, CHANNELS),
+        )
+        if value != usual and not plan.source_of(name)
+    }
     if name not in plan.files:
-        return {"spec": spec, "data_root": data_root}
-    # Which files a folder holds decides, not where it is: it may be moved. A name is in the id.
-    spec = {key: value for key, value in spec.items() if key not in ("path", "name")}
-    return {"spec": spec, "data_root": data_root, "files": plan.files[name]}
+        return {"spec": spec, "data_root": data_root, **form}
+    # Which files there are decides, not where: they may be moved. A name is in the id.
+    unused = ("name", *location_keys(spec["kind"]))
+    spec = {key: value for key, value in spec.items() if key not in unused}
+    return {"spec": spec, "data_root": data_root, **form, "files": plan.files[name]}
 
 
 def _train_base(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
@@ -211,11 +221,12 @@ def _score(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
 
 
 def _compare(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
-    return {"ood": wildcards["ood"], "models": _pair(wildcards), "measures": plan.user_measures}
+    return {"models": _pair(wildcards), **_compare_bases(plan, wildcards)}
 
 
 def _compare_bases(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
-    return {"ood": wildcards["ood"], "measures": plan.user_measures}
+    ood = wildcards["ood"]
+    return {"ood": ood, "measures": plan.user_measures, "labelled": ood in plan.labelled}
 
 
 def _compare_features(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
@@ -223,7 +234,12 @@ def _compare_features(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
         "representation": wildcards["representation"],
         "ood": wildcards["ood"],
         "models": _pair(wildcards),
+        "permutations": plan.config.compare.permutations,
     }
+
+
+def _layers(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
+    return {**_predict(plan, wildcards), "names": plan.config.inspect.layer_names}
 
 
 def _measured(plan: Plan) -> dict[str, Any]:
@@ -311,7 +327,8 @@ def _heatmap_of_masks(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
 def _findings(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
     return {
         "experiment": plan.config.experiment,
-        "measures": plan.config.figures.measures,
+        "measures": plan.judged,
+        "drawn": plan.config.figures.measures,
         "ood": plan.sets,
         "controls": plan.control_sets,
         "settings": plan.config.findings.model_dump(),
@@ -321,7 +338,7 @@ def _findings(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
 def _figures(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
     return {
         "ood": plan.sets,
-        "measures": plan.config.figures.measures,
+        "measures": plan.judged,
         "folder": plan.figures,
         "colormap": plan.config.figures.colormap,
     }
@@ -376,6 +393,8 @@ STAGES: Mapping[str, Stage] = {
     "compare_features": Stage(
         "measures.representations:compare_representations_stage", _compare_features
     ),
+    "layers": Stage("prediction.layers:layers_stage", _layers, _network, cached=True),
+    "compare_layers": Stage("measures.layers:compare_layers_stage", _compare_features),
     "representations": Stage(
         "measures.representations:collect_representations_stage", _named("representation")
     ),
@@ -414,12 +433,12 @@ STAGES: Mapping[str, Stage] = {
     "findings": Stage(
         "findings.stage:findings_stage",
         _findings,
-        lambda plan, wildcards: list(plan.config.figures.measures),
+        lambda plan, wildcards: plan.judged,
     ),
     "figures": Stage(
         "figures.stages:figures_stage",
         _figures,
-        lambda plan, wildcards: list(plan.config.figures.measures),
+        lambda plan, wildcards: plan.judged,
     ),
     "inspection_figures": Stage(
         "figures.inspections:inspection_figures_stage", _inspection_figures

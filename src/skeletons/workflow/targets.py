@@ -10,9 +10,7 @@ from pathlib import Path
 
 from skeletons import model_ids
 from skeletons.findings import inspections
-from skeletons.measures.catalogue import MEASURES
 from skeletons.model_ids import Model
-from skeletons.user_code import references
 from skeletons.workflow.plan import DATA, Plan
 
 TRAINED = ("weights.safetensors", "history.parquet", "model.json")
@@ -167,19 +165,13 @@ class Targets:
         paths = self.longest_walks("history.parquet")
         return [path for path in paths if not plan.setup_of(_model(path)).regularize.trace]
 
-    def verdict_predictions(self) -> list[str]:
-        """Predictions of the models in the verdicts, if a measure is a mean over images."""
-        # A user-defined measure counts as one, because only its code could tell. If it is not one,
-        # the findings take its values from the table and read these files needlessly.
-        over_images = any(
-            references.is_reference(measure) or MEASURES[measure].per_image
-            for measure in self.plan.config.figures.measures
-        )
-        if not over_images:
-            return []
-        left_out = (model_ids.UNTRAINED, model_ids.REORDERED)
-        chosen = [model for model in self.plan.compared if model.state not in left_out]
-        return [self.predictions(ood, model) for ood in self.plan.sets for model in chosen]
+    def compared_predictions(self) -> list[str]:
+        """Predictions of all compared models on the compared sets and on the test set.
+
+        Of many models, those on the test set, often of 10,000 images, would not fit into memory.
+        """
+        sets = dict.fromkeys([*self.plan.sets, *([] if self.plan.blocks else [self.plan.task])])
+        return [self.predictions(name, model) for name in sets for model in self.plan.compared]
 
     # --- figures ----------------------------------------------------------------------------------
 
@@ -214,6 +206,8 @@ class Targets:
         names += ["lines"] if "lines" in found else []
         names += ["plane", "plane_surface"] if looks.plane else []
         names += ["exposure"] if looks.expose else []
+        if "layer_maps" in found:
+            names += [f"layers_{ood}_{name}" for ood in self.plan.ood for name in looks.layers]
         for kind in ("importance", "probe"):
             names += [f"{kind}_{Path(path).stem}" for path in found.get(kind, [])]
         return [f"{self.plan.figures}/{name}.svg" for name in names]
@@ -262,6 +256,17 @@ class Targets:
             "probe": [f"{results}/probe/{name}.json" for name in probes],
             "probe_epochs": [f"{results}/probe/{name}.parquet" for name in probes],
             "probe_weights": [f"{results}/probe/{name}.safetensors" for name in probes],
+            "layers": [
+                f"{results}/layers/{ood}/{model}.safetensors"
+                for ood in (plan.ood if looks.layers else [])
+                for model in (*inspected, *plan.variants)
+            ],
+            "layer_maps": [
+                f"{results}/layer_maps/{measure}/{ood}/{a}--{b}.parquet"
+                for measure in looks.layers
+                for ood in plan.ood
+                for a, b in plan.inspected_pairs()
+            ],
         }
         return {kind: files for kind, files in kinds.items() if files}
 

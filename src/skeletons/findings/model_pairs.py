@@ -1,0 +1,149 @@
+"""From the table of all pairs of models to a tidy table of one recipe (see `pair_values`).
+
+Each seed is named by its base. Kinds that an experiment does not have yet take part as soon as
+there are models in their state.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from skeletons import text
+from skeletons.errors import SkeletonsError
+from skeletons.findings import pair_values
+from skeletons.findings.pair_values import CEILING, COLUMNS, PLAIN, STOPPED
+from skeletons.model_ids import BASE, PRUNED, RANDOM, REORDERED, Model, spell
+
+Values = Callable[[str, str], float]
+
+# What a control shares with the pruned model that it is compared with. A walk without a penalty has
+# a λ of its own; a stopped base may have no recipe.
+SHARED = {
+    PLAIN: ("epochs", "threshold"),
+    STOPPED: ("l1", "epochs", "threshold"),
+    RANDOM: ("l1", "epochs", "threshold"),
+}
+
+
+def from_table(pairs: pd.DataFrame, measure: str) -> Values:
+    """A function that looks up a measure of two models in a table of pairs.
+
+    Args:
+        pairs: with columns a, b and the measure; NaN if a pair has no value.
+        measure: one of its columns.
+
+    Returns:
+        A function from two model ids to a value. It raises SkeletonsError if the table lacks the
+        pair.
+    """
+    found = dict(zip(zip(pairs.a, pairs.b, strict=True), pairs[measure], strict=True))
+
+    def value(a: str, b: str) -> float:
+        pair = (a, b) if (a, b) in found else (b, a)
+        if pair not in found:
+            raise SkeletonsError(
+                f"The similarity table has no pair of {a} and {b}; add the states of both to "
+                "compare.states and run snakemake again."
+            )
+        return float(found[pair])
+
+    return value
+
+
+def by_recipe(models: Iterable[Model]) -> dict[str, list[Model]]:
+    """Pruned models by λ, epochs and threshold in ascending order; within a recipe, by base."""
+    pruned = [model for model in models if model.state == PRUNED]
+    groups: dict[str, list[Model]] = {}
+    for model in sorted(pruned, key=lambda m: (m.l1, m.epochs, m.threshold, m.sort_key)):
+        groups.setdefault(named(model), []).append(model)
+    return groups
+
+
+def named(model: Model) -> str:
+    """The recipe of a pruned model in words."""
+    epochs = text.counted(model.epochs or 0, "epoch")
+    return f"λ = {spell(model.l1 or 0)}, {epochs}, threshold {spell(model.threshold or 0)}"
+
+
+def members(group: Sequence[Model], models: Iterable[Model]) -> dict[str, dict[str, list[str]]]:
+    """The models of one recipe and of what it is compared with, by kind and base.
+
+    Args:
+        group: the pruned models of one recipe, one per base.
+        models: all that were compared.
+
+    Returns:
+        For each kind but the ceiling, by base the ids of its models: several, if there are
+        drawings. Bases without a model of the kind are left out.
+    """
+    models = list(models)
+    there = {str(model) for model in models}
+    found: dict[str, dict[str, list[str]]] = {}
+    for model in group:
+        base = str(model.base)
+        own = {
+            pair_values.PRUNED: [str(model)],
+            pair_values.BASE: [base] if base in there else [],
+            pair_values.REGULARIZED: [str(model.parent)] if str(model.parent) in there else [],
+        }
+        for kind, shared in SHARED.items():
+            own[kind] = [
+                str(one)
+                for one in models
+                if one.state == kind and one.base == model.base and _same(one, model, shared)
+            ]
+        for kind, names in own.items():
+            if names:
+                found.setdefault(kind, {})[base] = names
+    return found
+
+
+def _same(one: Model, other: Model, fields: Sequence[str]) -> bool:
+    """Whether two models have the same value of each field that the first has at all."""
+    return all(getattr(one, field) in (None, getattr(other, field)) for field in fields)
+
+
+def relatives(base: Model, models: Iterable[Model]) -> list[str]:
+    """The models of one base that are as alike as two models get: a base and its other orders."""
+    return [
+        str(model) for model in models if model.base == base and model.state in (BASE, REORDERED)
+    ]
+
+
+def tidy(group: Sequence[Model], models: Sequence[Model], value: Values) -> pd.DataFrame:
+    """The tidy table of one recipe.
+
+    If a kind has several models of a base, such as several random drawings, the first ones of all
+    bases are compared with each other, the second ones with each other and so on, and a pair has
+    the mean of those that have a value.
+
+    Args:
+        group: the pruned models of one recipe.
+        models: all that were compared.
+        value: of two models, by id.
+
+    Raises:
+        SkeletonsError: `value` lacks a pair.
+    """
+    recipe = named(group[0])
+    rows = []
+    for kind, by_base in members(group, models).items():
+        for (a, ones), (b, others) in itertools.combinations(by_base.items(), 2):
+            drawn = [value(x, y) for x, y in zip(ones, others, strict=False)]
+            rows.append((a, b, kind, recipe, _mean(drawn)))
+    for model in group:
+        names = relatives(model.base, models)
+        if len(names) > 1:
+            alike = [value(a, b) for a, b in itertools.combinations(names, 2)]
+            rows.append((str(model.base), str(model.base), CEILING, recipe, _mean(alike)))
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _mean(values: Sequence[float]) -> float:
+    """The mean of those that are numbers; NaN if none is."""
+    known = [value for value in values if not np.isnan(value)]
+    return float(np.mean(known)) if known else float("nan")
