@@ -60,7 +60,7 @@ def test_saved_logits_are_compared_image_by_image(files: list[str]) -> None:
     labels = np.arange(40) % 5
     known = {name: Predictions(logits, labels) for name, logits in LOGITS.items()}
     for row in table.to_dict("records"):
-        expected = behaviour.compare(known[row["a"]], known[row["b"]])
+        expected = behaviour.compare(known[row["a"]], known[row["b"]], labelled=True)
         for measure in command.measures(table):
             assert row[measure.name] == pytest.approx(expected[measure.name], nan_ok=True)
 

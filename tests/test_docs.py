@@ -84,7 +84,7 @@ def test_the_page_of_the_configuration_is_the_schema_s() -> None:
 def test_every_key_and_its_default_is_on_the_page() -> None:
     rows = re.findall(r"^\| `([^`]+)` \| .* \| ([^|]+) \|$", configuration.page(), re.M)
     found = [key for key, _ in rows]
-    assert {"inspect", "base"}.isdisjoint(found)
+    assert {"inspect", "augment"}.isdisjoint(found)
     assert {"data_root", "lambdas", "augment.flip", "variant.l1", "test_share"} <= set(found)
     assert dict(rows)["augment.flip"] == "`false`"
     assert dict(rows)["path"] == "none: it must be given"

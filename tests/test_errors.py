@@ -195,8 +195,8 @@ CONFIG = {
     ".threshold: found 0.5; allowed: 0.1, 0.3 (the values of prune.thresholds).",
     "findings: {not_below: 0.6}": "findings.not_below: found 0.6; allowed: at most "
     "findings.converges_above, which is 0.5.",
-    "inspect: {variant: {l1: 2.0e-4, epochs: 8, threshold: 0.5}}": "inspect.variant.epochs: found 8; "
-    "allowed: 1, 2 (the values of regularize.epochs).",
+    "inspect: {variant: {l1: 2.0e-4, epochs: 8, threshold: 0.1}}": "inspect.variant.epochs: found 8; "
+    "allowed: 1 (the values of regularize.epochs).",
     "base: {epochs: 2.5}": "base.epochs: found 2.5; allowed: a whole number.",
     "base: {epochs: 12.0}": "base.epochs: found 12.0; allowed: a whole number.",
     "base: {epochs: twelve}": "base.epochs: found 'twelve'; allowed: a whole number.",
@@ -223,10 +223,11 @@ CONFIG = {
     "ood: []": "ood: found an empty list;",
     "ood: [{kind: digits}, {kind: digits}]": "ood[1]: found the data set 'digits' again, after ood[0]; "
     "allowed: each data set once.",
-    "ood: [{kind: shapes}]": "ood[0]: found the data set 'shapes' again, after dataset;",
-    "{base: {seeds: [1]}, inspect: {variant: {l1: 2.0e-4, epochs: 2, threshold: 0.5}, curve: true}}": "inspect.curve: found true, but "
+    "{dataset: {kind: shapes}, ood: [{kind: shapes}]}": "ood[0]: found the data set 'shapes' again, after "
+    "dataset;",
+    "{base: {seeds: [1]}, inspect: {variant: {l1: 2.0e-4, epochs: 1, threshold: 0.1}, curve: true}}": "inspect.curve: found true, but "
     "base.seeds has one seed; allowed: false, or two or more seeds, because it needs two base models.",
-    "{base: {seeds: [1]}, compare: {states: [base]}}": "compare.states: found base, of which there is one "
+    "{base: {seeds: [1]}, controls: {orders: []}, compare: {states: [base]}}": "compare.states: found base, of which there is one "
     "model; allowed: states, seeds or controls of two or more models, because models are compared in pairs.",
     # images
     "images: {side: 64}": "images.side: unknown key; allowed here: size",
@@ -1103,7 +1104,7 @@ def linked(scene: Scene) -> None:
 def not_exposable(scene: Scene) -> str:
     network = "nn.Sequential(nn.Conv2d(3, w, 3), nn.Softmax(1), nn.Conv2d(w, c, 30), nn.Flatten())"
     scene.file("mine.py", f"from torch import nn\n\ndef net(w, c):\n    return {network}\n")
-    variant = {"l1": 2e-4, "epochs": 2, "threshold": 0.5}
+    variant = {"l1": 2e-4, "epochs": 1, "threshold": 0.1}
     inspect = {"variant": variant, "expose": True}
     return absent_looks(Plan(load({"network": {"name": "mine.py:net"}, "inspect": inspect})))
 

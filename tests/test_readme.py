@@ -13,6 +13,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from conftest import ROOT, Workflow, python, said
@@ -126,7 +128,7 @@ def nothing_to_be_done(clone: Clone, command: str) -> None:
 
 def removal(clone: Clone, command: str) -> None:
     """Not run to its end: other commands need the results. Without an answer it deletes nothing."""
-    said = clone.says(f"{command} < /dev/null || true")
+    said = clone.says(f"{command.replace('NAME', 'demo')} < /dev/null || true")
     assert "Nothing was deleted" in said
     assert (clone.folder / "results/demo/report.html").exists()
 
@@ -135,6 +137,26 @@ def shown(clone: Clone, command: str) -> None:
     said = clone.says(command)
     assert "made by   train_base" in said
     assert "current   yes" in said
+
+
+def compared(clone: Clone, command: str) -> None:
+    """Of files made for it."""
+    logits = np.random.default_rng(0).normal(size=(3, 20, 4))
+    tables = [pd.DataFrame(one, columns=list("wxyz")).assign(id=range(20)) for one in logits]
+    tables[0].to_parquet(clone / "alice.parquet")
+    np.savez(clone / "bob.npz", logits=logits[1], id=np.arange(20))
+    tables[2].to_csv(clone / "carol.csv", index=False)
+    assert "kappa" in clone.says(command)
+    assert (clone / "heatmap.svg").is_file()
+
+
+def exported(clone: Clone, command: str) -> None:
+    clone.says(command)
+    assert (clone / "DIR/network.py").is_file()
+
+
+def cached(clone: Clone, command: str) -> None:
+    assert "results/.cache holds" in clone.says(command)
 
 
 def judged(clone: Clone, command: str) -> None:
@@ -165,6 +187,9 @@ HOW: dict[str, Callable[[Clone, str], None]] = {
     "skeletons show": shown,
     "skeletons remove": removal,
     "skeletons verdict": judged,
+    "skeletons compare": compared,
+    "skeletons export": exported,
+    "skeletons cache": cached,
     "snakemake --cores all --configfile experiments/": planned,
     "snakemake --workflow-profile profiles/slurm": planned,
     "snakemake --cores N": template,

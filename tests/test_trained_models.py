@@ -110,7 +110,7 @@ def test_every_network_has_its_own_verdict_and_settings(networks: Workflow) -> N
     found = artifacts.read_json(results / "findings.json")
     assert [one["title"] for one in found["networks"]] == ["network", "mine", "wide"]
     assert [len(one["bases"]) for one in found["networks"]] == [2, 2, 3]
-    rows = found["between"]["noise_images=40"]["cosine_prob"]
+    rows = found["between"]["noise_images=40"]["kappa"]
     assert {(row["a"], row["b"]) for row in rows if row["state"] == "base"} == {
         *(("mine", "mine"), ("mine", "network"), ("mine", "wide")),
         *(("network", "network"), ("network", "wide"), ("wide", "wide")),

@@ -59,9 +59,12 @@ def _logits(models: Sequence[Saved]) -> list[dict[str, Any]]:
     labels = next((m.labels for m in models if m.labels is not None), None)
     shared = np.zeros(len(first.values), dtype=np.int64) if labels is None else labels
     known = [Predictions(model.values, shared) for model in models]
-    cheap = [measure.name for measure in behaviour.DECLARED]
-    found = (behaviour.compare(a, b) for a, b in itertools.combinations(known, 2))
-    return [{name: row[name] for name in cheap} for row in found]
+    # Labels that are no outputs of the models say nothing about their errors.
+    labelled = labels is not None and labels.min() >= 0 and labels.max() < first.values.shape[1]
+    pairs = itertools.combinations(known, 2)
+    found = [behaviour.compare(a, b, labelled=bool(labelled)) for a, b in pairs]
+    names = [measure.name for measure in behaviour.DECLARED if measure.name in found[0]]
+    return [{name: row[name] for name in names} for row in found]
 
 
 def _features(models: Sequence[Saved]) -> list[dict[str, Any]]:

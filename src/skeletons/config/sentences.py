@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -141,13 +141,16 @@ def _section(steps: Steps, tag: str | None) -> type[BaseModel]:
     if tag is not None:
         return SECTIONS[tag]
     section: type[BaseModel] = Config
-    for step in steps:
+    following = iter(steps)
+    for step in following:
         annotation = section.model_fields[str(step)].annotation
         section = next(
             part
             for part in (annotation, *get_args(annotation))
             if isinstance(part, type) and issubclass(part, BaseModel)
         )
+        if get_origin(annotation) is dict:
+            next(following)  # a name that the user gives
     return section
 
 
