@@ -61,7 +61,7 @@ errors: env
 # The lock file: versions and hashes for every platform, without addresses. Needs uv.
 lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
-	    --no-emit-index-url --no-emit-find-links --extra dev pyproject.toml --output-file requirements.lock
+	    --no-emit-index-url --no-emit-find-links --extra dev --extra timm pyproject.toml --output-file requirements.lock
 	sed -i "s/sha256:[0-9a-f]*/sha256:$$(sha256sum requirements.lock | cut -c1-64)/" envs/*.yaml
 
 # The results in docs/results. It needs the images, see docs/results/README.md.

@@ -1,11 +1,26 @@
 # Alignment: the order of a base's hidden units that brings its weights nearest to another base's.
 
 
+# Before anything trains: of some networks, units cannot be aligned.
+rule symmetries:
+    input:
+        info=f"results/data/{ID}/info.json",
+    output:
+        symmetries=f"{RESULTS}/alignment/{{net}}symmetries.json",
+    log:
+        f"{LOGS}/{{net}}symmetries.log",
+    priority: 1
+    params:
+        **stage("symmetries"),
+    run:
+        run_stage(input, output, params, wildcards, log)
+
+
 rule align:
     input:
         a=f"{RESULTS}/models/{{a}}/weights.safetensors",
         b=f"{RESULTS}/models/{{b}}/weights.safetensors",
-        summary=lambda wildcards: TARGETS.network(wildcards.a),
+        symmetries=lambda wildcards: TARGETS.symmetries(wildcards.b),
     output:
         permutations=f"{RESULTS}/alignment/{{a}}--{{b}}.safetensors",
         gains=f"{RESULTS}/alignment/{{a}}--{{b}}.json",
@@ -20,3 +35,7 @@ rule align:
         **process("align"),
     script:
         "../scripts/stage.py"
+
+
+localrules:
+    symmetries,

@@ -3,12 +3,12 @@ import re
 
 from snakemake.logging import logger
 
-from skeletons.config.sections import MASK_MEASURES, REPRESENTATIONS
+from skeletons.config.names import MASK_MEASURES, REPRESENTATIONS
 from skeletons import model_ids
 from skeletons.errors import SkeletonsError
 from skeletons.model_ids import Model
 from skeletons.workflow import checkpoints, configuration, jobs
-from skeletons.workflow.foresight import absent_looks
+from skeletons.workflow.foresight import absent_looks, demand_network
 from skeletons.workflow.hooks import Hooks
 from skeletons.workflow.internals import Run
 from skeletons.workflow.lineage import Lineages
@@ -42,7 +42,7 @@ if RUN.is_main():  # the jobs on the nodes of a cluster read these rules as well
 CODES = {name: in_a_sentence(known.codes, PLAN) for name, known in STAGES.items()}
 if RUN.is_main():
     in_a_sentence(checkpoints.check, PLAN)
-
+    in_a_sentence(demand_network, PLAN)
 if RUN.is_main() and (sentence := in_a_sentence(absent_looks, PLAN)):
     logger.warning(sentence)
 
@@ -112,8 +112,8 @@ def named(**files):
 
 
 def alignment(wildcards):
-    """The permutations that align b's units to a's; none if both come from one base."""
-    return named(matched=TARGETS.alignment(wildcards.a, wildcards.b))
+    """What aligns b's units to a's; nothing if both come from one base."""
+    return TARGETS.aligned(wildcards.a, wildcards.b)
 
 
 def parent_files(wildcards):

@@ -26,11 +26,7 @@ rule line:
 
 rule plane:
     input:
-        unpack(
-            lambda wildcards: named(
-                matched=TARGETS.alignment(*PLAN.plane_models()[:2])
-            )
-        ),
+        unpack(lambda wildcards: TARGETS.aligned(*PLAN.plane_models()[:2])),
         weights=lambda wildcards: [
             TARGETS.weights(model) for model in PLAN.plane_models()
         ],
@@ -149,7 +145,6 @@ rule match_importance:
             f"{RESULTS}/importance/{{b}}.parquet",
         ],
         weights=f"{RESULTS}/models/{{b}}/weights.safetensors",
-        summary=lambda wildcards: TARGETS.network(wildcards.b),
     output:
         ranks=f"{RESULTS}/importance/matched/{{a}}--{{b}}.json",
     log:

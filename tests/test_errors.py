@@ -41,6 +41,7 @@ from skeletons.data.files import Dataset, check_source
 from skeletons.data.given import as_pixels
 from skeletons.errors import SkeletonsError
 from skeletons.measures import catalogue
+from skeletons.networks import symmetries
 from skeletons.networks.build import build as build_network
 from skeletons.prediction.device import pick_device
 from skeletons.prediction.inputs import guard
@@ -139,10 +140,27 @@ CONFIG = {
     "unknown key; allowed here: l1, epochs, threshold.",
     "dataset: {kind: cifar10, train: 0}": "dataset.train: found 0; allowed: a number ≥ 1.",
     # names from a list
-    "network: {name: 3}": "network.name: found 3; allowed: cnn, resnet9, resnet20, speednet, or your own "
-    "FILE.py:FUNCTION.",
+    "network: {name: 3}": "network.name: found 3; allowed: cnn, resnet9, resnet20, speednet, "
+    "torchvision:NAME, timm:NAME, or your own FILE.py:FUNCTION.",
     "network: {name: resnet18}": "network.name: found 'resnet18'; allowed: cnn, resnet9, resnet20, "
-    "speednet (did you mean 'resnet",
+    "speednet, torchvision:NAME, timm:NAME (did you mean 'resnet",
+    "network: {name: 'torchvision:resnet19'}": "network.name: found 'torchvision:resnet19', which "
+    "torchvision does not have; allowed: one of its … networks, such as resnet18,",
+    "network: {name: 'timm:vit_tinny'}": "network.name: found 'timm:vit_tinny', which timm does not have; "
+    "allowed: one of its … networks, such as",
+    "network: {name: 'torchvision:resnet18', width: 16}": "network.width: found 16, but the width of "
+    "'torchvision:resnet18' is part of its name; allowed: no width (some networks have an option for it).",
+    "network: {name: 'torchvision:resnet18', channels: 1}": "network.channels: found 1, but the networks of "
+    "torchvision take colour images; allowed: 3, or a network of timm.",
+    "network: {name: cnn, options: {depth: 3}}": "network.options: found depth, but 'cnn' has no options; "
+    "allowed: an empty mapping.",
+    "network: {name: 'timm:resnet18', options: {layers: [2, 2]}}": "network.options: found a mapping; allowed: "
+    "options that are numbers, text, true, false or null.",
+    "network: {name: cnn, weights: DEFAULT}": "network.weights: found 'DEFAULT', but 'cnn' has no pretrained "
+    "weights; allowed: nothing, or a network of torchvision or timm.",
+    "network: {name: 'torchvision:resnet18', weights: models/r18.pt}": "network.weights: found "
+    "'models/r18.pt', which is not a file; allowed: a file of weights (.pt, .pth or .safetensors), or a name "
+    "of weights without a slash.",
     "network: {name: my/network.py}": "network.name: found 'my/network.py'; allowed: a function of this "
     "file, my/network.py:FUNCTION.",
     "dataset: {kind: cifar}": "dataset.kind: found 'cifar'; allowed: shapes, cifar10, mnist, "
@@ -989,6 +1007,65 @@ def ended_by(signal: str) -> Callable[[Scene], Any]:
     return provoke
 
 
+def network_of(name: str, **more: Any) -> torch.nn.Sequential:
+    return build_network(name, None, 10, [0.5] * 3, [0.2] * 3, **more)
+
+
+def weights_with_code(scene: Scene) -> None:
+    torch.save({"conv1.weight": scene}, scene.folder / "r18.pt")
+    network_of("torchvision:resnet18", weights=str(scene.folder / "r18.pt"))
+
+
+def weights_of_another(scene: Scene) -> None:
+    donor = network_of("torchvision:mobilenet_v3_small").get_submodule("body")
+    torch.save(donor.state_dict(), scene.folder / "r18.pt")
+    network_of("torchvision:resnet18", weights=str(scene.folder / "r18.pt"))
+
+
+NETWORKS = [
+    Mistake(
+        "an option that a network does not take",
+        "network.options: found depth, with which 'torchvision:resnet18' cannot be made (TypeError: "
+        "ResNet.__init__() got an unexpected keyword argument 'depth'); allowed: the arguments of this "
+        "network as its package documents them.",
+        lambda _: network_of("torchvision:resnet18", options={"depth": 3}),
+    ),
+    Mistake(
+        "a network for images of another size",
+        "network.name: found 'torchvision:vit_b_16', which failed on the images of the data set "
+        "(AssertionError: Wrong image height! Expected 224 but got 32!); allowed: a network that takes "
+        "them, with network.options where it needs them, such as img_size or image_size.",
+        lambda _: network_of("torchvision:vit_b_16", options={"image_size": 224}),
+    ),
+    Mistake(
+        "pretrained weights that would run code",
+        "network.weights: found '…r18.pt', which cannot be read as weights (UnpicklingError); allowed: a "
+        "state dict, saved by torch.save or safetensors.",
+        weights_with_code,
+    ),
+    Mistake(
+        "pretrained weights of another network",
+        "network.weights: found '…r18.pt', which has no tensor 'bn1.bias'; allowed: weights of the network "
+        "that network.name and network.options describe.",
+        weights_of_another,
+    ),
+    Mistake(
+        "pretrained weights that torchvision does not have",
+        "network.weights: found 'V9', which torchvision does not have for 'resnet18'; allowed: "
+        "IMAGENET1K_V1, DEFAULT, or a file (with a slash, or .pt, .pth or .safetensors).",
+        lambda _: network_of("torchvision:resnet18", weights="V9"),
+    ),
+    Mistake(
+        "units of different bases are to be aligned, and cannot be followed",
+        "The network has an operation, a convolution with groups of several channels, through which its "
+        "units cannot be followed; allowed for aligning units: convolutions without groups or with one "
+        "for each channel, linear layers, norms, torch's scaled_dot_product_attention, pooling, "
+        "operations on single values such as activations and sums, and those that move values.",
+        lambda _: symmetries.find(network_of("torchvision:resnext50_32x4d")),
+    ),
+]
+
+
 def diverged(**changes: Any) -> Callable[[Scene], Any]:
     def provoke(_: Scene) -> None:
         torch.manual_seed(0)
@@ -1053,7 +1130,7 @@ RUN = [
     Mistake(
         "a layer to compare is not in the network",
         "inspect.layer_names[1]: found 'body.99'; allowed: body.0, body.1, … (the layers of the "
-        "network up to its last linear layer).",
+        "network up to the one that runs last).",
         unknown_layer,
     ),
     Mistake(
@@ -1436,6 +1513,7 @@ GROUPS = {
     "Folders of images": FOLDERS,
     "Files of configurations": FILES,
     "Data": DATA,
+    "Networks of packages": NETWORKS,
     "Sizes of images, and parquet files": SIZES,
     "Artifacts": ARTIFACTS,
     "A run and its environment": RUN,

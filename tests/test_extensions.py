@@ -321,15 +321,6 @@ REFUSED = {
     "fisher.",
     "prune: {criterion: 'mine:cut', scale: layer_rms}": "prune.scale: found 'layer_rms', but a "
     "user-defined criterion takes the thresholds unscaled; allowed: absolute.",
-    f"{{network: {{name: 'mine:body'}}, inspect: {{{VARIANT}, lines: true}}}}": "inspect.lines: "
-    "found true, which aligns the units of different base models, but the interchangeable units of "
-    "'mine.py:body' are unknown; allowed: false, or one of cnn,",
-    f"{{network: {{name: 'mine:body'}}, inspect: {{{VARIANT}, importance: true}}}}": (
-        "inspect.importance: found true, which aligns"
-    ),
-    "{network: {name: 'mine:body'}, compare: {weights: [mask_overlap_aligned]}}": (
-        "compare.weights: found 'mask_overlap_aligned', which aligns"
-    ),
 }
 
 
@@ -500,9 +491,8 @@ NETWORKS = {
     "return nn.Sequential(nn.Flatten(), nn.Linear(3072, c + 1))": "whose output for two images is "
     "2×5; it must return logits, 2×4.",
     "return nn.Sequential(nn.AdaptiveAvgPool3d((1, 1, c)), nn.Flatten())": "in which nothing can",
-    "l = nn.Linear(3072, 3072); return nn.Sequential(nn.Flatten(), l, l, nn.Linear(3072, c))": (
-        "runs its layer 1 2 times per forward pass"
-    ),
+    "n = nn.Sequential(nn.Flatten(), nn.Linear(3072, c)); n.more = nn.Linear(2, 2); n.forward = "
+    "lambda x: n[1](n[0](x)); return n": "a network that does not run its layer more; it must",
 }
 
 

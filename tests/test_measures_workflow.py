@@ -80,7 +80,7 @@ def test_every_costly_pair_is_a_file(science: Workflow) -> None:
         assert names(folder / "weights" / measure) == pair_names(MASKED)
         table = artifacts.read_table(folder / f"weights/{measure}.parquet")
         assert len(table) == 4 * 3 // 2
-    assert names(folder / "alignment") == pair_names(["seed=1", "seed=2"])
+    assert names(folder / "alignment") == {*pair_names(["seed=1", "seed=2"]), "symmetries"}
     for figure in ("digits_linear_cka", "mask_overlap", "mask_overlap_aligned"):
         assert (folder / f"figures/heatmap_{figure}.svg").is_file()
         assert f"heatmap_{figure}.svg" in (folder / "report.html").read_text()
@@ -138,7 +138,7 @@ def test_the_overlap_of_a_pair_is_that_of_its_weights(science: Workflow) -> None
     folder = science / "results/science"
     a, b = f"seed=1_{RECIPE}_t=0.2", f"seed=2_{RECIPE}_t=0.2"
     one, two, layers = with_masks(science, a, b)
-    spec = permutations.specification("cnn", two)
+    spec = permutations.read_specification(str(folder / "alignment/symmetries.json"), two)
     order = artifacts.read_tensors(folder / "alignment/seed=1--seed=2.safetensors")
     turned = permutations.apply(two, spec, order)
     for measure, other in (("mask_overlap", two), ("mask_overlap_aligned", turned)):
@@ -224,11 +224,16 @@ def test_features_are_what_the_last_linear_layer_gets() -> None:
         found = features.penultimate(network, images, batch_size=4)
         assert found.shape == (7, width)
         # No hook remains, and the layer received exactly these rows.
-        assert not features.last_linear(network)._forward_pre_hooks
+        assert not any(module._forward_pre_hooks for module in network.modules())
         again = features.penultimate(network, images, batch_size=7)
         torch.testing.assert_close(found, again, rtol=1e-4, atol=1e-4)
-    with pytest.raises(ConfigError, match=r"^compare\.representations: .* has no linear layer"):
-        features.penultimate(nn.Sequential(nn.Conv2d(3, 3, 1)), images)
+    without_linear = nn.Sequential(nn.ReLU(), nn.Conv2d(3, 10, 1), nn.AdaptiveAvgPool2d(1))
+    found = features.penultimate(without_linear, images.float())
+    torch.testing.assert_close(found, images.float().mean((2, 3)))
+    with pytest.raises(
+        ConfigError, match=r"^compare\.representations: .* but the network runs nei"
+    ):
+        features.penultimate(nn.Sequential(nn.Flatten()), images)
 
 
 def test_the_last_layer_of_each_stage_is_compared() -> None:
@@ -272,7 +277,7 @@ def test_a_module_that_runs_twice_is_not_a_layer() -> None:
         layers.chosen(network, ["body.one", "body.relu"])
     assert str(error.value) == (
         "inspect.layer_names[1]: found 'body.relu'; allowed: body.one, body.two, body.flat (the "
-        "layers of the network up to its last linear layer)."
+        "layers of the network up to the one that runs last)."
     )
     assert layers.chosen(network, ["body.two"]) == ["body.two"]
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from shuffled import inverse, random_permutations
+from shuffled import inverse, random_permutations, specification_of, symmetries_of
 
 from skeletons.alignment import permutations
 from skeletons.errors import ArtifactError
@@ -120,21 +120,23 @@ def test_the_stage_aligns_before_it_compares(tmp_path: Path) -> None:
         weights = draw.normal(size=shape)
         tensors[f"body.{number}.weight"] = np.where(np.abs(weights) > 1, weights, 0)
         tensors[f"body.{number}.bias"] = draw.normal(size=shape[0])
-    spec = permutations.specification("cnn", tensors)
+    spec = specification_of("cnn", 6)
     shuffled = random_permutations(spec, 1)
     a, b, about, p, out = (str(tmp_path / n) for n in ("a", "b", "m.json", "p", "o.parquet"))
     artifacts.write_tensors(a, tensors)
     artifacts.write_tensors(b, permutations.apply(tensors, spec, shuffled))
     artifacts.write_tensors(p, inverse(shuffled))
     layers = [{"name": f"body.{n}.weight", "prunable": n != 15} for n in numbers]
-    artifacts.write_json(about, {"network": {"name": "cnn"}, "layers": layers})
+    artifacts.write_json(about, {"layers": layers})
+    units = str(tmp_path / "symmetries.json")
+    artifacts.write_json(units, symmetries_of("cnn", 6))
     given: dict[str, Any] = {"a": a, "b": b, "summary": about, "models": ["one", "two"]}
     given["pair"] = out
     masks.compare_masks_stage(**given)
     naive = artifacts.read_table(out)
     assert naive.layer.tolist() == ["all", *(f"body.{n}.weight" for n in numbers[:-1])]
     assert abs(naive.excess[0]) < 0.1
-    masks.compare_masks_stage(**given, matched=p)
+    masks.compare_masks_stage(**given, matched=p, symmetries=units)
     assert (artifacts.read_table(out).jaccard == 1).all()
     artifacts.write_tensors(b, {**tensors, "body.0.weight": np.zeros((5, 3, 3, 3))})
     with pytest.raises(ArtifactError, match=r"a and .*b cannot be compared: .*'body\.0\.weight'"):

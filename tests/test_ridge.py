@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import torch
 from colours import PLAIN, images
-from shuffled import inverse, random_permutations
+from shuffled import inverse, random_permutations, specification_of, symmetries_of
 
 from skeletons.alignment import matching, permutations
 from skeletons.errors import ArtifactError
@@ -169,7 +169,7 @@ def test_without_batch_norm_nothing_is_recomputed(trained: Trained) -> None:
 @pytest.mark.parametrize("name", ["cnn", "resnet9"])
 def test_the_barrier_to_a_permuted_copy_vanishes_when_aligned(trained: Trained, name: str) -> None:
     a = trained[name, 1]
-    spec = permutations.specification(name, a)
+    spec = specification_of(name, 4, 3)
     copy = permutations.apply(a, spec, random_permutations(spec, 1))
     ground = ground_of(name)
     naive = lines.line(ground, a, copy, 5)
@@ -302,7 +302,8 @@ def test_one_step_of_a_curve_is_the_chain_rule(trained: Trained) -> None:
 def files(tmp_path: Path, trained: Trained) -> dict[str, str]:
     """A data set, two models of resnet9, a permuted copy of the first, and its alignment."""
     train, test = images(), images(48, 1)
-    about = {name: str(tmp_path / name) for name in ("data", "summary", "a", "b", "copy", "p", "c")}
+    names = ("data", "summary", "symmetries", "a", "b", "copy", "p", "c")
+    about = {name: str(tmp_path / name) for name in names}
     artifacts.write_tensors(
         about["data"],
         {
@@ -316,7 +317,8 @@ def files(tmp_path: Path, trained: Trained) -> dict[str, str]:
         about["summary"], {"network": {"name": "resnet9", "width": 4, "classes": 3}}
     )
     a = trained["resnet9", 1]
-    spec = permutations.specification("resnet9", a)
+    artifacts.write_json(about["symmetries"], symmetries_of("resnet9", 4, 3))
+    spec = specification_of("resnet9", 4, 3)
     shuffled = random_permutations(spec, 1)
     artifacts.write_tensors(about["a"], a)
     artifacts.write_tensors(about["b"], trained["resnet9", 2])
@@ -336,6 +338,7 @@ def test_the_line_stage_writes_both_paths(files: dict[str, str], tmp_path: Path)
             summary=files["summary"],
             dataset=files["data"],
             matched=files["p"],
+            symmetries=files["symmetries"],
             table=out,
             points=3,
             measured=MEASURED,
@@ -405,6 +408,7 @@ def test_the_plane_stage_writes_grid_and_models(files: dict[str, str], tmp_path:
         "measured": MEASURED,
         **PLACE,
     }
+    aligned = {"matched": files["p"], "symmetries": files["symmetries"]}
     planes.plane_stage(**given, aligned=[])
     table, located = artifacts.read_table(out), artifacts.read_table(where)
     assert table.shape == (9, 4)
@@ -414,4 +418,4 @@ def test_the_plane_stage_writes_grid_and_models(files: dict[str, str], tmp_path:
     with pytest.raises(
         ArtifactError, match="do not fit together: the three models lie on one line"
     ):
-        planes.plane_stage(**given, aligned=["seed=3"], matched=files["p"])
+        planes.plane_stage(**given, aligned=["seed=3"], **aligned)

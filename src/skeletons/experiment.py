@@ -250,7 +250,7 @@ class Experiment:
         return Predictions(logits.numpy().astype(np.float64), labels)
 
     def features(self, model: str, on: str | Images | None = None) -> Floats:
-        """The input of a network's last linear layer, float32 N×d; computed now.
+        """The inputs of the layer that runs last, float32 N×d; computed now.
 
         Args:
             model: its id.
@@ -356,14 +356,13 @@ class Experiment:
         return float(np.mean(measure.values(*kept)))
 
     def _aligned(self, tensors: dict[str, Array], a: Model, b: Model) -> dict[str, Array]:
-        """A model's tensors, with the units of base `b` in the order that fits base `a`.
+        """A model's tensors, with the units of base b in the order in which the bases fit best."""
+        from skeletons.networks import symmetries
 
-        As in the workflow, the order is that of the dense bases.
-        """
         if a == b:
             return tensors
         one, two = (artifacts.read_tensors(self._weights(base)) for base in (a, b))
-        spec = permutations.specification(self._summary(str(a))["network"]["name"], one)
+        spec = permutations.specification(symmetries.of(self._summary(str(a))["network"]), one)
         return permutations.apply(tensors, spec, matching.match(one, two, spec))
 
     # --- figures ----------------------------------------------------------------------------------

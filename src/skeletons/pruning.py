@@ -85,6 +85,7 @@ def prune(
     scale: str,
     criterion: str = MAGNITUDE,
     scores: Mapping[str, Array] | None = None,
+    products: int = 0,
 ) -> tuple[dict[str, Array], dict[str, Any]]:
     """Set the weights that do not survive a threshold permanently to zero.
 
@@ -96,6 +97,7 @@ def prune(
         criterion: `magnitude`, which applies `mask` to each layer; another built-in one, which
             applies it to the scores; or a reference to a user-defined function.
         scores: of the weights, for a built-in criterion other than `magnitude`.
+        products: FLOPs of the network outside of its layers.
 
     Returns:
         The pruned tensors, and a sparsity report. Per layer and in total: size, kept, density,
@@ -117,7 +119,7 @@ def prune(
     else:
         masks = user_masks(criterion, weights, threshold)
         about = {"threshold": threshold, "scale": scale, "criterion": criterion}
-    pruned, report = apply(tensors, layers, masks)
+    pruned, report = apply(tensors, layers, masks, products)
     return pruned, {**about, **report}
 
 
@@ -127,6 +129,7 @@ def prune_to_density(
     density: float,
     criterion: str,
     scores: Mapping[str, Array],
+    products: int = 0,
 ) -> tuple[dict[str, Array], dict[str, Any]]:
     """Keep a share of the prunable weights, those with the highest scores in all layers together.
 
@@ -136,13 +139,14 @@ def prune_to_density(
         density: see `global_masks`.
         criterion: the name of the scores, for the report.
         scores: of each prunable weight, see `training.ranks`.
+        products: FLOPs of the network outside of its layers.
 
     Returns:
         The pruned tensors and a sparsity report, as from `prune`; `target` is the density.
     """
     chosen = {layer["name"]: scores[layer["name"]] for layer in layers if layer["prunable"]}
     masks = global_masks(chosen, {name: tensors[name] for name in chosen}, density)
-    pruned, report = apply(tensors, layers, masks)
+    pruned, report = apply(tensors, layers, masks, products)
     return pruned, {"target": density, "criterion": criterion, **report}
 
 
@@ -181,6 +185,7 @@ def prune_at_random(
     layers: Sequence[Mapping[str, Any]],
     like: Mapping[str, Any],
     name: str,
+    products: int = 0,
 ) -> tuple[dict[str, Array], dict[str, Any]]:
     """Make the control of a pruned model: each layer keeps as many weights, drawn at random.
 
@@ -190,6 +195,7 @@ def prune_at_random(
         like: the sparsity report of the pruned model.
         name: the control's id. The draws depend on it and on the number of the layer, so the
             controls of two bases are independent.
+        products: FLOPs of the network outside of its layers.
 
     Returns:
         The pruned tensors and a sparsity report, as from `prune`.
@@ -200,15 +206,21 @@ def prune_at_random(
         )
         for number, row in enumerate(like["layers"])
     }
-    pruned, report = apply(tensors, layers, masks)
+    pruned, report = apply(tensors, layers, masks, products)
     about = {key: like[key] for key in ("threshold", "scale", "target") if key in like}
     return pruned, {**about, **report}
 
 
 def apply(
-    tensors: Mapping[str, Array], layers: Sequence[Mapping[str, Any]], masks: Mapping[str, Mask]
+    tensors: Mapping[str, Array],
+    layers: Sequence[Mapping[str, Any]],
+    masks: Mapping[str, Mask],
+    products: int = 0,
 ) -> tuple[dict[str, Array], dict[str, Any]]:
-    """Set weights outside the masks of the prunable layers to zero, and report the rest."""
+    """Set weights outside the masks of the prunable layers to zero, and report the rest.
+
+    `products` are the FLOPs of the network outside of its layers, which pruning does not change.
+    """
     pruned = dict(tensors)
     rows = []
     for layer in (layer for layer in layers if layer["prunable"]):
@@ -216,7 +228,7 @@ def apply(
         pruned[layer["name"]] = np.where(kept, weights, weights.dtype.type(0))
         rows.append(_report(layer, weights, kept))
     total = _total(rows)
-    total["flops"] += sum(layer["flops"] for layer in layers if not layer["prunable"])
+    total["flops"] += sum(layer["flops"] for layer in layers if not layer["prunable"]) + products
     empty = [row["name"] for row in rows if row["kept"] == 0]
     return pruned, {
         **total,
@@ -247,18 +259,20 @@ def _shares(kept: int, size: int) -> dict[str, Any]:
     return {"kept": kept, "size": size, "density": density, "sparsity": 1 - density}
 
 
-def _read(weights: str, summary: str) -> tuple[dict[str, Array], list[dict[str, Any]]]:
-    """Read a regularised model's tensors and layers.
+def _read(weights: str, summary: str) -> tuple[dict[str, Array], list[dict[str, Any]], int]:
+    """Read a regularised model's tensors and layers, and its FLOPs outside of layers.
 
     Raises:
         ArtifactError: a file is missing or broken, or the two are of different networks.
     """
-    layers = artifacts.read_json(summary, ["layers"])["layers"]
+    about = artifacts.read_json(summary, ["layers"])
+    layers = about["layers"]
     tensors = artifacts.read_tensors(weights)
     for layer in layers:
         if layer["name"] not in tensors or list(tensors[layer["name"]].shape) != layer["shape"]:
             raise unfit(weights, f"holds the weights of another network than {summary}")
-    return tensors, layers
+    by_layer = sum(layer["flops"] for layer in layers)
+    return tensors, layers, about.get("flops", by_layer) - by_layer
 
 
 def prune_stage(
@@ -287,14 +301,14 @@ def prune_stage(
         scale: see `prune`.
         criterion: see `prune`.
     """
-    tensors, layers = _read(regularized, summary)
+    tensors, layers, products = _read(regularized, summary)
     scores = None if ranks is None else artifacts.read_tensors(ranks)
     if density is not None:
         assert scores is not None
-        pruned, report = prune_to_density(tensors, layers, density, criterion, scores)
+        pruned, report = prune_to_density(tensors, layers, density, criterion, scores, products)
     else:
         assert threshold is not None
-        pruned, report = prune(tensors, layers, threshold, scale, criterion, scores)
+        pruned, report = prune(tensors, layers, threshold, scale, criterion, scores, products)
     artifacts.write_json(sparsity, report)
     artifacts.write_tensors(weights, pruned)
 
@@ -319,6 +333,7 @@ def random_stage(
         name: the id of the control, which its random numbers are named by.
     """
     report = artifacts.read_json(like, ["layers"])
-    pruned, own = prune_at_random(*_read(regularized, summary), report, name)
+    tensors, layers, products = _read(regularized, summary)
+    pruned, own = prune_at_random(tensors, layers, report, name, products)
     artifacts.write_json(sparsity, own)
     artifacts.write_tensors(weights, pruned)

@@ -392,7 +392,7 @@ def without_looks(place: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, lis
         for path in kinds[kind]:
             absence.look("made")(refuse)(made=path)
     matched_units.match_importance_stage(
-        tables=kinds["importance_units"], weights="", summary="", ranks=kinds["matched"][0]
+        tables=kinds["importance_units"], weights="", ranks=kinds["matched"][0]
     )
     return kinds
 

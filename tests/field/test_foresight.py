@@ -10,6 +10,7 @@ import pytest
 from conftest import CHAIN, Workflow, said
 
 from skeletons.config.load import load
+from skeletons.errors import ConfigError
 from skeletons.workflow import foresight
 from skeletons.workflow.plan import Plan
 
@@ -69,7 +70,7 @@ def test_a_look_that_cannot_be_had_is_foreseen_in_a_dry_run(folder: Workflow) ->
 def test_a_network_is_tried_once(folder: Workflow, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = Plan(load(config()))
     assert foresight.absent_looks(plan).startswith(SENTENCE)
-    monkeypatch.setattr(foresight, "_reason", None)
+    monkeypatch.setattr(foresight, "_not_exposed", None)
     assert foresight.absent_looks(plan).startswith(SENTENCE)
     assert foresight.absent_looks(Plan(load(config(expose=False, variant=None)))) == ""
     assert foresight.absent_looks(Plan(load({**config(), "network": CHAIN["network"]}))) == ""
@@ -98,3 +99,33 @@ def test_a_start_that_knows_the_answer_does_not_import_torch(folder: Workflow) -
     command = [sys.executable, "-c", code]
     for imports in ("True\n", "False\n"):
         assert said(command, folder.folder, folder.environment()) == imports
+
+
+GROUPED = PLAIN.replace("nn.Conv2d(width, width, 3", "nn.Conv2d(width, width, 3, groups=2")
+
+
+def aligned() -> dict[str, Any]:
+    found = {**config(), "compare": {"weights": ["mask_overlap_aligned"]}}
+    return {**found, "base": {**CHAIN["base"], "seeds": [1, 2]}}
+
+
+def test_units_that_cannot_be_followed_end_the_run_before_it_begins(folder: Workflow) -> None:
+    (folder / "mine.py").write_text(GROUPED)
+    done = folder.run(aligned(), "--dry-run")
+    assert done.returncode != 0
+    assert (
+        "compare.weights: found 'mask_overlap_aligned', which aligns the units of different bases; "
+        "allowed: mask_overlap, because this cannot be done for 'mine.py:net': The network has an "
+        "operation, a convolution with groups of several channels," in done.stdout
+    )
+    (folder / "mine.py").write_text(PLAIN)
+    done = folder.run(aligned(), "--dry-run")
+    assert done.returncode == 0, done.stdout
+
+
+def test_an_option_that_a_package_does_not_know_ends_it_too(folder: Workflow) -> None:
+    network: dict[str, Any] = {"name": "torchvision:resnet18", "options": {"depth": 3}}
+    with pytest.raises(ConfigError, match=r"^network\.options: found depth, with which"):
+        foresight.demand_network(Plan(load({**CHAIN, "network": network})))
+    network["options"] = {"norm_layer": None}
+    foresight.demand_network(Plan(load({**CHAIN, "network": network})))

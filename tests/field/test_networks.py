@@ -409,23 +409,11 @@ WITHOUT_WEIGHT = {
 }
 
 UNUSABLE = {
-    "two layers share one weight (safetensors 202)": (
-        f"{TIED}; b.weight = self.a.weight",
-        TIED_ON,
-        "a network in which a.weight and b.weight share their memory; it must return a network "
-        "with a weight of its own, under one name, for each layer.",
-    ),
     "a weight is a view of another": (
         f"{TIED}; b.weight = nn.Parameter(self.a.weight.data.transpose(0, 1))",
         TIED_ON,
         "a.weight and b.weight share",
     ),
-    "one layer has two names": (
-        f"{CONV}; first = self.a",
-        SHORT,
-        "a.weight and first.weight share",
-    ),
-    "a weight has a second name": (f"{CONV}; w = self.a.weight", SHORT, "w and a.weight share"),
     "a buffer that numpy has not": (
         f"{CONV}; register_buffer('t', torch.ones(2, dtype=torch.bfloat16))",
         SHORT,

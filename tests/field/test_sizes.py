@@ -15,7 +15,7 @@ from skeletons import Experiment, SkeletonsError
 from skeletons.alignment import matching, permutations
 from skeletons.config.datasets import SECTIONS, kind_of
 from skeletons.config.load import load
-from skeletons.config.sections import NETWORKS
+from skeletons.config.names import NETWORKS
 from skeletons.data import build as building
 from skeletons.data import shapes, sizes
 from skeletons.data.files import Dataset, Form, read_info, read_split

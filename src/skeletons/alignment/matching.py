@@ -7,6 +7,7 @@ handle other symmetries, such as a positive factor that moves from one layer to 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
@@ -14,7 +15,6 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from skeletons.alignment.permutations import (
-    NORM,
     Array,
     Indices,
     Part,
@@ -22,12 +22,13 @@ from skeletons.alignment.permutations import (
     Specification,
     apply,
     identity,
-    specification,
+    read_specification,
 )
 from skeletons.arrays import Floats
 from skeletons.errors import ArtifactError
 from skeletons.store import artifacts
 
+STATISTICS = ("running_mean", "running_var")
 SWEEPS = 100  # at most; a few are enough in practice
 GAIN = 1e-12  # the least gain of a step, as a share of the norms; below, rounding could cycle
 
@@ -38,7 +39,7 @@ def compared(spec: Specification) -> list[str]:
     The running statistics of batch norm are left out, because they follow from the weights and the
     data, on a different scale.
     """
-    return [name for name in spec.tensors if not name.endswith(NORM[2:])]
+    return [name for name in spec.tensors if not name.endswith(STATISTICS)]
 
 
 def match(
@@ -54,6 +55,8 @@ def match(
     Coordinate ascent over groups: each step finds the best permutation of one group while the
     others are fixed, by linear assignment. It stops when no group can gain. This is an optimum for
     each group alone, but not always for all together, so the best of several runs is returned.
+    Where units fall into blocks, as the heads of attention do, the blocks are assigned by what the
+    best assignment within each pair of blocks is worth (Verma & Elbayad 2024, section 3.2).
     The first run starts from the present order, so the result is never worse than no matching. The
     second starts from a pass through the network that matches each group by the layers before it
     alone; this finds every permuted copy whose units differ. Further runs alternate between the
@@ -115,16 +118,21 @@ def _ascend(
     found = dict(start)
     moved = apply(b, spec, found)
     least = GAIN * np.sqrt(inner_product(a, a, a) * inner_product(b, b, b))
-    groups = list(spec.parts)
+    bundles = spec.bundles
     for _ in range(SWEEPS):
         gained = False
-        for k in draw.permutation(len(groups)):
-            group = groups[k]
-            gain, step = _assign(_products(a, moved, spec.parts[group]))
-            if gain > least:
-                gained = True
-                found[group] = found[group][step]
-                moved = apply(moved, spec, {group: step})
+        for k in draw.permutation(len(bundles)):
+            products = {g: _products(a, moved, spec.parts[g]) for g in bundles[k]}
+            gain, steps = _assign(products, spec.blocks.get(bundles[k][0], 1))
+            if gain <= least:
+                continue
+            after = apply(moved, spec, steps)
+            if any(map(spec.lies_twice, bundles[k])) and not (
+                inner_product(a, after, a) > inner_product(a, moved, a) + least
+            ):
+                continue  # the gain is not the sum of those of its axes
+            gained, moved = True, after
+            found |= {group: found[group][step] for group, step in steps.items()}
         if not gained:
             break
     return found
@@ -137,17 +145,26 @@ def _pass(
     waiting = set(spec.parts)
     found = identity(spec)
     moved: Mapping[str, Array] = b
-    for group, parts in spec.parts.items():
-        waiting.discard(group)
+    for bundle in spec.bundles:
+        # Also of the bundle itself: a layer that reads and writes one group tells nothing yet.
         unknown = {(p.tensor, p.axis) for g in waiting for p in spec.parts[g]}
-        known = [
-            part
-            for part in parts
-            if not any(name == part.tensor and axis != part.axis for name, axis in unknown)
-        ]
-        if known:
-            found[group] = _assign(_products(a, moved, known))[1]
-            moved = apply(moved, spec, {group: found[group]})
+        waiting -= set(bundle)
+        products = {
+            group: _products(
+                a,
+                moved,
+                [
+                    part
+                    for part in spec.parts[group]
+                    if not any(name == part.tensor and axis != part.axis for name, axis in unknown)
+                ],
+            )
+            for group in bundle
+        }
+        if all(values.ndim for values in products.values()):
+            steps = _assign(products, spec.blocks.get(bundle[0], 1))[1]
+            found |= steps
+            moved = apply(moved, spec, steps)
     return found
 
 
@@ -165,10 +182,32 @@ def _units(tensor: Array, part: Part) -> Array:
     return rows.reshape(len(part.places), -1)
 
 
-def _assign(products: Floats) -> tuple[float, Indices]:
-    """The gain over the identity of the permutation with the largest sum of products, and it."""
-    rows, step = linear_sum_assignment(products, maximize=True)
-    return float(products[rows, step].sum() - np.trace(products)), step.astype(np.int64)
+def _assign(products: Mapping[str, Floats], blocks: int) -> tuple[float, dict[str, Indices]]:
+    """The permutations of groups with the largest sum of products, and their gain over none.
+
+    Args:
+        products: by group, G×G.
+        blocks: how many equal blocks each group has; they change places in all groups together.
+    """
+    if blocks == 1 and len(products) == 1:
+        ((group, only),) = products.items()
+        rows, step = linear_sum_assignment(only, maximize=True)
+        return float(only[rows, step].sum() - np.trace(only)), {group: step.astype(np.int64)}
+    worth = np.zeros((blocks, blocks))
+    inside: dict[tuple[str, int, int], Indices] = {}
+    for group, values in products.items():
+        size = len(values) // blocks
+        for i, j in itertools.product(range(blocks), repeat=2):
+            block = values[i * size : (i + 1) * size, j * size : (j + 1) * size]
+            rows, step = linear_sum_assignment(block, maximize=True)
+            worth[i, j] += block[rows, step].sum()
+            inside[group, i, j] = step + j * size
+    rows, order = linear_sum_assignment(worth, maximize=True)
+    steps = {
+        group: np.concatenate([inside[group, i, j] for i, j in enumerate(order)]).astype(np.int64)
+        for group in products
+    }
+    return float(worth[rows, order].sum() - sum(map(np.trace, products.values()))), steps
 
 
 def inner_product(a: Mapping[str, Array], b: Mapping[str, Array], names: Iterable[str]) -> float:
@@ -191,7 +230,7 @@ def align_stage(
     *,
     a: str,
     b: str,
-    summary: str,
+    symmetries: str,
     permutations: str,
     gains: str,
     seed: int,
@@ -202,7 +241,7 @@ def align_stage(
     Args:
         a: weights.safetensors of the model that is not changed.
         b: weights.safetensors of the model that is aligned.
-        summary: the model.json of their network.
+        symmetries: the symmetries.json of their network.
         permutations: the safetensors file to write, with one permutation (int64) per group.
         gains: the JSON file to write: `cosine_before`, `cosine_after` (None if a model is all
             zero), and `moved`, the share (0..1) of units of each group that change places.
@@ -210,13 +249,11 @@ def align_stage(
         restarts: number of runs; the best is written.
 
     Raises:
-        ArtifactError: the two models are not of the network of `summary`.
-        ConfigError: that network cannot be aligned.
+        ArtifactError: the two models are not of the network of `symmetries`.
     """
-    name = artifacts.read_json(summary, ["network"])["network"]["name"]
     one, two = artifacts.read_tensors(a), artifacts.read_tensors(b)
     try:
-        spec = specification(name, one)
+        spec = read_specification(symmetries, one)
         found = match(one, two, spec, seed=seed, restarts=restarts)
     except ValueError as error:
         raise ArtifactError(f"{b} cannot be aligned to {a}: {error}.") from None

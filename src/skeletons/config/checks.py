@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from skeletons import image_folders, image_tables
-from skeletons.config import trained_models
+from skeletons.config import network_keys, trained_models
 from skeletons.config.datasets import (
     Corrupted,
     DatasetSection,
@@ -18,19 +18,15 @@ from skeletons.config.datasets import (
     dataset_id,
 )
 from skeletons.config.labels import unlabelled_sets
-from skeletons.config.networks import Setup, setups
-from skeletons.config.sections import (
-    ALIGNED_INSPECTIONS,
+from skeletons.config.names import (
     INSPECTIONS,
     LABELLED_MEASURES,
     MASK_MEASURES,
     MEASURES,
-    NETWORKS,
     REPRESENTATIONS,
-    Config,
-    Variant,
-    user_measures,
 )
+from skeletons.config.networks import Setup, setups
+from skeletons.config.sections import Config, Variant, user_measures
 from skeletons.errors import DataError, ExtensionError
 from skeletons.user_code.check import check, clashes
 from skeletons.user_code.references import is_reference, name_of
@@ -61,7 +57,7 @@ def problems(config: Config) -> Iterator[str]:
         _shrinkage(config),
         _user_criterion_density(config),
         _measure_names(config),
-        _no_alignment(config),
+        network_keys.problems(config),
     )
 
 
@@ -320,27 +316,6 @@ def _no_shuffles(config: Config) -> Iterator[str]:
         )
 
 
-def _no_alignment(config: Config) -> Iterator[str]:
-    """Which units of a user-defined network are interchangeable is unknown."""
-    named = [one.network.name for one in setups(config) if _bases(one) > 1]
-    own = [name for name in named if is_reference(name)]
-    if not own:
-        return
-    needing = [
-        (f"inspect.{key}", "true", "false")
-        for key in ALIGNED_INSPECTIONS
-        if getattr(config.inspect, key)
-    ]
-    if "mask_overlap_aligned" in config.compare.weights:
-        needing.append(("compare.weights", "'mask_overlap_aligned'", "mask_overlap"))
-    for key, found, allowed in needing:
-        yield (
-            f"{key}: found {found}, which aligns the units of different base models, but the "
-            f"interchangeable units of {own[0]!r} are unknown; allowed: {allowed}, "
-            f"or one of {', '.join(NETWORKS)} as network.name."
-        )
-
-
 # --- user-defined functions -----------------------------------------------------------------------
 
 
@@ -364,8 +339,9 @@ class _Use(NamedTuple):
 
 def _uses(config: Config) -> Iterator[_Use]:
     for one in setups(config):
-        arguments = ["width", "classes"]
-        yield _Use(f"{one.key}.name", one.network.name, "width and classes", arguments)
+        takes = "width and classes" + (" and the options" if one.network.options else "")
+        arguments, options = ["width", "classes"], one.network.options
+        yield _Use(f"{one.key}.name", one.network.name, takes, arguments, options)
     for key, section in _datasets(config):
         if isinstance(section, UserDataset):
             yield _Use(f"{key}.kind", section.kind, "the options", options=section.options)

@@ -145,7 +145,7 @@ class ImageFolder(_Subset):
     )
 
 
-def _options(values: dict[str, Any]) -> dict[str, Any]:
+def plain_options(values: dict[str, Any]) -> dict[str, Any]:
     """Refuse values that are not plain and sort, so that the order in the file has no effect."""
     for key, value in values.items():
         if isinstance(value, Ambiguous):
@@ -161,7 +161,7 @@ class Torchvision(_Subset):
     """A classification set of torchvision, by its name there."""
 
     kind: TorchvisionKind = Field(description="torchvision: and the name")
-    options: Annotated[dict[StrictStr, Any], AfterValidator(_options)] = Field(
+    options: Annotated[dict[StrictStr, Any], AfterValidator(plain_options)] = Field(
         {}, description="further arguments of its class, such as split of EMNIST"
     )
 
@@ -199,7 +199,7 @@ class UserDataset(_Subset):
     """The images that a user-defined function returns."""
 
     kind: Reference = Field(description=f"{USER_DEFINED}, which is called with the options")
-    options: Annotated[dict[StrictStr, Any], AfterValidator(_options)] = Field(
+    options: Annotated[dict[StrictStr, Any], AfterValidator(plain_options)] = Field(
         {}, description="the function's arguments, by keyword"
     )
     name: Name | None = Field(

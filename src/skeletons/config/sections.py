@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    StrictInt,
-    StrictStr,
-    WithJsonSchema,
+from pydantic import AfterValidator, Field, StrictInt, StrictStr
+
+from skeletons.config.datasets import Digits, OodSet, Shapes, TrainingSet, plain_options
+from skeletons.config.names import (
+    DEFAULT_WIDTH,
+    LEAST_SIDE,
+    CriterionName,
+    MaskMeasureName,
+    MeasureName,
+    NetworkName,
+    RepresentationName,
+    State,
 )
-
-from skeletons.config.datasets import Digits, OodSet, Shapes, TrainingSet
 from skeletons.config.types import (
     EXPERIMENT_PATTERN,
     Count,
@@ -37,54 +40,8 @@ from skeletons.config.types import (
     ShareBelowOne,
     Whole,
     distinct,
-    known_or_reference,
-    known_or_reference_schema,
 )
 from skeletons.user_code.references import is_reference
-
-NETWORKS = ("cnn", "resnet9", "resnet20", "speednet")
-MEASURES = (
-    "cosine_prob",
-    "cosine_prob_flat",
-    "cosine_logit",
-    "cosine_logit_flat",
-    "agreement",
-    "disagreement",
-    "jensen_shannon",
-    "kappa",
-    "cosine_logit_centred",
-    "jensen_shannon_matched",
-    "error_consistency",
-    "capa",
-    "capa_top",
-)
-# Measures that need labels of the images, which are classes of the task.
-LABELLED_MEASURES = ("error_consistency", "capa", "capa_top")
-CRITERIA = ("magnitude", "taylor", "fisher")
-LEAST_SIDE = 16  # of images in pixels; the built-in networks halve it up to three times
-NetworkName = Annotated[
-    StrictStr,
-    BeforeValidator(known_or_reference(NETWORKS)),
-    WithJsonSchema(known_or_reference_schema(NETWORKS)),
-]
-MeasureName = Annotated[
-    StrictStr,
-    BeforeValidator(known_or_reference(MEASURES)),
-    WithJsonSchema(known_or_reference_schema(MEASURES)),
-]
-CriterionName = Annotated[
-    StrictStr,
-    BeforeValidator(known_or_reference(CRITERIA)),
-    WithJsonSchema(known_or_reference_schema(CRITERIA)),
-]
-State = Literal["base", "regularized", "pruned"]
-RepresentationName = Literal["linear_cka", "linear_cka_debiased", "procrustes", "mutual_knn"]
-MaskMeasureName = Literal["mask_overlap", "mask_overlap_aligned"]
-REPRESENTATIONS: tuple[str, ...] = get_args(RepresentationName)
-MASK_MEASURES: tuple[str, ...] = get_args(MaskMeasureName)
-# Keys of `inspect` that switch an inspection on, and those that align units of different bases.
-INSPECTIONS = ("lines", "plane", "curve", "expose", "importance", "probe", "layers")
-ALIGNED_INSPECTIONS = ("lines", "plane", "curve", "importance")
 
 
 class Images(Section):
@@ -106,10 +63,19 @@ class Network(Section):
 
     name: NetworkName = Field(
         "cnn",
-        description="architecture; cnn has no normalisation; or your own FILE.py:FUNCTION",
+        description="cnn has no normalisation; or torchvision:NAME, timm:NAME, FILE.py:FUNCTION",
     )
     width: Annotated[StrictInt, Field(ge=1, le=65_536)] = Field(
-        8, description="channels of the first trained convolution"
+        DEFAULT_WIDTH,
+        description="channels of the first trained convolution; not for torchvision and timm",
+    )
+    options: Annotated[dict[StrictStr, Any], AfterValidator(plain_options)] = Field(
+        {}, description="further arguments of the network, by keyword; not for built-in ones"
+    )
+    weights: FilePath | None = Field(
+        None,
+        description="pretrained weights that all bases start from: a file, or a name to download; "
+        "for torchvision and timm",
     )
     channels: Literal[1, 3] = Field(
         3, description="channels of the images: 3 for RGB, 1 for grey; all images are brought to it"

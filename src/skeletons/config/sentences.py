@@ -12,7 +12,8 @@ from pydantic_core import ErrorDetails
 
 from skeletons.config.ambiguous import Ambiguous
 from skeletons.config.datasets import BUILT_IN, SECTIONS, TRAINABLE
-from skeletons.config.sections import MEASURES, Config
+from skeletons.config.names import MEASURES
+from skeletons.config.sections import Config
 from skeletons.config.torchvision_sets import PREFIX
 from skeletons.config.types import EXPERIMENT_PATTERN, NAME_PATTERN, OWN_PATTERN, USER_DEFINED
 from skeletons.user_code.references import is_reference

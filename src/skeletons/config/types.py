@@ -156,6 +156,30 @@ def known_or_reference(names: tuple[str, ...]) -> Callable[[object], object]:
     return validate
 
 
+def network_name(names: tuple[str, ...]) -> Callable[[object], object]:
+    """The same, or the name of a network of a package, such as `torchvision:resnet18`."""
+    known = known_or_reference((*names, *(f"{package}NAME" for package in references.PACKAGES)))
+
+    def validate(value: object) -> object:
+        if isinstance(value, str) and re.fullmatch(PACKAGE_PATTERN, value):
+            return value
+        return known(value)
+
+    return validate
+
+
+PACKAGE_PATTERN = rf"^({'|'.join(name.rstrip(':') for name in references.PACKAGES)}):[^:/\\]+$"
+
+
+def network_name_schema(names: tuple[str, ...]) -> dict[str, Any]:
+    """The JSON Schema of such a name."""
+    schema = known_or_reference_schema(names)
+    return {"oneOf": [*schema["oneOf"][:1], {"type": "string", "pattern": _OWN_OR_PACKAGE}]}
+
+
+_OWN_OR_PACKAGE = f"{references.PATTERN}|{PACKAGE_PATTERN}"
+
+
 def known_or_reference_schema(names: tuple[str, ...]) -> dict[str, Any]:
     """The JSON Schema of such text."""
     return {"oneOf": [{"type": "string", "enum": list(names)}, REFERENCE_SCHEMA]}

@@ -26,7 +26,7 @@ from skeletons.errors import ExposureError
 from skeletons.inspection.absence import look, reason
 from skeletons.inspection.sameness import demand_same
 from skeletons.networks import channels
-from skeletons.networks.build import Chosen, Standardize, chosen_of, manner_of
+from skeletons.networks.build import Chosen, Standardize, chosen_of, manner_of, rebuild
 from skeletons.networks.channels import Mask, Stream, Wiring
 from skeletons.networks.describe import describe
 from skeletons.networks.generators import generator_for
@@ -368,7 +368,7 @@ def load(weights: str | Path, structure: str | Path) -> nn.Sequential:
     if found["dead_reason"]:
         raise ExposureError(f"{structure} holds no network: {found['dead_reason']}")
     with torch.device("meta"):  # shapes without weights: the layers, before their sizes change
-        original = inference.blank(found)
+        original = rebuild(found["network"])
     about, shape = found["network"], of_network(original)
     body = _assemble(channels.trace(original.get_submodule("body"), shape), found["layers"])
     chosen = Chosen(about["order"]) if "order" in about else nn.Identity()

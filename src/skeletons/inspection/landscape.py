@@ -20,6 +20,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from skeletons.errors import ArtifactError
+from skeletons.networks import tensors
 from skeletons.prediction import inference
 from skeletons.prediction.device import autocast
 from skeletons.store import artifacts
@@ -72,7 +73,7 @@ def mix(models: Sequence[Weights], shares: Sequence[float]) -> dict[str, Array]:
 
 def put(network: nn.Module, weights: Weights) -> None:
     """Load a model's tensors into a network of the same shape."""
-    network.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
+    tensors.put(network, {name: torch.from_numpy(value) for name, value in weights.items()})
 
 
 @torch.no_grad()
@@ -170,11 +171,6 @@ class Measured:
 
 def _first(images: Images, count: int | None) -> Images:
     return Images(images.pixels[:count], images.labels[:count])
-
-
-def network_name(summary: str) -> str:
-    """The name of the network that a model.json describes."""
-    return str(artifacts.read_json(summary, ["network"])["network"]["name"])
 
 
 @contextlib.contextmanager

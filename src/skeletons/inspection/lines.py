@@ -17,7 +17,6 @@ from skeletons.inspection.landscape import (
     check_alike,
     mix,
     naming,
-    network_name,
 )
 from skeletons.store import artifacts
 
@@ -67,6 +66,7 @@ def line_stage(
     summary: str,
     dataset: str,
     matched: str | None = None,
+    symmetries: str | None = None,
     table: str,
     points: int,
     measured: Mapping[str, Any],
@@ -83,6 +83,7 @@ def line_stage(
         summary: the model.json of their network.
         dataset: the data set's images.safetensors.
         matched: the permutations that align b to a, from `align_stage`.
+        symmetries: the symmetries.json of their network, if `matched` is given.
         table: the parquet file to write.
         points: ≥ 2, ends included.
         measured: the fields of `Measured` without the device and the threads.
@@ -93,10 +94,10 @@ def line_stage(
         ArtifactError: a file is missing or broken, or the two are not of one network.
     """
     landscape = Measured(**measured, device=device, threads=threads).landscape(a, summary, dataset)
-    name, one = network_name(summary), artifacts.read_tensors(a)
+    one = artifacts.read_tensors(a)
     others = {"naive": artifacts.read_tensors(b)}
     if matched is not None:
-        others["aligned"] = permutations.read_aligned(b, name, matched)
+        others["aligned"] = permutations.read_aligned(b, symmetries, matched)
     with naming(a, b):
         check_alike([one, others["naive"]])
     tables = [line(landscape, one, two, points).assign(path=p) for p, two in others.items()]

@@ -19,7 +19,7 @@ from skeletons.store import artifacts
 def by_layer(
     a: pd.DataFrame,
     b: pd.DataFrame,
-    network: str,
+    symmetries: str,
     tensors: Mapping[str, Array],
     found: Permutations,
 ) -> pd.DataFrame:
@@ -28,15 +28,15 @@ def by_layer(
     Args:
         a: the importance table of a model.
         b: the importance table of a model of another base.
-        network: a key of `architectures.REGISTRY`.
+        symmetries: the symmetries.json of their network.
         tensors: tensors of that network; only their shapes are used.
         found: the permutations that align the base of b to that of a.
 
     Raises:
-        ConfigError: the network cannot be aligned.
+        ArtifactError: the file is missing or broken.
         ValueError: the tables, the tensors and the permutations do not fit together.
     """
-    spec = permutations.specification(network, tensors)
+    spec = permutations.read_specification(symmetries, tensors)
     orders = {str(name): permutations.order(spec, found, str(name)) for name in a.layer.unique()}
     return unit_ranks.matched(a, b, orders)
 
@@ -62,8 +62,8 @@ def match_importance_stage(
     *,
     tables: Sequence[str],
     weights: str,
-    summary: str,
     matched: str | None = None,
+    symmetries: str | None = None,
     ranks: str,
 ) -> None:
     """Write whether two models of different bases have the same important units.
@@ -71,22 +71,21 @@ def match_importance_stage(
     Args:
         tables: the importance tables of the two models.
         weights: weights.safetensors of the second model.
-        summary: the model.json of their network.
         matched: the permutations that align the second model's base to the first's; None to leave
             the units in their order.
+        symmetries: the symmetries.json of their network, if `matched` is given.
         ranks: the JSON file to write, see `summarize`.
 
     Raises:
         ArtifactError: a file is missing or broken, or they do not fit together.
     """
-    name = str(artifacts.read_json(summary, ["network"])["network"]["name"])
     a, b = (artifacts.read_table(path, ["layer", "loss_change"]) for path in tables)
     try:
-        if matched is None:
+        if matched is None or symmetries is None:
             layers = unit_ranks.matched(a, b, {})
         else:
             tensors, found = artifacts.read_tensors(weights), artifacts.read_tensors(matched)
-            layers = by_layer(a, b, name, tensors, found)
+            layers = by_layer(a, b, symmetries, tensors, found)
     except (ValueError, KeyError, IndexError) as error:
         files = ", ".join(filter(None, [*tables, matched]))
         raise ArtifactError(f"{files} do not fit together: {error}.") from None

@@ -18,7 +18,6 @@ from skeletons.inspection.landscape import (
     check_alike,
     mix,
     naming,
-    network_name,
 )
 from skeletons.store import artifacts
 from skeletons.store.artifacts import Array
@@ -141,6 +140,7 @@ def plane_stage(
     summary: str,
     dataset: str,
     matched: str | None = None,
+    symmetries: str | None = None,
     grid: str,
     located: str,
     models: Sequence[str],
@@ -159,6 +159,7 @@ def plane_stage(
         summary: the model.json of their network.
         dataset: the data set's images.safetensors.
         matched: the permutations that align the second base to the first.
+        symmetries: the symmetries.json of their network, if `matched` is given.
         grid: the parquet file to write, with the columns of `losses_on`.
         located: the parquet file to write, with the columns of `locate`.
         models: the ids of the models.
@@ -176,9 +177,8 @@ def plane_stage(
     landscape = Measured(**measured, device=device, threads=threads).landscape(
         weights[0], summary, dataset
     )
-    name = network_name(summary)
     tensors = {
-        model: permutations.read_aligned(path, name, matched if model in aligned else None)
+        model: permutations.read_aligned(path, symmetries, matched if model in aligned else None)
         for model, path in zip(models, weights, strict=True)
     }
     with naming(*weights):

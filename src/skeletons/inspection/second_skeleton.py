@@ -31,7 +31,7 @@ from skeletons.prediction import inference
 from skeletons.store import artifacts
 from skeletons.training.epochs import MEASURED_IMAGES, Row, measure, run_epoch
 from skeletons.training.images import Images, batches
-from skeletons.training.job import start
+from skeletons.training.job import start, tensors_of
 from skeletons.training.optimizers import walk_optimizer
 from skeletons.training.penalties import proximal_amount, shrink
 from skeletons.training.settings import RegularizeSettings
@@ -337,5 +337,4 @@ def probe_stage(
     )
     artifacts.write_table(rows, table)
     artifacts.write_json(verdict, {"l1": l1, **probe_verdict(table, tolerance)})
-    tensors = {name: t.detach().cpu().numpy() for name, t in network.state_dict().items()}
-    artifacts.write_tensors(weights, tensors)
+    artifacts.write_tensors(weights, tensors_of(network))

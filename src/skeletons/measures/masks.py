@@ -186,6 +186,7 @@ def compare_masks_stage(
     b: str,
     summary: str,
     matched: str | None = None,
+    symmetries: str | None = None,
     pair: str,
     models: Sequence[str],
 ) -> None:
@@ -197,15 +198,16 @@ def compare_masks_stage(
         summary: the model.json of their network.
         matched: the permutations that align b to a, from `align_stage`; None to leave the units in
             their order.
+        symmetries: the symmetries.json of their network, if `matched` is given.
         pair: the parquet file to write.
         models: the ids of a and b.
 
     Raises:
         ArtifactError: a file is missing or broken, or the two are not of one network.
     """
-    about = artifacts.read_json(summary, ["network", "layers"])
+    about = artifacts.read_json(summary, ["layers"])
     names = [layer["name"] for layer in about["layers"] if layer["prunable"]]
-    other = permutations.read_aligned(b, about["network"]["name"], matched)
+    other = permutations.read_aligned(b, symmetries, matched)
     try:
         table = overlap_of(artifacts.read_tensors(a), other, names)
     except ValueError as error:

@@ -1,8 +1,8 @@
 """How similar two models' representations are, from their activations on the same images.
 
-Activations are penultimate: the input of the last linear layer, one row per image. Those of other
-layers are compared in `layers`. The columns of two networks do not correspond to each other, so a
-measure must not depend on the order or the rotation of the columns.
+Activations are penultimate: the inputs of the layer that runs last, one row per image. Those of
+other layers are compared in `layers`. The columns of two networks do not correspond to each other,
+so a measure must not depend on the order or the rotation of the columns.
 """
 
 from __future__ import annotations

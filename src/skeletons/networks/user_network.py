@@ -10,6 +10,7 @@ import functools
 import inspect
 from collections import Counter, defaultdict
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,13 @@ from torch.nn.parameter import UninitializedParameter
 from torch.nn.utils import parametrize
 
 from skeletons.errors import ExtensionError
-from skeletons.networks.describe import describe, prunable
+from skeletons.networks import library
+from skeletons.networks.describe import describe, runs_of
 from skeletons.networks.generators import drawing_from, generator_for
 from skeletons.networks.image_shape import USUAL, Shape
-from skeletons.user_code.load import call, guarded, load, refusal
+from skeletons.networks.tensors import tensors
+from skeletons.user_code import load as user_code
+from skeletons.user_code.load import call, load, refusal
 
 CPU = torch.device("cpu")
 # Old ways to compute a weight from other tensors keep a hook of one of these modules.
@@ -50,20 +54,40 @@ class Manner:
         return torch.contiguous_format if self.contiguous else torch.channels_last
 
 
+def guarded(reference: str, event: str = "failed") -> AbstractContextManager[None]:
+    """A block that runs a user-defined network, or one of a package; errors become a sentence."""
+    if library.is_package(reference):
+        return library.guarded(reference, event)
+    return user_code.guarded(reference, event)
+
+
 def make(
-    reference: str, width: int, classes: int, image_shape: Shape = USUAL
+    reference: str,
+    width: int | None,
+    classes: int,
+    options: Mapping[str, Any] | None = None,
+    image_shape: Shape = USUAL,
 ) -> tuple[nn.Module, Manner]:
-    """The network that a user-defined function returns, after a trial.
+    """The network that a user-defined function or a package makes, after a trial.
+
+    Args:
+        reference: to the function, or the name of a network of a package.
+        width: for the function; a package's network has none.
+        classes: number of logits.
+        options: further arguments, by keyword.
+        image_shape: channels, height and width of the images.
 
     If the function has a parameter `image_shape`, it gets the shape of the images. If it has one
     `channels`, it gets their number of channels, unless that is the usual one.
 
     Raises:
-        ExtensionError: the function cannot be used, or what it returns is not a network that can
-            be trained, pruned and written.
+        ConfigError: the package has no such network, or it does not take the options.
+        ExtensionError: the function cannot be used, or the network is not one that can be trained,
+            pruned and written.
     """
-    manner = _trial(reference, width, classes, image_shape, Path.cwd())
-    body = _returned(reference, width, classes, image_shape)
+    further = tuple((options or {}).items())
+    manner = _trial(reference, width, classes, further, image_shape, Path.cwd())
+    body = _returned(reference, width, classes, dict(further), image_shape)
     if any(isinstance(p, UninitializedParameter) for p in body.parameters()):
         with guarded(reference), torch.no_grad():  # a lazy layer gets its weights as it runs
             body.eval()(torch.zeros(2, *image_shape))
@@ -71,18 +95,26 @@ def make(
 
 
 @functools.cache
-def _trial(reference: str, width: int, classes: int, image_shape: Shape, _: Path) -> Manner:
-    """Try all that a run does with a user-defined network, as seen from the working folder.
+def _trial(
+    reference: str,
+    width: int | None,
+    classes: int,
+    options: tuple[tuple[str, Any], ...],
+    image_shape: Shape,
+    _: Path,
+) -> Manner:
+    """Try all that a run does with such a network, as seen from the working folder.
 
     Raises:
         ExtensionError: see `make`.
     """
-    _check_factory(reference)
+    if not library.is_package(reference):
+        _check_factory(reference)
     with drawing_from(generator_for("trial"), CPU), CPU:
-        body = _returned(reference, width, classes, image_shape)
+        body = _returned(reference, width, classes, dict(options), image_shape)
         _demand_own_weights(reference, body)
         with guarded(reference):
-            logits, runs = _run_once(body, image_shape)
+            logits, runs = runs_of(body, 2, image_shape)
         _demand_logits(reference, logits, classes)
         _demand_layers(reference, body, runs)
         _demand_written(reference, body)
@@ -92,11 +124,19 @@ def _trial(reference: str, width: int, classes: int, image_shape: Shape, _: Path
     return manner
 
 
-def _returned(reference: str, width: int, classes: int, image_shape: Shape) -> nn.Module:
+def _returned(
+    reference: str,
+    width: int | None,
+    classes: int,
+    options: Mapping[str, Any],
+    image_shape: Shape,
+) -> nn.Module:
+    if library.is_package(reference):
+        return library.create(reference, classes, options, image_shape)
     known: dict[str, Any] = {"image_shape": image_shape}
     if image_shape[0] != USUAL[0]:
         known["channels"] = image_shape[0]
-    body = call(reference, width, classes, **_taken(load(reference), known))
+    body = call(reference, width, classes, **{**_taken(load(reference), known), **options})
     if not isinstance(body, nn.Module):
         found = f"a value of type {type(body).__name__}"
         raise refusal(reference, found, "a torch.nn.Module")
@@ -161,20 +201,6 @@ def _demand_own_weights(reference: str, body: nn.Module) -> None:
         raise refusal(reference, found, wanted)
 
 
-@torch.no_grad()
-def _run_once(body: nn.Module, image_shape: Shape) -> tuple[Any, Counter[str]]:
-    """A network's output for two blank images, and how often each layer with weights ran."""
-    runs = Counter({name.removesuffix(".weight"): 0 for name in prunable(body)})
-    hooks = [
-        body.get_submodule(name).register_forward_hook(lambda *_, name=name: runs.update([name]))
-        for name in runs
-    ]
-    logits = body.eval()(torch.zeros(2, *image_shape))
-    for hook in hooks:
-        hook.remove()
-    return logits, runs
-
-
 def _demand_logits(reference: str, logits: Any, classes: int) -> None:
     found = f"a network whose output for two images is {_shape(logits)}"
     if _shape(logits) != f"2×{classes}":
@@ -188,27 +214,26 @@ def _shape(found: object) -> str:
 
 
 def _demand_layers(reference: str, body: nn.Module, runs: Counter[str]) -> None:
-    """Check that there is something to prune, and that each weight is applied once."""
+    """Check that there is something to prune, and that each weight is applied by its layer."""
     if not runs:
         wanted = "a network with a trained convolution or linear layer"
         raise refusal(reference, "a network in which nothing can be pruned", wanted)
-    odd = next((name for name, times in runs.items() if times != 1), None)
-    if odd is not None:
-        found = f"a network that runs its layer {odd} {runs[odd]} times per forward pass"
-        wanted = "a network that calls each convolution and linear layer once, like layer(x)"
+    unused = next((name for name, times in runs.items() if not times), None)
+    if unused is not None:
+        found = f"a network that does not run its layer {unused.rpartition('.')[0]}"
+        wanted = "a network that calls each convolution and linear layer, like layer(x)"
         raise refusal(reference, found, wanted)
-    weights = {f"{name}.weight" for name in runs}
     for names in _in_one_memory(body):
-        if weights.intersection(names):
+        if set(runs).intersection(names):
             found = f"a network in which {' and '.join(names)} share their memory"
             wanted = "a network with a weight of its own, under one name, for each layer"
             raise refusal(reference, found, wanted)
 
 
 def _in_one_memory(body: nn.Module) -> list[list[str]]:
-    """The names of tensors that share memory, such as one parameter under several names."""
+    """The names of different tensors that share memory, such as a part of a parameter."""
     found: dict[int, list[str]] = defaultdict(list)
-    for name, tensor in body.state_dict(keep_vars=True).items():
+    for name, tensor in tensors(body).items():
         if isinstance(tensor, Tensor) and tensor.numel():
             found[tensor.untyped_storage().data_ptr()].append(name)
     return [names for names in found.values() if len(names) > 1]

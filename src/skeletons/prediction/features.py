@@ -1,4 +1,4 @@
-"""From weights and images to penultimate features, the inputs of a network's last linear layer."""
+"""From weights and images to penultimate features, the inputs of the layer that runs last."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from skeletons.errors import ConfigError
 from skeletons.prediction.device import use_one_thread
@@ -16,42 +17,70 @@ from skeletons.prediction.inference import opened, predict
 from skeletons.store import artifacts
 
 
-def last_linear(network: nn.Module, key: str = "compare.representations") -> nn.Linear:
-    """The last linear layer, in the order of `network.modules()`.
+def penultimate(network: nn.Module, images: Tensor, batch_size: int | None = None) -> Tensor:
+    """Penultimate features of images: the inputs of the layer that runs last.
+
+    Those of a convolution are averaged over positions.
 
     Args:
-        network: the network.
-        key: of the configuration, which needs it.
+        network: to run.
+        images: uint8 N×C×H×W, on the network's device or on the CPU.
+        batch_size: images per batch; None for as many as `predict` takes.
+
+    Returns:
+        float32 N×d, on the CPU.
 
     Raises:
-        ConfigError: the network has none.
+        ConfigError: the network runs neither a linear layer nor a convolution.
     """
-    layers = [module for module in network.modules() if isinstance(module, nn.Linear)]
-    if not layers:
-        raise ConfigError(
-            f"{key}: found a measure of features, which are looked for up to the input of the last "
-            "linear layer, but the network has no linear layer; allowed: an empty list."
-        )
-    return layers[-1]
+    last: list[tuple[nn.Module, Tensor]] = []  # that ran in this batch, and what it was given
+    seen: list[Tensor] = []
 
+    def after_batch(*_: Any) -> None:
+        seen.extend(_flat(*ran) for ran in last)
+        last.clear()
 
-def penultimate(network: nn.Module, images: Tensor, batch_size: int | None = None) -> Tensor:
-    """Penultimate features, float32 N×d, of images uint8 N×C×H×W.
+    def before_layer(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        last[:] = [(module, inputs[0])]
 
-    The images are on the network's device or on the CPU.
-
-    Raises:
-        ConfigError: the network has no linear layer.
-    """
-    # A hook sees the layer's input, whatever comes before it.
-    with hidden({"": last_linear(network)}, _input) as seen:
+    hooks = before_layers(network, before_layer)
+    hooks.append(network.register_forward_hook(after_batch))
+    try:
         predict(network, images, batch_size)
-    return torch.cat(seen[""])
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if not seen:
+        raise no_layer("compare.representations")
+    return torch.cat(seen)
 
 
-def _input(module: nn.Module, inputs: Any, output: Any) -> Tensor:
-    found: Tensor = inputs[0].float().flatten(1)
-    return found
+def _flat(layer: nn.Module, features: Tensor) -> Tensor:
+    channels = features.mean((-2, -1)) if isinstance(layer, nn.Conv2d) else features
+    return channels.float().flatten(1).cpu()
+
+
+def before_layers(
+    network: nn.Module, look: Callable[[nn.Module, tuple[Tensor, ...]], None]
+) -> list[RemovableHandle]:
+    """Call `look` with each linear layer and convolution, and its inputs, before it runs.
+
+    What the last one gets is what comes before it, whatever that is.
+    """
+    layers = [module for module in network.modules() if isinstance(module, nn.Linear | nn.Conv2d)]
+    return [layer.register_forward_pre_hook(look) for layer in layers]
+
+
+def no_layer(key: str) -> ConfigError:
+    """The error about a network without a layer that could run last.
+
+    Args:
+        key: of the configuration, which needs it.
+    """
+    return ConfigError(
+        f"{key}: found a measure of features, which are looked for up to the last linear layer or "
+        "convolution, but the network runs neither; allowed: an empty list."
+    )
 
 
 @contextlib.contextmanager

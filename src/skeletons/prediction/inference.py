@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from skeletons.data.files import Labels, read_split
-from skeletons.networks.build import build
-from skeletons.networks.image_shape import of_summary
+from skeletons.networks.build import rebuild
+from skeletons.networks.tensors import put, tensors
 from skeletons.prediction.device import pick_device, use_one_thread
 from skeletons.store import artifacts
 from skeletons.store.seals import unfit
@@ -52,14 +52,13 @@ def load(network: nn.Module, path: str | Path) -> None:
     Raises:
         ArtifactError: the file is broken or holds the weights of another network.
     """
-    tensors = artifacts.read_tensors(path)
-    state = network.state_dict()
-    expected = {name: (tuple(t.shape), str(t.dtype)) for name, t in state.items()}
-    found = {name: (t.shape, f"torch.{t.dtype}") for name, t in tensors.items()}
+    given = artifacts.read_tensors(path)
+    expected = {name: (tuple(t.shape), str(t.dtype)) for name, t in tensors(network).items()}
+    found = {name: (t.shape, f"torch.{t.dtype}") for name, t in given.items()}
     if expected != found:
         odd = min(name for name, _ in set(expected.items()) ^ set(found.items()))
         raise unfit(path, f"holds the weights of another network (they differ at {odd!r})")
-    network.load_state_dict({name: torch.from_numpy(tensor) for name, tensor in tensors.items()})
+    put(network, {name: torch.from_numpy(tensor) for name, tensor in given.items()})
 
 
 def restore(weights: str | Path, summary: Mapping[str, Any]) -> nn.Sequential:
@@ -68,7 +67,7 @@ def restore(weights: str | Path, summary: Mapping[str, Any]) -> nn.Sequential:
     Raises:
         ArtifactError: the file is broken or holds the weights of another network.
     """
-    network = blank(summary)
+    network = rebuild(summary["network"])
     load(network, weights)
     return network
 
@@ -93,16 +92,6 @@ def opened(
     network = restore(weights, artifacts.read_json(summary, ["network"])).to(place)
     pixels, labels = read_split(dataset, "test")
     return network, torch.from_numpy(pixels[:images]), labels[:images]
-
-
-def blank(summary: Mapping[str, Any]) -> nn.Sequential:
-    """The network that the content of a model.json describes, without its weights."""
-    about = summary["network"]
-    shape = of_summary(about)
-    # The file of weights also holds the standardisation, which replaces these zeros and ones.
-    unit = ([0.0] * shape[0], [1.0] * shape[0])
-    parts = (about["name"], about["width"], about["classes"])
-    return build(*parts, *unit, order=about.get("order"), image_shape=shape)
 
 
 def predict_stage(

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from skeletons.errors import ConfigError
 from skeletons.networks.image_shape import of_network
 from skeletons.prediction.device import use_one_thread
-from skeletons.prediction.features import hidden, last_linear
+from skeletons.prediction.features import before_layers, hidden, no_layer
 from skeletons.prediction.inference import opened, predict
 from skeletons.store import artifacts
 
@@ -27,10 +27,10 @@ def stage_ends(network: nn.Module) -> list[str]:
     """The names of the last layer of each stage, in the order in which they run.
 
     Stages without weights, such as pooling, are left out. What follows the last hidden layer, the
-    input of the last linear layer, is not looked at.
+    input of the layer that runs last, is not looked at.
 
     Raises:
-        ConfigError: the network has no linear layer.
+        ConfigError: the network runs neither a linear layer nor a convolution.
     """
     ran = _modules_as_they_run(network)
     modules = dict(network.named_modules())
@@ -50,15 +50,15 @@ def stage_ends(network: nn.Module) -> list[str]:
 def _modules_as_they_run(network: nn.Module) -> list[tuple[str, tuple[int, ...]]]:
     """The names and the shapes of results of modules in the order in which they end.
 
-    Up to the last linear layer, on one blank image; results that are not tensors are left out, and
-    modules that run more than once.
+    Up to the linear layer or convolution that runs last, on one blank image. Results that are not
+    tensors are left out, and modules that run more than once.
     """
     ran: list[tuple[str, tuple[int, ...]]] = []
-    over: list[bool] = []
+    before: list[int] = []  # how many had ended when each layer began
 
     def note(name: str) -> Callable[[nn.Module, Any, Any], None]:
         def hook(module: nn.Module, inputs: Any, output: Any) -> None:
-            if isinstance(output, Tensor) and not over:
+            if isinstance(output, Tensor):
                 ran.append((name, tuple(output.shape)))
 
         return hook
@@ -68,16 +68,18 @@ def _modules_as_they_run(network: nn.Module) -> list[tuple[str, tuple[int, ...]]
         for name, module in network.named_modules()
         if name.startswith("body.")
     ]
-    last = last_linear(network, "inspect.layers")
-    handles.append(last.register_forward_pre_hook(lambda *_: over.append(True)))
+    handles += before_layers(network, lambda *_: before.append(len(ran)))
     device = next(network.parameters()).device
     try:
         predict(network, torch.zeros(1, *of_network(network), dtype=torch.uint8, device=device))
     finally:
         for handle in handles:
             handle.remove()
-    runs = Counter(name for name, _ in ran)
-    return [(name, shape) for name, shape in ran if runs[name] == 1]
+    if not before:
+        raise no_layer("inspect.layers")
+    hidden_ran = ran[: before[-1]]
+    runs = Counter(name for name, _ in hidden_ran)
+    return [(name, shape) for name, shape in hidden_ran if runs[name] == 1]
 
 
 def chosen(network: nn.Module, names: Sequence[str] | None) -> list[str]:
@@ -93,7 +95,7 @@ def chosen(network: nn.Module, names: Sequence[str] | None) -> list[str]:
         if name not in have:
             raise ConfigError(
                 f"inspect.layer_names[{index}]: found {name!r}; allowed: {', '.join(have)} (the "
-                "layers of the network up to its last linear layer)."
+                "layers of the network up to the one that runs last)."
             )
     return list(names)
 

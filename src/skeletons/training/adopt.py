@@ -78,7 +78,9 @@ def adopted(
     """
     tensors = checkpoints.read(path)
     mean, std = checkpoints.standardization(tensors) or (mean, std)
-    network = build(**about, mean=mean, std=std, image_shape=image_shape)
+    known = {key: value for key, value in about.items() if key != "version"}  # of a package
+    parts = {"width": None, **known}
+    network = build(**parts, mean=mean, std=std, image_shape=image_shape)
     body = network.get_submodule("body")
     body.load_state_dict(checkpoints.fit(body, tensors, path, repr(about["name"])))
     return network

@@ -105,9 +105,21 @@ def _untrained(
     """A network with initial weights, and its description in model.json."""
     about = read_info(info)
     classes, shape = len(about["classes"]), of_summary(about)
-    scale = (about["mean"], about["std"])
-    made = build(network["name"], network["width"], classes, *scale, seed=seed, image_shape=shape)
-    return made, {**network, "classes": classes, **described(shape)}
+    made = build(
+        network["name"],
+        network.get("width"),
+        classes,
+        about["mean"],
+        about["std"],
+        seed=seed,
+        options=network.get("options"),
+        weights=network.get("weights"),
+        image_shape=shape,
+    )
+    known = {key: value for key, value in network.items() if key not in ("weights", "digest")}
+    if "weights" in network:  # a file by its content, because it may be moved
+        known["weights"] = network.get("digest", network["weights"])
+    return made, {**known, "classes": classes, **described(shape)}
 
 
 def _to_prepare(train: Images) -> Tensor:
@@ -143,7 +155,8 @@ def train_base_stage(
         summary: the model.json to write.
         seed: of the initial weights and the order of images.
         order: see `train_base`.
-        network: name and width of the network.
+        network: name, width, options and pretrained weights of the network, see `build`; for a file
+            of weights, its digest; and the version of the package that the network is from.
         base: the fields of `BaseSettings`.
         device: `auto`, `cpu` or `cuda`.
         precision: `auto`, `bf16` or `fp32`.
@@ -180,7 +193,8 @@ def untrained_stage(
         weights: the safetensors file to write.
         summary: the model.json to write.
         seed: of the base model.
-        network: name and width of the network.
+        network: name, width, options and pretrained weights of the network, see `build`; for a file
+            of weights, its digest; and the version of the package that the network is from.
         device: `auto`, `cpu` or `cuda`.
         threads: CPU threads.
     """

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from skeletons.networks.describe import describe
+from skeletons.networks.tensors import tensors
 from skeletons.prediction.device import pick_device
 from skeletons.store import artifacts
 from skeletons.training import memory
@@ -34,10 +35,10 @@ def start(seed: int, threads: int, device: str) -> torch.device:
 
 
 def tensors_of(network: nn.Module) -> dict[str, artifacts.Array]:
-    """A network's parameters and buffers by name, as arrays."""
+    """A network's parameters and buffers by name, each once, as arrays."""
     return {
         name: tensor.detach().cpu().contiguous().numpy()
-        for name, tensor in network.state_dict().items()
+        for name, tensor in tensors(network).items()
     }
 
 

@@ -71,7 +71,7 @@ def check(plan: Plan) -> None:
     classes = classes_of(plan)
     for setup in plan.setups.values():
         code = fingerprint("training.adopt", own=references.files_of(setup.network.name))
-        about = setup.network.model_dump(include={"name", "width", "classes"})
+        about = setup.network.model_dump(include={"name", "width", "options", "classes"})
         for path in setup.checkpoints.values():
             form = (plan.form.side, plan.form.channels)
             fit = [code, json.dumps(about, sort_keys=True), classes, *form]
@@ -99,7 +99,7 @@ def _try(setup: Setup, path: str, classes: list[str] | None, form: Form) -> None
     # How many outputs there must be may be known only once the data set is made.
     count = len(outputs or classes or ())
     counts = [count] if count else checkpoints.outputs(checkpoints.read(path))
-    about = setup.network.model_dump(include={"name", "width"})
+    about = setup.network.model_dump(include={"name", "width", "options"})
     scale = ([0.0] * form.channels, [1.0] * form.channels)
     shape = (form.channels, form.side, form.side)
     problems = []

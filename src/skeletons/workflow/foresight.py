@@ -1,7 +1,9 @@
-"""What can be known from the network alone, before anything trains: whether it can be exposed.
+"""What can be known from the network alone, before anything trains.
 
 A look that cannot be had does not fail a run: the findings, figures and report are made, and say
-what is missing (`inspection.absence`). Here the user reads it before the run, not after hours.
+what is missing (`inspection.absence`). Here the user reads it before the run, not after hours. A
+network that cannot be made, or whose units are to be aligned and cannot be followed, ends the run
+before it begins.
 """
 
 from __future__ import annotations
@@ -9,12 +11,17 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+from collections.abc import Callable, Mapping
+from importlib import metadata
 from pathlib import Path
+from typing import Any
 
-from skeletons.errors import ArtifactError, SkeletonsError, WiringError
+from skeletons.config.names import ALIGNED_INSPECTIONS
+from skeletons.config.networks import Setup
+from skeletons.errors import ArtifactError, ConfigError, SkeletonsError, WiringError
 from skeletons.model_ids import Model
 from skeletons.store import artifacts, provenance
-from skeletons.user_code.references import is_reference
+from skeletons.user_code.references import PACKAGES, is_reference
 from skeletons.workflow.plan import DATA, Plan
 from skeletons.workflow.stages import STAGES
 
@@ -24,7 +31,7 @@ CLASSES = 10  # of a network whose images do not exist yet; how channels flow ha
 
 
 def absent_looks(plan: Plan) -> str:
-    """What a user-defined network keeps from being looked at, in sentences; empty if nothing.
+    """What a network that is not built in keeps from being looked at; empty if nothing.
 
     The network is built and exposed with random weights. Its code is not run again until it
     changes, so a start with nothing to do does not import torch.
@@ -37,37 +44,113 @@ def absent_looks(plan: Plan) -> str:
 
 def _absent(plan: Plan, variant: Model) -> str:
     """The sentence for the network of a variant; empty if it can be exposed."""
-    network = plan.setup_of(variant).network
-    if not is_reference(network.name):
+    setup = plan.setup_of(variant)
+    network = setup.network
+    if not _is_foreign(network.name):
         return ""
-    classes = _classes(plan)
-    known = _recall()
-    code = STAGES["expose"].code(plan, {"model": str(variant)})
-    shape = (plan.form.channels, plan.form.side, plan.form.side)
-    key = _digest(code, network.width, classes, shape)
-    if key not in known:
-        known[key] = _reason(network.name, network.width, classes, shape)
-        _keep(known)
-    if not known[key]:
+    reason = _remembered("expose", plan, setup, _not_exposed)
+    if not reason:
         return ""
     return (
         f"`inspect.expose` will not be available for {network.name}, and all else is made without "
-        f"it: {known[key]}"
+        f"it: {reason}"
     )
 
 
-def _reason(name: str, width: int, classes: int, shape: tuple[int, int, int]) -> str:
-    """Why a network cannot be exposed; empty if it can, or if its job has to say what is wrong."""
-    from skeletons.inspection import exposure  # with torch
-    from skeletons.networks.build import build
+def demand_network(plan: Plan) -> None:
+    """Refuse a package's network that cannot be made, and one that is to be aligned and cannot be.
 
-    scale = ([0.0] * shape[0], [1.0] * shape[0])
+    Raises:
+        ConfigError: it cannot be made, or not be aligned.
+    """
+    for setup in plan.setups.values():
+        _demand(plan, setup)
+
+
+def _demand(plan: Plan, setup: Setup) -> None:
+    name, needing = setup.network.name, _aligning(plan, setup)
+    if name.startswith(PACKAGES) and (reason := _remembered("untrained", plan, setup, _not_made)):
+        raise ConfigError(reason)
+    if not (_is_foreign(name) and needing):
+        return
+    if reason := _remembered("symmetries", plan, setup, _not_aligned):
+        key, found, allowed = needing
+        raise ConfigError(
+            f"{key}: found {found}, which aligns the units of different bases; allowed: {allowed}, "
+            f"because this cannot be done for {name!r}: {reason}"
+        )
+
+
+def _is_foreign(name: str) -> bool:
+    return is_reference(name) or name.startswith(PACKAGES)
+
+
+def _aligning(plan: Plan, setup: Setup) -> tuple[str, str, str] | None:
+    """The first key that aligns units, its value, and the value without it; None for none."""
+    config = plan.config
+    if len({model.base for model in plan.models if model.net == setup.tag}) < 2:
+        return None
+    if "mask_overlap_aligned" in config.compare.weights:
+        return "compare.weights", "'mask_overlap_aligned'", "mask_overlap"
+    looks = (key for key in ALIGNED_INSPECTIONS if getattr(config.inspect, key))
+    key = next(looks, None) if plan.variants else None
+    return None if key is None else (f"inspect.{key}", "true", "false")
+
+
+Look = Callable[[Mapping[str, Any]], str]  # why a network, as in a model.json, cannot be had
+
+
+def _remembered(stage: str, plan: Plan, setup: Setup, look: Look) -> str:
+    """Why something cannot be had; empty if it can. It is found out once for a network's code."""
+    network = setup.network
+    about = {
+        "name": network.name,
+        "width": network.width,
+        "options": network.options,
+        "classes": _classes(plan),
+        "image_shape": [plan.form.channels, plan.form.side, plan.form.side],
+    }
+    known = _recall()
+    base = next(str(model.base) for model in plan.models if model.net == setup.tag)
+    key = _digest(STAGES[stage].code(plan, {"base_id": base}), stage, about)
+    if key not in known:
+        known[key] = look(about)
+        _keep(known)
+    return known[key]
+
+
+def _not_exposed(about: Mapping[str, Any]) -> str:
+    from skeletons.inspection import exposure  # with torch
+    from skeletons.networks.build import rebuild
+
     try:
-        exposure.check(build(name, width, classes, *scale, image_shape=shape))
+        exposure.check(rebuild(about))
     except WiringError as error:
         return str(error)
     except SkeletonsError:
         return ""  # such as a mistake in the user's code, which ends the first job that runs it
+    return ""
+
+
+def _not_made(about: Mapping[str, Any]) -> str:
+    from skeletons.networks.build import rebuild  # with torch
+
+    try:
+        rebuild(about)
+    except SkeletonsError as error:
+        return str(error)
+    return ""
+
+
+def _not_aligned(about: Mapping[str, Any]) -> str:
+    from skeletons.networks import symmetries  # with torch
+
+    try:
+        symmetries.of(about)
+    except WiringError as error:
+        return str(error)
+    except SkeletonsError:
+        return ""  # as above
     return ""
 
 
@@ -78,8 +161,10 @@ def _classes(plan: Plan) -> int:
     return CLASSES
 
 
-def _digest(code: str, width: int, classes: int, shape: tuple[int, int, int]) -> str:
-    known = [code, width, classes, shape, provenance.versions()]
+def _digest(code: str, stage: str, about: Mapping[str, Any]) -> str:
+    name = str(about["name"])
+    package = metadata.version(name.partition(":")[0]) if name.startswith(PACKAGES) else ""
+    known = [code, stage, about, package, provenance.versions()]
     return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:32]
 
 

@@ -23,8 +23,9 @@ from skeletons.config.datasets import (
     Svhn,
     Torchvision,
 )
+from skeletons.config.names import LEAST_SIDE
 from skeletons.config.networks import setups
-from skeletons.config.sections import LEAST_SIDE, Config
+from skeletons.config.sections import Config
 from skeletons.data import own_size
 from skeletons.data.files import SIDE, Form
 from skeletons.errors import ConfigError

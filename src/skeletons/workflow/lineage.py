@@ -61,13 +61,13 @@ def _of_score(targets: Targets, wildcards: Wildcards) -> list[str]:
 
 def _of_masks(targets: Targets, wildcards: Wildcards) -> list[str]:
     a, b = wildcards["a"], wildcards["b"]
-    matched = targets.alignment(a, b) if wildcards["overlap"] == "mask_overlap_aligned" else []
-    return [targets.weights(a), targets.weights(b), targets.network(a), *matched]
+    aligned = targets.aligned(a, b) if wildcards["overlap"] == "mask_overlap_aligned" else {}
+    return [targets.weights(a), targets.weights(b), targets.network(a), *aligned.values()]
 
 
 def _of_alignment(targets: Targets, wildcards: Wildcards) -> list[str]:
     a, b = wildcards["a"], wildcards["b"]
-    return [targets.weights(a), targets.weights(b), targets.network(a)]
+    return [targets.weights(a), targets.weights(b), targets.symmetries(b)]
 
 
 def _of_plane(targets: Targets, wildcards: Wildcards) -> list[str]:
@@ -76,7 +76,7 @@ def _of_plane(targets: Targets, wildcards: Wildcards) -> list[str]:
         *(targets.weights(model) for model in plan.plane_models()),
         targets.network(plan.plane_models()[0]),
         targets.images(plan.task),
-        *targets.alignment(*plan.plane_models()[:2]),
+        *targets.aligned(*plan.plane_models()[:2]).values(),
     ]
 
 
@@ -94,7 +94,7 @@ def _of_importance(targets: Targets, wildcards: Wildcards) -> list[str]:
 def _of_match(targets: Targets, wildcards: Wildcards) -> list[str]:
     a, b = wildcards["a"], wildcards["b"]
     tables = [f"{targets.results}/importance/{model}.parquet" for model in (a, b)]
-    return [*tables, targets.weights(b), targets.network(b), *targets.alignment(a, b)]
+    return [*tables, targets.weights(b), *targets.aligned(a, b).values()]
 
 
 def _of_probe(targets: Targets, wildcards: Wildcards) -> list[str]:
@@ -166,13 +166,18 @@ _MADE: tuple[tuple[str, str, Reads], ...] = (
         _pair_in("layers/{ood}"),
     ),
     (rf"weights/(?P<overlap>[^/]+)/{_PAIR}\.parquet", "compare_masks", _of_masks),
+    (
+        r"alignment/(?P<net>(?:net=[^/]+_)?)symmetries\.json",
+        "symmetries",
+        lambda targets, found: _of_data(targets, "info.json"),
+    ),
     (rf"alignment/{_PAIR}\.(safetensors|json)", "align", _of_alignment),
     (
         rf"lines/{_PAIR}\.parquet",
         "line",
         lambda targets, pair: [
             *_bases(targets, pair),
-            *targets.alignment(pair["a"], pair["b"]),
+            *targets.aligned(pair["a"], pair["b"]).values(),
         ],
     ),
     (rf"curve/{_PAIR}\.(parquet|safetensors)", "curve", _bases),

@@ -14,11 +14,12 @@ from typing import Any
 
 from skeletons import model_ids
 from skeletons.config.datasets import CHANNELS, SIDE, location_keys
-from skeletons.config.load import canonical
 from skeletons.config.networks import Setup
 from skeletons.model_ids import Model
 from skeletons.store.fingerprint import fingerprint
 from skeletons.user_code import references
+from skeletons.workflow import shown
+from skeletons.workflow.architecture import architecture, trained_from
 from skeletons.workflow.plan import Plan
 
 Wildcards = Mapping[str, str]
@@ -96,6 +97,8 @@ def _numbers(wildcards: Wildcards) -> dict[str, int | float]:
 
 def _setup(plan: Plan, wildcards: Wildcards) -> Setup:
     """The network of a rule's model, or of the first of its two models."""
+    if "net" in wildcards:
+        return plan.setups[wildcards["net"].removeprefix("net=").removesuffix("_") or None]
     named = (wildcards[key] for key in ("base_id", "model", "a") if key in wildcards)
     model = next(named, None)
     if model is None:  # one network has this look, see `Plan.first_bases`
@@ -114,11 +117,6 @@ def _network(plan: Plan, wildcards: Wildcards) -> list[str]:
 
 def _criterion(plan: Plan, wildcards: Wildcards) -> list[str]:
     return [_setup(plan, wildcards).prune.criterion]
-
-
-def _architecture(setup: Setup) -> dict[str, Any]:
-    """What a network is built from."""
-    return setup.network.model_dump(include={"name", "width"})
 
 
 def _pair(wildcards: Wildcards) -> list[str]:
@@ -156,7 +154,7 @@ def _train_base(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
     setup = _setup(plan, wildcards)
     return {
         **_numbers(wildcards),
-        "network": _architecture(setup),
+        "network": trained_from(setup),
         "base": _base_settings(setup),
         **_machine(plan),
     }
@@ -166,7 +164,7 @@ def _adopt(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
     network = _setup(plan, wildcards).network
     return {
         "name": wildcards["base_id"],
-        "network": _architecture(_setup(plan, wildcards)),
+        "network": architecture(_setup(plan, wildcards)),
         "mean": network.mean,
         "std": network.std,
         "outputs": network.classes,
@@ -179,7 +177,7 @@ def _adopt(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
 def _untrained(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
     return {
         **_numbers(wildcards),
-        "network": _architecture(_setup(plan, wildcards)),
+        "network": trained_from(_setup(plan, wildcards)),
         "device": plan.config.compute.device,
     }
 
@@ -316,50 +314,6 @@ def _probe(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
     }
 
 
-def _heatmap_of_features(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
-    return {
-        "measure": wildcards["representation"],
-        "title": f"What every pair of models sees of {wildcards['ood']}",
-        "colormap": plan.config.figures.colormap,
-    }
-
-
-def _heatmap_of_masks(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
-    return {
-        "measure": wildcards["overlap"],
-        "title": "Which weights every pair of pruned models keeps",
-        "colormap": plan.config.figures.colormap,
-    }
-
-
-def _findings(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
-    return {
-        "experiment": plan.config.experiment,
-        "measures": plan.judged,
-        "drawn": plan.config.figures.measures,
-        "ood": plan.sets,
-        "controls": plan.control_sets,
-        "settings": plan.config.findings.model_dump(),
-    }
-
-
-def _figures(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
-    return {
-        "ood": plan.sets,
-        "measures": plan.judged,
-        "folder": plan.figures,
-        "colormap": plan.config.figures.colormap,
-    }
-
-
-def _inspection_figures(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
-    return {"folder": plan.figures, "colormap": plan.config.figures.colormap}
-
-
-def _record(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
-    return {"values": canonical(plan.config)}
-
-
 def _named(*names: str) -> Settings:
     """The settings that have the name of a wildcard."""
     return lambda plan, wildcards: {name: wildcards[name] for name in names}
@@ -412,6 +366,11 @@ STAGES: Mapping[str, Stage] = {
         lambda plan, wildcards: {"models": _pair(wildcards)},
     ),
     "weights": Stage("measures.masks:collect_masks_stage", _named("overlap")),
+    "symmetries": Stage(
+        "networks.symmetries:symmetries_stage",
+        lambda plan, wildcards: {"network": architecture(_setup(plan, wildcards))},
+        _network,
+    ),
     "align": Stage(
         "alignment.matching:align_stage",
         lambda plan, wildcards: {"seed": 0, "restarts": 3},
@@ -432,22 +391,22 @@ STAGES: Mapping[str, Stage] = {
     "probe": Stage(
         "inspection.second_skeleton:probe_stage", _probe, _network, computes=True, cached=True
     ),
-    "heatmap_of_features": Stage("figures.stages:heatmap_stage", _heatmap_of_features),
-    "heatmap_of_masks": Stage("figures.stages:heatmap_stage", _heatmap_of_masks),
+    "heatmap_of_features": Stage("figures.stages:heatmap_stage", shown.heatmap_of_features),
+    "heatmap_of_masks": Stage("figures.stages:heatmap_stage", shown.heatmap_of_masks),
     "findings": Stage(
         "findings.stage:findings_stage",
-        _findings,
+        shown.findings,
         lambda plan, wildcards: plan.judged,
     ),
     "figures": Stage(
         "figures.stages:figures_stage",
-        _figures,
+        shown.figures,
         lambda plan, wildcards: plan.judged,
     ),
     "inspection_figures": Stage(
-        "figures.inspections:inspection_figures_stage", _inspection_figures
+        "figures.inspections:inspection_figures_stage", shown.inspection_figures
     ),
-    "record": Stage("report.settings:record_stage", _record),
+    "record": Stage("report.settings:record_stage", shown.record),
     "report": Stage(
         "report.stage:report_stage", _named(), lambda plan, wildcards: plan.user_measures
     ),

@@ -88,6 +88,16 @@ class Targets:
         one, two = (Model.parse(str(model)).base for model in (a, b))
         return [] if one == two else [f"{self.results}/alignment/{one}--{two}.safetensors"]
 
+    def symmetries(self, model: Model | str) -> str:
+        """Which units of a model's network can change places."""
+        tag = Model.parse(str(model)).net
+        return f"{self.results}/alignment/{'' if tag is None else f'net={tag}_'}symmetries.json"
+
+    def aligned(self, a: Model | str, b: Model | str) -> dict[str, str]:
+        """What aligns b's units to a's, by its name as an input; nothing for models of one base."""
+        found = self.alignment(a, b)
+        return {"matched": found[0], "symmetries": self.symmetries(b)} if found else {}
+
     # --- pairs ------------------------------------------------------------------------------------
 
     def compared(self, ood: str) -> list[str]:

@@ -1,0 +1,472 @@
+"""Networks of torchvision and timm: made by name, trained, pruned and compared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import SCIENCE, Workflow
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from skeletons.config.load import load
+from skeletons.errors import ConfigError
+from skeletons.networks import library
+from skeletons.networks.build import build, rebuild
+from skeletons.networks.describe import describe, prunable
+from skeletons.networks.tensors import put, tensors
+from skeletons.prediction import features, inference
+from skeletons.pruning import prune_stage
+from skeletons.store import artifacts
+from skeletons.training.base import train_base_stage
+from skeletons.training.job import tensors_of
+from skeletons.training.walk import regularize_stage
+from skeletons.user_code import packages
+
+VIT = {"img_size": 32, "patch_size": 8, "embed_dim": 24, "depth": 2, "num_heads": 3}
+NETWORKS: dict[str, dict[str, Any]] = {
+    "torchvision:resnet18": {},
+    "torchvision:mobilenet_v3_small": {"dropout": 0.5},
+    "timm:vit_tiny_patch16_224": VIT,
+}
+BASE = {
+    "epochs": 1,
+    "batch_size": 16,
+    "optimizer": "sgd",
+    "learning_rate": 0.01,
+    "momentum": 0.9,
+    "weight_decay": 1e-4,
+    "label_smoothing": 0.0,
+    "warmup": 0.2,
+    "augment": {"flip": False, "shift": 0, "cutout": 0},
+}
+WALK = {
+    "optimizer": "adam",
+    "penalty": "subgradient",
+    "learning_rate": 1e-3,
+    "momentum": 0.9,
+    "batch_size": 16,
+    "trace": 0,
+    "augment": {"flip": False, "shift": 0, "cutout": 0},
+}
+MEAN, STD = [0.5] * 3, [0.2] * 3
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def made(name: str, **more: Any) -> nn.Sequential:
+    return build(name, None, 4, MEAN, STD, **more)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty drawn images of four colours."""
+    folder = tmp_path_factory.mktemp("data")
+    draw = np.random.default_rng(0)
+    found = {}
+    for split in ("train", "test"):
+        labels = np.arange(40) % 4
+        pixels = draw.integers(0, 120, (40, 3, 32, 32)) + 40 * labels[:, None, None, None] // 2
+        found |= {f"{split}_images": pixels.astype(np.uint8), f"{split}_labels": labels}
+    artifacts.write_tensors(folder / "images.safetensors", found)
+    about = {"classes": ["a", "b", "c", "d"], "mean": MEAN, "std": STD}
+    artifacts.write_json(folder / "info.json", about)
+    return folder
+
+
+def trained(folder: Path, dataset: Path, network: dict[str, Any]) -> dict[str, str]:
+    names = {"weights": "w.safetensors", "history": "h.parquet", "summary": "m.json"}
+    files = {key: str(folder / name) for key, name in names.items()}
+    train_base_stage(
+        dataset=str(dataset / "images.safetensors"),
+        info=str(dataset / "info.json"),
+        **files,
+        seed=1,
+        network=network,
+        base=BASE,
+        device="cpu",
+        precision="fp32",
+        threads=1,
+    )
+    return files
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_is_trained_walked_pruned_and_predicts(
+    name: str, dataset: Path, tmp_path: Path
+) -> None:
+    network = {"name": name, "options": NETWORKS[name]}
+    base = trained(tmp_path, dataset, network)
+    about = artifacts.read_json(base["summary"])
+    assert about["network"] == {**network, "classes": 4}
+    (tmp_path / "again").mkdir()
+    again = trained(tmp_path / "again", dataset, network)
+    assert Path(base["weights"]).read_bytes() == Path(again["weights"]).read_bytes()
+    walk = {
+        key: str(tmp_path / f"walk.{key}")
+        for key in ("weights", "history", "walk", "summary", "optimizer")
+    }
+    regularize_stage(
+        dataset=str(dataset / "images.safetensors"),
+        base=base["weights"],
+        parent_weights=base["weights"],
+        parent_summary=base["summary"],
+        **walk,
+        seed=1,
+        l1=1e-3,
+        after=0,
+        epochs=1,
+        regularize=WALK,
+        device="cpu",
+        precision="fp32",
+        threads=1,
+    )
+    pruned, sparsity = str(tmp_path / "p.safetensors"), str(tmp_path / "sparsity.json")
+    prune_stage(
+        regularized=walk["weights"],
+        summary=walk["summary"],
+        weights=pruned,
+        sparsity=sparsity,
+        threshold=0.5,
+        scale="layer_rms",
+        criterion="magnitude",
+    )
+    report = artifacts.read_json(sparsity)
+    assert 0.3 < report["density"] < 0.95
+    assert {row["name"] for row in report["layers"]} == {
+        layer["name"] for layer in about["layers"] if layer["prunable"]
+    }
+    products = about["flops"] - sum(layer["flops"] for layer in about["layers"])
+    assert report["flops"] == products + sum(row["flops"] for row in report["layers"])
+    assert (products > 0) == name.startswith("timm")
+    tables = {}
+    for key, weights in (("base", base["weights"]), ("pruned", pruned)):
+        table = str(tmp_path / f"{key}.parquet")
+        inference.predict_stage(
+            weights=weights,
+            summary=base["summary"],
+            dataset=str(dataset / "images.safetensors"),
+            predictions=table,
+            images=None,
+            device="cpu",
+        )
+        tables[key] = artifacts.read_table(table)
+    assert list(tables["base"])[1:] == [f"logit_{k}" for k in range(4)]
+    assert np.isfinite(tables["pruned"].to_numpy()).all()
+    assert not tables["base"].equals(tables["pruned"])
+    restored = inference.restore(base["weights"], about).eval()
+    pixels = torch.from_numpy(artifacts.read_tensors(dataset / "images.safetensors")["test_images"])
+    seen = features.penultimate(restored, pixels)
+    head = [module for module in restored.modules() if isinstance(module, nn.Linear)][-1]
+    found = (seen @ head.weight.T + head.bias).detach().numpy()
+    np.testing.assert_allclose(tables["base"].to_numpy()[:, 1:], found, atol=1e-4)
+
+
+def test_sizes_are_the_published_ones() -> None:
+    """ResNet-18 of torchvision: 11,689,512 parameters with 1,000 classes."""
+    about = describe(build("torchvision:resnet18", None, 1000, MEAN, STD))
+    assert about["parameters"] == 11_689_512
+    assert about["prunable"] == about["parameters"] - 9_600 - 1_000  # norms, and the last bias
+
+
+def test_flops_are_those_that_torch_counts() -> None:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    for name, options in NETWORKS.items():
+        network = made(name, options=options).eval()
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            network(torch.zeros(1, 3, 32, 32))
+        assert describe(network)["flops"] == counter.get_total_flops(), name
+
+
+class Attention(nn.Module):
+    """All that multiplies without a layer of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 8, 8)
+        self.one = nn.MultiheadAttention(8, 2, batch_first=True)
+        self.other = nn.MultiheadAttention(8, 2, kdim=6, vdim=4, batch_first=True)
+        self.out = nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x).flatten(2).transpose(1, 2)
+        x = self.one(x, x, x, need_weights=False)[0]
+        x = self.other(x, x[..., :6], value=x[..., :4], need_weights=False)[0]
+        x = torch.matmul(torch.bmm(x, x.transpose(1, 2)).softmax(-1), x)
+        logits: Tensor = self.out(x.mean(1))
+        return logits
+
+
+def test_projections_of_attention_are_prunable_and_counted() -> None:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    network = nn.Sequential(Attention()).eval()
+    about = describe(network)
+    names = ("in_proj_weight", "out_proj.weight")
+    others = ("q_proj_weight", "k_proj_weight", "v_proj_weight", "out_proj.weight")
+    assert [layer["name"] for layer in about["layers"] if layer["prunable"]] == [
+        "0.stem.weight",
+        *(f"0.one.{name}" for name in names),
+        *(f"0.other.{name}" for name in others),
+        "0.out.weight",
+    ]
+    assert set(prunable(network)) == {layer["name"] for layer in about["layers"]}
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(torch.zeros(1, 3, 32, 32))
+    assert about["flops"] == counter.get_total_flops()
+
+
+class Shared(nn.Module):
+    """One layer that runs twice and has two names, and two layers with one weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 3, padding=1)
+        self.twice = nn.Conv2d(4, 4, 3, padding=1)
+        self.again = self.twice
+        self.one, self.other = nn.Linear(4, 4), nn.Linear(4, 4)
+        self.other.weight = self.one.weight
+        self.out = nn.Linear(4, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.again(self.twice(self.stem(x))).mean((2, 3))
+        logits: Tensor = self.out(self.other(self.one(x)))
+        return logits
+
+
+def test_a_shared_weight_counts_once_and_is_one_tensor() -> None:
+    network = nn.Sequential(Shared())
+    about = describe(network)
+    flops = {layer["name"]: layer["flops"] for layer in about["layers"]}
+    assert list(flops) == [f"0.{name}.weight" for name in ("stem", "twice", "one", "out")]
+    assert flops["0.twice.weight"] == 2 * (2 * 4 * 4 * 9 * 1024)
+    assert flops["0.one.weight"] == 2 * (2 * 4 * 4)
+    assert about["prunable"] == 4 * 27 + 4 * 36 + 16 + 20
+    held = tensors_of(network)
+    assert not [name for name in held if name.startswith("0.again") or name == "0.other.weight"]
+    pruned = {name: np.where(np.abs(v) > 0.1, v, 0) for name, v in held.items()}
+    put(network, {name: torch.from_numpy(values) for name, values in pruned.items()})
+    module = network[0]
+    assert isinstance(module, Shared)
+    assert torch.equal(module.again.weight, torch.from_numpy(pruned["0.twice.weight"]))
+    assert module.other.weight is module.one.weight
+    assert set(tensors(network)) == set(held)
+
+
+class Functional(nn.Module):
+    """A layer that is applied by a function, as in torchvision's Swin Transformer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden, self.out = nn.Linear(3072, 6), nn.Linear(6, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = nn.functional.linear(x.flatten(1), self.hidden.weight, self.hidden.bias)
+        logits: Tensor = self.out(nn.functional.relu(x))
+        return logits
+
+
+def test_a_layer_that_a_function_applies_is_counted() -> None:
+    layers = describe(nn.Sequential(Functional()))["layers"]
+    assert {layer["name"]: layer["flops"] for layer in layers} == {
+        "0.hidden.weight": 2 * 3072 * 6,
+        "0.out.weight": 2 * 6 * 5,
+    }
+    assert all(layer["prunable"] for layer in layers)
+
+
+# --- names and options ----------------------------------------------------------------------------
+
+
+def test_the_names_are_those_that_the_packages_list() -> None:
+    import timm
+    from torchvision import models
+
+    assert packages.networks_of("torchvision") == set(models.list_models(module=models))
+    assert packages.networks_of("timm") == set(timm.list_models())
+
+
+def problem(**network: Any) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load({"network": network})
+    return str(caught.value)
+
+
+def test_a_package_that_is_not_installed_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    packages.networks_of.cache_clear()
+    monkeypatch.setattr(packages.importlib.util, "find_spec", lambda name: None)
+    said = problem(name="timm:resnet18")
+    packages.networks_of.cache_clear()
+    assert said == (
+        "network.name: found 'timm:resnet18', but timm is not installed; allowed: a built-in "
+        "network, or pip install 'skeletons-on-rashomon-ridge[timm]', or make env, which installs "
+        "it."
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "sentence"),
+    [
+        (
+            "torchvision:resnet18",
+            {"depth": 3},
+            "network.options: found depth, with which 'torchvis",
+        ),
+        (
+            "timm:vit_tiny_patch16_224",
+            {"img_size": 64},
+            "which failed on the images of the data set (AssertionEr",
+        ),
+        ("torchvision:vit_b_16", {"image_size": 16}, "which failed on the images of the data set"),
+    ],
+)
+def test_what_cannot_be_made_is_a_sentence(
+    name: str, options: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        made(name, options=options)
+    assert sentence in str(caught.value)
+    assert str(caught.value).endswith(".")
+
+
+def test_the_seed_decides_the_initial_weights() -> None:
+    for name, options in NETWORKS.items():
+        torch.manual_seed(7)
+        one, two, other = (
+            made(name, options=options, seed=seed).state_dict() for seed in (0, 0, 1)
+        )
+        assert all(torch.equal(one[key], two[key]) for key in one)
+        assert not all(torch.equal(one[key], other[key]) for key in one)
+
+
+# --- pretrained weights ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("ending", ["pt", "safetensors"])
+def test_weights_of_a_file_are_loaded_but_for_the_last_layer(
+    name: str, ending: str, tmp_path: Path
+) -> None:
+    options = NETWORKS[name]
+    donor = library.create(name, 9, options)
+    path = str(tmp_path / f"weights.{ending}")
+    if ending == "pt":
+        wrapped = {f"module.{key}": value for key, value in donor.state_dict().items()}
+        torch.save({"state_dict": wrapped, "epoch": 3}, path)
+    else:
+        save_file({k: v.contiguous() for k, v in donor.state_dict().items()}, path)
+    network = made(name, options=options, weights=path)
+    again = made(name, options=options, weights=path)
+    own, given = network.get_submodule("body").state_dict(), donor.state_dict()
+    fresh = again.get_submodule("body").state_dict()
+    head = {key for key in own if own[key].shape != given[key].shape}
+    assert len(head) == 2
+    assert all(torch.equal(own[key], given[key]) for key in set(own) - head)
+    assert all(torch.equal(own[key], fresh[key]) for key in head), "the head is drawn by the seed"
+    mean = (network.get_buffer("standardize.mean") / 255).flatten().tolist()
+    wanted = [0.5] * 3 if name.startswith("timm") else [0.485, 0.456, 0.406]
+    assert mean == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_last_layer_of_the_same_classes_is_loaded(name: str, tmp_path: Path) -> None:
+    donor, path = library.create(name, 4, NETWORKS[name]), str(tmp_path / "weights.pt")
+    torch.save(donor.state_dict(), path)
+    body = made(name, options=NETWORKS[name], weights=path).get_submodule("body")
+    given = donor.state_dict()
+    assert all(torch.equal(value, given[key]) for key, value in body.state_dict().items())
+
+
+def test_a_trained_model_says_which_weights_it_started_from(dataset: Path, tmp_path: Path) -> None:
+    name, path = "torchvision:resnet18", str(tmp_path / "weights.pt")
+    torch.save(library.create(name, 4, {}).state_dict(), path)
+    network = {"name": name, "weights": path, "digest": "abc"}
+    about = artifacts.read_json(trained(tmp_path, dataset, network)["summary"])["network"]
+    assert about == {"name": name, "weights": "abc", "classes": 4}
+    Path(path).unlink()
+    assert describe(rebuild(about))["parameters"] == describe(made(name))["parameters"]
+
+
+def _code(path: Path) -> None:
+    class Harmful:
+        def __reduce__(self) -> Any:
+            return (Path.touch, (path.with_suffix(".harm"),))
+
+    torch.save({"conv1.weight": Harmful()}, path)
+
+
+WRONG = {
+    "code": (_code, "which cannot be read as weights (UnpicklingError)"),
+    "text": (lambda path: path.write_text("no"), "which cannot be read as weights ("),
+    "a list": (lambda path: torch.save([1, 2], path), "which holds something else than tensors"),
+    "another network": (
+        lambda path: torch.save(library.create("torchvision:resnet34", 4, {}).state_dict(), path),
+        "which has another or an unknown tensor 'layer1.2.bn1.bias'",
+    ),
+    "too few": (
+        lambda path: torch.save({"conv1.weight": torch.zeros(64, 3, 7, 7)}, path),
+        "which has no tensor 'bn1.bias'",
+    ),
+}
+
+
+@pytest.mark.parametrize("row", WRONG)
+def test_weights_that_do_not_fit_are_a_sentence(row: str, tmp_path: Path) -> None:
+    write, sentence = WRONG[row]
+    path = tmp_path / "weights.pt"
+    write(path)
+    with pytest.raises(ConfigError) as caught:
+        made("torchvision:resnet18", weights=str(path))
+    assert sentence in str(caught.value)
+    assert str(caught.value).startswith(f"network.weights: found '{path}'")
+    assert str(caught.value).endswith(".")
+    assert not path.with_suffix(".harm").exists()
+
+
+def test_a_name_of_weights_that_torchvision_has_not_is_a_sentence() -> None:
+    with pytest.raises(ConfigError, match=r"found 'V9', which torchvision does not .* IMAGENET1K"):
+        made("torchvision:resnet18", weights="V9")
+
+
+def test_weights_that_cannot_be_downloaded_are_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    from torchvision.models import ResNet18_Weights
+
+    def no_network(*_: Any, **__: Any) -> None:
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(ResNet18_Weights, "get_state_dict", no_network)
+    with pytest.raises(ConfigError, match=r"cannot be downloaded \(OSError: no route to host\);"):
+        made("torchvision:resnet18", weights="DEFAULT")
+
+
+# --- in the workflow ------------------------------------------------------------------------------
+
+
+def test_a_transformer_runs_through_the_workflow_and_aligns(workflow: Workflow) -> None:
+    config = {
+        **SCIENCE,
+        "experiment": "vit",
+        "network": {"name": "timm:vit_tiny_patch16_224", "options": VIT},
+        "base": {**SCIENCE["base"], "learning_rate": 0.01},
+        "prune": {"thresholds": [0.2], "scale": "layer_rms"},
+    }
+    config["compare"] = {**SCIENCE["compare"], "weights": ["mask_overlap_aligned"]}
+    result = workflow.run(config)
+    assert result.returncode == 0, result.stderr
+    folder = workflow / "results/vit"
+    groups = artifacts.read_json(folder / "alignment/symmetries.json")["groups"]
+    assert [group["blocks"] for group in groups] == [1, 3, 3, 1, 3, 3, 1]
+    gains = artifacts.read_json(next((folder / "alignment").glob("seed=*.json")))
+    assert gains["cosine_after"] > gains["cosine_before"]
+    assert set(gains["moved"]) == {group["name"] for group in groups}
+    assert (
+        artifacts.read_table(folder / "weights/mask_overlap_aligned.parquet").jaccard.notna().all()
+    )
+    assert workflow.planned(config) == {}
