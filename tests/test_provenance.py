@@ -10,10 +10,11 @@ import pytest
 import yaml
 from conftest import CHAIN, Workflow, python
 
-from skeletons.commands import cli, lookup
+from skeletons.commands import cli
 from skeletons.errors import ArtifactError
 from skeletons.store import provenance
 from skeletons.store.cache import RunCache
+from skeletons.workflow import lookup
 
 WALKED = "results/grid/models/seed=1_l1=0.0001_ep=1"
 
