@@ -336,6 +336,35 @@ def test_what_cannot_be_made_is_a_sentence(
     assert str(caught.value).endswith(".")
 
 
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("torchvision:vit_b_32", (3, 64, 64)),
+        ("timm:vit_tiny_patch16_224", (1, 48, 48)),
+        ("timm:resnet10t", (1, 32, 32)),
+    ],
+)
+def test_a_network_is_made_for_the_images(name: str, shape: tuple[int, int, int]) -> None:
+    channels = shape[0]
+    unit = ([0.0] * channels, [1.0] * channels)
+    network = build(name, None, 4, *unit, image_shape=shape).eval()
+    images = torch.randint(0, 256, (2, *shape), dtype=torch.uint8)
+    assert network(images).shape == (2, 4)
+    about = {"name": name, "classes": 4, "image_shape": list(shape)}
+    assert describe(rebuild(about)) == describe(network)
+
+
+def test_pretrained_weights_are_fitted_to_grey_images(tmp_path: Path) -> None:
+    name, path = "timm:resnet10t", str(tmp_path / "weights.pt")
+    donor = library.create(name, 4, {})
+    torch.save(donor.state_dict(), path)
+    grey = build(name, None, 4, [0.5], [0.2], weights=path, image_shape=(1, 32, 32))
+    filters, given = (m.state_dict()["conv1.0.weight"] for m in (grey.get_submodule("body"), donor))
+    torch.testing.assert_close(filters, given.sum(1, keepdim=True))
+    mean = grey.get_buffer("standardize.mean").flatten() / 255
+    assert mean.tolist() == pytest.approx([(0.485 + 0.456 + 0.406) / 3])
+
+
 def test_the_seed_decides_the_initial_weights() -> None:
     for name, options in NETWORKS.items():
         torch.manual_seed(7)
