@@ -336,6 +336,35 @@ def test_what_cannot_be_made_is_a_sentence(
     assert str(caught.value).endswith(".")
 
 
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("torchvision:vit_b_32", (3, 64, 64)),
+        ("timm:vit_tiny_patch16_224", (1, 48, 48)),
+        ("timm:resnet10t", (1, 32, 32)),
+    ],
+)
+def test_a_network_is_made_for_the_images(name: str, shape: tuple[int, int, int]) -> None:
+    channels = shape[0]
+    unit = ([0.0] * channels, [1.0] * channels)
+    network = build(name, None, 4, *unit, image_shape=shape).eval()
+    images = torch.randint(0, 256, (2, *shape), dtype=torch.uint8)
+    assert network(images).shape == (2, 4)
+    about = {"name": name, "classes": 4, "image_shape": list(shape)}
+    assert describe(rebuild(about)) == describe(network)
+
+
+def test_pretrained_weights_are_fitted_to_grey_images(tmp_path: Path) -> None:
+    name, path = "timm:resnet10t", str(tmp_path / "weights.pt")
+    donor = library.create(name, 4, {})
+    torch.save(donor.state_dict(), path)
+    grey = build(name, None, 4, [0.5], [0.2], weights=path, image_shape=(1, 32, 32))
+    filters, given = (m.state_dict()["conv1.0.weight"] for m in (grey.get_submodule("body"), donor))
+    torch.testing.assert_close(filters, given.sum(1, keepdim=True))
+    mean = grey.get_buffer("standardize.mean").flatten() / 255
+    assert mean.tolist() == pytest.approx([(0.485 + 0.456 + 0.406) / 3])
+
+
 def test_the_seed_decides_the_initial_weights() -> None:
     for name, options in NETWORKS.items():
         torch.manual_seed(7)
@@ -469,4 +498,90 @@ def test_a_transformer_runs_through_the_workflow_and_aligns(workflow: Workflow) 
     assert (
         artifacts.read_table(folder / "weights/mask_overlap_aligned.parquet").jaccard.notna().all()
     )
+    assert workflow.planned(config) == {}
+
+
+QUICK: dict[str, Any] = {
+    "dataset": {"kind": "shapes", "train": 20, "test": 20},
+    "ood": [{"kind": "noise", "images": 20}],
+    "base": {"seeds": [1, 2], "epochs": 1, "batch_size": 10, "learning_rate": 0.01},
+    "regularize": {"lambdas": [1e-3], "epochs": [1], "batch_size": 10},
+    "prune": {"thresholds": [0.2], "scale": "layer_rms"},
+    "controls": {"orders": []},
+    "compare": {"states": ["base", "pruned"]},
+}
+
+
+def test_five_trained_resnets_reach_a_report_with_pruned_variants(
+    workflow: Workflow, tmp_path: Path
+) -> None:
+    names, folder = ("alice", "bob", "carol", "dave", "erin"), tmp_path / "five"
+    folder.mkdir()
+    for seed, name in enumerate(names):
+        torch.manual_seed(seed)
+        torch.save(
+            library.create("torchvision:resnet18", 10, {}).state_dict(), folder / f"{name}.pt"
+        )
+    network = {"name": "torchvision:resnet18", "checkpoints": str(folder)}
+    result = workflow.run({**QUICK, "experiment": "five", "network": network})
+    assert result.returncode == 0, result.stdout
+    results = workflow / "results/five"
+    for name in names:
+        given = torch.load(folder / f"{name}.pt", weights_only=True)
+        made = artifacts.read_tensors(results / f"models/own={name}/weights.safetensors")
+        own = {key.removeprefix("body."): tensor for key, tensor in made.items()}
+        assert {key for key in own if not key.startswith("standardize.")} == set(given)
+        assert all(np.array_equal(own[key], tensor.numpy()) for key, tensor in given.items())
+    table = artifacts.read_table(results / "similarity/noise_images=20.parquet")
+    assert len(table) == 10 * 9 // 2
+    assert table.cosine_prob.notna().all()
+    pruned = {f"own={name}_l1=0.001_ep=1_t=0.2" for name in names}
+    assert pruned < {*table.a, *table.b}
+    for model in pruned:
+        density = artifacts.read_json(results / f"models/{model}/sparsity.json")["density"]
+        assert 0.1 < density < 0.99
+    page = (results / "report.html").read_text(encoding="utf-8")
+    assert "own=alice" in page
+
+
+def test_networks_of_all_kinds_share_an_experiment(workflow: Workflow) -> None:
+    """Widths, depths and packages, on images of a size that no package has as its default."""
+    small = {key: value for key, value in VIT.items() if key != "img_size"}
+    networks = {
+        "wide": {"name": "cnn", "width": 8},
+        "deep": {"name": "resnet9", "width": 4},
+        "r18": {"name": "torchvision:resnet18", "base": {"seeds": [1]}},
+        "vit": {"name": "timm:vit_tiny_patch16_224", "options": small},
+    }
+    config = {
+        **QUICK,
+        "experiment": "kinds",
+        "images": {"size": 24},
+        "network": {"name": "cnn", "width": 4},
+        "networks": networks,
+        "compare": {
+            **QUICK["compare"],
+            "representations": ["linear_cka"],
+            "weights": ["mask_overlap_aligned"],
+        },
+    }
+    result = workflow.run(config)
+    assert result.returncode == 0, result.stdout
+    results = workflow / "results/kinds"
+    noise = "noise_images=20_size=24"
+    table = artifacts.read_table(results / f"similarity/{noise}.parquet")
+    assert len(table) == 18 * 17 // 2
+    assert table.cosine_prob.notna().all()
+    features = artifacts.read_table(results / f"representations/linear_cka/{noise}.parquet")
+    assert len(features) == len(table)
+    masks = artifacts.read_table(results / "weights/mask_overlap_aligned.parquet")
+    assert len(masks) == 4  # one for each network with two bases
+    assert masks.jaccard.between(0, 1).all()
+    found = artifacts.read_json(results / "findings.json")
+    assert [one["title"] for one in found["networks"]] == ["network", *sorted(networks)]
+    about = artifacts.read_json(results / "models/net=vit_seed=1/model.json")["network"]
+    assert about["image_shape"] == [3, 24, 24]
+    assert about["options"] == small
+    page = (results / "report.html").read_text(encoding="utf-8")
+    assert all(f"net={tag}_seed=1" in page for tag in networks)
     assert workflow.planned(config) == {}

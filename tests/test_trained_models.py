@@ -138,8 +138,8 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], None], dict[str, int]]] = {
         lambda config: config["networks"].update(more={"name": "cnn", "width": 3}),
         {
             **{"train_base": 2, "regularize": 2, "prune": 2, "predict": 10, "score": 6},
-            **{"compare": 4 * 14 + 6, "align": 1, "compare_masks": 1, "weights": 1},
-            **{"similarity": 1, "heatmap_of_masks": 1, "record": 1, **SHOWN},
+            **{"compare": 4 * 14 + 6, "symmetries": 1, "align": 1, "compare_masks": 1},
+            **{"similarity": 1, "weights": 1, "heatmap_of_masks": 1, "record": 1, **SHOWN},
         },
     ),
     "a network is removed": (

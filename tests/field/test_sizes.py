@@ -22,6 +22,7 @@ from skeletons.data.files import Dataset, Form, read_info, read_split
 from skeletons.data.folders import read_image
 from skeletons.errors import ConfigError, DataError
 from skeletons.inspection import exposure
+from skeletons.networks import symmetries
 from skeletons.networks.build import build, prepare
 from skeletons.networks.describe import describe
 from skeletons.networks.image_shape import of_network
@@ -110,7 +111,7 @@ def test_skeletons_are_exposed_at_any_shape(name: str, shape: tuple[int, int, in
 def test_units_are_aligned_at_another_size(name: str) -> None:
     network = network_of(name, (1, 40, 40), width=3)
     tensors = tensors_of(network)
-    spec = permutations.specification(name, tensors)
+    spec = permutations.specification(symmetries.find(network), tensors)
     draw = np.random.default_rng(0)
     mixed = {group: draw.permutation(size) for group, size in spec.sizes.items()}
     other = permutations.apply(tensors, spec, mixed)
