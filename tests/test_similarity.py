@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import optimize  # noqa: F401 - here, because importing it takes longer than an example
 from scipy.spatial.distance import jensenshannon
 
-from skeletons.config import sections
+from skeletons.config import names
 from skeletons.errors import ArtifactError
 from skeletons.measures import behaviour, predictions
 from skeletons.measures.catalogue import MEASURES
@@ -192,7 +192,7 @@ def test_models_on_different_images_are_not_compared() -> None:
 
 
 def test_the_config_knows_every_measure() -> None:
-    assert tuple(measure.name for measure in behaviour.DECLARED) == sections.MEASURES
+    assert tuple(measure.name for measure in behaviour.DECLARED) == names.MEASURES
 
 
 def write_predictions(path: Path, seed: int, images: int = 30) -> None:

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import skeletons
+from skeletons.networks import internals as networks
 from skeletons.training import internals
 from skeletons.training.internals import PlainAdam, PlainAdamW, PlainMuon, PlainSGD
 
@@ -66,7 +67,25 @@ def test_no_other_module_uses_a_private_name_of_torch() -> None:
     private = re.compile(r"\btorch\._|^from torch\b.*(\._| import _|, _)", re.MULTILINE)
     files = [path for name in PACKAGES for path in (package / name).glob("*.py")]
     found = [path for path in files if private.search(path.read_text())]
-    assert found == [Path(internals.__file__)]
+    assert found == [Path(networks.__file__), Path(internals.__file__)]
+
+
+def test_a_dispatch_mode_sees_every_operation_on_tensors() -> None:
+    seen = []
+
+    class Mode(networks.TorchDispatchMode):
+        def __torch_dispatch__(
+            self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            seen.append(str(function))
+            return function(*args, **(kwargs or {}))
+
+    with Mode():
+        torch.nn.functional.conv2d(torch.ones(1, 1, 3, 3), torch.ones(1, 1, 3, 3))
+    assert any("convolution" in name for name in seen), (
+        f"torch {torch.__version__}: torch.utils._python_dispatch.TorchDispatchMode sees no "
+        "operations, which skeletons.networks.internals relies on."
+    )
 
 
 def test_lists_of_tensors_are_handled_one_by_one() -> None:

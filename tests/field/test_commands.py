@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from skeletons.workflow import cli, lock
+from skeletons.commands import cli
+from skeletons.workflow import lock
 
 SHARED = ("results/data/digits/images.safetensors", "results/.cache/ab/abc/manifest.json")
 OWN = ("results/one/report.html", "results/one/README.md", "logs/one/train_base/a.log")

@@ -396,7 +396,7 @@ def test_lengths_grow_with_the_images() -> None:
 
 def test_corrupted_sets_have_the_task_in_their_names() -> None:
     fog = {"kind": "corrupted", "corruption": "fog"}
-    first = Plan(load({"ood": [fog]}))
+    first = Plan(load({"dataset": {"kind": "shapes"}, "ood": [fog]}))
     second = Plan(load({"dataset": {"kind": "cifar10", "test": 90}, "ood": [{**fog, "seed": 3}]}))
     assert first.ood == ["corrupted_shapes_fog=3"]
     assert second.ood == ["corrupted_cifar10_test=90_fog=3_seed=3"]

@@ -539,7 +539,7 @@ def test_the_time_left_counts_no_epoch_of_an_earlier_run(tmp_path: Path) -> None
     log.write_text("\n".join([*lines[:8], "Resumed after epoch 8 of 20.", *lines[8:]]))
     began = log.stat().st_mtime - 20
     running = Running("train_base", "seed=1", began, (str(log),))
-    assert (running.epochs(), running.resumed()) == (10, 8)
+    assert (running.progress().epochs, running.progress().resumed) == (10, 8)
     book = Book({1: Work("train_base", units=20), 2: Work("train_base", units=20)}, slots=2)
     book.begin(1, running)
     assert book.rates(began + 20) == {"train_base": 10.0}

@@ -89,7 +89,7 @@ def test_inspections_that_were_moved_are_current(science: Workflow, tmp_path: Pa
 def test_show_never_calls_stale_what_is_current_nor_current_what_is_stale(
     moved: Workflow, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from skeletons.workflow import cli
+    from skeletons.commands import cli
 
     config = copy.deepcopy(CHAIN)
     setting("base", learning_rate=0.2)(config)
@@ -131,7 +131,7 @@ def bytes_of(workflow: Workflow) -> dict[str, bytes]:
         ("models/seed=1/weights.safetensors", 1),
         ("predictions/digits/seed=1.parquet", 1),
         ("findings.json", 1),
-        ("figures/heatmap_digits_cosine_prob.svg", 0),  # nothing checks a figure or a page,
+        ("figures/heatmap_digits_kappa.svg", 0),  # nothing checks a figure or a page,
         ("report.html", 0),  # so they are made again at once
     ],
 )

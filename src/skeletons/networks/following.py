@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from skeletons.errors import WiringError
+from skeletons.networks.internals import TorchDispatchMode
 from skeletons.networks.labels import (
     Axis,
     Blocks,

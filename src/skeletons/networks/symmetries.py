@@ -22,7 +22,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from skeletons.data.files import read_info
 from skeletons.errors import WiringError
@@ -35,6 +34,7 @@ from skeletons.networks.tensors import tensors
 from skeletons.networks.trying import evaluating
 from skeletons.store import artifacts
 
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 Content = dict[str, Any]
 Key = tuple[Any, ...]  # equal for units of one group
 CHECKED = 4  # random images
@@ -320,7 +320,7 @@ def _demand_unchanged(network: nn.Module, groups: Sequence[Content]) -> None:
 
 def _fit_norms(network: nn.Module, images: Tensor) -> None:
     """Give batch norms the statistics of images, so that what follows depends on the images."""
-    norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
+    norms = [module for module in network.modules() if isinstance(module, NORMS)]
     for norm in norms:
         norm.train()
         norm.momentum = 1.0
