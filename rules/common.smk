@@ -8,7 +8,7 @@ from skeletons import model_ids
 from skeletons.errors import SkeletonsError
 from skeletons.model_ids import Model
 from skeletons.workflow import checkpoints, configuration, jobs
-from skeletons.workflow.foresight import absent_looks, demand_network
+from skeletons.workflow.foresight import absent_looks, demand_layers, demand_network
 from skeletons.workflow.hooks import Hooks
 from skeletons.workflow.internals import Run
 from skeletons.workflow.lineage import Lineages
@@ -36,7 +36,7 @@ TARGETS = Targets(PLAN)
 LINEAGES = Lineages(TARGETS)
 HOOKS = in_a_sentence(Hooks, RUN, TARGETS, logger)
 if RUN.is_main():  # the jobs on the nodes of a cluster read these rules as well
-    in_a_sentence(configuration.check_layers, CONFIG)
+    in_a_sentence(demand_layers, PLAN)
     RUN.forget(expire(TARGETS, LINEAGES))
 # All at once and now: code that is edited while the run goes on must not pass for what runs.
 CODES = {name: in_a_sentence(known.codes, PLAN) for name, known in STAGES.items()}

@@ -51,8 +51,7 @@ from skeletons.training.base import train_base
 from skeletons.training.images import Images
 from skeletons.training.settings import BaseSettings
 from skeletons.workflow import failures, lock, slurm
-from skeletons.workflow.configuration import check_layers
-from skeletons.workflow.foresight import absent_looks
+from skeletons.workflow.foresight import absent_looks, demand_layers
 from skeletons.workflow.plan import Plan
 from snakemake_logger_plugin_skeletons import lines
 from snakemake_logger_plugin_skeletons.reasons import explain
@@ -1123,7 +1122,7 @@ def off_target(_: Scene) -> str:
 
 def unknown_layer(_: Scene) -> None:
     look = {"variant": {"l1": 2e-4, "epochs": 1, "threshold": 0.1}, "layers": ["procrustes"]}
-    check_layers(load({"inspect": {**look, "layer_names": ["body.3", "body.99"]}}))
+    demand_layers(Plan(load({"inspect": {**look, "layer_names": ["body.3", "body.99"]}})))
 
 
 RUN = [

@@ -10,7 +10,7 @@ from typing import Any
 
 from skeletons.config import layers, yaml_file
 from skeletons.config.load import load
-from skeletons.config.networks import as_they_are, setups
+from skeletons.config.networks import as_they_are
 from skeletons.config.sections import Config
 from skeletons.config.sentences import PATTERNS
 from skeletons.config.types import EXPERIMENT_PATTERN
@@ -52,26 +52,6 @@ def _walks(found: Mapping[str, Any], given: Sequence[Mapping[str, Any]]) -> dict
     """No walks of trained models, if nothing but the defaults speaks of walks."""
     asked = any(key in one for one in given for key in ("regularize", "prune"))
     return {} if asked else as_they_are(found)
-
-
-def check_layers(config: Config) -> None:
-    """Check that the network has the layers that are to be compared.
-
-    This builds the network, so it imports torch, if layers are named.
-
-    Raises:
-        ConfigError: it has no layer of a name.
-        ExtensionError: a user-defined network cannot be used.
-    """
-    if config.inspect.layers and config.inspect.layer_names:
-        from skeletons.networks.build import build
-        from skeletons.prediction.layers import chosen
-
-        some = 2  # classes; layers do not depend on their number
-        for setup in setups(config):
-            about = setup.network
-            network = build(about.name, about.width, some, [0.0] * 3, [1.0] * 3)
-            chosen(network, config.inspect.layer_names)
 
 
 def _named(files: Sequence[str]) -> Mapping[str, str]:

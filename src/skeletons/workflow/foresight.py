@@ -67,6 +67,24 @@ def demand_network(plan: Plan) -> None:
         _demand(plan, setup)
 
 
+def demand_layers(plan: Plan) -> None:
+    """Check that the networks have the layers that are to be compared.
+
+    This builds the networks, so it imports torch, if layers are named.
+
+    Raises:
+        ConfigError: one has no layer of a name.
+        ExtensionError: a user-defined network cannot be used.
+    """
+    names = plan.config.inspect.layer_names
+    if plan.config.inspect.layers and names:
+        from skeletons.networks.build import rebuild
+        from skeletons.prediction.layers import chosen
+
+        for setup in plan.setups.values():
+            chosen(rebuild(_about(plan, setup)), names)
+
+
 def _demand(plan: Plan, setup: Setup) -> None:
     name, needing = setup.network.name, _aligning(plan, setup)
     if name.startswith(PACKAGES) and (reason := _remembered("untrained", plan, setup, _not_made)):
@@ -102,21 +120,25 @@ Look = Callable[[Mapping[str, Any]], str]  # why a network, as in a model.json, 
 
 def _remembered(stage: str, plan: Plan, setup: Setup, look: Look) -> str:
     """Why something cannot be had; empty if it can. It is found out once for a network's code."""
-    network = setup.network
-    about = {
-        "name": network.name,
-        "width": network.width,
-        "options": network.options,
-        "classes": _classes(plan),
-        "image_shape": [plan.form.channels, plan.form.side, plan.form.side],
-    }
-    known = _recall()
+    about, known = _about(plan, setup), _recall()
     base = next(str(model.base) for model in plan.models if model.net == setup.tag)
     key = _digest(STAGES[stage].code(plan, {"base_id": base}), stage, about)
     if key not in known:
         known[key] = look(about)
         _keep(known)
     return known[key]
+
+
+def _about(plan: Plan, setup: Setup) -> dict[str, Any]:
+    """What a network is built from, as in a model.json."""
+    network = setup.network
+    return {
+        "name": network.name,
+        "width": network.width,
+        "options": network.options,
+        "classes": _classes(plan),
+        "image_shape": [plan.form.channels, plan.form.side, plan.form.side],
+    }
 
 
 def _not_exposed(about: Mapping[str, Any]) -> str:
