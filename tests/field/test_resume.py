@@ -536,7 +536,8 @@ def test_a_killed_run_goes_on_where_it_was(workflow: Workflow) -> None:
 def test_the_time_left_counts_no_epoch_of_an_earlier_run(tmp_path: Path) -> None:
     log = tmp_path / "seed=1.log"
     lines = [f"Base model seed=1, epoch {epoch}, training loss 1" for epoch in range(1, 11)]
-    log.write_text("\n".join([*lines[:8], "Resumed after epoch 8 of 20.", *lines[8:]]))
+    said = [*lines[:8], "Resumed after epoch 8 of 20.", *lines[8:]]
+    log.write_text("".join(f"{line}\n" for line in said))
     began = log.stat().st_mtime - 20
     running = Running("train_base", "seed=1", began, (str(log),))
     assert (running.progress().epochs, running.progress().resumed) == (10, 8)
