@@ -541,7 +541,8 @@ def test_the_time_left_counts_no_epoch_of_an_earlier_run(tmp_path: Path) -> None
     began = log.stat().st_mtime - 20
     running = Running("train_base", "seed=1", began, (str(log),))
     assert (running.progress().epochs, running.progress().resumed) == (10, 8)
-    book = Book({1: Work("train_base", units=20), 2: Work("train_base", units=20)}, slots=2)
+    work = Work("train_base", units=20, last_epoch=20)
+    book = Book({1: work, 2: work}, slots=2)
     book.begin(1, running)
     assert book.rates(began + 20) == {"train_base": 10.0}
     assert book.left(began + 20) == Left(200.0, whole=True)  # seed 2; seed 1 needs 100 s
