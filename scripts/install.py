@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
 
-EVERY = 10.0  # seconds between two lines where there is no terminal
+EVERY = 10.0  # seconds between two lines without a terminal
 KEPT = 30  # last lines of pip, which are shown if it fails
 COMMAND = ("-m", "pip", "install", "--disable-pip-version-check", "--progress-bar", "off")
 

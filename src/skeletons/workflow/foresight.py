@@ -22,7 +22,8 @@ from skeletons.errors import ArtifactError, ConfigError, SkeletonsError, WiringE
 from skeletons.model_ids import Model
 from skeletons.store import artifacts, provenance
 from skeletons.user_code.references import PACKAGES, is_reference
-from skeletons.workflow.plan import DATA, Plan
+from skeletons.workflow import checkpoints
+from skeletons.workflow.plan import Plan
 from skeletons.workflow.stages import STAGES
 
 MEMORY = Path("results/.foreseen")  # answers by everything that they depend on
@@ -177,10 +178,9 @@ def _not_aligned(about: Mapping[str, Any]) -> str:
 
 
 def _classes(plan: Plan) -> int:
-    """The number of classes of the task, if its images exist."""
-    with contextlib.suppress(ArtifactError):
-        return len(artifacts.read_json(f"{DATA}/{plan.task}/info.json", ["classes"])["classes"])
-    return CLASSES
+    """The number of classes of the task, if it is known."""
+    known = checkpoints.classes_of(plan)
+    return CLASSES if known is None else len(known)
 
 
 def _digest(code: str, stage: str, about: Mapping[str, Any]) -> str:
