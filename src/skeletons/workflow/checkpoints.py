@@ -34,9 +34,12 @@ def digests(setups: Iterator[Setup]) -> dict[str, str]:
         CheckpointError: a file does not exist or cannot be read.
     """
     paths = [path for setup in setups for path in setup.checkpoints.values()]
+    if not paths:
+        return {}
     known = _recall()
     found = {path: _digest(path, known) for path in paths}
-    _keep({**known, **found})
+    if any(known.get(path) != facts for path, facts in found.items()):
+        _keep({**known, **found})
     return {path: facts["digest"] for path, facts in found.items()}
 
 
@@ -67,7 +70,7 @@ def check(plan: Plan) -> None:
     """
     if not plan.digests:
         return
-    known, problems = _recall(), []
+    known, problems, tried = _recall(), [], False
     classes = classes_of(plan)
     for setup in plan.setups.values():
         code = fingerprint("training.adopt", own=references.files_of(setup.network.name))
@@ -78,13 +81,15 @@ def check(plan: Plan) -> None:
             facts = known.setdefault(path, _digest(path, {}))
             if fit in facts["fits"]:
                 continue
+            tried = True
             try:
                 _try(setup, path, classes, plan.form)
             except CheckpointError as error:
                 problems.append(f"{setup.key}.checkpoints: {error}")
             else:
                 facts["fits"].append(fit)
-    _keep(known)
+    if tried:
+        _keep(known)
     if problems:
         raise CheckpointError("\n".join(dict.fromkeys(problems)))  # one may hold for all files
 
@@ -133,7 +138,6 @@ def _recall() -> dict[str, Any]:
 
 def _keep(known: Mapping[str, Any]) -> None:
     """Remember what was found; without it, the next start finds it again."""
-    if known and known != _recall():
-        with contextlib.suppress(ArtifactError, OSError):
-            MEMORY.parent.mkdir(parents=True, exist_ok=True)
-            artifacts.write_text(MEMORY, json.dumps(known))
+    with contextlib.suppress(ArtifactError, OSError):
+        MEMORY.parent.mkdir(parents=True, exist_ok=True)
+        artifacts.write_text(MEMORY, json.dumps(known))
