@@ -3,7 +3,7 @@ import re
 
 from snakemake.logging import logger
 
-from skeletons.config.names import MASK_MEASURES, REPRESENTATIONS
+from skeletons.config.names import CRITERIA, MASK_MEASURES, REPRESENTATIONS
 from skeletons import model_ids
 from skeletons.errors import SkeletonsError
 from skeletons.model_ids import Model
@@ -59,7 +59,7 @@ wildcard_constraints:
     epochs=r"[1-9]\d*",
     threshold=model_ids.NUMBER,
     density=model_ids.NUMBER,
-    criterion="magnitude|taylor|fisher",
+    criterion="|".join(CRITERIA),
     one=model_ids.BASE_ID,
     two=model_ids.BASE_ID,
     order=r"[1-9]\d*",
@@ -123,9 +123,20 @@ def parent_files(wildcards):
 
 
 def ranks_file(wildcards):
-    """The scores of the weights, for a density or a criterion other than magnitude."""
+    """What pruning reads beside the model.
+
+    The scores of the weights, for a density or a criterion other than magnitude, and the weights of
+    each unit, if whole units are pruned.
+    """
     parts = model_ids.numbers(dict(wildcards.items()))
-    return named(ranks=TARGETS.ranks(Model.parse(wildcards.base_id).of(**parts)))
+    model = Model.parse(wildcards.base_id).of(**parts)
+    return named(ranks=TARGETS.ranks(model), units=TARGETS.units(model))
+
+
+def units_file(wildcards):
+    """The weights of each unit, if whole units are pruned."""
+    parts = model_ids.numbers(dict(wildcards.items()))
+    return named(units=TARGETS.units(Model.parse(wildcards.base_id).of(**parts)))
 
 
 def sparsity_file(wildcards):

@@ -178,6 +178,31 @@ rule probe:
         "../scripts/stage.py"
 
 
+rule takeover:
+    input:
+        dataset=f"results/data/{ID}/images.safetensors",
+        regularized=lambda wildcards: TARGETS.weights(
+            Model.parse(wildcards.model).parent
+        ),
+        summary=lambda wildcards: TARGETS.network(wildcards.model),
+        pruned=f"{RESULTS}/models/{{model}}/weights.safetensors",
+    output:
+        rows=f"{RESULTS}/takeover/{{model}}.parquet",
+        verdict=f"{RESULTS}/takeover/{{model}}.json",
+        weights=f"{RESULTS}/takeover/{{model}}.safetensors",
+    log:
+        f"{LOGS}/takeover/{{model}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/takeover/{{model}}.tsv"
+    conda:
+        "../envs/skeletons.yaml"
+    threads: CONFIG.compute.threads
+    params:
+        **process("takeover"),
+    script:
+        "../scripts/stage.py"
+
+
 rule layers:
     input:
         weights=f"{RESULTS}/models/{{model}}/weights.safetensors",

@@ -22,6 +22,21 @@ rule rank:
         "../scripts/stage.py"
 
 
+# Which weights belong to which unit, for pruning whole units.
+rule units:
+    input:
+        info=f"results/data/{ID}/info.json",
+    output:
+        units=f"{RESULTS}/units/{{net}}units.json",
+    log:
+        f"{LOGS}/{{net}}units.log",
+    priority: 1
+    params:
+        **stage("units"),
+    run:
+        run_stage(input, output, params, wildcards, log)
+
+
 rule prune:
     input:
         unpack(ranks_file),
@@ -49,6 +64,7 @@ use rule prune as prune_to_density with:
 # The control of a pruned model: equally sparse in each layer, but pruned at random.
 rule prune_at_random:
     input:
+        unpack(units_file),
         regularized=f"{RESULTS}/models/{{base_id}}_l1={{l1}}_ep={{epochs}}/weights.safetensors",
         summary=f"{RESULTS}/models/{{base_id}}_l1={{l1}}_ep={{epochs}}/model.json",
         like=f"{RESULTS}/models/{{base_id}}_l1={{l1}}_ep={{epochs}}_t={{threshold}}/sparsity.json",
@@ -65,6 +81,7 @@ rule prune_at_random:
 
 use rule prune_at_random as prune_at_random_to_density with:
     input:
+        unpack(units_file),
         regularized=f"{RESULTS}/models/{{base_id}}_l1={{l1}}_ep={{epochs}}/weights.safetensors",
         summary=f"{RESULTS}/models/{{base_id}}_l1={{l1}}_ep={{epochs}}/model.json",
         like=f"{RESULTS}/models/{{base_id}}_l1={{l1}}_ep={{epochs}}_d={{density}}/sparsity.json",
@@ -76,6 +93,7 @@ use rule prune_at_random as prune_at_random_to_density with:
 
 
 localrules:
+    units,
     prune,
     prune_to_density,
     prune_at_random,

@@ -47,6 +47,7 @@ def more(old: int, new: int) -> int:
 
 DIGITS, NOISE = {"kind": "digits"}, {"kind": "noise", "images": 40}
 SETS = {**CHAIN, "ood": [DIGITS, NOISE]}
+INSPECTED = {"variant": {"l1": 1e-4, "epochs": 1, "threshold": 0.05}, "epochs": 1, "images": 30}
 CONFIGURATION: dict[str, tuple[dict[str, Any], Change, dict[str, int]]] = {
     "a seed is added": (
         GRID,
@@ -183,6 +184,21 @@ CONFIGURATION: dict[str, tuple[dict[str, Any], Change, dict[str, int]]] = {
             **SHOWN,
         },
     ),
+    "whole units are pruned instead of weights": (
+        CHAIN,
+        setting("regularize", groups="units"),
+        {
+            "regularize": 1,
+            "units": 1,
+            "prune": 1,
+            "predict": 3,
+            "score": 2,
+            "compare": 1,
+            "similarity": 1,
+            "record": 1,
+            **SHOWN,
+        },
+    ),
     "the criterion changes": (
         CHAIN,
         setting("prune", criterion="taylor"),
@@ -242,6 +258,11 @@ CONFIGURATION: dict[str, tuple[dict[str, Any], Change, dict[str, int]]] = {
             "record": 1,
             "report": 1,
         },
+    ),
+    "an inspection is added": (
+        {**CHAIN, "inspect": {**INSPECTED, "expose": True}},
+        setting("inspect", takeover=True),
+        {"takeover": 1, "inspection_figures": 1, "findings": 1, "report": 1, "record": 1},
     ),
     "a measure of masks is asked for": (
         GRID,

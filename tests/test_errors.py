@@ -51,7 +51,7 @@ from skeletons.training.base import train_base
 from skeletons.training.images import Images
 from skeletons.training.settings import BaseSettings
 from skeletons.workflow import failures, lock, slurm
-from skeletons.workflow.foresight import absent_looks, demand_layers
+from skeletons.workflow.foresight import absent_looks, demand_layers, demand_network
 from skeletons.workflow.plan import Plan
 from snakemake_logger_plugin_skeletons import lines
 from snakemake_logger_plugin_skeletons.reasons import explain
@@ -1115,6 +1115,18 @@ def not_exposable(scene: Scene) -> str:
     return absent_looks(Plan(load({"network": {"name": "mine.py:net"}, "inspect": inspect})))
 
 
+def ungrouped(section: str, **keys: Any) -> Callable[[Scene], Any]:
+    """A run with a network whose channels cannot be followed, where its units are to be removed."""
+
+    def provoke(scene: Scene) -> None:
+        network = "nn.Sequential(nn.Conv2d(3, w, 3), nn.Softmax(1), nn.Conv2d(w, c, 30))"
+        flat = f"nn.Sequential({network}, nn.Flatten())"
+        scene.file("mine.py", f"from torch import nn\n\ndef net(w, c):\n    return {flat}\n")
+        demand_network(Plan(load({"network": {"name": "mine.py:net"}, section: keys})))
+
+    return provoke
+
+
 def off_target(_: Scene) -> str:
     measured = {"train_loss": 0.4305, "train_accuracy": 0.8476}
     return lines.missed("seed=1", measured, {"train_loss": 0.1, "train_accuracy": 0.97})
@@ -1137,6 +1149,20 @@ RUN = [
         "`inspect.expose` will not be available for mine.py:net, and all else is made without it: "
         "….",
         not_exposable,
+    ),
+    Mistake(
+        "whole units are to be removed from a network whose channels cannot be followed",
+        "regularize.groups: found 'units', which removes whole units; allowed: weights, because "
+        "this cannot be done for 'mine.py:net': The network has an unsupported operation, …: its "
+        "channels cannot be followed; allowed: ….",
+        ungrouped("regularize", groups="units"),
+    ),
+    Mistake(
+        "the units of a network whose channels cannot be followed are to be silenced",
+        "prune.criterion: found 'counterfactual', which silences units one by one; allowed: "
+        "magnitude, taylor, fisher, because this cannot be done for 'mine.py:net': The network has "
+        "an unsupported operation, …: its channels cannot be followed; allowed: ….",
+        ungrouped("prune", criterion="counterfactual"),
     ),
     Mistake(
         "a base model is not trained to optimality",

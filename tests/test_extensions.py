@@ -146,7 +146,14 @@ def test_the_folder_of_user_code_gets_no_files(own: Workflow) -> None:
 
 def test_a_user_defined_network_can_be_inspected(own: Workflow, tmp_path: Path) -> None:
     workflow = own.copy(tmp_path / "w")
-    looks = {"expose": True, "importance": True, "probe": [1e-3], "epochs": 1, "images": 30}
+    looks = {
+        "expose": True,
+        "importance": True,
+        "takeover": True,
+        "probe": [1e-3],
+        "epochs": 1,
+        "images": 30,
+    }
     variant = {"l1": 1e-3, "epochs": 1, "threshold": 0.5}
     jobs = workflow.jobs(
         changed(
@@ -156,7 +163,7 @@ def test_a_user_defined_network_can_be_inspected(own: Workflow, tmp_path: Path) 
             figures={"measures": [f"{EXAMPLES}/measure.py:jeffreys", "agreement"]},
         )
     )
-    assert jobs["expose"] == jobs["importance"] == jobs["probe"] == 1
+    assert jobs["expose"] == jobs["importance"] == jobs["probe"] == jobs["takeover"] == 1
     assert jobs["features"] == 4
     assert jobs["compare"] == 5  # of four models; the first pair is there, with its measures
     assert jobs["train_base"] == 0

@@ -24,7 +24,16 @@ ORDER = (
         "config",
     ),
     "data",
-    *("networks", "alignment", "prediction", "training", "pruning", "measures", "inspection"),
+    *(
+        "networks",
+        "alignment",
+        "prediction",
+        "training",
+        "unit_masks",
+        "pruning",
+        "measures",
+        "inspection",
+    ),
     *("findings", "figures", "report", "workflow", "plots", "experiment", "commands"),
 )
 # Documented import paths of names that are defined elsewhere.

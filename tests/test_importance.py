@@ -3,6 +3,7 @@ from math import comb
 from pathlib import Path
 from typing import Any
 
+import colours
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,9 +16,15 @@ from skeletons.inspection import importance, unit_ranks
 from skeletons.networks import architectures
 from skeletons.networks.build import build
 from skeletons.networks.describe import prunable
+from skeletons.prediction.inference import predict
 from skeletons.store import artifacts
+from skeletons.training import silencing
+from skeletons.training.base import train_base
 from skeletons.training.epochs import measure
 from skeletons.training.images import Images
+from skeletons.training.ranks import scores_of
+from skeletons.training.settings import BaseSettings
+from skeletons.training.silencing import Silenced
 
 
 @pytest.fixture(autouse=True)
@@ -46,19 +53,21 @@ def network(name: str) -> nn.Sequential:
     return made
 
 
-def silenced(made: nn.Sequential, module: str, unit: int) -> Any:
-    """Loss and accuracy with one output of a module replaced, in one plain forward pass."""
+def silenced(made: nn.Sequential, modules: str | list[str], units: Any) -> Any:
+    """Loss and accuracy with outputs of modules replaced, in one plain forward pass."""
 
     def hook(_: nn.Module, __: Any, output: Tensor) -> Tensor:
         output = output.clone()
-        output[:, unit] = 0.0
+        output[:, units] = 0.0
         return output
 
-    handle = made.get_submodule(module).register_forward_hook(hook)
+    names = [modules] if isinstance(modules, str) else modules
+    handles = [made.get_submodule(name).register_forward_hook(hook) for name in names]
     try:
         return np.array(measure(made, images()))
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()
 
 
 # A layer, and the module after which zeros stay zeros.
@@ -72,8 +81,8 @@ PLACES = {
 
 @pytest.mark.parametrize("name", architectures.REGISTRY)
 def test_sharing_the_work_changes_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importance, "CHUNK", 10)  # the last chunk is smaller
-    monkeypatch.setattr(importance, "BATCH", 30)
+    monkeypatch.setattr(silencing, "CHUNK", 10)  # the last chunk is smaller
+    monkeypatch.setattr(silencing, "BATCH", 30)
     made = network(name)
     table = importance.silence(made, images()).set_index(["layer", "unit"])
     baseline = np.array(measure(made, images()))
@@ -83,6 +92,115 @@ def test_sharing_the_work_changes_nothing(name: str, monkeypatch: pytest.MonkeyP
             found = table.loc[(f"body.{layer}.weight", unit)]
             assert np.allclose(found[["loss_change", "accuracy_change"]], expected, atol=1e-5)
     assert table.loss_change.abs().max() > 1e-3
+
+
+# The modules after which the zeros of a channel of a residual stream stay zeros.
+STREAMS = {
+    "resnet9": ("2.body.1.0", ["1.1", "2.body.1.1"]),
+    "resnet20": ("3.conv2", ["1", "3.norm2", "4.norm2", "5.norm2"]),
+}
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_a_channel_of_a_residual_stream_is_silenced_in_all_layers(name: str) -> None:
+    made = network(name)
+    layer, modules = STREAMS[name]
+    table = importance.silence(made, images()).set_index(["layer", "unit"])
+    baseline = measure(made, images())[0]
+    for unit in (0, 2):
+        found = table.loc[(f"body.{layer}.weight", unit)]
+        expected = silenced(made, [f"body.{module}" for module in modules], unit)[0] - baseline
+        assert found.channel_change == pytest.approx(expected, abs=1e-5)
+        assert found.channel_change != pytest.approx(found.loss_change, abs=1e-4)
+
+
+def test_in_a_network_without_residual_streams_a_channel_is_a_unit() -> None:
+    table = importance.silence(network("speednet"), images())
+    assert np.allclose(table.channel_change, table.loss_change, atol=1e-9)
+
+
+def test_the_divergence_is_that_of_the_outputs() -> None:
+    made = network("cnn")
+    table = importance.silence(made, images(), "divergence").set_index(["layer", "unit"])
+    intact = torch.log_softmax(predict(made, images().pixels).double(), 1)
+    with torch.no_grad():
+        made.get_parameter("body.15.weight")[:, 3] = 0  # what silencing unit 3 before it does
+    other = torch.log_softmax(predict(made, images().pixels).double(), 1)
+    expected = float((intact.exp() * (intact - other)).sum(1).mean())
+    assert table.loc[("body.13.weight", 3)].loss_change == pytest.approx(expected, rel=1e-4)
+    assert (table.loss_change >= -1e-12).all()
+
+
+def test_sets_of_units_are_silenced_together() -> None:
+    made = network("resnet9")
+    first = np.array([True, False, True, False])
+    sets = [{"0.0": first}, {"0.0": first, "1.0": np.arange(8) < 3}, {}]
+    found = Silenced(made).without(images(), sets)
+    assert found[0] == pytest.approx(silenced(made, "body.0.1", [0, 2]), abs=1e-5)
+    assert found[2] == pytest.approx(np.array(measure(made, images())), abs=1e-5)
+
+    def hook(_: nn.Module, __: Any, output: Tensor) -> Tensor:
+        return torch.cat([0 * output[:, :3], output[:, 3:]], 1)
+
+    made.get_submodule("body.1.1").register_forward_hook(hook)
+    assert found[1] == pytest.approx(silenced(made, "body.0.1", [0, 2]), abs=1e-5)
+
+
+def test_the_skeleton_is_compared_with_random_sets_of_its_size() -> None:
+    made, draw = network("cnn"), np.random.default_rng(0)
+    tensors = {name: tensor.numpy().copy() for name, tensor in made.state_dict().items()}
+    large = {n: np.where(np.abs(tensors[n]) < 1, 0, tensors[n]) for n in prunable(made)}
+    kept = {**tensors, **large}
+    found = importance.weight_sets(made, kept, images(), "loss", draw)
+    assert found["chosen"] == sum(int((large[n] != 0).sum()) for n in large)
+    assert found["weights"] == sum(w.size for w in large.values())
+    with torch.no_grad():
+        for name, w in prunable(made).items():
+            w.copy_(torch.from_numpy(large[name]))
+    assert found["skeleton"]["alone"] == pytest.approx(measure(made, images())[0], abs=1e-5)
+    with torch.no_grad():
+        for name, w in prunable(made).items():
+            w.copy_(torch.from_numpy(tensors[name] - large[name]))
+    assert found["skeleton"]["without"] == pytest.approx(measure(made, images())[0], abs=1e-5)
+    drawn = found["random"]["without"]
+    assert drawn["lowest"] < drawn["mean"] < drawn["highest"]
+    assert drawn["deviation"] > 0
+
+
+def test_the_tenth_that_matters_costs_more_than_random_units() -> None:
+    made = build("cnn", 4, 3, (0.3,) * 3, (0.2,) * 3, seed=1)
+    train = colours.images()
+    how = BaseSettings(8, 16, "sgd", 0.2, 0.9, 0.0, 0.0, 0.2, colours.PLAIN)
+    train_base(made, train, train, 1, how, "fp32")
+    tensors = {name: tensor.numpy() for name, tensor in made.state_dict().items()}
+    table = importance.importance_table(made, tensors, train)
+    found = importance.unit_sets(made, table, train, "loss", np.random.default_rng(0))
+    tenths = table.groupby("layer").unit.count().map(unit_ranks.tenth)
+    assert (found["units"], found["chosen"]) == (len(table), tenths.sum())
+    drawn = found["random"]["without"]
+    assert found["important"]["without"] > drawn["mean"] > measure(made, train)[0]
+    assert found["important"]["alone"] < found["random"]["alone"]["highest"]
+
+
+def test_counterfactual_scores_are_the_rise_without_the_unit() -> None:
+    made = network("resnet9")
+    with torch.no_grad():
+        made.get_parameter("body.8.weight")[:, 5] = 0  # unit 5 before the logits does nothing
+    found = scores_of(made, images(), "counterfactual")
+    assert {n: s.shape for n, s in found.items()} == {n: w.shape for n, w in prunable(made).items()}
+    whole = Silenced(made).each_channel(images())
+    ((stream, rises),) = [(s, found) for s, found in whole.items() if "8" in s.readers]
+    size = sum(found[f"body.{layer}.weight"].numel() for layer in stream.readers) // stream.size
+    scores = found["body.8.weight"]
+    assert size > len(scores)  # a block reads the residual stream as well
+    assert not scores[:, 5].any()
+    assert torch.equal(scores, scores[:1].expand_as(scores))
+    # all weights of the units together are worth what is lost without them
+    expected = torch.from_numpy(rises[0]).clamp(min=0) / size
+    assert torch.allclose(scores[0].double(), expected, rtol=1e-5)
+    first = found["body.0.0.weight"]  # from the images: of the unit that it leads to
+    assert (first.flatten(1).std(dim=1) == 0).all()
+    assert first.flatten(1)[:, 0].unique().numel() > 1
 
 
 def test_every_hidden_unit_is_asked_and_no_other() -> None:
@@ -152,6 +270,7 @@ def test_the_same_model_gives_the_same_files(tmp_path: Path) -> None:
             table=str(outputs[0]),
             ranks=str(outputs[1]),
             images=10,
+            by="loss",
             device="cpu",
             threads=1,
         )
@@ -200,11 +319,14 @@ def table(loss: Any, magnitude: Any, dead: Any) -> pd.DataFrame:
 
 
 def test_magnitude_that_ranks_as_importance_does_is_found() -> None:
-    values = np.arange(10.0)
-    agree = unit_ranks.by_layer(table(values, values**2, values < 6)).iloc[0]
-    assert (agree.alive, agree.k, agree.shared, agree.spearman) == (4, 4, 4, 1.0)
-    assert agree.expected == pytest.approx(1.6)
-    assert agree.probability == pytest.approx(1 / comb(10, 4))
+    values = np.arange(40.0)
+    agree = unit_ranks.by_layer(table(values, values**2, values < 16)).iloc[0]
+    assert (agree.alive, agree.k, agree.shared, agree.spearman) == (24, 4, 4, 1.0)
+    assert agree.expected == pytest.approx(0.4)
+    assert agree.probability == pytest.approx(1 / comb(40, 4))
+    assert agree.kept == 4
+    gone = unit_ranks.summarize(table(values, values, values > 37))
+    assert (gone["kept"], gone["kept_expected"]) == (2, pytest.approx(4 * 38 / 40))
     opposed = unit_ranks.by_layer(table(values, -values, values < 6)).iloc[0]
     assert (opposed.shared, opposed.spearman) == (0, -1.0)
 
@@ -213,16 +335,16 @@ def test_a_layer_that_ranks_nothing_has_no_correlation() -> None:
     found = unit_ranks.summarize(table(np.zeros(4), np.arange(4.0), [False] * 4))
     assert found["spearman"] is None
     assert found["layers"][0]["spearman"] is None
-    # all are alive, so as many count as important as the kept weights would fill
-    assert (found["units"], found["alive"], found["k"], found["expected"]) == (4, 4, 2, 1.0)
+    # a tenth, but at least one
+    assert (found["units"], found["alive"], found["k"], found["expected"]) == (4, 4, 1, 0.25)
 
 
 def test_aligned_bases_agree_and_only_aligned() -> None:
     draw = np.random.default_rng(0)
-    loss, dead = draw.normal(size=40), np.zeros(40, dtype=bool)
+    loss, dead = draw.normal(size=100), np.zeros(100, dtype=bool)
     dead[np.argsort(loss)[:30]] = True
-    order = draw.permutation(40)  # unit i of a is unit order[i] of b
-    other, gone = np.empty(40), np.empty(40, dtype=bool)
+    order = draw.permutation(100)  # unit i of a is unit order[i] of b
+    other, gone = np.empty(100), np.empty(100, dtype=bool)
     other[order], gone[order] = loss, dead
     a, b = table(loss, loss, dead), table(other, other, gone)
     aligned = unit_ranks.matched(a, b, {"body.0.weight": order}).iloc[0]

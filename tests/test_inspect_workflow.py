@@ -26,7 +26,7 @@ DATA = "shapes_train=200_test=100"
 IMAGES, POINTS, PROBE = 50, 5, "0.001"
 RULES = {
     *("align", "line", "plane", "curve", "expose", "time_exposed", "importance"),
-    *("match_importance", "probe", "layers", "compare_layers", "inspection_figures"),
+    *("match_importance", "probe", "takeover", "layers", "compare_layers", "inspection_figures"),
 }
 
 
@@ -46,6 +46,7 @@ def paths(results: Path) -> dict[str, list[str]]:
         "importance": [f"{results}/importance/{name}.json" for name in VARIANTS],
         "matched": [f"{results}/importance/matched/{a}--{b}.json" for a, b in matched],
         "probe": [f"{results}/probe/{base}_l1={PROBE}.json" for base in BASES],
+        "takeover": [f"{results}/takeover/{name}.json" for name in VARIANTS],
     }
 
 
@@ -59,7 +60,8 @@ def test_every_file_is_there(results: Path) -> None:
         *(f"importance/{name}.parquet" for name in VARIANTS),
         *(f"probe/{base}_l1={PROBE}.parquet" for base in BASES),
         *(f"figures/{name}.svg" for name in ("lines", "curve", "plane", "plane_surface")),
-        *(f"figures/importance_{name}.svg" for name in VARIANTS),
+        *(f"takeover/{name}.{kind}" for name in VARIANTS for kind in ("parquet", "safetensors")),
+        *(f"figures/{kind}_{name}.svg" for name in VARIANTS for kind in ("importance", "takeover")),
         *(f"figures/probe_{base}_l1={PROBE}.svg" for base in BASES),
         "figures/exposure.svg",
     ):
@@ -137,6 +139,7 @@ def test_results_are_given_in_numbers_and_in_words(results: Path) -> None:
         "importance": 2,
         "matched": 1,
         "probe": 2,
+        "takeover": 2,
     }
     (curve,) = found["curve"]
     table = artifacts.read_table(paths(results)["curve"][0])
@@ -146,10 +149,16 @@ def test_results_are_given_in_numbers_and_in_words(results: Path) -> None:
     units = artifacts.read_table(results / f"importance/{VARIANTS[0]}.parquet")
     assert found["importance"][0]["units"] == len(units) == found["matched"][0]["units"]
     sections = inspections.inspection_sections(found)
-    names = ["ridge", "exposed", "importance", "matched", "probe"]
+    names = ["ridge", "exposed", "importance", "matched", "probe", "takeover"]
     assert [section.name for section in sections] == names
     text = "\n\n".join(section.text for section in sections)
-    for words in ("barrier", VARIANTS[0], f"λ = {PROBE}", found["probe"][0]["sentence"]):
+    for words in (
+        "barrier",
+        VARIANTS[0],
+        f"λ = {PROBE}",
+        found["probe"][0]["sentence"],
+        found["takeover"][0]["sentence"],
+    ):
         assert words in text
 
 
@@ -164,12 +173,19 @@ def test_a_dead_skeleton_is_called_dead_and_missing_numbers_are_dashes(tmp_path:
     artifacts.write_json(place, {"dead_reason": "found no unit that an image reaches"})
     ranks = tmp_path / "seed=1_l1=0.1_ep=1_t=9.json"
     totals = {"spearman": None, "k": 0, "shared": 0, "expected": 0.0, "layers": []}
+    totals |= {"kept": 0, "kept_expected": 0.0, "by": "loss", "intact": 0.25}
+    spread = {"mean": 0.5, "lowest": 0.4, "highest": 0.7}
+    one, drawn = {"without": 0.25, "alone": 2.0}, {"without": spread, "alone": spread}
+    totals["unit_sets"] = {"important": one, "largest": one, "random": drawn}
+    totals["weight_sets"] = {"skeleton": one, "random": drawn}
     artifacts.write_json(ranks, totals)
     found = inspections.inspections({"exposed": [str(place)], "importance": [str(ranks)]})
     text = "\n\n".join(section.text for section in inspections.inspection_sections(found))
     assert "| `seed=1_l1=0.1_ep=1_t=9` | dead |" in text
     assert "`seed=1_l1=0.1_ep=1_t=9`: found no unit that an image reaches" in text
-    assert "| `seed=1_l1=0.1_ep=1_t=9` | – | 0 of 0 | 0.0 |" in text
+    assert "| `seed=1_l1=0.1_ep=1_t=9` | – | 0 of 0 | 0.0 | 0 of 0 | 0.0 |" in text
+    assert "| largest tenth of units | 0.250 | 2.000 |" in text
+    assert "| 0.500 (0.400 to 0.700) | 0.500 (0.400 to 0.700) |" in text
 
 
 def test_by_default_nothing_of_it_is_planned(workflow: Workflow) -> None:
@@ -185,6 +201,7 @@ def test_by_default_nothing_of_it_is_planned(workflow: Workflow) -> None:
         ({"expose": True}, {"expose", "time_exposed"}),
         ({"importance": True}, {"align", "importance", "match_importance"}),
         ({"probe": [1e-3, 1e-2]}, {"probe"}),
+        ({"takeover": True}, {"takeover"}),
     ],
 )
 def test_each_look_is_planned_alone(

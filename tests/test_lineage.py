@@ -43,6 +43,7 @@ def test_every_artifact_has_the_lineage_of_the_plan(science: Workflow) -> None:
     assert kinds >= {
         *("models", "predictions", "features", "scores", "similarity", "representations"),
         *("weights", "alignment", "lines", "plane", "curve", "exposed", "importance", "probe"),
+        "takeover",
     }
 
 

@@ -9,7 +9,14 @@ from colours import PLAIN, images
 from torch import Tensor, nn
 
 from skeletons.inspection import second_skeleton
-from skeletons.inspection.second_skeleton import LEARNT, LOST, SHARED, STAYS, TAKES_OVER
+from skeletons.inspection.second_skeleton import (
+    LEARNT,
+    LOST,
+    SHARED,
+    STAYS,
+    TAKES_OVER,
+    WEAK,
+)
 from skeletons.networks.build import Standardize, build
 from skeletons.networks.describe import prunable
 from skeletons.store import artifacts
@@ -98,10 +105,11 @@ def test_where_there_is_but_one_skeleton_the_loss_cannot_be_held() -> None:
     assert found["sentence"].startswith("The loss cannot be held: after 8 epochs ")
 
 
-def test_a_weak_penalty_does_not_move_a_needed_skeleton() -> None:
+def test_a_penalty_that_leaves_the_skeleton_in_place_is_too_weak_to_tell() -> None:
     _, _, rows = run(False, 1e-3)
     found = second_skeleton.probe_verdict(rows)
-    assert found["verdict"] == STAYS
+    assert found["verdict"] == WEAK
+    assert found["sentence"].startswith("Too weak to tell: after 8 epochs ")
     assert found["skeleton_left"] > 0.9
     assert found["others_end_accuracy"] < 0.5
 
@@ -176,10 +184,15 @@ def rows_of(accuracy: list[float], others: list[float], end: float) -> pd.DataFr
 def test_the_verdict_goes_by_what_is_held(
     accuracy: list[float], others: list[float], end: float, verdict: str, since: int | None
 ) -> None:
-    found = second_skeleton.probe_verdict(rows_of(accuracy, others, end), 0.02 + 1e-9)
+    rows = rows_of(accuracy, others, end)
+    found = second_skeleton.probe_verdict(rows, 0.02 + 1e-9)
     assert (found["verdict"], found["took_over_at"]) == (verdict, since)
     assert found["least_accuracy"] == min(accuracy)
     assert "10.0% of the skeleton's weight is left" in found["sentence"]
+    # With more of it left, only what the others do without it says anything.
+    rows["skeleton_left"] = [1, 0.5, 0.11]
+    weak = WEAK if verdict in (STAYS, SHARED) else verdict
+    assert second_skeleton.probe_verdict(rows, 0.02 + 1e-9)["verdict"] == weak
 
 
 @torch.no_grad()
@@ -243,7 +256,7 @@ def test_the_stage_writes_the_same_bytes_each_time(tmp_path: Path) -> None:
     rows = artifacts.read_table(output["rows"])
     assert list(rows.epoch) == [0, 1]
     verdict = artifacts.read_json(output["verdict"])
-    assert verdict["verdict"] in (LEARNT, LOST, SHARED, STAYS, TAKES_OVER)
+    assert verdict["verdict"] in (LEARNT, LOST, SHARED, STAYS, TAKES_OVER, WEAK)
     assert not np.array_equal(
         artifacts.read_tensors(output["weights"])["body.0.weight"], tensors["body.0.weight"]
     )

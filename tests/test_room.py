@@ -22,9 +22,11 @@ from skeletons.training.base import train_base, train_base_stage
 from skeletons.training.epochs import measure
 from skeletons.training.images import Images
 from skeletons.training.optimizers import walk_optimizer
+from skeletons.training.penalties import Weights
 from skeletons.training.positions import RidgeWalk, Walk
 from skeletons.training.ridge import Gauge, Ridge, steps_between_looks
 from skeletons.training.settings import BaseSettings, RegularizeSettings
+from skeletons.training.unit_penalties import Units
 from skeletons.training.walk import regularize_stage, walk_on
 
 ROOM = 0.05
@@ -59,17 +61,23 @@ def trained(name: str) -> nn.Sequential:
 
 
 def walked(
-    name: str, *, within: float | None, rate: float, l1: float, epochs: int = 8
+    name: str,
+    *,
+    within: float | None,
+    rate: float,
+    l1: float,
+    epochs: int = 8,
+    groups: str = "weights",
 ) -> tuple[nn.Sequential, nn.Sequential, list[Any], pd.DataFrame]:
     """Base, end, history and points of a walk with Adam in batches of 16."""
     base = trained(name)
     made, train = copy.deepcopy(base), drawn()
-    how = RegularizeSettings("adam", "subgradient", rate, 0.9, 16, 0, PLAIN, within)
+    how = RegularizeSettings("adam", "subgradient", rate, 0.9, 16, 0, PLAIN, within, groups)
     descent = walk_optimizer(made, how)
     origin = {key: p.detach().clone() for key, p in base.named_parameters()}
     ridge, walk = None, Walk(made, origin, train.spread(0), "fp32")
     if within is not None:
-        ridge = ridge_of(made, base, descent, train, within=within, shrinkage=l1)
+        ridge = ridge_of(made, base, descent, train, within=within, shrinkage=l1, groups=groups)
         walk = RidgeWalk(made, origin, train)
     numbers = range(1, epochs + 1)
     rows = walk_on(
@@ -86,7 +94,9 @@ def ridge_of(
     *,
     within: float = ROOM,
     shrinkage: float = 0.01,
+    groups: str = "weights",
 ) -> Ridge:
+    penalty = Units(made) if groups == "units" else Weights(made)
     return Ridge(
         made,
         base,
@@ -96,6 +106,7 @@ def ridge_of(
         room=within,
         batch_size=16,
         precision="fp32",
+        penalty=penalty,
     )
 
 

@@ -40,6 +40,29 @@ SIZES = {"parameters": 1000, "flops": 5000}
 ALIVE = {"dead_reason": None, "before": SIZES, "after": {"parameters": 250, "flops": 400}}
 
 
+def faded() -> pd.DataFrame:
+    left = np.linspace(1, 0, 5)
+    rows: dict[str, Any] = {"epoch": range(5), "left": left, "rise": 0.04 * (1 - left)}
+    return pd.DataFrame(rows | {f"{p}_accuracy": left for p in ("test", "skeleton", "others")})
+
+
+def test_a_takeover_is_drawn_with_its_room_in_the_same_bytes(tmp_path: Path) -> None:
+    artifacts.write_table(tmp_path / "rows.parquet", faded())
+    artifacts.write_json(tmp_path / "a.json", {"verdict": "another takes over", "room": 0.05})
+    drawn = [tmp_path / f"{k}.svg" for k in (1, 2)]
+    for path in drawn:
+        unit_figures.save_takeover(
+            str(tmp_path / "rows.parquet"),
+            str(tmp_path / "a.json"),
+            path,
+            "seed=1_l1=0.1_ep=1_d=0.1",
+        )
+    assert drawn[0].read_bytes() == drawn[1].read_bytes()
+    shown = texts(drawn[0])
+    assert "seed=1_l1=0.1_ep=1_d=0.1: another takes over" in shown
+    assert {"the room", "the skeleton alone", "all but the skeleton"} <= set(shown)
+
+
 def draw(folder: Path, layers: int, silent: bool = False) -> list[Path]:
     """Every figure, drawn by its stage."""
     artifacts.write_table(folder / "importance.parquet", importance(layers, silent=silent))

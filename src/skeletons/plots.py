@@ -213,6 +213,13 @@ def probe(experiment: Experiment, ax: Axes, model: str | None = None) -> None:
     units.probe_curve(artifacts.read_table(path), found, panels(ax, 1, 2))
 
 
+def takeover(experiment: Experiment, ax: Axes, model: str | None = None) -> None:
+    """Accuracy and loss while the skeleton of a pruned `model` is scaled to zero."""
+    path = _one(experiment, "takeover/*.parquet", "takeover", model)
+    found = artifacts.read_json(path.with_suffix(".json"), ["room"])
+    units.takeover_curve(artifacts.read_table(path), found, panels(ax, 1, 2))
+
+
 def _made(experiment: Experiment, pattern: str, key: str) -> list[Path]:
     """The files of an inspection, at least one.
 
@@ -260,5 +267,6 @@ PLOTS: Mapping[str, Callable[..., None]] = {
         exposure,
         importance,
         probe,
+        takeover,
     )
 }

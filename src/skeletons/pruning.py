@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from skeletons import unit_masks
 from skeletons.store import artifacts
 from skeletons.store.seals import unfit
 from skeletons.user_code.load import call, refusal
@@ -150,6 +151,55 @@ def prune_to_density(
     return pruned, {"target": density, "criterion": criterion, **report}
 
 
+def prune_units(
+    tensors: Mapping[str, Array],
+    layers: Sequence[Mapping[str, Any]],
+    streams: Sequence[unit_masks.Stream],
+    *,
+    threshold: float | None = None,
+    density: float | None = None,
+    scale: str = "absolute",
+    criterion: str = MAGNITUDE,
+    scores: Mapping[str, Array] | None = None,
+    products: int = 0,
+) -> tuple[dict[str, Array], dict[str, Any]]:
+    """Remove whole units: those whose score is below a threshold, or the lowest of all layers.
+
+    Args:
+        tensors: a model's tensors by name.
+        layers: its layers, as in model.json.
+        streams: its units, see `networks.unit_groups`.
+        threshold: of the scores of units, see `unit_masks.scores`; None for a density.
+        density: see `unit_masks.densest`; None for a threshold.
+        scale: see `mask`; of thresholds.
+        criterion: the name of the scores; a unit's magnitude is a root mean square.
+        scores: of the weights; None for a threshold of magnitudes, which is one of stored weights.
+        products: FLOPs of the network outside of its layers.
+
+    Returns:
+        The pruned tensors and a sparsity report, as from `prune`; `units` has the number of units
+        of each stream that are kept.
+    """
+    weights = {layer["name"]: tensors[layer["name"]] for layer in layers if layer["prunable"]}
+    values = weights if scores is None else {name: scores[name] for name in weights}
+    if scale == "layer_rms":
+        values = {name: v / (_rms(v) or 1.0) for name, v in values.items()}
+    squared = criterion == MAGNITUDE
+    found = unit_masks.scores(streams, values, squared=squared)
+    about: dict[str, Any]
+    if density is not None:
+        alive = unit_masks.densest(streams, found, weights, density)
+        about = {"target": density, "criterion": criterion}
+    else:
+        assert threshold is not None
+        alive = unit_masks.above(found, threshold)
+        about = {"threshold": threshold, "scale": scale}
+        about |= {} if squared else {"criterion": criterion}
+    masks = unit_masks.masks(streams, alive, weights)
+    pruned, report = apply(tensors, layers, masks, products)
+    return pruned, {**about, "units": [int(kept.sum()) for kept in alive], **report}
+
+
 def user_masks(criterion: str, weights: Mapping[str, Array], threshold: float) -> dict[str, Mask]:
     """Call a user-defined criterion for masks; a weight that is already zero never survives.
 
@@ -186,8 +236,11 @@ def prune_at_random(
     like: Mapping[str, Any],
     name: str,
     products: int = 0,
+    streams: Sequence[unit_masks.Stream] | None = None,
 ) -> tuple[dict[str, Array], dict[str, Any]]:
     """Make the control of a pruned model: each layer keeps as many weights, drawn at random.
+
+    If whole units were pruned, it keeps as many units of each stream.
 
     Args:
         tensors: the tensors of the regularised model.
@@ -196,18 +249,26 @@ def prune_at_random(
         name: the control's id. The draws depend on it and on the number of the layer, so the
             controls of two bases are independent.
         products: FLOPs of the network outside of its layers.
+        streams: its units, if whole units were pruned.
 
     Returns:
         The pruned tensors and a sparsity report, as from `prune`.
     """
-    masks = {
-        row["name"]: random_mask(
-            tensors[row["name"]], row["kept"], np.random.default_rng([*name.encode(), number])
-        )
-        for number, row in enumerate(like["layers"])
-    }
+
+    def draw(number: int) -> np.random.Generator:
+        return np.random.default_rng([*name.encode(), number])
+
+    weights = {row["name"]: tensors[row["name"]] for row in like["layers"]}
+    if streams is None:
+        masks = {
+            row["name"]: random_mask(weights[row["name"]], row["kept"], draw(number))
+            for number, row in enumerate(like["layers"])
+        }
+    else:
+        alive = unit_masks.at_random(streams, like["units"], weights, draw)
+        masks = unit_masks.masks(streams, alive, weights)
     pruned, report = apply(tensors, layers, masks, products)
-    about = {key: like[key] for key in ("threshold", "scale", "target") if key in like}
+    about = {key: like[key] for key in ("threshold", "scale", "target", "units") if key in like}
     return pruned, {**about, **report}
 
 
@@ -280,6 +341,7 @@ def prune_stage(
     regularized: str,
     summary: str,
     ranks: str | None = None,
+    units: str | None = None,
     weights: str,
     sparsity: str,
     threshold: float | None = None,
@@ -294,6 +356,7 @@ def prune_stage(
         summary: its model.json.
         ranks: the scores of its weights, see `training.ranks`; for a density, or a threshold of
             scores.
+        units: the units.json of its network, to prune whole units; None for single weights.
         weights: the safetensors file to write.
         sparsity: the JSON file to write, see `prune`.
         threshold: see `prune`; None for a density.
@@ -303,7 +366,19 @@ def prune_stage(
     """
     tensors, layers, products = _read(regularized, summary)
     scores = None if ranks is None else artifacts.read_tensors(ranks)
-    if density is not None:
+    if units is not None:
+        pruned, report = prune_units(
+            tensors,
+            layers,
+            unit_masks.read(units),
+            threshold=threshold,
+            density=density,
+            scale=scale,
+            criterion=criterion,
+            scores=scores,
+            products=products,
+        )
+    elif density is not None:
         assert scores is not None
         pruned, report = prune_to_density(tensors, layers, density, criterion, scores, products)
     else:
@@ -318,6 +393,7 @@ def random_stage(
     regularized: str,
     summary: str,
     like: str,
+    units: str | None = None,
     weights: str,
     sparsity: str,
     name: str,
@@ -328,12 +404,14 @@ def random_stage(
         regularized: the regularised model's weights.safetensors.
         summary: its model.json.
         like: the sparsity.json of the pruned model.
+        units: the units.json of its network, if whole units were pruned.
         weights: the safetensors file to write.
         sparsity: the JSON file to write, see `prune`.
         name: the id of the control, which its random numbers are named by.
     """
     report = artifacts.read_json(like, ["layers"])
     tensors, layers, products = _read(regularized, summary)
-    pruned, own = prune_at_random(tensors, layers, report, name, products)
+    streams = None if units is None else unit_masks.read(units)
+    pruned, own = prune_at_random(tensors, layers, report, name, products, streams)
     artifacts.write_json(sparsity, own)
     artifacts.write_tensors(weights, pruned)

@@ -384,6 +384,8 @@ def without_looks(place: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, lis
         "matched": [f"{place}/importance/matched/{VARIANT}--{OTHER}.json"],
         "probe": [f"{place}/probe/seed=1_l1=0.001.json"],
         "probe_epochs": [f"{place}/probe/seed=1_l1=0.001.parquet"],
+        "takeover": [f"{place}/takeover/{VARIANT}.json"],
+        "takeover_epochs": [f"{place}/takeover/{VARIANT}.parquet"],
     }
     expose = {"weights": kinds["exposed_weights"][0], "structure": kinds["exposed"][0]}
     exposure.expose_stage(pruned="", summary="", **expose)
@@ -406,14 +408,15 @@ def test_looks_that_fail_leave_findings_and_figures_that_say_why(
     assert f"Not available for `{VARIANT}`: {WHY}" in text
     assert f"Not available for `{VARIANT}` and `{OTHER}`: {WHY}" in text
     assert f"Not available for `{VARIANT}` with `{OTHER}`: {WHY}" in text
-    assert text.count(WHY) == 6  # once each: lines, curve, exposed, importance, matched, probe
+    # once each: lines, curve, exposed, importance, matched, probe, takeover
+    assert text.count(WHY) == 7
     page = stage.as_markdown(found(scored(), {"mnist": True}, inside=looked))
     assert "converge" in page
     assert WHY in page
     figures = tmp_path / "figures"
     inspection_figures_stage(folder=str(figures), colormap="mako", **kinds)
     names = [*("lines", "curve", "plane", "plane_surface", "exposure", "probe_seed=1_l1=0.001")]
-    names += [f"importance_{name}" for name in (VARIANT, OTHER)]
+    names += [*(f"importance_{name}" for name in (VARIANT, OTHER)), f"takeover_{VARIANT}"]
     assert {path.stem for path in figures.iterdir()} == set(names)
     for path in figures.iterdir():
         assert captions.read(path).text

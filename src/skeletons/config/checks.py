@@ -403,7 +403,7 @@ def _user_criterion_density(config: Config) -> Iterator[str]:
             yield (
                 f"{key}.densities: found {', '.join(f'{d:g}' for d in section.densities)}, but a "
                 "user-defined criterion takes thresholds; allowed: [], or criterion: magnitude, "
-                "taylor or fisher."
+                "taylor, fisher or counterfactual."
             )
 
 

@@ -31,7 +31,7 @@ MEASURES = (
 )
 # Measures that need labels of the images, which are classes of the task.
 LABELLED_MEASURES = ("error_consistency", "capa", "capa_top")
-CRITERIA = ("magnitude", "taylor", "fisher")
+CRITERIA = ("magnitude", "taylor", "fisher", "counterfactual")
 DEFAULT_WIDTH = 8
 LEAST_SIDE = 16  # of images in pixels; the built-in networks halve it up to three times
 NetworkName = Annotated[
@@ -55,5 +55,5 @@ MaskMeasureName = Literal["mask_overlap", "mask_overlap_aligned"]
 REPRESENTATIONS: tuple[str, ...] = get_args(RepresentationName)
 MASK_MEASURES: tuple[str, ...] = get_args(MaskMeasureName)
 # Keys of `inspect` that switch an inspection on, and those that align units of different bases.
-INSPECTIONS = ("lines", "plane", "curve", "expose", "importance", "probe", "layers")
+INSPECTIONS = ("lines", "plane", "curve", "expose", "importance", "probe", "takeover", "layers")
 ALIGNED_INSPECTIONS = ("lines", "plane", "curve", "importance")

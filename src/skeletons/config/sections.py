@@ -166,6 +166,11 @@ class Regularize(Section):
         "subgradient",
         description="proximal is soft thresholding, which makes exact zeros; unused within a room",
     )
+    groups: Literal["weights", "units"] = Field(
+        "weights",
+        description="what the penalty and pruning remove: single weights, or whole channels and "
+        "neurons (group lasso)",
+    )
     learning_rate: Positive = Field(
         0.003, description="constant, so that an epoch does not depend on how many follow"
     )
@@ -187,8 +192,9 @@ class Prune(Section):
     )
     criterion: CriterionName = Field(
         "magnitude",
-        description="score of a weight; fisher is the diagonal of Optimal Brain Damage; or your "
-        "own FILE.py:FUNCTION, for thresholds",
+        description="score of a weight; fisher is the diagonal of Optimal Brain Damage, "
+        "counterfactual the rise of the loss without its unit; or your own FILE.py:FUNCTION, for "
+        "thresholds",
     )
     scale: Literal["absolute", "layer_rms"] = Field(
         "absolute",
@@ -275,8 +281,18 @@ class Inspect(Section):
         description="how much the loss rises without each unit, and whether pruning keeps the "
         "important ones",
     )
+    importance_by: Literal["loss", "divergence"] = Field(
+        "loss",
+        description="what importance measures: the training loss, or the divergence "
+        "(Kullback-Leibler) from the intact model",
+    )
     probe: Penalties = Field(
         (), description="λs to penalise the skeleton's weights with, in search of a second skeleton"
+    )
+    takeover: Flag = Field(
+        False,
+        description="scale the skeleton to zero while the rest is trained with the loss held, in "
+        "search of a second skeleton",
     )
     layers: Annotated[tuple[RepresentationName, ...], AfterValidator(distinct)] = Field(
         (),
@@ -286,11 +302,15 @@ class Inspect(Section):
     layer_names: (
         Annotated[tuple[StrictStr, ...], Field(min_length=1), AfterValidator(distinct)] | None
     ) = Field(None, description="layers of the network; null for the last one of each stage")
-    epochs: Count = Field(4, description="epochs to train a curve or a probe")
+    epochs: Count = Field(4, description="epochs to train a curve, a probe or a takeover")
     points: Annotated[StrictInt, Field(ge=3, le=10_001)] = Field(
         21, description="points on a line at which the loss is measured, including both ends"
     )
-    images: Count = Field(2_000, description="test images on which losses are measured")
+    images: Count = Field(
+        2_000,
+        description="images on which losses are measured: test images, for importance training "
+        "images",
+    )
 
 
 class Primary(Section):

@@ -194,10 +194,10 @@ CAPTIONS: Mapping[str, Caption] = {
     "importance": Caption(
         INSIDE,
         "What each unit is worth",
-        "Each hidden unit of the regularised model, by layer: how much the test loss rises when "
-        "this unit alone is silenced, against the size of its weights. Hollow marks are units that "
-        "pruning kills. If pruning by magnitude keeps the important units, importance increases "
-        "with size.",
+        "Each hidden unit of the regularised model, by layer: how much the training loss rises "
+        "when this unit alone is silenced, against the size of its weights. Hollow marks are "
+        "units that pruning kills. If pruning by magnitude keeps the important units, importance "
+        "increases with size.",
     ),
     "probe": Caption(
         INSIDE,
@@ -206,6 +206,14 @@ CAPTIONS: Mapping[str, Caption] = {
         "weights of its skeleton alone, so that from left to right less of these weights is left. "
         "If the accuracy without the skeleton rises to that of the whole network, other weights "
         "have taken over its work.",
+    ),
+    "takeover": Caption(
+        INSIDE,
+        "Can another skeleton take over?",
+        "The weights of the skeleton are scaled to zero, from left to right, while all other "
+        "weights are trained and the training loss stays within its room. If the line arrives at "
+        "zero, the network works without the skeleton, and has come there along the ridge. If it "
+        "comes to a halt before, the skeleton is needed.",
     ),
 }
 _HEATMAPS = {"representation": "heatmap_of_features", "weights": "heatmap_of_masks"}

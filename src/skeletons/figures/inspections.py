@@ -16,11 +16,12 @@ def inspection_figures_stage(*, folder: str, colormap: str, **kinds: str | Seque
 
     Args:
         folder: the folder that the SVG files are written to: lines, curve, plane, plane_surface,
-            exposure, one of importance per model, one of the probe per model and λ, and one of
-            layers per data set and measure.
+            exposure, one of importance and of the takeover per model, one of the probe per model
+            and λ, and one of layers per data set and measure.
         colormap: the colour map of the plane and of layers.
         kinds: the artifacts of each kind. Drawn are lines, curve, plane, located, exposed,
-            importance_units, probe, probe_epochs and layer_maps; other kinds are ignored.
+            importance_units, probe, probe_epochs, takeover, takeover_epochs and layer_maps; other
+            kinds are ignored.
 
     Raises:
         ArtifactError: a file is missing or broken.
@@ -90,3 +91,8 @@ def _draw_units(files: dict[str, list[str]], target: Path) -> None:
         shown = target / f"probe_{name}.svg"
         if not _absent(verdict, captions.drawn("probe", name), shown):
             units.save_probe(rows, verdict, shown, name)
+    for rows, verdict in _both(files, "takeover_epochs", "takeover"):
+        name = Path(verdict).stem
+        shown = target / f"takeover_{name}.svg"
+        if not _absent(verdict, captions.drawn("takeover", name), shown):
+            units.save_takeover(rows, verdict, shown, name)

@@ -128,11 +128,8 @@ def probe_curve(rows: pd.DataFrame, verdict: Mapping[str, Any], axes: Sequence[A
                 rows.epoch if empty else rows.skeleton_left,
                 rows[column.format(quantity)],
                 line,
-                marker=MARKERS[index],
-                markersize=4,
-                linewidth=1.3,
-                color=PALETTE[index],
                 label=name,
+                **_mark(index),
             )
         if empty:
             ax.set_xlabel("epoch; the skeleton has no weight")
@@ -158,6 +155,53 @@ def probe_curve(rows: pd.DataFrame, verdict: Mapping[str, Any], axes: Sequence[A
     axes[1].yaxis.set_major_formatter("{x:g}")
     axes[1].minorticks_off()
     axes[1].legend(*axes[0].get_legend_handles_labels(), loc="center left", bbox_to_anchor=(1, 0.5))
+
+
+def takeover_curve(rows: pd.DataFrame, verdict: Mapping[str, Any], axes: Sequence[Axes]) -> None:
+    """Draw a takeover: accuracy (left) and the rise of the training loss (right) as it fades.
+
+    Time runs from left, where the whole skeleton is there, to right.
+
+    Args:
+        rows: see `takeover.takeover`.
+        verdict: see `takeover.takeover_verdict`.
+        axes: two Axes.
+    """
+    parts = (
+        ("test_accuracy", "the whole network", "-"),
+        ("skeleton_accuracy", "the skeleton alone", "--"),
+        ("others_accuracy", "all but the skeleton", ":"),
+    )
+    for index, (column, name, line) in enumerate(parts):
+        axes[0].plot(rows.left, rows[column], line, label=name, **_mark(index))
+    axes[0].set_ylabel("test accuracy")
+    axes[0].set_ylim(-0.03, 1.03)
+    axes[1].plot(rows.left, rows.rise, "-", **_mark(0))
+    room = verdict["room"]
+    axes[1].axhline(room, color="0.5", linewidth=0.8, linestyle="-.", label="the room")
+    axes[1].set_ylabel("rise of the training loss in nats")
+    axes[1].set_ylim(min(-0.1 * room, 1.2 * float(rows.rise.min())), 1.2 * room)
+    for ax in axes:
+        ax.set_xlabel("factor on the skeleton's weights")
+        ax.set_xlim(1.03, -0.03)
+        ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    handles = [ax.get_legend_handles_labels() for ax in axes]
+    axes[1].legend(
+        [h for each, _ in handles for h in each],
+        [label for _, each in handles for label in each],
+        loc="center left",
+        bbox_to_anchor=(1, 0.5),
+    )
+
+
+def _mark(index: int) -> dict[str, Any]:
+    """The style of a line of epochs."""
+    return {
+        "marker": MARKERS[index],
+        "markersize": 4,
+        "linewidth": 1.3,
+        "color": PALETTE[index],
+    }
 
 
 # --- exposure -----------------------------------------------------------------------------------
@@ -236,6 +280,24 @@ def save_probe(rows: str, verdict: str, path: Path, name: str) -> None:
         probe_curve(table, found, axes)
         figure.suptitle(title, fontsize=11, fontweight="bold")
         save_svg(figure, path, captions.drawn("probe", name))
+
+
+def save_takeover(rows: str, verdict: str, path: Path, model: str) -> None:
+    """Draw a `takeover_curve` into an SVG file.
+
+    Args:
+        rows: the table of epochs.
+        verdict: the JSON file of the verdict.
+        path: the SVG file to write.
+        model: whose skeleton is scaled to zero.
+    """
+    table = artifacts.read_table(rows, ["left", "rise", "test_accuracy", "others_accuracy"])
+    found = artifacts.read_json(verdict, ["verdict", "room"])
+    with styled():
+        figure, axes = new_figure(9, 3.3, 1, 2)
+        takeover_curve(table, found, axes)
+        figure.suptitle(f"{model}: {found['verdict']}", fontsize=11, fontweight="bold")
+        save_svg(figure, path, captions.drawn("takeover", model))
 
 
 def save_exposure(structures: Mapping[str, str], path: Path) -> None:

@@ -17,7 +17,7 @@ from skeletons.inspection import absence, barriers
 from skeletons.model_ids import BASE, Model
 from skeletons.store import artifacts
 
-READ = ("lines", "curve", "exposed", "importance", "matched", "probe")  # kinds of artifacts
+READ = ("lines", "curve", "exposed", "importance", "matched", "probe", "takeover")  # of artifacts
 
 BASES, OWN, VARIANTS = "two bases", "a base and its variant", "variants of two bases"
 KINDS = (BASES, OWN, VARIANTS)
@@ -38,7 +38,8 @@ def inspections(paths: Mapping[str, Sequence[str]]) -> dict[str, Any]:
         line between the same models. `exposed`: model, before, after, difference and dead_reason
         (see `inspection.exposure`). `importance` and `matched`: the totals of
         `unit_ranks.summarize` and `matched_units.summarize`, with the model, or a and b. `probe`:
-        model and the numbers of `second_skeleton.probe_verdict`. The row of a look that cannot be
+        model and the numbers of `second_skeleton.probe_verdict`. `takeover`: model and those of
+        `takeover.takeover_verdict`. The row of a look that cannot be
         had has only the models and `absent`, the reason (see `inspection.absence`).
 
     Raises:
@@ -50,7 +51,7 @@ def inspections(paths: Mapping[str, Sequence[str]]) -> dict[str, Any]:
         "curve": [_curve_row(path, lines) for path in paths.get("curve", ())],
         "exposed": [_exposed_row(path) for path in paths.get("exposed", ())],
         "importance": [
-            {"model": Path(path).stem, **_totals(path, ["spearman", "shared", "expected"])}
+            {"model": Path(path).stem, **_totals(path, ["spearman", "unit_sets"])}
             for path in paths.get("importance", ())
         ],
         "matched": [
@@ -63,6 +64,10 @@ def inspections(paths: Mapping[str, Sequence[str]]) -> dict[str, Any]:
                 **_totals(path, ["verdict", "sentence", "l1"]),
             }
             for path in paths.get("probe", ())
+        ],
+        "takeover": [
+            {"model": Path(path).stem, **_totals(path, ["verdict", "sentence", "room"])}
+            for path in paths.get("takeover", ())
         ],
     }
 
@@ -145,6 +150,7 @@ def inspection_sections(found: Mapping[str, Any]) -> list[Section]:
                 ("importance", "Are large units important?", _importance_text),
                 ("matched", matched, _matched_text),
                 ("probe", "One skeleton or two?", _probe_text),
+                ("takeover", "Can another skeleton take over?", _takeover_text),
             )
         ),
     ]
@@ -251,16 +257,56 @@ def _importance_text(rows: Sequence[Mapping[str, Any]]) -> str:
             _number(row["spearman"], ".2f"),
             f"{row['shared']} of {row['k']}",
             f"{row['expected']:.1f}",
+            f"{row['kept']} of {row['k']}",
+            f"{row['kept_expected']:.1f}",
         ]
         for row in rows
     ]
-    head = ["variant", "rank correlation", "shared", "by chance"]
+    head = ["variant", "rank correlation", "largest tenth", "by chance", "kept", "by chance"]
     return (
-        "The importance of a unit is the rise of the test loss when it is silenced in the "
+        f"The importance of a unit is {_measured(rows)} when it is silenced in the "
         "regularised model. It is compared with the size of the unit's weights: by rank "
-        "correlation (mean over layers), and by how many of the largest units, as many as pruning "
-        "keeps, are among the most important ones.\n\n" + prose.table(head, table)
+        "correlation (mean over layers), by how many of the most important tenth of each layer are "
+        "in the largest tenth, and by how many of them pruning keeps.\n\n"
+        + prose.table(head, table)
+        + "\n\n"
+        + _sets_text(rows)
     )
+
+
+def _measured(rows: Sequence[Mapping[str, Any]]) -> str:
+    if rows[0]["by"] == "loss":
+        return "the rise of the training loss"
+    return "the divergence of the outputs, on training images,"
+
+
+def _sets_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The loss with and without each set of units and of weights, beside random ones."""
+    table = [
+        [f"`{row['model']}`", name, _nats(each["without"]), _nats(each["alone"])]
+        for row in rows
+        for name, each in (
+            ("most important tenth of units", row["unit_sets"]["important"]),
+            ("largest tenth of units", row["unit_sets"]["largest"]),
+            ("random tenth of units", row["unit_sets"]["random"]),
+            ("the skeleton's weights", row["weight_sets"]["skeleton"]),
+            ("random weights, as many per layer", row["weight_sets"]["random"]),
+        )
+    ]
+    what = "Training loss" if rows[0]["by"] == "loss" else "Divergence from the intact model"
+    intact = prose.listed([f"{row['intact']:.3f}" for row in rows])
+    return (
+        f"{what} in nats without each set (its units silenced, or its weights zero), and with this "
+        f"set alone. The intact training loss is {intact}. Of random sets, the mean and the range "
+        "of several draws.\n\n" + prose.table(["variant", "set", "without it", "alone"], table)
+    )
+
+
+def _nats(found: float | Mapping[str, float]) -> str:
+    """A loss, or the mean and the range of several."""
+    if isinstance(found, Mapping):
+        return f"{found['mean']:.3f} ({found['lowest']:.3f} to {found['highest']:.3f})"
+    return f"{found:.3f}"
 
 
 def _matched_text(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -278,10 +324,10 @@ def _matched_text(rows: Sequence[Mapping[str, Any]]) -> str:
     ]
     head = ["a", "b", "rank correlation", "shared", "by chance"]
     return (
-        "The most important units of two bases, after their units were aligned by weights. Chance "
-        "means two sets drawn at random. Alignment itself pairs large units with large ones, so a "
-        "little more than chance is not evidence of a shared skeleton.\n\n"
-        + prose.table(head, table)
+        "The most important tenth of units of two bases, layer by layer, after their units were "
+        "aligned by weights. Chance means two sets drawn at random. Alignment itself pairs large "
+        "units with large ones, so a little more than chance is not evidence of a shared "
+        "skeleton.\n\n" + prose.table(head, table)
     )
 
 
@@ -292,4 +338,14 @@ def _probe_text(rows: Sequence[Mapping[str, Any]]) -> str:
     return (
         "The regularised model is trained further with a penalty on only the weights of its "
         "skeleton.\n\n" + "\n".join(lines)
+    )
+
+
+def _takeover_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    if not rows:
+        return ""
+    lines = [f"- `{row['model']}`: {row['sentence']}" for row in rows]
+    return (
+        "The weights of the skeleton are scaled to zero step by step, while all others are trained "
+        "and the training loss is held.\n\n" + "\n".join(lines)
     )

@@ -1,31 +1,29 @@
-"""The importance of each unit: how much the loss rises when this unit alone is silenced.
+"""The importance of units and of skeletons: how much the loss rises without them.
 
-A unit is a channel or neuron of a hidden layer with prunable weights. The output of a silenced
-unit, after the layer's normalisation, activation and pooling, is zero for every image. In a
-residual stream, the contribution of one layer is silenced, not the whole channel.
-
-A chunk of images runs through the whole network once. For each unit, only the operations after it
-run again, with several silenced units in one batch.
+The post defines a skeleton by what would raise the loss if it went. Pruning finds one by magnitude.
+Here both are compared, on training images, in three ways: unit by unit, by silencing each in turn
+(see `training.silencing`); by the tenth of units that matter most and the tenth that is largest,
+each silenced as a whole; and by the weights that pruning keeps. Sets are compared with random ones
+of the same size.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
+from skeletons.arrays import Floats
 from skeletons.inspection import unit_ranks
 from skeletons.inspection.absence import look
+from skeletons.inspection.second_skeleton import Masks, masks, only
 from skeletons.networks import channels
-from skeletons.networks.build import chosen_of, manner_of
-from skeletons.networks.channels import Wiring
+from skeletons.networks.channels import Mask
 from skeletons.networks.describe import prunable
 from skeletons.networks.image_shape import of_network
 from skeletons.prediction import inference
@@ -33,162 +31,45 @@ from skeletons.prediction.device import pick_device
 from skeletons.store import artifacts
 from skeletons.training import memory
 from skeletons.training.images import Images
+from skeletons.training.silencing import LOSS, Silenced
 
 Array = artifacts.Array
-Losses = npt.NDArray[np.float64]
 
-CHUNK = 100  # images that run together and whose activations are kept
-BATCH = 600  # images of silenced networks in one forward pass
-
-
-@dataclass(frozen=True)
-class _Site:
-    """Where the units of a layer are silenced in the traced network, and what runs after that."""
-
-    node: fx.Node
-    after: Sequence[fx.Node]
-    needs: Sequence[fx.Node]  # results of other operations that `after` reads
+DRAWS = 8  # random sets that each set is compared with
+ALONE, WITHOUT = "alone", "without"
 
 
-def hidden_layers(network: nn.Sequential, wires: Wiring) -> list[str]:
-    """The layers with prunable weights, without the layer of the logits."""
-    weights = prunable(network.get_submodule("body"))
-    last = wires.of[wires.logits()]
-    return [
-        name
-        for name in wires.layers()
-        if f"{name}.weight" in weights and wires.written(name) is not last
-    ]
-
-
-def _site(wires: Wiring, layer: str) -> _Site:
-    node = wires.settled(layer)
-    reached: dict[fx.Node, None] = {node: None}
-    for other in wires.graph.nodes:
-        if any(source in reached for source in other.all_input_nodes):
-            reached[other] = None
-    after = [n for n in reached if n is not node and n.op != "output"]
-    needs = {m: None for n in after for m in n.all_input_nodes if m not in reached}
-    return _Site(node, after, list(needs))
-
-
-class _Runner:
-    """Runs parts of a traced network, given the results of other parts."""
-
-    def __init__(self, network: nn.Sequential) -> None:
-        self.wires = channels.trace(network.get_submodule("body"), of_network(network))
-        self.standardize = network.get_submodule("standardize")
-        self.layout = manner_of(network).layout
-        body = fx.GraphModule(dict(self.wires.modules), self.wires.graph)
-        self.nodes = [n for n in self.wires.graph.nodes if n.op not in ("placeholder", "output")]
-        self.input = next(n for n in self.wires.graph.nodes if n.op == "placeholder")
-        self.logits = self.wires.logits()
-        self.chosen = chosen_of(network)
-        self._interpreter = fx.Interpreter(body, garbage_collect_values=False)
-
-    def run(
-        self, nodes: Sequence[fx.Node], given: Mapping[fx.Node, Any], keep: set[fx.Node]
-    ) -> dict[fx.Node, Any]:
-        """The results of `keep`, after running `nodes` in their order."""
-        found = self._interpreter.env = dict(given)
-        last_use = {source: node for node in nodes for source in node.all_input_nodes}
-        for node in nodes:
-            found[node] = self._interpreter.run_node(node)
-            for source in set(node.all_input_nodes):
-                if last_use[source] is node and source not in keep:
-                    del found[source]
-        return found
-
-    def chunks(self, images: Images, keep: set[fx.Node]) -> Iterator[tuple[dict[Any, Any], Tensor]]:
-        """For each chunk of images: the results of `keep`, and the labels."""
-        for start in range(0, len(images.labels), CHUNK):
-            pixels = images.pixels[start : start + CHUNK].to(images.labels.device)
-            x = self.standardize(pixels.contiguous(memory_format=torch.channels_last))
-            yield (
-                self.run(self.nodes, {self.input: x}, keep),
-                images.labels[start : start + CHUNK],
-            )
-
-
-@torch.inference_mode()
-def silence(network: nn.Sequential, images: Images) -> pd.DataFrame:
+def silence(network: nn.Sequential, images: Images, by: str = LOSS) -> pd.DataFrame:
     """The loss and accuracy with each unit silenced in turn.
 
     Args:
         network: as `networks.build.build` makes it; it is put into evaluation mode.
         images: the images that the loss is measured on.
+        by: `loss` or `divergence`, see `Silenced`.
 
     Returns:
         One row per unit: layer (the name of its weight), unit (number), loss_change (nats, mean
-        over images; positive if the unit is useful) and accuracy_change (−1..1).
+        over images; positive if the unit is useful; or the divergence), accuracy_change (−1..1),
+        and channel_change, the loss_change with the unit's channel silenced in all layers of its
+        residual stream.
     """
-    runner = _Runner(network.eval())
-    layers = hidden_layers(network, runner.wires)
-    sites = {name: _site(runner.wires, name) for name in layers}
-    keep = {node for site in sites.values() for node in (site.node, *site.needs)}
-    keep |= {runner.logits}
-    sums = {name: np.zeros((2, runner.wires.written(name).size)) for name in layers}
-    for results, labels in runner.chunks(images, keep):
-        baseline = _scores(runner.chosen(results[runner.logits]), labels, 1)
-        for name, site in sites.items():
-            sums[name] += _changes(runner, site, results, labels, baseline)
-    count = len(images.labels)
+    silenced = Silenced(network, by)
+    units, whole = silenced.each_unit(images), silenced.each_channel(images)
     return pd.concat(
         [
             pd.DataFrame(
                 {
                     "layer": f"body.{name}.weight",
                     "unit": np.arange(found.shape[1]),
-                    "loss_change": found[0] / count,
-                    "accuracy_change": found[1] / count,
+                    "loss_change": found[0],
+                    "accuracy_change": found[1],
+                    "channel_change": whole[silenced.wires.written(name)][0],
                 }
             )
-            for name, found in sums.items()
+            for name, found in units.items()
         ],
         ignore_index=True,
     )
-
-
-def _scores(logits: Tensor, labels: Tensor, copies: int) -> Losses:
-    """Loss (nats) and number of correct predictions, summed over images: 2×copies."""
-    each = len(labels)  # `view` cannot infer it for 0 copies, if no unit of a layer is active
-    labels = labels.repeat(copies)
-    losses = F.cross_entropy(logits.double(), labels, reduction="none")
-    correct = (logits.argmax(1) == labels).double()
-    both = torch.stack([losses, correct]).view(2, copies, each).sum(dim=2)
-    return np.asarray(both.cpu().numpy())
-
-
-def _changes(
-    runner: _Runner,
-    site: _Site,
-    results: Mapping[fx.Node, Any],
-    labels: Tensor,
-    baseline: Losses,
-) -> Losses:
-    """The change in the sums of `_scores` when each unit of a layer is silenced: 2×units."""
-    outputs = results[site.node]
-    found = np.zeros((2, outputs.shape[1]))
-    # A unit whose output is zero on all of these images needs no run.
-    active = (outputs != 0).transpose(0, 1).flatten(1).any(dim=1)
-    for units in torch.split(active.nonzero().flatten(), max(1, BATCH // len(labels))):
-        copies = len(units)
-        given = {node: _repeat(results[node], copies, runner.layout) for node in site.needs}
-        changed = _repeat(outputs, copies, runner.layout)
-        for k, unit in enumerate(units):
-            changed[k * len(labels) : (k + 1) * len(labels), unit] = 0
-        given[site.node] = changed
-        logits = runner.chosen(runner.run(site.after, given, {runner.logits})[runner.logits])
-        found[:, units.cpu().numpy()] = _scores(logits, labels, copies) - baseline
-    return found
-
-
-def _repeat(value: Any, copies: int, layout: torch.memory_format) -> Any:
-    """The results of a chunk of images, repeated for each silenced unit."""
-    if not isinstance(value, Tensor):
-        return value
-    repeated = value.repeat(copies, *[1] * (value.ndim - 1))
-    return repeated.contiguous(memory_format=layout) if value.ndim == 4 else repeated
 
 
 def unit_weights(
@@ -228,12 +109,138 @@ def unit_weights(
 
 
 def importance_table(
-    network: nn.Sequential, pruned: Mapping[str, Array], images: Images
+    network: nn.Sequential, pruned: Mapping[str, Array], images: Images, by: str = LOSS
 ) -> pd.DataFrame:
     """`silence` and `unit_weights` in one table: one row per unit, layers in order of execution."""
-    found = silence(network, images)
+    found = silence(network, images, by)
     weights = unit_weights(network, pruned, list(dict.fromkeys(found.layer)))
     return found.merge(weights, on=["layer", "unit"], validate="one_to_one")
+
+
+# --- sets -----------------------------------------------------------------------------------------
+
+
+def unit_sets(
+    network: nn.Sequential, table: pd.DataFrame, images: Images, by: str, draw: np.random.Generator
+) -> dict[str, Any]:
+    """What a network loses without the tenth of units that matter most, and with only these.
+
+    Args:
+        network: as `networks.build.build` makes it.
+        table: see `importance_table`.
+        images: that the loss is measured on.
+        by: `loss` or `divergence`.
+        draw: draws the random sets: as many units of each layer.
+
+    Returns:
+        units, and of these chosen; and for the sets `important` (of the largest loss_change),
+        `largest` (of the largest magnitude) and `random`: `without`, the loss (or divergence) with
+        the set silenced, and `alone`, with all other units of hidden layers silenced; for random
+        sets see `_spread`.
+    """
+    layers = {str(layer): group for layer, group in table.groupby("layer", sort=False)}
+
+    def chosen(pick: Callable[[pd.DataFrame, int], Mask]) -> dict[str, Mask]:
+        return {
+            layer.removeprefix("body.").removesuffix(".weight"): pick(
+                group, unit_ranks.tenth(len(group))
+            )
+            for layer, group in layers.items()
+        }
+
+    def drawn(group: pd.DataFrame, k: int) -> Mask:
+        return np.isin(np.arange(len(group)), draw.choice(len(group), k, replace=False))
+
+    sets = [
+        chosen(lambda group, k: unit_ranks.top(group.loss_change, k)),
+        chosen(lambda group, k: unit_ranks.top(group[unit_ranks.MAGNITUDE], k)),
+        *(chosen(drawn) for _ in range(DRAWS)),
+    ]
+    others = [{layer: ~units for layer, units in each.items()} for each in sets]
+    losses = Silenced(network, by).without(images, [*sets, *others])[:, 0].reshape(2, -1)
+    without, alone = losses
+    named = {
+        name: {WITHOUT: float(without[k]), ALONE: float(alone[k])}
+        for k, name in enumerate(("important", "largest"))
+    }
+    return {
+        "units": len(table),
+        "chosen": sum(int(units.sum()) for units in sets[0].values()),
+        **named,
+        "random": {WITHOUT: _spread(without[2:]), ALONE: _spread(alone[2:])},
+    }
+
+
+def weight_sets(
+    network: nn.Sequential,
+    pruned: Mapping[str, Array],
+    images: Images,
+    by: str,
+    draw: np.random.Generator,
+) -> dict[str, Any]:
+    """What a network loses without the weights that pruning keeps, and with only these.
+
+    Args:
+        network: the regularised model; it is put into evaluation mode.
+        pruned: the weights of all layers of the pruned model by name.
+        images: that the loss is measured on.
+        by: `loss` or `divergence`.
+        draw: draws the random sets: as many weights of each layer.
+
+    Returns:
+        weights, and of these chosen; and for the sets `skeleton` and `random`: `without`, the loss
+        (or divergence) with these weights set to zero, and `alone`, with all other prunable weights
+        set to zero; for random sets see `_spread`.
+    """
+    names = list(prunable(network))
+    skeleton = masks(pruned, names)
+    sets = [skeleton, *(_as_many(skeleton, draw) for _ in range(DRAWS))]
+    intact = inference.predict(network, images.pixels).double()
+    losses = np.array([_without_and_alone(network, each, images, by, intact) for each in sets])
+    return {
+        "weights": sum(mask.numel() for mask in skeleton.values()),
+        "chosen": sum(int(mask.sum()) for mask in skeleton.values()),
+        "skeleton": {WITHOUT: float(losses[0, 0]), ALONE: float(losses[0, 1])},
+        "random": {WITHOUT: _spread(losses[1:, 0]), ALONE: _spread(losses[1:, 1])},
+    }
+
+
+def _as_many(skeleton: Masks, draw: np.random.Generator) -> Masks:
+    """A random set of as many weights in each layer."""
+    return {
+        name: torch.from_numpy(draw.permutation(mask.numpy().ravel()).reshape(mask.shape))
+        for name, mask in skeleton.items()
+    }
+
+
+def _without_and_alone(
+    network: nn.Module, chosen: Masks, images: Images, by: str, intact: Tensor
+) -> list[float]:
+    here = {name: mask.to(intact.device) for name, mask in chosen.items()}
+    found = []
+    for kept in ({name: ~mask for name, mask in here.items()}, here):
+        with only(network, kept):
+            logits = inference.predict(network, images.pixels).double()
+        found.append(_loss(logits, images.labels, intact, by))
+    return found
+
+
+def _loss(logits: Tensor, labels: Tensor, intact: Tensor, by: str) -> float:
+    """The loss of logits, or their divergence from those of the intact network, in nats."""
+    if by == LOSS:
+        return F.cross_entropy(logits, labels).item()
+    own, other = F.log_softmax(intact, 1), F.log_softmax(logits, 1)
+    return float((own.exp() * (own - other)).sum(1).mean())
+
+
+def _spread(losses: Floats) -> dict[str, float]:
+    """Of random sets: their mean, the standard deviation, the lowest and the highest."""
+    return {
+        "mean": float(losses.mean()),
+        "deviation": float(losses.std(ddof=1)),
+        "lowest": float(losses.min()),
+        "highest": float(losses.max()),
+    }
 
 
 @look("table", "ranks")
@@ -246,6 +253,7 @@ def importance_stage(
     table: str,
     ranks: str,
     images: int,
+    by: str,
     device: str,
     threads: int,
 ) -> None:
@@ -257,8 +265,10 @@ def importance_stage(
         pruned: weights.safetensors of a model pruned from it.
         dataset: the data set's images.safetensors.
         table: the parquet file to write, see `importance_table`.
-        ranks: the JSON file to write, see `unit_ranks.summarize`.
-        images: number of test images that the loss is measured on, from the first.
+        ranks: the JSON file to write: images, mode and by; intact, the loss of the network as it
+            is; `unit_ranks.summarize`; and `unit_sets` and `weight_sets`.
+        images: number of training images that the loss is measured on, evenly spaced.
+        by: `loss` or `divergence`, see `silence`.
         device: `auto`, `cpu` or `cuda`.
         threads: number of CPU threads.
 
@@ -270,9 +280,20 @@ def importance_stage(
     memory.keep_freed()
     chosen = pick_device(device)
     network = inference.restore(regularized, artifacts.read_json(summary, ["network"])).to(chosen)
-    test = Images.read(dataset, "test", chosen)
-    some = Images(test.pixels[:images], test.labels[:images])
-    found = importance_table(network, artifacts.read_tensors(pruned), some)
-    about = {"images": len(some.labels), "mode": "zero"}  # the output of a silenced unit
+    some, kept = (
+        Images.read(dataset, "train", chosen).spread(images),
+        artifacts.read_tensors(pruned),
+    )
+    found = importance_table(network, kept, some, by)
+    draw = np.random.default_rng(0)
+    logits = inference.predict(network, some.pixels).double()
+    about = {
+        "images": len(some.labels),
+        "mode": "zero",  # the output of a silenced unit
+        "by": by,
+        "intact": F.cross_entropy(logits, some.labels).item(),
+        "unit_sets": unit_sets(network, found, some, by, draw),
+        "weight_sets": weight_sets(network, kept, some, by, draw),
+    }
     artifacts.write_json(ranks, {**about, **unit_ranks.summarize(found)})
     artifacts.write_table(table, found)

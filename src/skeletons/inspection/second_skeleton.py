@@ -42,9 +42,11 @@ TAKES_OVER = "another takes over"
 LEARNT = "another is learnt again"
 STAYS = "the skeleton stays"
 SHARED = "both are needed"
+WEAK = "too weak to tell"
 LOST = "the loss cannot be held"
 EMPTY = "there is no skeleton"
 TOLERANCE = 0.02  # of accuracy, as in `pair_tables.SLACK`
+LEFT = 0.1  # share of the skeleton's weights beyond which a probe was too weak
 
 
 @torch.no_grad()
@@ -122,7 +124,7 @@ def probe(
         if settings.penalty == "proximal":
             shrink_skeleton(optimizer, weights, skeleton, l1)
 
-    sample, start = train.sample(MEASURED_IMAGES), _mass(weights, skeleton)
+    sample, start = train.sample(MEASURED_IMAGES), mass_of(weights, skeleton)
     rows = [probe_row(network, skeleton, sample, test, start, 0, precision)]
     for epoch in range(1, epochs + 1):
         name = ("probe", seed, l1, epoch)
@@ -142,7 +144,7 @@ def probe(
 
 
 @torch.no_grad()
-def _mass(weights: Masks, chosen: Masks) -> float:
+def mass_of(weights: Masks, chosen: Masks) -> float:
     """The sum of |w| over the chosen weights."""
     return sum(float((w.abs() * chosen[name]).double().sum()) for name, w in weights.items())
 
@@ -178,7 +180,7 @@ def probe_row(
     """
     weights = prunable(network)
     others = {name: ~mask for name, mask in skeleton.items()}
-    inside, outside = _mass(weights, skeleton), _mass(weights, others)
+    inside, outside = mass_of(weights, skeleton), mass_of(weights, others)
     row: Row = {"epoch": epoch}
     for split, images in (("train", train), ("test", test)):
         row[f"{split}_loss"], row[f"{split}_accuracy"] = measure(network, images, precision)
@@ -216,8 +218,9 @@ def probe_verdict(rows: pd.DataFrame, tolerance: float = TOLERANCE) -> dict[str,
         `verdict`. `EMPTY`: the skeleton had no weight at the start. `LOST`: accuracy is not kept at
         the end. If it is also kept with the skeleton's weights set to zero, `TAKES_OVER` if it was
         kept at every epoch, `LEARNT` if it was lost in between. If the other weights alone do not
-        keep it, `STAYS` if the skeleton alone is as good as at the start (within `tolerance`),
-        `SHARED` if not: both work together, and a longer or stronger probe may show more.
+        keep it, `WEAK` if more than `LEFT` of the skeleton's Σ|w| is left: it was never in need of
+        a replacement. Otherwise `STAYS` if the skeleton alone is as good as at the start (within
+        `tolerance`), `SHARED` if not: both work together.
 
         The numbers: accuracy and loss on the test set at start and end, the lowest accuracy and the
         highest loss in between; accuracy of the skeleton alone and of the others alone at start and
@@ -253,6 +256,8 @@ def _judge(found: Mapping[str, Any], least: float) -> str:
     if found["end_accuracy"] < least:
         return LOST
     if found["others_end_accuracy"] < least:
+        if found["skeleton_left"] > LEFT:
+            return WEAK
         worse = found["skeleton_start_accuracy"] - found["skeleton_end_accuracy"]
         return STAYS if worse <= found["tolerance"] else SHARED
     return TAKES_OVER if found["least_accuracy"] >= least else LEARNT

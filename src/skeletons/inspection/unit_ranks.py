@@ -15,6 +15,7 @@ import pandas as pd
 Mask = npt.NDArray[np.bool_]
 
 MAGNITUDE = "magnitude_l1"
+TENTH = 0.1
 
 
 def spearman(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
@@ -56,19 +57,13 @@ def overlap(a: Mask, b: Mask) -> dict[str, Any]:
     }
 
 
-def important(layer: pd.DataFrame) -> int:
-    """The number of units of a layer that count as important: those that pruning leaves alive.
+def tenth(units: int) -> int:
+    """The number of units of a layer that count as important: a tenth, at least one.
 
-    If pruning leaves all units alive, it is the number of units that the remaining weights would
-    fill, at least one.
-
-    Args:
-        layer: the rows of one layer in an importance table.
+    The units that pruning leaves alive would be too many: often most of a layer, and then the
+    question is only which units matter least.
     """
-    alive = int((~layer.dead).sum())
-    if alive < len(layer):
-        return alive
-    return max(1, round(float(layer.kept_share.mean()) * len(layer)))
+    return max(1, round(TENTH * units))
 
 
 def by_layer(table: pd.DataFrame) -> pd.DataFrame:
@@ -79,12 +74,14 @@ def by_layer(table: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         One row per layer: layer; units; alive, the number that pruning leaves alive; spearman of
-        magnitude (L1) and loss change (NaN if it is not defined); k, see `important`; and
-        `overlap` of the k largest units with the k most important ones.
+        magnitude (L1) and loss change (NaN if it is not defined); k, see `tenth`; `overlap` of the
+        k largest units with the k most important ones; and kept, how many of the latter pruning
+        leaves alive (k · alive / units by chance).
     """
     rows = []
     for layer, group in table.groupby("layer", sort=False):
-        k = important(group)
+        k = tenth(len(group))
+        matter = top(group.loss_change, k)
         rows.append(
             {
                 "layer": layer,
@@ -92,7 +89,8 @@ def by_layer(table: pd.DataFrame) -> pd.DataFrame:
                 "alive": int((~group.dead).sum()),
                 "spearman": spearman(group[MAGNITUDE], group.loss_change),
                 "k": k,
-                **overlap(top(group[MAGNITUDE], k), top(group.loss_change, k)),
+                **overlap(top(group[MAGNITUDE], k), matter),
+                "kept": int((matter & ~group.dead.to_numpy(bool)).sum()),
             }
         )
     return pd.DataFrame(rows)
@@ -101,16 +99,18 @@ def by_layer(table: pd.DataFrame) -> pd.DataFrame:
 def summarize(table: pd.DataFrame) -> dict[str, Any]:
     """`by_layer` as JSON, with totals.
 
-    The totals are units, alive, k, shared and expected, summed over layers, and the mean of the
-    layers' rank correlations, weighted by units (None if no layer has one).
+    The totals are units, alive, k, shared, expected, kept and kept_expected (kept by chance),
+    summed over layers, and the mean of the layers' rank correlations, weighted by units (None if no
+    layer has one).
     """
     layers = by_layer(table)
     known = layers.dropna(subset=["spearman"])
     mean = float(np.average(known.spearman, weights=known.units)) if len(known) else None
     totals: dict[str, Any] = {
-        key: int(layers[key].sum()) for key in ("units", "alive", "k", "shared")
+        key: int(layers[key].sum()) for key in ("units", "alive", "k", "shared", "kept")
     }
     totals["expected"] = float(layers.expected.sum())
+    totals["kept_expected"] = float((layers.k * layers.alive / layers.units).sum())
     rows = [
         {str(key): None if pd.isna(value) else value for key, value in row.items()}
         for row in layers.to_dict("records")
@@ -130,7 +130,7 @@ def matched(
             of a layer without a permutation keep their order.
 
     Returns:
-        One row per layer: layer; units; k_a and k_b, see `important`; spearman of the two loss
+        One row per layer: layer; units; k_a and k_b, see `tenth`; spearman of the two loss
         changes; and `overlap` of the k_a most important units of a with the k_b most important
         ones of b.
 
@@ -156,7 +156,7 @@ def _match(a: pd.DataFrame, b: pd.DataFrame, permutation: npt.ArrayLike) -> dict
     if not np.array_equal(np.sort(order), np.arange(len(a))):
         raise ValueError(f"{list(order[:10])} … is not a permutation of {len(a)} units")
     b = b.iloc[order]
-    k_a, k_b = important(a), important(b)
+    k_a, k_b = tenth(len(a)), tenth(len(b))
     return {
         "units": len(a),
         "k_a": k_a,

@@ -1,12 +1,17 @@
-"""The two ways to apply the penalty λ‖w‖₁: as a subgradient, or as a proximal step."""
+"""The two ways to apply the penalty λ‖w‖₁: as a subgradient, or as a proximal step.
+
+`unit_penalties` has the same for the penalty on units.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from skeletons.networks.describe import prunable
 from skeletons.training.internals import add_signs
 
 
@@ -66,3 +71,45 @@ def shrink_proximally(
     for w in weights:
         if w.grad is not None:
             shrink([w], proximal_amount(optimizer, w, l1))
+
+
+class Penalty(Protocol):
+    """A penalty on the prunable weights of a network, and the ways to make it smaller."""
+
+    def penalty(self) -> float:
+        """The penalty at the current weights, without λ."""
+
+    def add_subgradient(self, l1: float) -> None:
+        """Add the subgradient of λ times the penalty to the gradients."""
+
+    def shrink_proximally(self, optimizer: torch.optim.Optimizer, l1: float) -> None:
+        """The proximal step of λ times the penalty after a step of an optimiser."""
+
+    def shrink_by_share(self, share: float, sizes: Mapping[str, float]) -> None:
+        """Shrink the weights by a share of their layer's size, of `sizes` by name."""
+
+
+class Weights:
+    """‖w‖₁ over the prunable weights."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self.weights = prunable(network)
+
+    @torch.no_grad()
+    def penalty(self) -> float:
+        """‖w‖₁."""
+        found = (w.abs().double().cpu().numpy().ravel().sum() for w in self.weights.values())
+        return float(sum(found))
+
+    def add_subgradient(self, l1: float) -> None:
+        """See `add_subgradient`."""
+        add_subgradient(list(self.weights.values()), l1)
+
+    def shrink_proximally(self, optimizer: torch.optim.Optimizer, l1: float) -> None:
+        """See `shrink_proximally`."""
+        shrink_proximally(optimizer, list(self.weights.values()), l1)
+
+    def shrink_by_share(self, share: float, sizes: Mapping[str, float]) -> None:
+        """Soft threshold: each weight falls by the share of its layer's size."""
+        for name, w in self.weights.items():
+            shrink([w], share * sizes[name])

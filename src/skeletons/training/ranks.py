@@ -8,6 +8,10 @@ All scores are of the weights as they are applied, so they do not depend on how 
 - `fisher`: ½ w² · E[(∂ℓ/∂w)²], the saliency of Optimal Brain Damage (LeCun et al. 1990, equation
   5), whose second derivative is replaced by the diagonal of the empirical Fisher information, the
   mean over images of the squared gradient (Theis et al. 2018).
+- `counterfactual`: by how much the loss rises when the weight's unit is silenced, divided by the
+  number of the unit's weights. It is measured, not approximated, one unit at a time. A weight
+  belongs to the unit that it leads from (see `networks.unit_groups`), or, from an image, to the one
+  that it leads to. Where the loss falls without a unit, the score is 0.
 
 L is the loss of training images without augmentation, in evaluation mode.
 """
@@ -24,20 +28,29 @@ from skeletons.prediction.inference import BATCH, restore
 from skeletons.store import artifacts
 from skeletons.training.images import Images
 from skeletons.training.job import start
+from skeletons.training.silencing import Silenced
 
 GRADIENT_IMAGES = 2_000  # of the training set, for `taylor`
 FISHER_IMAGES = 500  # each has a backward pass of its own
+SILENCED_IMAGES = 1_000  # that run once for each unit
 MAGNITUDE, TAYLOR, FISHER = "magnitude", "taylor", "fisher"
+COUNTERFACTUAL = "counterfactual"
 
 
-def scores_of(network: nn.Module, train: Images, criterion: str) -> dict[str, Tensor]:
+def scores_of(network: nn.Sequential, train: Images, criterion: str) -> dict[str, Tensor]:
     """The score of each prunable weight, ≥ 0, float32 in the shape of the weights, by name.
 
     Args:
         network: is not changed, except for its gradients and mode.
         train: training images.
-        criterion: `magnitude`, `taylor` or `fisher`.
+        criterion: `magnitude`, `taylor`, `fisher` or `counterfactual`.
+
+    Raises:
+        WiringError: the criterion is `counterfactual`, and the channels of an operation cannot be
+            followed.
     """
+    if criterion == COUNTERFACTUAL:
+        return _counterfactual(network, train.spread(SILENCED_IMAGES))
     weights = prunable(network.eval())
     if criterion == MAGNITUDE:
         applied = factors(network)
@@ -62,6 +75,31 @@ def _mean(network: nn.Module, images: Images, batch: int, power: int) -> dict[st
         ):
             sums[name] += found**power
     return {name: found / len(images.labels) for name, found in sums.items()}
+
+
+def _counterfactual(network: nn.Sequential, images: Images) -> dict[str, Tensor]:
+    silenced, known = Silenced(network), prunable(network)
+    wires = silenced.wires
+    rises = {
+        stream: torch.from_numpy(found[0]).clamp(min=0)
+        for stream, found in silenced.each_channel(images).items()
+    }
+    owner = {}  # of each layer's weights: its stream, and whether they lead from its units
+    for layer in (name for name in wires.layers() if f"body.{name}.weight" in known):
+        source = wires.read(layer)
+        owner[layer] = (source, True) if source in rises else (wires.written(layer), False)
+    sizes = dict.fromkeys(rises, 0)
+    for layer, (stream, _) in owner.items():
+        sizes[stream] += known[f"body.{layer}.weight"].numel() // stream.size
+    found = {}
+    for layer, (stream, leads_from) in owner.items():
+        weight = known[f"body.{layer}.weight"]
+        score = (rises[stream] / sizes[stream]).to(weight.device, weight.dtype)
+        each = score.repeat_interleave(weight.shape[leads_from] // stream.size)
+        shape = [1] * weight.ndim
+        shape[leads_from] = -1
+        found[f"body.{layer}.weight"] = each.view(shape).expand(weight.shape).contiguous()
+    return found
 
 
 def rank_stage(

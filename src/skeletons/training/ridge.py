@@ -11,7 +11,7 @@ rate.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -26,7 +26,7 @@ from skeletons.prediction.inference import predict
 from skeletons.training.epochs import Row
 from skeletons.training.images import Images, batch_sizes
 from skeletons.training.internals import copy
-from skeletons.training.penalties import shrink
+from skeletons.training.penalties import Penalty
 
 MEASURED = 2_000  # training images, always the same ones
 PROBED = 64  # training images, to find out which weights have a free scale
@@ -99,14 +99,14 @@ class Gauge:
         return Reading(*numbers.tolist())
 
 
-class Ridge:
-    """The state of a walk within its room, and its steps.
+class Room:
+    """The room of a training that must hold the loss: its last good point, and its speed.
 
     Attributes:
         state: what a later epoch depends on, beside the weights and the optimiser: the factor on
-            the learning rate, the factor on the shrinkage, and the share of it that the last look
-            allows. A tensor on the CPU, changed in place.
-        returns: how often the walk went back to its last good point in this epoch.
+            the learning rate, the factor on the speed of what is tried within the room, and the
+            share of it that the last look allows. A tensor on the CPU, changed in place.
+        returns: how often the network went back to its last good point in this epoch.
         reading: the loss at the last good point.
     """
 
@@ -117,41 +117,36 @@ class Ridge:
         optimizer: torch.optim.Optimizer,
         train: Images,
         *,
-        shrinkage: float,
         room: float,
         batch_size: int,
         precision: str,
+        more: Sequence[Tensor] = (),
     ) -> None:
         """Begin at the network's weights.
 
         Args:
-            network: walks; has the weights of the base or of a checkpoint within the room.
+            network: is trained; has the weights of the base or of a point within the room.
             base: the base model; is not changed.
             optimizer: of the network's parameters, at its full learning rate.
             train: the training images.
-            shrinkage: by how much a weight shrinks in a step without a rise of the loss, as a
-                share of the root mean square weight of its layer in the base.
             room: by how much the loss may rise above the base's, in nats.
             batch_size: images per step; it decides how often the loss is measured.
             precision: `auto`, `bf16` or `fp32`.
+            more: tensors beside the network's that belong to a point.
         """
-        self.network, self.optimizer = network, optimizer
-        self.shrinkage, self.room = shrinkage, room
-        self.rate = float(optimizer.param_groups[0]["lr"])
+        self.network, self.optimizer, self.more = network, optimizer, more
+        self.room, self.rate = room, float(optimizer.param_groups[0]["lr"])
         self.gauge = Gauge(base, train, precision)
         steps = len(batch_sizes(len(train.labels), batch_size, single=manner_of(network).single))
         self.every = steps_between_looks(len(self.gauge.images.labels), batch_size, steps)
         self.state = torch.ones(3, dtype=torch.float64)
         self.returns = self.steps = 0
-        free = scale_free(base, train.spread(PROBED).pixels)
-        weights, start = prunable(network), prunable(base)
-        self.weights = [
-            (w, start[name].detach().square().mean().sqrt().item()) for name, w in weights.items()
-        ]
-        self.norms = [
-            (weights[name], axes, _norm(start[name].detach(), axes)) for name, axes in free.items()
-        ]
         self.begin()
+
+    @property
+    def speed(self) -> float:
+        """The factor on the speed of what is tried: none if no room is left."""
+        return float(self.state[1] * self.state[2])
 
     def begin(self, reading: Reading | None = None) -> None:
         """Go on from the network's weights and from `state`; the weights are a good point.
@@ -162,22 +157,9 @@ class Ridge:
         self.reading = self.gauge.read(self.network) if reading is None else reading
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate * float(self.state[0])
-        self._tensors = [*self.network.parameters(), *self.network.buffers()]
+        self._tensors = [*self.network.parameters(), *self.network.buffers(), *self.more]
         self._good = [tensor.detach().clone() for tensor in self._tensors]
         self._moments = _copied(self.optimizer.state)
-
-    @torch.no_grad()
-    def shrink(self) -> None:
-        """The predictor: shrink all prunable weights, and restore the norms that are free.
-
-        Shrinking then makes these weights sparse instead of small (their scale has no effect).
-        """
-        amount = self.shrinkage * float(self.state[1] * self.state[2])
-        for weight, rms in self.weights:
-            shrink([weight], amount * rms)
-        for weight, axes, norm in self.norms:
-            now = _norm(weight, axes)
-            weight.mul_(torch.where(now > 0, norm / now, 1.0))
 
     def due(self) -> bool:
         """Count a step; whether the loss is to be measured after it."""
@@ -185,7 +167,7 @@ class Ridge:
         return self.steps % self.every == 0
 
     def look(self) -> bool:
-        """Measure the loss, and set how fast the weights shrink until the next look.
+        """Measure the loss, and set the speed until the next look.
 
         Returns:
             False if the limit was exceeded. Then the network is at its last good point again.
@@ -212,13 +194,74 @@ class Ridge:
         self.begin(self.reading)
 
     def numbers(self) -> Row:
-        """At the end of an epoch, for the history: the rates now, and the returns in it."""
+        """At the end of an epoch, for the history: the learning rate, and the returns in it."""
         returns, self.returns, self.steps = self.returns, 0, 0
-        return {
-            "learning_rate": self.rate * float(self.state[0]),
-            "shrinkage": self.shrinkage * float(self.state[1] * self.state[2]),
-            "returns": returns,
-        }
+        return {"learning_rate": self.rate * float(self.state[0]), "returns": returns}
+
+
+class Ridge(Room):
+    """A walk within its room: the weights shrink as the room allows."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        base: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        train: Images,
+        *,
+        shrinkage: float,
+        room: float,
+        batch_size: int,
+        precision: str,
+        penalty: Penalty,
+    ) -> None:
+        """Begin at the network's weights.
+
+        Args:
+            network: see `Room`.
+            base: see `Room`.
+            optimizer: see `Room`.
+            train: see `Room`.
+            shrinkage: by how much a weight shrinks in a step without a rise of the loss, as a
+                share of the root mean square weight of its layer in the base.
+            room: see `Room`.
+            batch_size: see `Room`.
+            precision: see `Room`.
+            penalty: on the network's weights or units; shrinks them.
+        """
+        self.shrinkage, self.penalty = shrinkage, penalty
+        free = scale_free(base, train.spread(PROBED).pixels)
+        weights, start = prunable(network), prunable(base)
+        self.sizes = {name: w.detach().square().mean().sqrt().item() for name, w in start.items()}
+        self.norms = [
+            (weights[name], axes, _norm(start[name].detach(), axes)) for name, axes in free.items()
+        ]
+        super().__init__(
+            network,
+            base,
+            optimizer,
+            train,
+            room=room,
+            batch_size=batch_size,
+            precision=precision,
+        )
+
+    @torch.no_grad()
+    def shrink(self) -> None:
+        """The predictor: shrink all prunable weights, and restore the norms that are free.
+
+        Shrinking then makes these weights sparse instead of small (their scale has no effect).
+        """
+        self.penalty.shrink_by_share(self.shrinkage * self.speed, self.sizes)
+        for weight, axes, norm in self.norms:
+            now = _norm(weight, axes)
+            weight.mul_(torch.where(now > 0, norm / now, 1.0))
+
+    def numbers(self) -> Row:
+        """At the end of an epoch, for the history: the rates now, and the returns in it."""
+        found = super().numbers()
+        returns = found.pop("returns")
+        return {**found, "shrinkage": self.shrinkage * self.speed, "returns": returns}
 
 
 def steps_between_looks(images: int, batch_size: int, steps: int) -> int:

@@ -34,3 +34,4 @@ class RegularizeSettings:
     trace: int
     augment: Mapping[str, Any]
     room: float | None = None
+    groups: str = "weights"

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from skeletons.networks.build import manner_of
-from skeletons.networks.describe import prunable
 from skeletons.networks.generators import generator_for
 from skeletons.prediction.device import pick_precision
 from skeletons.prediction.inference import restore
@@ -26,11 +25,12 @@ from skeletons.training.epochs import (
 from skeletons.training.images import Images, batch_sizes, batches
 from skeletons.training.job import start, summarize, tensors_of
 from skeletons.training.optimizers import load_optimizer, save_optimizer, walk_optimizer
-from skeletons.training.penalties import add_subgradient, shrink_proximally
+from skeletons.training.penalties import Penalty, Weights
 from skeletons.training.positions import RidgeWalk, Walk
 from skeletons.training.resume import Progress, StateFile
 from skeletons.training.ridge import Ridge
 from skeletons.training.settings import RegularizeSettings
+from skeletons.training.unit_penalties import Units
 
 RIDGE = "ridge"  # the name of the state of a walk within its room
 
@@ -52,7 +52,8 @@ def walk_on(
 ) -> list[Row]:
     """Train on L(w) + λ‖w‖₁ over the prunable weights, for the epochs numbered in `epochs`.
 
-    Or, within a room: on L(w), while the prunable weights shrink as the room allows, see `Ridge`.
+    Or with a penalty on units, see `penalty_of`. Or, within a room: on L(w), while the prunable
+    weights shrink as the room allows, see `Ridge`.
 
     Args:
         network: trained in place.
@@ -75,9 +76,9 @@ def walk_on(
     Raises:
         TrainingError: the loss became NaN or infinite.
     """
-    single = manner_of(network).single
+    single, penalty = manner_of(network).single, penalty_of(network, settings)
     if ridge is None:
-        update = _penalised(network, optimizer, l1, settings, walk)
+        update = _penalised(penalty, optimizer, l1, settings, walk)
         progress = Progress(state, network, optimizer, walk)
     else:
         assert isinstance(walk, RidgeWalk)
@@ -105,28 +106,37 @@ def walk_on(
             measured = measure_splits(network, sample, test, precision)
         else:
             measured = _end_of_epoch(ridge, walk, test, precision)
-        rows.append(walk_row(network, before, base, measured, l1, epoch))
-        report_epoch(where(epoch), rows[-1])
+        row = walk_row(network, before, base, measured, l1 * penalty.penalty(), epoch)
+        rows.append(row)
+        report_epoch(where(epoch), row)
         progress.keep(rows)
     return rows
 
 
+def penalty_of(network: nn.Module, settings: RegularizeSettings) -> Penalty:
+    """The penalty of a walk, on the network's weights or on its units.
+
+    Raises:
+        WiringError: it is on units, and the network's units cannot be grouped.
+    """
+    return Units(network) if settings.groups == "units" else Weights(network)
+
+
 def _penalised(
-    network: nn.Module,
+    penalty: Penalty,
     optimizer: torch.optim.Optimizer,
     l1: float,
     settings: RegularizeSettings,
     walk: Walk | None,
 ) -> Callable[[], None]:
-    """A step on L(w) + λ‖w‖₁."""
-    weights = list(prunable(network).values())
+    """A step on L(w) and λ times the penalty."""
 
     def update() -> None:
         if settings.penalty == "subgradient":
-            add_subgradient(weights, l1)
+            penalty.add_subgradient(l1)
         optimizer.step()
         if settings.penalty == "proximal":
-            shrink_proximally(optimizer, weights, l1)
+            penalty.shrink_proximally(optimizer, l1)
         if walk is not None:
             walk.record()
 
@@ -173,7 +183,7 @@ def walk_row(
     before: Mapping[str, Tensor],
     base: Mapping[str, Tensor],
     measured: Row,
-    l1: float,
+    penalty: float,
     epoch: int,
 ) -> Row:
     """The state of a network after an epoch of its walk.
@@ -184,19 +194,18 @@ def walk_row(
         base: the base model's parameters.
         measured: train_loss, train_accuracy, test_loss, test_accuracy (data loss, without
             penalty); within a room also learning_rate, shrinkage and returns, see `Ridge.numbers`.
-        l1: λ.
+        penalty: λ‖w‖₁, or λ times the penalty on units.
         epoch: its number.
 
     Returns:
-        epoch; what was measured; penalty, λ‖w‖₁; distance and step, the L2 distances of all
+        epoch; what was measured; penalty; distance and step, the L2 distances of all
         parameters to the base model and to the epoch before.
     """
     parameters = dict(network.named_parameters())
-    magnitudes = [w.detach().abs().double().cpu().numpy() for w in prunable(network).values()]
     return {
         "epoch": epoch,
         **measured,
-        "penalty": l1 * float(sum(m.ravel().sum() for m in magnitudes)),
+        "penalty": penalty,
         "distance": _distance(parameters, base),
         "step": _distance(parameters, before),
     }
@@ -288,7 +297,8 @@ def regularize_stage(
             assert isinstance(recorded, RidgeWalk)
             recorded.measured(ridge.reading)
             measured = _end_of_epoch(ridge, recorded, test, precision)
-        rows = [walk_row(network, origin, origin, measured, l1, 0)]
+        start_penalty = l1 * penalty_of(network, settings).penalty()
+        rows = [walk_row(network, origin, origin, measured, start_penalty, 0)]
     numbers = range(after + 1, epochs + 1)
     rows += walk_on(
         network,
@@ -339,5 +349,6 @@ def _recorded(
         room=settings.room,
         batch_size=settings.batch_size,
         precision=precision,
+        penalty=penalty_of(network, settings),
     )
     return ridge, RidgeWalk(network, origin, train)

@@ -2,8 +2,8 @@
 
 A look that cannot be had does not fail a run: the findings, figures and report are made, and say
 what is missing (`inspection.absence`). Here the user reads it before the run, not after hours. A
-network that cannot be made, or whose units are to be aligned and cannot be followed, ends the run
-before it begins.
+network that cannot be made, or whose units are to be aligned or removed and cannot be followed,
+ends the run before it begins.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from skeletons.config.names import ALIGNED_INSPECTIONS
+from skeletons.config.names import ALIGNED_INSPECTIONS, CRITERIA
 from skeletons.config.networks import Setup
 from skeletons.errors import ArtifactError, ConfigError, SkeletonsError, WiringError
 from skeletons.model_ids import Model
@@ -59,10 +59,10 @@ def _absent(plan: Plan, variant: Model) -> str:
 
 
 def demand_network(plan: Plan) -> None:
-    """Refuse a package's network that cannot be made, and one that is to be aligned and cannot be.
+    """Refuse a package's network that cannot be made, and one whose units are needed but unknown.
 
     Raises:
-        ConfigError: it cannot be made, or not be aligned.
+        ConfigError: it cannot be made, or its units cannot be aligned or removed.
     """
     for setup in plan.setups.values():
         _demand(plan, setup)
@@ -90,6 +90,8 @@ def _demand(plan: Plan, setup: Setup) -> None:
     name, needing = setup.network.name, _aligning(plan, setup)
     if name.startswith(PACKAGES) and (reason := _remembered("untrained", plan, setup, _not_made)):
         raise ConfigError(reason)
+    if _is_foreign(name):
+        _demand_groups(plan, setup)
     if not (_is_foreign(name) and needing):
         return
     if reason := _remembered("symmetries", plan, setup, _not_aligned):
@@ -97,6 +99,23 @@ def _demand(plan: Plan, setup: Setup) -> None:
         raise ConfigError(
             f"{key}: found {found}, which aligns the units of different bases; allowed: {allowed}, "
             f"because this cannot be done for {name!r}: {reason}"
+        )
+
+
+def _demand_groups(plan: Plan, setup: Setup) -> None:
+    """Refuse keys that need to know the units of a network, if its channels cannot be followed."""
+    keys = []
+    if setup.regularize.groups == "units":
+        keys += [("regularize.groups: found 'units', which removes whole units", "weights")]
+    if setup.prune.criterion == "counterfactual":
+        found = "prune.criterion: found 'counterfactual', which silences units one by one"
+        keys += [(found, ", ".join(CRITERIA[:-1]))]
+    if keys and (reason := _remembered("units", plan, setup, _not_grouped)):
+        where = "" if setup.tag is None else f"networks.{setup.tag}."
+        found, allowed = keys[0]
+        raise ConfigError(
+            f"{where}{found}; allowed: {allowed}, because this cannot be done for "
+            f"{setup.network.name!r}: {reason}"
         )
 
 
@@ -170,6 +189,18 @@ def _not_aligned(about: Mapping[str, Any]) -> str:
 
     try:
         symmetries.of(about)
+    except WiringError as error:
+        return str(error)
+    except SkeletonsError:
+        return ""  # as above
+    return ""
+
+
+def _not_grouped(about: Mapping[str, Any]) -> str:
+    from skeletons.networks import unit_groups  # with torch
+
+    try:
+        unit_groups.of(about)
     except WiringError as error:
         return str(error)
     except SkeletonsError:

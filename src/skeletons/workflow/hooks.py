@@ -114,7 +114,7 @@ class Hooks:
 
     def _epochs(self, job: PlannedJob) -> tuple[int, int]:
         """The numbers of the first and the last epoch that a job trains; 0 if it trains none."""
-        if job.rule in ("curve", "probe"):
+        if job.rule in ("curve", "probe", "takeover"):
             return 1, self._plan.config.inspect.epochs
         if "base_id" not in job.wildcards:
             return 0, 0

@@ -171,6 +171,11 @@ _MADE: tuple[tuple[str, str, Reads], ...] = (
         "symmetries",
         lambda targets, found: _of_data(targets, "info.json"),
     ),
+    (
+        r"units/(?P<net>(?:net=[^/]+_)?)units\.json",
+        "units",
+        lambda targets, found: _of_data(targets, "info.json"),
+    ),
     (rf"alignment/{_PAIR}\.(safetensors|json)", "align", _of_alignment),
     (
         rf"lines/{_PAIR}\.parquet",
@@ -191,6 +196,7 @@ _MADE: tuple[tuple[str, str, Reads], ...] = (
         "probe",
         _of_probe,
     ),
+    (rf"takeover/{_MODEL}\.(parquet|json|safetensors)", "takeover", _of_importance),
     (
         r"similarity/(?P<ood>[^/]+)\.parquet",
         "similarity",
@@ -310,6 +316,7 @@ class Lineages:
             like = dataclasses.replace(model, draw=None)
             random = model.state == model_ids.RANDOM
             more = targets.sparsity(str(like)) if random else targets.ranks(model)
+            more = [*more, *targets.units(model)]
             return [targets.weights(model.parent), targets.network(model.parent), *more]
         if model.state == model_ids.REGULARIZED:
             start = targets.parent_files(model).values()

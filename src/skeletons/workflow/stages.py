@@ -128,7 +128,14 @@ def _base_settings(setup: Setup) -> dict[str, Any]:
 
 
 def _walk_settings(setup: Setup) -> dict[str, Any]:
-    return setup.regularize.model_dump(exclude={"lambdas", "epochs"})
+    found = setup.regularize.model_dump(exclude={"lambdas", "epochs", "groups"})
+    return found | _groups(setup)
+
+
+def _groups(setup: Setup) -> dict[str, Any]:
+    """The groups of the penalty and of pruning; nothing for single weights."""
+    groups = setup.regularize.groups
+    return {} if groups == "weights" else {"groups": groups}
 
 
 def _dataset(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
@@ -300,18 +307,38 @@ def _time_exposed(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
 
 
 def _importance(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
-    return {"images": plan.config.inspect.images, "device": plan.config.compute.device}
+    looks = plan.config.inspect
+    device = plan.config.compute.device
+    return {"images": looks.images, "by": looks.importance_by, "device": device}
 
 
 def _probe(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
     return {
         **_numbers(wildcards),
         "epochs": plan.config.inspect.epochs,
-        # How finely walks are recorded, and their room, change no probe.
-        "regularize": {**_walk_settings(_setup(plan, wildcards)), "trace": 0, "room": None},
+        "regularize": _further(_setup(plan, wildcards)),
         "tolerance": TOLERANCE,
         **_machine(plan),
     }
+
+
+def _takeover(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
+    setup, walk = _setup(plan, wildcards), _walk_settings(_setup(plan, wildcards))
+    room = plan.config.findings.loss_rise if walk["room"] is None else walk["room"]
+    return {
+        "seed": Model.parse(wildcards["model"]).number,
+        "epochs": plan.config.inspect.epochs,
+        "room": room,
+        "regularize": {**_further(setup), "penalty": "subgradient"},  # nothing is penalised
+        **_machine(plan),
+    }
+
+
+def _further(setup: Setup) -> dict[str, Any]:
+    """How a regularised model is trained on: what only walks use changes nothing."""
+    found = {**_walk_settings(setup), "trace": 0, "room": None}
+    found.pop("groups", None)
+    return found
 
 
 def _named(*names: str) -> Settings:
@@ -371,6 +398,11 @@ STAGES: Mapping[str, Stage] = {
         lambda plan, wildcards: {"network": architecture(_setup(plan, wildcards))},
         _network,
     ),
+    "units": Stage(
+        "networks.unit_groups:unit_groups_stage",
+        lambda plan, wildcards: {"network": architecture(_setup(plan, wildcards))},
+        _network,
+    ),
     "align": Stage(
         "alignment.matching:align_stage",
         lambda plan, wildcards: {"seed": 0, "restarts": 3},
@@ -390,6 +422,9 @@ STAGES: Mapping[str, Stage] = {
     "match_importance": Stage("inspection.matched_units:match_importance_stage", _named()),
     "probe": Stage(
         "inspection.second_skeleton:probe_stage", _probe, _network, computes=True, cached=True
+    ),
+    "takeover": Stage(
+        "inspection.takeover:takeover_stage", _takeover, _network, computes=True, cached=True
     ),
     "heatmap_of_features": Stage("figures.stages:heatmap_stage", shown.heatmap_of_features),
     "heatmap_of_masks": Stage("figures.stages:heatmap_stage", shown.heatmap_of_masks),

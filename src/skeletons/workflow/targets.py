@@ -9,8 +9,10 @@ from itertools import combinations_with_replacement
 from pathlib import Path
 
 from skeletons import model_ids
+from skeletons.config.names import CRITERIA
 from skeletons.findings import inspections
 from skeletons.model_ids import Model
+from skeletons.user_code.references import is_reference
 from skeletons.workflow.plan import DATA, Plan
 
 TRAINED = ("weights.safetensors", "history.parquet", "model.json")
@@ -56,9 +58,17 @@ class Targets:
     def ranks(self, model: Model) -> list[str]:
         """The scores of the weights that a pruned model is made from; none for plain thresholds."""
         criterion = self.plan.setup_of(model).prune.criterion
-        if model.density is None and criterion not in ("taylor", "fisher"):
+        if model.density is None and criterion not in CRITERIA[1:]:
             return []
         return [f"{self.results}/ranks/{criterion}/{model.parent}.safetensors"]
+
+    def units(self, model: Model) -> list[str]:
+        """The weights of the units of a pruned model's network, if whole units are pruned."""
+        setup = self.plan.setup_of(model)
+        if setup.regularize.groups == "weights" or is_reference(setup.prune.criterion):
+            return []
+        tag = "" if model.net is None else f"net={model.net}_"
+        return [f"{self.results}/units/{tag}units.json"]
 
     def sparsity(self, model: str) -> list[str]:
         """The sparsity.json of a pruned model; none for other models."""
@@ -218,7 +228,7 @@ class Targets:
         names += ["exposure"] if looks.expose else []
         if "layer_maps" in found:
             names += [f"layers_{ood}_{name}" for ood in self.plan.ood for name in looks.layers]
-        for kind in ("importance", "probe"):
+        for kind in ("importance", "probe", "takeover"):
             names += [f"{kind}_{Path(path).stem}" for path in found.get(kind, [])]
         return [f"{self.plan.figures}/{name}.svg" for name in names]
 
@@ -248,6 +258,7 @@ class Targets:
         probes = [f"{base}_l1={model_ids.spell(l1)}" for base in inspected for l1 in looks.probe]
         exposed = [f"{results}/exposed/{model}" for model in plan.variants if looks.expose]
         valued = [f"{results}/importance/{model}" for model in plan.variants if looks.importance]
+        faded = [f"{results}/takeover/{model}" for model in plan.variants if looks.takeover]
         matched = plan.within_networks(plan.variants) if looks.importance else []
         curves = [f"{results}/curve/{a}--{b}" for a, b in plan.first_bases() if looks.curve]
         planes = [f"{results}/plane"] if looks.plane else []
@@ -266,6 +277,9 @@ class Targets:
             "probe": [f"{results}/probe/{name}.json" for name in probes],
             "probe_epochs": [f"{results}/probe/{name}.parquet" for name in probes],
             "probe_weights": [f"{results}/probe/{name}.safetensors" for name in probes],
+            "takeover": [f"{path}.json" for path in faded],
+            "takeover_epochs": [f"{path}.parquet" for path in faded],
+            "takeover_weights": [f"{path}.safetensors" for path in faded],
             "layers": [
                 f"{results}/layers/{ood}/{model}.safetensors"
                 for ood in (plan.ood if looks.layers else [])
@@ -301,7 +315,7 @@ class Targets:
                     path
                     for model in plan.models
                     if model.state == model_ids.PRUNED
-                    for path in self.ranks(model)
+                    for path in (*self.ranks(model), *self.units(model))
                 }
             ),
             *(self.predictions(plan.task, model) for model in plan.models),
