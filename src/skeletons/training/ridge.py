@@ -63,7 +63,11 @@ class Reading:
 
 
 class Gauge:
-    """Measures how far the loss has risen since the base, on a fixed sample of training images."""
+    """Measures how far the loss has risen since the base, on a fixed sample of training images.
+
+    Attributes:
+        start: the reading of the base itself.
+    """
 
     def __init__(self, base: nn.Module, train: Images, precision: str) -> None:
         """Measure the base.
@@ -75,7 +79,10 @@ class Gauge:
         """
         self.images, self.precision = train.spread(MEASURED), precision
         self.missing = 1 - len(self.images.labels) / len(train.labels)
-        self.base, _ = self._losses(base)
+        self.base, right = self._losses(base)
+        self.start = Reading(
+            *torch.stack([self.base.mean(), right.double().mean()]).tolist(), 0.0, 0.0
+        )
 
     def _losses(self, network: nn.Module) -> tuple[Tensor, Tensor]:
         """The loss of each image, and whether it is classified correctly."""
@@ -122,10 +129,10 @@ class Room:
         precision: str,
         more: Sequence[Tensor] = (),
     ) -> None:
-        """Begin at the network's weights.
+        """Begin at the base's weights; after loading those of a later point, call `begin`.
 
         Args:
-            network: is trained; has the weights of the base or of a point within the room.
+            network: is trained.
             base: the base model; is not changed.
             optimizer: of the network's parameters, at its full learning rate.
             train: the training images.
@@ -141,7 +148,7 @@ class Room:
         self.every = steps_between_looks(len(self.gauge.images.labels), batch_size, steps)
         self.state = torch.ones(3, dtype=torch.float64)
         self.returns = self.steps = 0
-        self.begin()
+        self.begin(self.gauge.start)
 
     @property
     def speed(self) -> float:
@@ -215,7 +222,7 @@ class Ridge(Room):
         precision: str,
         penalty: Penalty,
     ) -> None:
-        """Begin at the network's weights.
+        """Begin at the base's weights; after loading those of a later point, call `begin`.
 
         Args:
             network: see `Room`.
