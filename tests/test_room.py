@@ -13,6 +13,7 @@ from colours import PLAIN, images
 from torch import nn
 
 from skeletons.data import shapes
+from skeletons.networks import unit_groups
 from skeletons.networks.build import build, prepare
 from skeletons.networks.describe import prunable
 from skeletons.networks.scale_free import scale_free
@@ -203,6 +204,25 @@ def test_shrinking_changes_no_norm_that_is_free() -> None:
         now, then = (x.flatten(1).norm(dim=1) for x in (w, prunable(base)[name]))
         assert torch.allclose(now, then, rtol=1e-5) == (name in free)
         assert (w == 0).float().mean() > 0.15
+
+
+def test_units_shrink_as_a_whole_and_change_no_norm_that_is_free() -> None:
+    base = trained("resnet9")
+    made = copy.deepcopy(base)
+    ridge = ridge_of(made, base, sgd(made), drawn(), shrinkage=0.9, groups="units")
+    ridge.shrink()
+    free = scale_free(base, drawn().pixels[:32])
+    owned = {name for stream in unit_groups.find(made) for name in stream["readers"]}
+    gone = 0
+    for name, w in prunable(made).items():
+        now, then = (x.flatten(1).norm(dim=1) for x in (w, prunable(base)[name]))
+        if name in free:
+            assert torch.allclose(now, then, rtol=1e-5)
+        if name in owned and name in free:  # the filters' inputs go as wholes
+            zero = (w == 0).transpose(0, 1).flatten(1)
+            assert (zero.all(dim=1) | ~zero.any(dim=1)).all()
+            gone += int(zero.all(dim=1).sum())
+    assert gone > 0
 
 
 # --- which scales are free ------------------------------------------------------------------------
