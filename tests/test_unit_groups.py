@@ -220,21 +220,26 @@ def test_with_adam_the_step_minimises_the_penalty_in_its_metric(l1: float, scale
             assert cost(now) <= found.fun + 1e-4 * abs(found.fun)
 
 
-def test_by_shares_an_average_unit_loses_its_share_and_a_small_one_goes() -> None:
+def test_by_shares_small_units_go_and_each_layer_keeps_its_norm() -> None:
     made = network()
     streams, known = unit_groups.find(made), prunable(made)
-    sizes = dict.fromkeys(known, 2.0)
     with torch.no_grad():
         for w in known.values():
             w.fill_(2.0)
         stream = streams[0]
         for n in stream["readers"]:
-            known[n].view(len(known[n]), stream["units"], -1)[:, 0] = 0.1
-    Units(made).shrink_by_share(0.1, sizes)
+            blocks = known[n].view(len(known[n]), stream["units"], -1)
+            blocks[:, 0], blocks[:, 1] = 0.1, 1.0
+    norms = {n: w.detach().norm() for n, w in known.items()}
+    Units(made).shrink_by_share(0.1, dict.fromkeys(known, 2.0))
     for n in stream["readers"]:
         blocks = known[n].detach().view(len(known[n]), stream["units"], -1)
         assert not blocks[:, 0].any()
-        assert torch.allclose(blocks[:, 1:], torch.tensor(1.8))
+        # 0.2 less of each, and then all by the same factor
+        assert torch.allclose(blocks[:, 2] / blocks[:, 1], torch.tensor(1.8 / 0.8))
+        assert blocks[0, 2, 0] > 2 > blocks[0, 1, 0]
+    for n, w in known.items():
+        assert torch.allclose(w.detach().norm(), norms[n], rtol=1e-5)
 
 
 # --- pruning by units -----------------------------------------------------------------------------
@@ -262,7 +267,8 @@ def test_a_density_keeps_the_most_whole_units(name: str, density: float) -> None
     small, report = pruned(made, density=density, scores=magnitudes(made))
     assert report["kept"] <= round(density * report["size"])
     streams = unit_groups.find(made)
-    found = unit_masks.scores(streams, magnitudes(made), squared=True)
+    sizes = {n: v / np.sqrt((v.astype(float) ** 2).mean()) for n, v in magnitudes(made).items()}
+    found = unit_masks.scores(streams, sizes, squared=True)  # in units of their layers
     kept = report["units"]
     assert min(kept) > 0
     alive = [f >= np.sort(f)[-count] for f, count in zip(found, kept, strict=True)]

@@ -170,7 +170,9 @@ def prune_units(
         layers: its layers, as in model.json.
         streams: its units, see `networks.unit_groups`.
         threshold: of the scores of units, see `unit_masks.scores`; None for a density.
-        density: see `unit_masks.densest`; None for a threshold.
+        density: see `unit_masks.densest`; None for a threshold. Magnitudes are then in units of
+            their layer's root mean square: layers with more inputs have smaller weights, and their
+            units would all go first.
         scale: see `mask`; of thresholds.
         criterion: the name of the scores; a unit's magnitude is a root mean square.
         scores: of the weights; None for a threshold of magnitudes, which is one of stored weights.
@@ -182,9 +184,9 @@ def prune_units(
     """
     weights = {layer["name"]: tensors[layer["name"]] for layer in layers if layer["prunable"]}
     values = weights if scores is None else {name: scores[name] for name in weights}
-    if scale == "layer_rms":
-        values = {name: v / (_rms(v) or 1.0) for name, v in values.items()}
     squared = criterion == MAGNITUDE
+    if scale == "layer_rms" or (squared and density is not None):
+        values = {name: v / (_rms(v) or 1.0) for name, v in values.items()}
     found = unit_masks.scores(streams, values, squared=squared)
     about: dict[str, Any]
     if density is not None:

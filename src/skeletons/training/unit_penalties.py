@@ -157,20 +157,26 @@ class Units:
 
     @torch.no_grad()
     def shrink_by_share(self, share: float, sizes: Mapping[str, float]) -> None:
-        """Shrink the length of each unit by `share`·√p, with each layer's weights in its own unit.
+        """Shrink the length of each unit by `share`·√p, and restore the norm of each layer.
 
-        A unit whose weights are all as large as their layer's unit loses this share of them.
+        Each layer's weights are measured in its own unit, so an average unit loses this share of
+        its weights. Without the norms, all units would shrink alike for as long as the loss allows,
+        and none would go: a network can afford a smaller scale of its logits. With them, large
+        units gain what small ones lose.
 
         Args:
             share: ≥ 0.
             sizes: the unit of each weight's layer, > 0, such as its root mean square.
         """
-        for stream, lengths in self.lengths(
-            {name: 1 / (size or 1.0) for name, size in sizes.items()}
-        ):
+        before = {name: w.norm() for name, w in self.weights.items()}
+        scale = {name: 1 / (size or 1.0) for name, size in sizes.items()}
+        for stream, lengths in self.lengths(scale):
             left = (1 - share * stream.size**0.5 / lengths).clamp(min=0)
             left = torch.where(lengths > 0, left, 0.0)
             for name in stream.names:
                 self.weights[name].mul_(stream.of_weights(left, self.weights[name]))
         for name in self.single:
             shrink([self.weights[name]], share * sizes[name])
+        for name, w in self.weights.items():
+            now = w.norm()
+            w.mul_(torch.where(now > 0, before[name] / now, 1.0))
