@@ -12,10 +12,12 @@ import torch
 from colours import PLAIN, images
 from torch import nn
 
+from skeletons import pruning
 from skeletons.data import shapes
+from skeletons.inspection.exposure import expose
 from skeletons.networks import unit_groups
 from skeletons.networks.build import build, prepare
-from skeletons.networks.describe import prunable
+from skeletons.networks.describe import describe, prunable
 from skeletons.networks.scale_free import scale_free
 from skeletons.store import artifacts
 from skeletons.training import ridge as room
@@ -223,6 +225,27 @@ def test_units_shrink_as_a_whole_and_change_no_norm_that_is_free() -> None:
             assert (zero.all(dim=1) | ~zero.any(dim=1)).all()
             gone += int(zero.all(dim=1).sum())
     assert gone > 0
+
+
+def test_a_walk_by_units_halves_the_flops_and_keeps_the_accuracy() -> None:
+    """On images of the default experiment."""
+    base, end, _, points = walked(
+        "resnet9", within=ROOM, rate=0.004, l1=0.01, epochs=24, groups="units"
+    )
+    assert points.rise.max() <= ROOM
+    about, streams = describe(end), unit_groups.find(end)
+    tensors = {name: t.detach().numpy() for name, t in end.state_dict().items()}
+    kept, report = pruning.prune_units(
+        tensors, about["layers"], streams, threshold=0.3, scale="layer_rms"
+    )
+    end.load_state_dict({name: torch.as_tensor(t) for name, t in kept.items()})
+    small = expose(end).network
+    assert sum(report["units"]) < sum(stream["units"] for stream in streams)
+    assert describe(small)["flops"] <= 0.5 * about["flops"]
+    assert describe(small)["parameters"] < 0.6 * about["parameters"]
+    accuracy = measure(small, drawn())[1]
+    assert accuracy >= measure(base, drawn())[1] - 0.02
+    assert accuracy == measure(end, drawn())[1]
 
 
 # --- which scales are free ------------------------------------------------------------------------
