@@ -80,9 +80,8 @@ class Gauge:
         self.images, self.precision = train.spread(MEASURED), precision
         self.missing = 1 - len(self.images.labels) / len(train.labels)
         self.base, right = self._losses(base)
-        self.start = Reading(
-            *torch.stack([self.base.mean(), right.double().mean()]).tolist(), 0.0, 0.0
-        )
+        mean, accuracy = torch.stack([self.base.mean(), right.double().mean()]).tolist()
+        self.start = Reading(mean, accuracy, 0.0, 0.0)
 
     def _losses(self, network: nn.Module) -> tuple[Tensor, Tensor]:
         """The loss of each image, and whether it is classified correctly."""
