@@ -54,7 +54,8 @@ def silence(network: nn.Sequential, images: Images, by: str = LOSS) -> pd.DataFr
         residual stream.
     """
     silenced = Silenced(network, by)
-    units, whole = silenced.each_unit(images), silenced.each_channel(images)
+    units = silenced.each_unit(images)
+    whole = silenced.each_channel(images, units)
     return pd.concat(
         [
             pd.DataFrame(

@@ -96,15 +96,26 @@ class Silenced:
         return self._changes(sites, images)
 
     @torch.inference_mode()
-    def each_channel(self, images: Images) -> dict[Stream, Losses]:
+    def each_channel(
+        self, images: Images, units: Mapping[str, Losses] | None = None
+    ) -> dict[Stream, Losses]:
         """The same with each channel of a stream silenced in all layers that write it.
 
         Streams of images and of logits are left out.
+
+        Args:
+            images: that the loss is measured on.
+            units: what `each_unit` found on them, for streams that one layer writes.
         """
-        logits = self.wires.of[self._logits]
+        logits, found = self.wires.of[self._logits], units or {}
         streams = [s for s in self.wires.streams if not s.given and s is not logits and s.writers]
-        sites = {s: [self.wires.settled(layer) for layer in s.writers] for s in streams}
-        return self._changes(sites, images)
+        known = {
+            s: found[s.writers[0]] for s in streams if len(s.writers) == 1 and s.writers[0] in found
+        }
+        sites = {
+            s: [self.wires.settled(layer) for layer in s.writers] for s in streams if s not in known
+        }
+        return {**known, **self._changes(sites, images)}
 
     @torch.inference_mode()
     def without(self, images: Images, sets: Sequence[Mapping[str, Mask]]) -> Losses:
