@@ -110,6 +110,16 @@ def test_a_network_without_hidden_units_is_refused() -> None:
         unit_groups.find(wrapped(nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 5))))
 
 
+def test_the_stage_writes_the_streams_of_the_network_with_the_classes_of_the_data(
+    tmp_path: Path,
+) -> None:
+    info, units = str(tmp_path / "info.json"), str(tmp_path / "units.json")
+    known = {"classes": list("abcde"), "mean": [0.5] * 3, "std": [0.2] * 3}
+    artifacts.write_json(info, known)
+    unit_groups.unit_groups_stage(info=info, units=units, network={"name": "cnn", "width": 4})
+    assert unit_masks.read(units) == unit_groups.find(network())
+
+
 # --- the penalty ----------------------------------------------------------------------------------
 
 
