@@ -47,7 +47,8 @@ def more(old: int, new: int) -> int:
 
 DIGITS, NOISE = {"kind": "digits"}, {"kind": "noise", "images": 40}
 SETS = {**CHAIN, "ood": [DIGITS, NOISE]}
-INSPECTED = {"variant": {"l1": 1e-4, "epochs": 1, "threshold": 0.05}, "epochs": 1, "images": 30}
+VARIANT = {"l1": 1e-4, "epochs": 1, "threshold": 0.05}
+LOOKED = {**CHAIN, "inspect": {"variant": VARIANT, "epochs": 1, "images": 30, "expose": True}}
 CONFIGURATION: dict[str, tuple[dict[str, Any], Change, dict[str, int]]] = {
     "a seed is added": (
         GRID,
@@ -260,9 +261,9 @@ CONFIGURATION: dict[str, tuple[dict[str, Any], Change, dict[str, int]]] = {
         },
     ),
     "an inspection is added": (
-        {**CHAIN, "inspect": {**INSPECTED, "expose": True}},
+        LOOKED,
         setting("inspect", takeover=True),
-        {"takeover": 1, "inspection_figures": 1, "findings": 1, "report": 1, "record": 1},
+        {"takeover": 1, "inspection_figures": 1, "record": 1, **SHOWN},
     ),
     "a measure of masks is asked for": (
         GRID,
@@ -448,10 +449,17 @@ def sets(chain: Workflow, tmp_path_factory: pytest.TempPathFactory) -> Workflow:
     return made
 
 
+@pytest.fixture(scope="module")
+def looked(chain: Workflow, tmp_path_factory: pytest.TempPathFactory) -> Workflow:
+    made = chain.copy(tmp_path_factory.mktemp("looked") / "w")
+    assert made.jobs(LOOKED)["expose"] == 1
+    return made
+
+
 @pytest.fixture
 def start(row: str, request: pytest.FixtureRequest) -> Workflow:
     """The workflow in which the starting point of a row has finished."""
-    names = {id(GRID): "grid", id(CHAIN): "chain", id(SETS): "sets"}
+    names = {id(GRID): "grid", id(CHAIN): "chain", id(SETS): "sets", id(LOOKED): "looked"}
     ended: Workflow = request.getfixturevalue(names[id(CONFIGURATION[row][0])])
     return ended
 
