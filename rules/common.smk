@@ -7,7 +7,7 @@ from skeletons.config.names import MASK_MEASURES, REPRESENTATIONS
 from skeletons import model_ids
 from skeletons.errors import SkeletonsError
 from skeletons.model_ids import Model
-from skeletons.workflow import checkpoints, configuration, jobs
+from skeletons.workflow import checkpoints, configuration, gpus, jobs, workers
 from skeletons.workflow.foresight import absent_looks, demand_layers, demand_network
 from skeletons.workflow.hooks import Hooks
 from skeletons.workflow.internals import Run
@@ -30,6 +30,7 @@ def in_a_sentence(function, *arguments):
 RUN = Run(workflow)
 CONFIG = in_a_sentence(configuration.read, config, RUN)
 config["cache"] = CONFIG.cache  # jobs in their own process read it there
+config["jobs_per_gpu"] = CONFIG.compute.jobs_per_gpu  # the same
 PLAN = in_a_sentence(Plan, CONFIG)
 in_a_sentence(lambda: (PLAN.files, PLAN.digests))  # reads the user's images and models
 TARGETS = Targets(PLAN)
@@ -45,6 +46,10 @@ if RUN.is_main():
     in_a_sentence(demand_network, PLAN)
 if RUN.is_main() and (sentence := in_a_sentence(absent_looks, PLAN)):
     logger.warning(sentence)
+
+# A job that may use a GPU counts as one where their number is limited; on a cluster, SLURM assigns GPUs.
+LIMIT = gpus.at_once(CONFIG.compute.device, CONFIG.compute.jobs_per_gpu)
+GPU_JOBS = int(LIMIT is not None and RUN.limit("gpu_jobs", LIMIT))
 
 RESULTS, LOGS, FIGURES, ID = PLAN.results, PLAN.logs, PLAN.figures, PLAN.task
 
@@ -96,11 +101,15 @@ def process(name):
     }
 
 
-def run_stage(reads, makes, chosen, wildcards, logs):
+def run_stage(reads, makes, chosen, wildcards, logs, run=jobs.Job.run):
     """Run a rule's stage inside Snakemake's own process."""
     lineages = LINEAGES.among(reads)
     known = (lineages, CONFIG.cache, config.get("forced", ()))
-    jobs.run_inside(reads, makes, chosen, wildcards, logs, *known)
+    jobs.run_inside(reads, makes, chosen, wildcards, logs, *known, run)
+
+
+# What holds all pairs of many models: its memory goes with the process.
+OF_ALL_PAIRS = workers.run if PLAN.blocks else jobs.Job.run
 
 
 def named(**files):

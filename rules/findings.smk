@@ -93,7 +93,7 @@ rule report:
     params:
         **stage("report"),
     run:
-        run_stage(input, output, params, wildcards, log)
+        run_stage(input, output, params, wildcards, log, run=OF_ALL_PAIRS)
 
 
 localrules:

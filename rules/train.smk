@@ -19,6 +19,8 @@ rule train_base:
     conda:
         "../envs/skeletons.yaml"
     threads: CONFIG.compute.threads
+    resources:
+        gpu_jobs=GPU_JOBS,
     params:
         **process("train_base"),
     script:
@@ -43,6 +45,8 @@ rule adopt:
     conda:
         "../envs/skeletons.yaml"
     threads: CONFIG.compute.threads
+    resources:
+        gpu_jobs=GPU_JOBS,
     params:
         **process("adopt"),
     script:
@@ -67,6 +71,8 @@ rule regularize:
     conda:
         "../envs/skeletons.yaml"
     threads: CONFIG.compute.threads
+    resources:
+        gpu_jobs=GPU_JOBS,
     params:
         **process("regularize"),
     script:
@@ -90,6 +96,8 @@ rule untrained:
     conda:
         "../envs/skeletons.yaml"
     threads: CONFIG.compute.threads
+    resources:
+        gpu_jobs=GPU_JOBS,
     params:
         **process("untrained"),
     script:

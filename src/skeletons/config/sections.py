@@ -375,6 +375,11 @@ class Compute(Section):
     threads: Annotated[StrictInt, Field(ge=1, le=4_096)] = Field(
         1, description="CPU threads per training job"
     )
+    jobs_per_gpu: Annotated[StrictInt, Field(ge=1, le=4_096)] | None = Field(
+        None,
+        description="most jobs at once on each GPU of a machine; null for as many as there are "
+        "cores, evenly on all GPUs",
+    )
 
 
 class Config(Section):
