@@ -59,7 +59,7 @@ def heatmap(
         ax: the Axes to draw into; they become square.
         colormap: a colour map of matplotlib or seaborn.
     """
-    models = ordered([*pairs.a, *pairs.b])
+    models = ordered([*pairs.a.unique(), *pairs.b.unique()])
     matrix = similarity_matrix(pairs, models, measure)
     about = scores.set_index("model").loc[models]
     side = _square(ax)

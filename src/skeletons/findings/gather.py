@@ -68,7 +68,7 @@ def summarize(
     chosen = settings or Settings()
     table = pair_tables.identified(table)
     similarity = {ood: pair_tables.annotate(pairs) for ood, pairs in similarity.items()}
-    compared = {name for pairs in similarity.values() for name in (*pairs.a, *pairs.b)}
+    compared = {name for pairs in similarity.values() for name in pair_tables.models_in(pairs)}
     post_pairs = {ood: pair_tables.without_controls(pairs) for ood, pairs in similarity.items()}
     voting = [ood for ood in similarity if ood not in controls]
     kinds = {

@@ -83,16 +83,21 @@ def annotate(pairs: pd.DataFrame) -> pd.DataFrame:
     """
     if f"{FIELDS[0]}_a" in pairs:
         return pairs
-    parsed = {name: Model.parse(name) for name in {*pairs.a, *pairs.b}}
-    columns = {
-        f"{field}_{side}": [getattr(parsed[name], field) for name in pairs[side]]
-        for side in ("a", "b")
-        for field in FIELDS
-    }
-    bases = {
-        f"base_{side}": [str(parsed[name].base) for name in pairs[side]] for side in ("a", "b")
-    }
-    return pairs.assign(**columns, **bases)
+    columns = {}
+    for side in ("a", "b"):
+        places, names = pd.factorize(pairs[side])  # a model takes part in many pairs
+        models = [Model.parse(name) for name in names]
+        fields = {field: [getattr(model, field) for model in models] for field in FIELDS}
+        fields |= {"base": [str(model.base) for model in models]}
+        for field, values in fields.items():
+            column = pd.Series(values).take(places)
+            columns[f"{field}_{side}"] = column.set_axis(pairs.index)
+    return pairs.assign(**columns)
+
+
+def models_in(pairs: pd.DataFrame) -> set[str]:
+    """The ids of all models in a table of pairs."""
+    return {*pairs.a.unique(), *pairs.b.unique()}
 
 
 def same(table: pd.DataFrame, *keys: str) -> pd.Series[bool]:

@@ -15,7 +15,14 @@ from typing import Any
 import pandas as pd
 
 from skeletons import text
-from skeletons.findings import model_pairs, pair_kinds, preconditions, primary, scale
+from skeletons.findings import (
+    model_pairs,
+    pair_kinds,
+    pair_tables,
+    preconditions,
+    primary,
+    scale,
+)
 from skeletons.findings.answer import CONTROLS, Answer, answers
 from skeletons.findings.pair_values import REGULARIZED
 from skeletons.findings.rules import NOT_TESTED, PRUNING, UNDECIDED, WALK
@@ -90,8 +97,9 @@ def verdict(
     for ood, pairs in similarity.items():
         by[ood] = {}
         for measure in measures:
+            value = model_pairs.from_table(pairs, measure)
             recipes = [
-                _answers(group, models, pairs, declared[measure], table, settings, recipe, chosen)
+                _answers(group, models, value, declared[measure], table, settings, recipe, chosen)
                 for recipe, group in groups.items()
             ]
             if because:
@@ -112,7 +120,7 @@ def verdict(
 
 
 def _compared(similarity: Mapping[str, pd.DataFrame]) -> list[Model]:
-    names = {name for pairs in similarity.values() for name in (*pairs.a, *pairs.b)}
+    names = {name for pairs in similarity.values() for name in pair_tables.models_in(pairs)}
     return sorted((Model.parse(name) for name in names), key=lambda model: model.sort_key)
 
 
@@ -144,7 +152,7 @@ def _required(
 def _answers(
     group: Sequence[Model],
     models: Sequence[Model],
-    pairs: pd.DataFrame,
+    value: model_pairs.Values,
     measure: Measure,
     table: pd.DataFrame,
     settings: Settings,
@@ -152,7 +160,6 @@ def _answers(
     chosen: primary.Primary,
 ) -> RecipeAnswers:
     """The answers for one recipe; only the primary question says how many seeds it would need."""
-    value = model_pairs.from_table(pairs, measure.name)
     tidy = model_pairs.tidy(group, models, value)
     is_primary = recipe == chosen.recipe
     found = answers(

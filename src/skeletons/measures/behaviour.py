@@ -27,10 +27,17 @@ from skeletons.model_ids import Model
 from skeletons.store import artifacts
 
 
-def cosines(a: Floats, b: Floats) -> Floats:
-    """Cosine similarity of row i of `a` and row i of `b` (both N×K), −1..1; NaN for a zero row."""
-    products = np.einsum("nk,nk->n", a, b)
-    norms = np.sqrt(np.einsum("nk,nk->n", a, a) * np.einsum("nk,nk->n", b, b))
+def cosines(a: Predictions, b: Predictions, quantity: str, *, flat: bool) -> Floats:
+    """Cosine similarity of each image's logits or probabilities, −1..1; NaN for a row of zeros.
+
+    Args:
+        a: the predictions of one model.
+        b: the predictions of the other model.
+        quantity: `logits` or `probabilities`.
+        flat: whether all images are one row, as by `Predictions.rows`.
+    """
+    products = np.einsum("nk,nk->n", *(model.rows(quantity, flat=flat) for model in (a, b)))
+    norms = np.sqrt(a.squares(quantity, flat=flat) * b.squares(quantity, flat=flat))
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(np.clip(products / norms, -1.0, 1.0))
 
@@ -73,17 +80,12 @@ def _cosine(quantity: str, blind_to: str) -> Measure:
         source="the post (Udell, Park and Nicky 2022)",
         per_image=True,
         cheap=True,
-        values=lambda a, b: cosines(getattr(a, quantity), getattr(b, quantity)),
+        values=lambda a, b: cosines(a, b, quantity, flat=False),
     )
 
 
 def _cosine_flat(quantity: str, blind_to: str) -> Measure:
     logits = quantity == "logits"
-
-    def values(a: Predictions, b: Predictions) -> float:
-        flat = (getattr(model, quantity).reshape(1, -1) for model in (a, b))
-        return float(cosines(*flat)[0])
-
     return Measure(
         name="cosine_logit_flat" if logits else "cosine_prob_flat",
         label=f"cosine of {quantity}, all images as one vector",
@@ -99,7 +101,7 @@ def _cosine_flat(quantity: str, blind_to: str) -> Measure:
         source="the post (Udell, Park and Nicky 2022)",
         per_image=False,
         cheap=True,
-        values=values,
+        values=lambda a, b: float(cosines(a, b, quantity, flat=True)[0]),
     )
 
 
