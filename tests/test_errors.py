@@ -218,6 +218,7 @@ CONFIG = {
     "base: {augment: {shift: 20}}": "base.augment.shift: found 20; allowed: a number ≤ 16.",
     "network: {width: 0}": "network.width: found 0; allowed: a number ≥ 1.",
     "compute: {threads: 0}": "compute.threads: found 0; allowed: a number ≥ 1.",
+    "compute: {jobs_per_gpu: 0}": "compute.jobs_per_gpu: found 0; allowed: a number ≥ 1.",
     "compare: {ood_images: 0}": "compare.ood_images: found 0; allowed: a number ≥ 1.",
     # lists
     "base: {seeds: []}": "base.seeds: found an empty list; allowed: a list with at least one entry.",
