@@ -38,23 +38,23 @@ from skeletons.workflow.stages import STAGES
 from skeletons.workflow.targets import FOLDERS, Targets
 
 NAME = "thousand"
-IMAGES, CLASSES = 2000, 10
+CLASSES = 10
 LAMBDAS, THRESHOLDS = (1e-5, 2e-5, 5e-5, 1e-4), (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
 WEIGHTS = 10_000  # that can be pruned, of each model
 
 
-def config(bases: int) -> dict[str, Any]:
+def config(bases: int, images: int) -> dict[str, Any]:
     """The configuration of so many bases; both sets have one kind of labels, for all measures."""
     return {
         "experiment": NAME,
         "cache": None,
-        "dataset": {"kind": "mnist", "train": 100, "test": IMAGES},
-        "ood": [{"kind": "svhn", "test": IMAGES}],
+        "dataset": {"kind": "mnist", "train": 100, "test": images},
+        "ood": [{"kind": "svhn", "test": images}],
         "network": {"name": "cnn", "width": 2},
         "base": {"seeds": list(range(1, bases + 1)), "epochs": 1},
         "regularize": {"lambdas": list(LAMBDAS), "epochs": [1], "trace": 0},
         "prune": {"thresholds": list(THRESHOLDS)},
-        "compare": {"states": ["base", "pruned"], "ood_images": IMAGES, "blocks_beyond": 0},
+        "compare": {"states": ["base", "pruned"], "ood_images": images, "blocks_beyond": 0},
         "controls": {"orders": []},
     }
 
@@ -65,13 +65,13 @@ def config(bases: int) -> dict[str, Any]:
 class Fabricator:
     """Writes the files of a plan's models, as their jobs would, with invented content."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, images: int) -> None:
         self.plan = plan
         self.targets = Targets(plan)
         self.lineages = Lineages(self.targets)
         draw = self._draw("shared")
-        self.labels = draw.integers(0, CLASSES, IMAGES)
-        self.shared = 3.0 * np.eye(CLASSES)[self.labels] + draw.normal(size=(IMAGES, CLASSES))
+        self.labels = draw.integers(0, CLASSES, images)
+        self.shared = 3.0 * np.eye(CLASSES)[self.labels] + draw.normal(size=(images, CLASSES))
 
     @staticmethod
     def _draw(*names: object) -> np.random.Generator:
@@ -139,11 +139,11 @@ class Fabricator:
         return {**about, "network": {}, "train_loss": 0.02, "train_accuracy": 0.99}
 
 
-def fabricate(workflow: Workflow, bases: int) -> Plan:
+def fabricate(workflow: Workflow, bases: int, images: int) -> Plan:
     """Write the data sets and the files of all models into a copy of the workflow."""
     with contextlib.chdir(workflow.folder):
-        plan = Plan(load(config(bases)))
-        Fabricator(plan).write()
+        plan = Plan(load(config(bases, images)))
+        Fabricator(plan, images).write()
     return plan
 
 
@@ -224,8 +224,8 @@ def measure(options: argparse.Namespace, folder: Path) -> str:
     """Fabricate the models, run the workflow from there, open the report; return the tables."""
     place = Path(options.folder) if options.folder else folder
     workflow = Sandbox(place)
-    workflow.write(config(options.bases))
-    plan = fabricate(workflow, options.bases)
+    workflow.write(config(options.bases, options.images))
+    plan = fabricate(workflow, options.bases, options.images)
     seconds, memory = driven(workflow)
     report = workflow / plan.results / "report.html"
     jobs = jobs_of(workflow.folder, NAME)
@@ -248,9 +248,9 @@ def measure(options: argparse.Namespace, folder: Path) -> str:
     table = "\n".join(f"| {what} | {value} |" for what, value in rows)
     return (
         f"| measured | |\n|---|---:|\n{table}\n\nWhere the time went:\n\n{table_of(jobs)}\n\n"
-        f"{IMAGES:,} images, two cores, n = 1; {machine()}."
+        f"{options.images:,} images, two cores, n = 1; {machine()}."
     )
 
 
 if __name__ == "__main__":
-    run(__doc__, "thousand", measure, bases=40, folder=None)
+    run(__doc__, "thousand", measure, bases=40, images=2000, folder=None)

@@ -89,7 +89,10 @@ SHOWN = {"findings": 1, "figures": 1, "report": 1}
 
 
 # The slowest files begin first, so that the workers end at about the same time.
-LONG = ("caching", "slurm", "readme", "workflow", "reliability", "experiment", "report_browser")
+LONG = (
+    *("caching", "slurm", "readme", "workflow", "reliability", "library_networks", "experiment"),
+    *("report_browser", "inspect_workflow", "trained_models", "images", "errors"),
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
