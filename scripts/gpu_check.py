@@ -301,18 +301,29 @@ def together(options: argparse.Namespace) -> tuple[dict[str, Any], list[Row]]:
         spent = seconds(device, lambda: train(networks, images, options.small_batch))
         return number * options.small_images / spent
 
-    found = {"one network": rate(one_by_one, 1)}
-    with tempfile.TemporaryDirectory() as folder:
-        found[f"{count} processes"] = in_processes(options, count, Path(folder))
-    found[f"{count} in turn, each in its stream"] = rate(one_by_one, count)
-    found[f"{count} as one, by vmap"] = rate(as_one, count)
-    first = found["one network"]
+    def apart() -> float:
+        with tempfile.TemporaryDirectory() as folder:
+            return in_processes(options, count, Path(folder))
+
+    ways: dict[str, Callable[[], float]] = {
+        "one network": lambda: rate(one_by_one, 1),
+        f"{count} processes": apart,
+        f"{count} in turn, each in its stream": lambda: rate(one_by_one, count),
+        f"{count} as one, by vmap": lambda: rate(as_one, count),
+    }
+    found = {}
     what = f"cnn, width {options.small_width}, batches of {options.small_batch}"
-    rows = [
-        (f"{what}: {way}", f"{value:,.0f} images/s, {value / first:.2f} ×")
-        for way, value in found.items()
-    ]
-    return {"images_per_second": found}, rows
+    rows, failed = [], {}
+    for way, work in ways.items():
+        try:
+            found[way] = work()
+        except Exception as error:  # so that the other ways are measured
+            failed[way] = f"{type(error).__name__}: {error}"
+            rows.append((f"{what}: {way}", f"failed: {failed[way]}"))
+            continue
+        ratio = found[way] / found.get("one network", float("nan"))
+        rows.append((f"{what}: {way}", f"{found[way]:,.0f} images/s, {ratio:.2f} ×"))
+    return {"images_per_second": found, "failed": failed}, rows
 
 
 # --- the post's scale -----------------------------------------------------------------------------

@@ -48,6 +48,7 @@ def test_it_measures_every_part_and_writes_them(tmp_path: Path) -> None:
         "airbench's recipe": 2,
     }
     assert all(value > 0 for values in rates.values() for value in values)
+    assert read["together"]["failed"] == {}
     side_by_side = read["together"]["images_per_second"]
     assert len(side_by_side) == 4
     assert min(side_by_side.values()) > 0
