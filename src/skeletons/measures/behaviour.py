@@ -59,6 +59,8 @@ def jensen_shannon(p: Floats, q: Floats) -> Floats:
 
 def _divergence(p: Floats, q: Floats) -> Floats:
     """Kullback–Leibler divergence of rows in bits, N; a class with p = 0 contributes 0."""
+    if p.all():  # as usual; the same numbers, without a mask
+        return np.asarray((p * np.log2(p / q)).sum(axis=1))
     chosen = p > 0
     ratio = np.divide(p, q, out=np.ones_like(p), where=chosen)
     return np.asarray((p * np.log2(ratio)).sum(axis=1))
@@ -223,12 +225,23 @@ def compare(
         if measure.labelled and not labelled:
             continue
         values = np.asarray(float("nan") if reason else measure.values(a, b))
-        row[measure.name] = float(values.mean())
+        mean, deviation = _moments(values)
+        row[measure.name] = mean
         if measure.per_image:
-            row[f"{measure.name}_std"] = float(values.std())
+            row[f"{measure.name}_std"] = deviation
         if not reason and np.isnan(row[measure.name]):
             missing.setdefault(measure.undefined, []).append(measure.name)
     return row | _without_value(missing)
+
+
+def _moments(values: Floats) -> tuple[float, float]:
+    """The mean and the standard deviation, as NumPy computes them, but with one mean for both."""
+    if values.ndim != 1 or values.dtype != np.float64:
+        return float(values.mean()), float(values.std())
+    mean = np.add.reduce(values) / len(values)
+    rest = values - mean
+    np.multiply(rest, rest, out=rest)
+    return float(mean), float(np.sqrt(np.add.reduce(rest) / len(values)))
 
 
 def _without_value(missing: Mapping[str, Sequence[str]]) -> dict[str, str]:
