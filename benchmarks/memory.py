@@ -35,7 +35,7 @@ CASES = (
 )
 # A data set that is mapped: network and width, side and number of images, and the memory in bytes
 # that the library may use.
-MAPPED = ("cnn", 8, 32, 500_000, 1 << 30)
+MAPPED = ("cnn", 8, 32, 400_000, 1 << 30)
 ROOM = 1e9  # bytes that a job may use beyond the activations
 BARE = f"""
 import skeletons.training.base, skeletons.training.walk
