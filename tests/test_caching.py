@@ -264,6 +264,11 @@ CONFIGURATION: dict[str, tuple[dict[str, Any], Change, dict[str, int]]] = {
         top(cache="other/cache"),
         {"record": 1, "report": 1},
     ),
+    "the number of jobs on a GPU is limited": (
+        CHAIN,
+        setting("compute", jobs_per_gpu=1),
+        {"record": 1, "report": 1},
+    ),
 }
 
 
