@@ -1038,8 +1038,8 @@ NETWORKS = [
     ),
     Mistake(
         "pretrained weights that would run code",
-        "network.weights: found '…r18.pt', which cannot be read as weights (UnpicklingError); allowed: a "
-        "state dict, saved by torch.save or safetensors.",
+        "network.weights: …r18.pt: found a pickle that would run code when it is read (…); allowed: a "
+        "state dict, written by torch.save(model.state_dict(), path) or as safetensors.",
         weights_with_code,
     ),
     Mistake(
