@@ -241,7 +241,7 @@ CONFIGURATION: dict[str, tuple[dict[str, Any], Change, dict[str, int]]] = {
             "compare_layers": 1,
             "inspection_figures": 1,
             "record": 1,
-            "report": 1,
+            **SHOWN,
         },
     ),
     "a measure of masks is asked for": (

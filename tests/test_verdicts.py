@@ -19,7 +19,6 @@ from skeletons.findings import answer, model_pairs, pair_values, recipes_togethe
 from skeletons.findings.answer import Answer
 from skeletons.findings.rules import Rules
 from skeletons.findings.scale import Scale
-from skeletons.measures import behaviour
 from skeletons.measures.catalogue import MEASURES
 from skeletons.measures.predictions import Predictions
 from skeletons.model_ids import Model
@@ -333,15 +332,6 @@ def test_a_control_that_gives_every_image_one_answer_has_no_part() -> None:
     assert rows[rows.kind == "random"].value.mean() > 0.99
     left_out = {"random": "at chance"}
     assert both(rows, left_out=left_out)[0].answer == "converges"
-
-
-def test_values_of_images_and_their_mean_agree() -> None:
-    """The table of pairs holds the means over images that the measure itself gives."""
-    rng = np.random.default_rng(2)
-    logits = rng.normal(size=(3, 50, 4))
-    models = [Predictions(one, np.zeros(50, dtype=np.int64)) for one in logits]
-    over_images = behaviour.over_images(models, MEASURES["cosine_prob"])
-    assert similarities(logits, "cosine_prob") == pytest.approx(over_images.mean(axis=1))
 
 
 # --- from tables of models ----------------------------------------------------------------------

@@ -8,7 +8,14 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from skeletons.findings import inspections, networks, page, sections, walk_certificates
+from skeletons.findings import (
+    inspections,
+    networks,
+    page,
+    post_claims,
+    sections,
+    walk_certificates,
+)
 from skeletons.findings.gather import summarize
 from skeletons.findings.plain import plain
 from skeletons.findings.scores import read_all
@@ -87,7 +94,7 @@ def findings_stage(
         ExtensionError: a reference is not a measure.
     """
     declared = resolve(measures)
-    columns = ["a", "b", *declared]
+    columns = dict.fromkeys(["a", "b", *declared, post_claims.COSINE])
     table = read_all(scored)
     pairs = dict(
         zip(ood, (artifacts.read_table(path, columns) for path in similarity), strict=True)
