@@ -252,7 +252,7 @@ CONFIGURATION: dict[str, tuple[dict[str, Any], Change, dict[str, int]]] = {
             "weights": 1,
             "heatmap_of_masks": 1,
             "record": 1,
-            "report": 1,
+            **SHOWN,
         },
     ),
     "the figures' colours change": (

@@ -13,6 +13,7 @@ from skeletons.findings import (
     next_steps,
     pair_kinds,
     post_claims,
+    shared_weights,
     verdict_page,
     walk_certificates,
 )
@@ -45,6 +46,7 @@ def sections(found: Mapping[str, Any]) -> list[Section]:
             _walks(found["walks"], found["settings"]),
         ),
         _skeletons(found["skeleton_models"], found["dead"], found["settings"]),
+        shared_weights.section(found["masks"], found["verdict"]["recipe"]),
         multiplicity.section(found["multiplicity"], found["settings"].loss_rise),
         *inspections.inspection_sections(found["inside"]),
         Section("details", "Details", _details(found)),

@@ -14,6 +14,7 @@ from skeletons.findings import (
     page,
     post_claims,
     sections,
+    shared_weights,
     walk_certificates,
 )
 from skeletons.findings.gather import summarize
@@ -59,6 +60,7 @@ def findings_stage(
     walks: Sequence[str] = (),
     histories: Sequence[str] = (),
     predictions: Sequence[str] = (),
+    masks: Sequence[str] = (),
     json: str,
     text: str,
     scores: str,
@@ -78,6 +80,7 @@ def findings_stage(
         walks: tables of walks, one row per step.
         histories: see `read_walks`.
         predictions: of the compared models, for the multiplicity of the set.
+        masks: tables of the overlap of masks in each layer, one per measure.
         json: findings.json to write.
         text: findings.md to write.
         scores: scores.parquet to write.
@@ -101,6 +104,7 @@ def findings_stage(
     )
     parts = networks.split(table, pairs)
     walked, known = read_walks(walks, histories), read_predictions(predictions)
+    overlaps = shared_weights.read(masks)
     summaries = [
         summarize(
             experiment,
@@ -110,6 +114,7 @@ def findings_stage(
             walked=_own(part, walked),
             known={name: _own(part, by_model) for name, by_model in known.items()},
             inside=inspections.inspections(_looks(part, looks)),
+            masks={name: rows[rows.a.map(part.owns)] for name, rows in overlaps.items()},
             controls=controls,
             drawn=[name_of(measure) for measure in drawn or measures],
             settings=Settings(**(settings or {})),
