@@ -68,7 +68,7 @@ def test_claims_that_are_true_by_making_hold() -> None:
     assert re.match(r"−?\d+\.\d points lost, 95% interval −?\d+\.\d to", found[0]["measured"])
     assert re.search(r"with −?\d+\.\d points lost at sparsity", found[0]["detail"])
     page = post_claims.claims_markdown(found[:7])
-    assert page.startswith("Of 7 claims, 6 hold here, 1 do not, and 0 cannot be decided")
+    assert page.startswith("Of 7 claims, 6 hold here, 1 does not, and 0 are undecided")
     assert page.count("\n|") == 7 + 2
 
 

@@ -106,7 +106,7 @@ def test_the_page_says_what_was_found() -> None:
     assert found["compared_models"] == 15
     assert found["pairs"] == 15 * 14 // 2
     text = stage.as_markdown(found)
-    assert "15 are compared in 105 pairs" in text
+    assert "15 of them are compared, in 105 pairs" in text
     titles = [line for line in text.splitlines() if line.startswith("## ")]
     assert titles[0] == "## Do models of different bases converge?"
     assert titles[-1] == "## Details"
@@ -153,7 +153,7 @@ def test_bases_off_the_optimum_are_named_right_under_the_verdict() -> None:
     text = stage.as_markdown(gather.summarize("x", table, {"m": pairs()}, ["cosine_prob"]))
     opening = text.split("\n\n")[2]
     assert opening.startswith("**Not tested**: 1 of 3 base models miss `base.target`; 0 of 3 walks")
-    assert text.split("\n\n")[4].startswith("`seed=2` misses `base.target`. The question is about")
+    assert text.split("\n\n")[4].startswith("`seed=2` misses `base.target`. Train the bases longer")
 
 
 @pytest.mark.parametrize(
@@ -339,10 +339,13 @@ def test_walks_that_are_not_certified_leave_the_question_untested() -> None:
     made["walked"][name] = walk([1.0, 1.2, 1.0])
     found = gather.summarize(**made)
     answer = found["verdict"]["answer"]
-    assert answer == ("not tested: 5 of 6 walks are certified (λ = 0.0001, 1 epoch, threshold 0.1)")
+    assert answer == (
+        "not tested: 5 of 6 walks are certified, fewer than 90% "
+        "(λ = 0.0001, 1 epoch, threshold 0.1)"
+    )
     assert found["verdict"]["pruning"] == answer
     sentence = found["verdict"]["by"]["digits"]["agreement"]["sentence"]
-    assert sentence.startswith("Not tested; the mean similarity is 0.")
+    assert sentence.startswith("The mean similarity is 0.")
     [recipe] = found["verdict"]["by"]["digits"]["agreement"]["recipes"]
     assert recipe.walk.effect > 0.5  # what was measured is shown all the same
     allowed = gather.summarize(**{**made, "settings": Settings(loss_rise=0.3)})

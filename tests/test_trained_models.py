@@ -205,7 +205,9 @@ def test_five_files_and_a_short_configuration_reach_a_report(
     assert [base["model"] for base in found["bases"]] == [f"own={name}" for name in NAMES]
     assert found["pairs"] == 10
     assert found["verdict"]["answer"].startswith("not tested")
-    assert "near chance" in (workflow / "results/mine/findings.md").read_text(encoding="utf-8")
+    page = (workflow / "results/mine/findings.md").read_text(encoding="utf-8")
+    assert "5 of 5 base models have an accuracy near chance" in page
+    assert "miss `base.target`" not in page
     log = (workflow / "logs/mine/adopt/own=alice.log").read_text()
     assert "near chance" in log
     assert "standardisation" in log

@@ -245,10 +245,10 @@ def test_a_new_experiment_is_costed_with_its_probable_answer() -> None:
     assert found.needed is not None
     assert found.needed > 6
     assert found.likely == "does not converge"
-    assert f"a new experiment of about {found.needed} seeds" in found.sentence
+    assert f"A new experiment of about {found.needed} seeds" in found.sentence
     hopeless = walk({"base": 0.3, "pruned": (0.45, 0.3), "ceiling": 0.9})
     assert hopeless.needed is None
-    assert "even 100 new seeds" in hopeless.sentence
+    assert "Even a new experiment of 100 seeds" in hopeless.sentence
 
 
 def test_seeds_that_are_named_decide_as_often_as_promised() -> None:

@@ -17,6 +17,7 @@ from skeletons.findings import (
     verdict_page,
     walk_certificates,
 )
+from skeletons.findings.answer_text import number
 from skeletons.findings.pair_tables import ALIKE
 from skeletons.findings.sections import Section, joined, once
 from skeletons.findings.settings import Settings
@@ -120,7 +121,7 @@ def _kinds(found: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]) -> st
     missing = [kind for kind in pair_kinds.NAMES if kind not in present]
     if parts and missing:
         parts.append(
-            f"Missing: {text.listed(missing, most=len(missing))}. Add them with `controls` and "
+            f"Missing: {'; '.join(f'*{kind}*' for kind in missing)}. Add them with `controls` and "
             "`compare.states` in the configuration."
         )
     return joined(*parts)
@@ -143,7 +144,7 @@ def _kinds_table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _spread(row: Mapping[str, Any]) -> list[str]:
     """Mean, min and max of a group of pairs."""
-    return ["–" if row[key] is None else f"{row[key]:.3f}" for key in ("mean", "min", "max")]
+    return ["–" if row[key] is None else number(row[key]) for key in ("mean", "min", "max")]
 
 
 def _bases(bases: Sequence[Mapping[str, Any]]) -> str:
@@ -201,10 +202,12 @@ def _skeletons(
 
 def _details(found: Mapping[str, Any]) -> str:
     controls = f", {found['controls']} of them controls" if found["controls"] else ""
+    count = found["compared_models"]
+    compared = "All" if count == found["models"] else f"{count} of them"
     return joined(
-        f"{found['models']} models{controls}, of which {found['compared_models']} are compared in "
-        f"{found['pairs']} pairs on each OOD set. These numbers describe the given models; the "
-        "tests are above.",
+        f"There are {text.counted(found['models'], 'model')}{controls}. {compared} are compared, "
+        f"in {text.counted(found['pairs'], 'pair')} on each OOD set. These numbers describe the "
+        "given models; the tests are above.",
         *(
             _similarity(ood, measure, values)
             for ood, by_measure in found["similarity"].items()
@@ -217,7 +220,7 @@ def _similarity(ood: str, measure: str, found: Mapping[str, Any]) -> str:
     share, pairs = found["share_above"], found["all_pairs"]
     shares = (
         f"Of {pairs['pairs']} pairs of bases and pruned models, {share['share']:.1%} are above "
-        f"{share['value']}; mean {pairs['mean']:.3f}, min {pairs['min']:.3f}. "
+        f"{share['value']}; mean {number(pairs['mean'])}, min {number(pairs['min'])}. "
         if share
         else ""
     )

@@ -370,10 +370,15 @@ def claims_markdown(found: Sequence[Mapping[str, str]]) -> str:
     else:
         rose = f" For {counts[ROSE]}, what they say is kept rose." if counts[ROSE] else ""
         opening = (
-            f"Of {prose.counted(len(found), 'claim')}, {counts[YES]} hold here, {counts[NO]} do "
-            f"not, and {counts[UNDECIDED]} cannot be decided with these seeds.{rose}"
+            f"Of {prose.counted(len(found), 'claim')}, {_verb(counts[YES], 'holds', 'hold')} here, "
+            f"{_verb(counts[NO], 'does', 'do')} not, and "
+            f"{_verb(counts[UNDECIDED], 'is', 'are')} undecided with these seeds.{rose}"
         )
     return f"{opening}\n\n" + prose.table(["claim", "measured here", "holds", "detail"], rows)
+
+
+def _verb(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"
 
 
 METHOD = (

@@ -46,6 +46,7 @@ def _opening(found: Mapping[str, Any]) -> list[str]:
     sentences = [
         (f"On `{ood}`: " if len(voting) > 1 else "") + values[main]["sentence"]
         for ood, values in voting.items()
+        if values[main]["sentence"]
     ]
     if found["answer"].startswith(NOT_TESTED):
         sentences.insert(0, f"**Not tested**{found['answer'].removeprefix(NOT_TESTED)}.")
