@@ -2,7 +2,7 @@ import dataclasses
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from skeletons import model_ids
 from skeletons.config.sections import Findings
 from skeletons.findings import (
     gather,
+    networks,
     pair_kinds,
     pair_tables,
     preconditions,
@@ -24,6 +25,7 @@ from skeletons.findings import (
 from skeletons.findings.plain import plain
 from skeletons.findings.rules import CONVERGES, NOT, UNDECIDED
 from skeletons.findings.scores import score
+from skeletons.findings.sections import Section
 from skeletons.findings.settings import Settings
 from skeletons.findings.verdict import DIFFERS
 from skeletons.measures import behaviour
@@ -569,3 +571,24 @@ def test_constant_output_is_dead() -> None:
     found = score(model_ids.Model(1, 0.1, 1), DEAD, summary(0.3, 0.9), None, TARGET)
     assert found["dead"]
     assert found["dead_reason"] == "it answers every image alike"
+
+
+def test_explanations_stand_once_for_several_networks() -> None:
+    found = {
+        "networks": [{"title": title, "bases": []} for title in ("one", "two")],
+        "between": {},
+        "verdict": {"measure": "kappa"},
+    }
+
+    def words(one: Mapping[str, Any]) -> list[Section]:
+        text = f"Value of {one['title']}.\n\n### How\n\nIt is so.\n\n### More\n\nNo."
+        return [Section("a", "A", text, "It is so.")]
+
+    parts = networks.sections({**found, "networks": []}, words)
+    assert [part.name for part in parts] == ["networks", "between"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(networks, "_answers", lambda found: "")
+        one, two = networks.sections(found, words, ["It is so."])[2:]
+    assert one.text == "Value of one.\n\n### How\n\nIt is so.\n\n### More\n\nNo."
+    assert two.text == "Value of two.\n\n### More\n\nNo."
+    assert two.lead == "It is so."

@@ -573,16 +573,26 @@ QUICK: dict[str, Any] = {
 }
 
 
+def trained_elsewhere(seed: int) -> nn.Module:
+    """A ResNet-18 that somebody trains for a few steps, by torch alone."""
+    torch.manual_seed(seed)
+    network = library.create("torchvision:resnet18", 10, {})
+    optimizer = torch.optim.SGD(network.parameters(), 0.01)
+    images, labels = torch.randn(20, 3, 32, 32), torch.arange(20) % 10
+    for _ in range(3):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(network(images), labels).backward()
+        optimizer.step()
+    return network
+
+
 def test_five_trained_resnets_reach_a_report_with_pruned_variants(
     workflow: Workflow, tmp_path: Path
 ) -> None:
     names, folder = ("alice", "bob", "carol", "dave", "erin"), tmp_path / "five"
     folder.mkdir()
     for seed, name in enumerate(names):
-        torch.manual_seed(seed)
-        torch.save(
-            library.create("torchvision:resnet18", 10, {}).state_dict(), folder / f"{name}.pt"
-        )
+        torch.save(trained_elsewhere(seed).state_dict(), folder / f"{name}.pt")
     network = {"name": "torchvision:resnet18", "checkpoints": str(folder)}
     result = workflow.run({**QUICK, "experiment": "five", "network": network})
     assert result.returncode == 0, result.stdout
@@ -601,6 +611,9 @@ def test_five_trained_resnets_reach_a_report_with_pruned_variants(
     for model in pruned:
         density = artifacts.read_json(results / f"models/{model}/sparsity.json")["density"]
         assert 0.1 < density < 0.99
+    found = artifacts.read_json(results / "findings.json")
+    assert found["verdict"]["answer"].startswith("not tested: 5 of 5 base models")
+    assert found["verdict"]["recipe"] == "λ = 0.001, 1 epoch, threshold 0.2"
     page = (results / "report.html").read_text(encoding="utf-8")
     assert "own=alice" in page
 
@@ -610,6 +623,7 @@ def test_networks_of_all_kinds_share_an_experiment(workflow: Workflow) -> None:
     small = {key: value for key, value in VIT.items() if key != "img_size"}
     networks = {
         "wide": {"name": "cnn", "width": 8},
+        "wider": {"name": "cnn", "width": 16},
         "deep": {"name": "resnet9", "width": 4},
         "r18": {"name": "torchvision:resnet18", "base": {"seeds": [1]}},
         "vit": {"name": "timm:vit_tiny_patch16_224", "options": small},
@@ -631,12 +645,12 @@ def test_networks_of_all_kinds_share_an_experiment(workflow: Workflow) -> None:
     results = workflow / "results/kinds"
     noise = "noise_images=20_size=24"
     table = artifacts.read_table(results / f"similarity/{noise}.parquet")
-    assert len(table) == 18 * 17 // 2
+    assert len(table) == 22 * 21 // 2
     assert table.cosine_prob.notna().all()
     features = artifacts.read_table(results / f"representations/linear_cka/{noise}.parquet")
     assert len(features) == len(table)
     masks = artifacts.read_table(results / "weights/mask_overlap_aligned.parquet")
-    assert len(masks) == 4  # one for each network with two bases
+    assert len(masks) == 5  # one for each network with two bases
     assert masks.jaccard.between(0, 1).all()
     found = artifacts.read_json(results / "findings.json")
     assert [one["title"] for one in found["networks"]] == ["network", *sorted(networks)]

@@ -19,6 +19,8 @@ from test_lineage import check
 from skeletons.config.load import load
 from skeletons.config.networks import as_they_are, completed, setups
 from skeletons.errors import CheckpointError, ConfigError
+from skeletons.findings import post_claims
+from skeletons.findings.page import MEASURED_ON
 from skeletons.model_ids import Model
 from skeletons.networks import state_dict
 from skeletons.networks.build import build
@@ -119,6 +121,9 @@ def test_every_network_has_its_own_verdict_and_settings(networks: Workflow) -> N
     made = artifacts.read_seal(results / "models/net=wide_seed=1/weights.safetensors")
     assert made is not None
     assert made["made"]["settings"]["base"]["learning_rate"] == 0.1
+    words = (results / "findings.md").read_text(encoding="utf-8")
+    for explained in (MEASURED_ON, post_claims.METHOD):
+        assert words.count(explained) == 1, "explanations stand once, not once per network"
     page = (results / "report.html").read_text(encoding="utf-8")
     assert "net=wide_seed=3" in page
     for title in ("network", "mine", "wide"):

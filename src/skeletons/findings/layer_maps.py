@@ -14,6 +14,14 @@ from skeletons.findings.sections import joined
 from skeletons.measures.layers import COLUMNS, mean_map
 from skeletons.store import artifacts
 
+METHOD = (
+    "Every layer of one model is compared with every layer of another. A score is the mean "
+    "over pairs of models: 0 is what shuffled images give, 1 means identical up to what the "
+    "measure ignores. *Same layer* is the layer of the same name in the other model; it is "
+    "above chance in a pair if p is at most 0.05. *Most alike* is the layer of the other model "
+    "with the highest score. The figures show all scores."
+)
+
 Kind = Callable[[str, str], str]
 
 
@@ -85,11 +93,7 @@ def in_words(rows: Sequence[Mapping[str, Any]]) -> str:
         )
     head = ["models", "layer", "same layer", "pairs above chance", "most alike", "its score"]
     return joined(
-        "Every layer of one model is compared with every layer of another. A score is the mean "
-        "over pairs of models: 0 is what shuffled images give, 1 means identical up to what the "
-        "measure ignores. *Same layer* is the layer of the same name in the other model; it is "
-        "above chance in a pair if p is at most 0.05. *Most alike* is the layer of the other model "
-        "with the highest score. The figures show all scores.",
+        METHOD,
         *(
             f"On `{ood}`, by `{measure}`:\n\n{text.table(head, table)}"
             for (ood, measure), table in tables.items()

@@ -9,6 +9,7 @@ from skeletons import text
 from skeletons.findings import (
     apart,
     inspections,
+    layer_maps,
     multiplicity,
     next_steps,
     pair_kinds,
@@ -53,6 +54,17 @@ def sections(found: Mapping[str, Any]) -> list[Section]:
         Section("details", "Details", _details(found)),
     ]
     return [section for section in parts if section.text or section.lead]
+
+
+def explanations(settings: Settings) -> list[str]:
+    """The paragraphs that explain methods: the same for every network of an experiment."""
+    return [
+        MEASURED_ON,
+        post_claims.METHOD,
+        shared_weights.METHOD,
+        layer_maps.METHOD,
+        verdict_page.method(settings),
+    ]
 
 
 # --- claims -------------------------------------------------------------------------------------

@@ -158,5 +158,6 @@ def as_markdown(found: Mapping[str, Any]) -> str:
 
 def _sections(found: Mapping[str, Any]) -> list[sections.Section]:
     if "networks" in found:
-        return networks.sections(found, page.sections)
+        explained = page.explanations(found["settings"])
+        return networks.sections(found, page.sections, explained)
     return page.sections(found)

@@ -34,9 +34,8 @@ def section(found: Mapping[str, Any], settings: Settings) -> Section:
         control = ", a control without a vote" if ood in found["controls"] else ""
         recipes = values[main]["recipes"]
         parts += [f"### On `{ood}`, by `{main}`{control}", _recipes(recipes, settings.rules)]
-    return Section(
-        "verdict", TITLE, joined(*parts, _other_measures(found), _method(settings)), lead
-    )
+    decided = f"### How it is decided\n\n{method(settings)}"
+    return Section("verdict", TITLE, joined(*parts, _other_measures(found), decided), lead)
 
 
 def _opening(found: Mapping[str, Any]) -> list[str]:
@@ -144,13 +143,13 @@ def _other_measures(found: Mapping[str, Any]) -> str:
     )
 
 
-def _method(settings: Settings) -> str:
+def method(settings: Settings) -> str:
+    """How answers follow from intervals, in a paragraph."""
     rules = settings.rules
     looks = (
         f" Alpha is divided by the {rules.looks} looks that are planned." if rules.looks > 1 else ""
     )
     return (
-        "### How it is decided\n\n"
         "*Walk* compares the pruned models of different bases with the bases and with every "
         "living control. The share of the gap closed is (pruned − compared) / (ceiling − bases), "
         "from mean similarities over pairs of seeds; without a ceiling, the rise itself is "
