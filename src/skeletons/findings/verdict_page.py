@@ -152,7 +152,8 @@ def method(settings: Settings) -> str:
     return (
         "*Walk* compares the pruned models of different bases with the bases and with every "
         "living control. The share of the gap closed is (pruned − compared) / (ceiling − bases), "
-        "from mean similarities over pairs of seeds; without a ceiling, the rise itself is "
+        "from mean similarities over pairs of seeds (of Fisher's z, so they differ a little from "
+        "plain means); without a ceiling, the rise itself is "
         f"compared with the margin of {rules.margin:g}. *Converges*: the interval is above "
         f"{rules.converges_above:g} in every comparison. *Does not converge*: it is below "
         f"{rules.not_below:g} in one of them. *In part*: in between. *Pruning* compares them with "
