@@ -61,23 +61,30 @@ def _content(path: Path) -> object:
             return load_file(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
+        made = _class_in(error)
+        if not made:
+            raise _unreadable(path) from None
         raise CheckpointError(
-            f"{path}: found a pickle that would run code when it is read ({_class_in(error)}); "
+            f"{path}: found a pickle that would run code when it is read (it holds {made}); "
             f"allowed: a state dict, written by {SAVE} or as safetensors."
         ) from None
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}.") from None
     except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError):
-        raise CheckpointError(
-            f"{path}: found a file that torch and safetensors cannot read; allowed: a state dict, "
-            f"written by {SAVE} or as safetensors."
-        ) from None
+        raise _unreadable(path) from None
+
+
+def _unreadable(path: Path) -> CheckpointError:
+    return CheckpointError(
+        f"{path}: found a file that torch and safetensors cannot read; allowed: a state dict, "
+        f"written by {SAVE} or as safetensors."
+    )
 
 
 def _class_in(error: Exception) -> str:
-    """The class that torch does not read as data, from its message."""
+    """The class or function that torch does not read as data, from its message; empty for none."""
     _, found, rest = str(error).partition("GLOBAL ")
-    return f"it holds {rest.split()[0]}" if found and rest.split() else "it holds other objects"
+    return rest.split()[0] if found and rest.split() else ""
 
 
 def _unwrapped(path: str | Path, found: object) -> Tensors:
