@@ -112,3 +112,13 @@ def test_few_bases_have_no_interval_and_no_pairs_no_section() -> None:
     assert "no interval from so few bases" in words
     assert shared_weights.section(shared_weights.summarize({"m": found[:0]}), "").text == ""
     assert shared_weights.section({}, "").text == ""
+
+
+def test_a_layer_that_keeps_all_or_nothing_has_dashes() -> None:
+    found = table(walked=True, together=False)
+    layer = found.layer == "body.0.weight"
+    found.loc[layer, ["jaccard", "excess", "same_sign", "base_jaccard", "base_excess"]] = np.nan
+    words = shared_weights.section(shared_weights.summarize({"mask_overlap": found}), "").text
+    (row,) = (line for line in words.splitlines() if line.startswith("| `body.0.weight`"))
+    assert row.count("–") == 4
+    assert "nan" not in words

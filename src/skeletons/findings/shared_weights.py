@@ -32,8 +32,10 @@ WORDS: Mapping[str, str] = {
     UNWALKED: "their bases, without a walk",
 }
 FEWEST = 4  # bases of an interval, see `modified_t.effects`
-COLUMNS = ("a", "b", "layer", "size", "kept_a", "kept_b", "jaccard", "expected", "excess")
-COLUMNS += ("same_sign", "same_sign_expected", "base_jaccard", "base_excess", "base_same_sign")
+COLUMNS = (
+    *("a", "b", "layer", "size", "kept_a", "kept_b", "jaccard", "expected", "excess"),
+    *("same_sign", "same_sign_expected", "base_jaccard", "base_excess", "base_same_sign"),
+)
 Rows = dict[str, list[dict[str, Any]]]
 
 
@@ -77,9 +79,10 @@ def _rows(table: pd.DataFrame) -> Iterator[dict[str, Any]]:
     for recipe in dict.fromkeys(model_pairs.named(models[name]) for name in order):
         for state in (PRUNED, RANDOM):
             group = pairs[(named == recipe) & (pairs.state_a == state)]
+            walked = state == PRUNED and group.base_jaccard.notna().any()
             for layer, rows in group.groupby("layer", sort=False):
                 yield {"recipe": recipe, **_row(rows, state, str(layer))}
-                if state == PRUNED and rows.base_excess.notna().any():
+                if walked:
                     yield {"recipe": recipe, **_row(_of_bases(rows), UNWALKED, str(layer))}
 
 
@@ -119,8 +122,9 @@ def _by_bases(rows: pd.DataFrame, values: pd.Series[float]) -> Floats:
     names = sorted({*rows.base_a, *rows.base_b}, key=lambda name: Model.parse(name).sort_key)
     place = {name: k for k, name in enumerate(names)}
     between = np.full((len(names), len(names)), np.nan)
-    for (a, b), mean in values.groupby([rows.base_a, rows.base_b]).mean().items():
-        between[place[a], place[b]] = between[place[b], place[a]] = mean
+    means = values.groupby([rows.base_a, rows.base_b]).mean()
+    ends = [[place[name] for name in means.index.get_level_values(k)] for k in (0, 1)]
+    between[ends[0], ends[1]] = between[ends[1], ends[0]] = means.to_numpy()
     return pairs_of(between, living(between, np.ones(len(names), dtype=bool)))
 
 
@@ -224,7 +228,10 @@ def _by_layer(rows: Sequence[Mapping[str, Any]]) -> str:
     shown = []
     for layer in dict.fromkeys(row["layer"] for row in rows):
         one = by[layer, PRUNED] if (layer, PRUNED) in by else by[layer, kinds[0]]
-        excess = [number(by[layer, kind]["excess"]) for kind in kinds]
+        excess = [
+            number(by[layer, kind]["excess"]) if (layer, kind) in by else "–" for kind in kinds
+        ]
         size = [f"{one['size']:,}", f"{one['density']:.1%}"]
         shown.append([f"`{layer}`", *size, *excess, _signs(one)])
-    return text.table(["layer", "weights", "density", *map(WORDS.get, kinds), "same sign"], shown)
+    head = ["layer", "weights", "density", *(WORDS[kind] for kind in kinds), "same sign"]
+    return text.table(head, shown)
