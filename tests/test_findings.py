@@ -582,13 +582,14 @@ def test_explanations_stand_once_for_several_networks() -> None:
 
     def words(one: Mapping[str, Any]) -> list[Section]:
         text = f"Value of {one['title']}.\n\n### How\n\nIt is so.\n\n### More\n\nNo."
-        return [Section("a", "A", text, "It is so.")]
+        return [Section("a", "A", text, "It is so."), Section("b", "B", "It is so.", "Lead.")]
 
     parts = networks.sections({**found, "networks": []}, words)
     assert [part.name for part in parts] == ["networks", "between"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(networks, "_answers", lambda found: "")
-        one, two = networks.sections(found, words, ["It is so."])[2:]
+        one, other, two, last = networks.sections(found, words, ["It is so."])[2:]
     assert one.text == "Value of one.\n\n### How\n\nIt is so.\n\n### More\n\nNo."
     assert two.text == "Value of two.\n\n### More\n\nNo."
     assert two.lead == "It is so."
+    assert (other.text, last.text, last.lead) == ("", "", "Lead.")

@@ -279,7 +279,7 @@ def _once(words: str, explained: Sequence[str], shown: set[str]) -> str:
     """A text without explanations that were shown before, and without headings of nothing."""
     parts = [part for part in words.split("\n\n") if part not in shown]
     shown.update(part for part in parts if part in explained)
-    following = [*parts[1:], "#"]
+    following = [*parts, "#"][1:]
     return joined(
         *(
             part
