@@ -221,7 +221,7 @@ def test_five_files_and_a_short_configuration_reach_a_report(
 STRIDED = """
 from torch import nn
 
-def build(width, classes, image_shape):
+def build(width, classes, image_shape=(3, 32, 32)):
     channels, side, _ = image_shape
     return nn.Sequential(
         nn.Conv2d(channels, width, 3, 2, 1), nn.ReLU(), nn.Conv2d(width, width, 3, 2, 1), nn.ReLU(),
