@@ -184,7 +184,7 @@ def test_the_findings_show_masks_beside_their_controls_and_which_layers_correspo
 ) -> None:
     folder = science / "results/science"
     every = artifacts.read_table(folder / "weights/mask_overlap_layers.parquet")
-    assert every.layer.nunique() == 7
+    assert every.layer.nunique() == 8
     found = artifacts.read_json(folder / "findings.json")
     assert set(found["masks"]) == {"mask_overlap", "mask_overlap_aligned"}
     rows = [row for row in found["masks"]["mask_overlap"] if row["layer"] == "all"]
@@ -222,8 +222,8 @@ def test_random_controls_share_what_chance_gives(science: Workflow) -> None:
             {"compare_features": 66, "representations": 1, "heatmap_of_features": 1},
         ),
         ({"representations": []}, {}),
-        ({"weights": ["mask_overlap"]}, {}),
         # The findings are made again, with the table of scores that heatmaps show.
+        ({"weights": ["mask_overlap"]}, {"heatmap_of_features": 1, "heatmap_of_masks": 1}),
         ({"test_set": False}, {"heatmap_of_features": 1, "heatmap_of_masks": 2}),
     ],
 )
@@ -249,7 +249,8 @@ def test_a_new_measure_of_masks_trains_and_predicts_nothing(
     assert copied.planned(SCIENCE) == {
         "compare_masks": 6,
         "weights": 1,
-        "heatmap_of_masks": 1,
+        "heatmap_of_masks": 2,  # and those of others, which show the scores beside the findings
+        "heatmap_of_features": 1,
         **SHOWN,
     }
 
