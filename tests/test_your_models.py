@@ -119,7 +119,7 @@ def test_five_models_reach_one_report(page: Workflow) -> None:
     found = artifacts.read_json(page / "results/mine/findings.json")
     assert [base["model"] for base in found["bases"]] == [f"own={name}" for name in NAMES]
     assert found["pairs"] == 10
-    assert all(base["test_accuracy"] > 0.9 for base in found["bases"])
+    assert all(base["accuracy"] > 0.9 for base in found["bases"])
     html = (page / "results/mine/report.html").read_text(encoding="utf-8")
     assert "own=erin" in html
     assert "near chance" not in html
