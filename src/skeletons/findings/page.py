@@ -13,6 +13,7 @@ from skeletons.findings import (
     next_steps,
     pair_kinds,
     post_claims,
+    sparsest,
     verdict_page,
     walk_certificates,
 )
@@ -45,6 +46,7 @@ def sections(found: Mapping[str, Any]) -> list[Section]:
             _walks(found["walks"], found["settings"]),
         ),
         _skeletons(found["skeleton_models"], found["dead"], found["settings"]),
+        sparsest.section(found["inside"].get("sparsest", []), found["walks"]),
         multiplicity.section(found["multiplicity"], found["settings"].loss_rise),
         *inspections.inspection_sections(found["inside"]),
         Section("details", "Details", _details(found)),
@@ -175,16 +177,20 @@ def _walks(found: Mapping[str, Certificate], settings: Settings) -> str:
 def _skeletons(
     found: Sequence[Mapping[str, Any]], dead: Sequence[Mapping[str, Any]], settings: Settings
 ) -> Section:
+    bounds = [row.get("loss_bound") for row in found]
+    retrained = any(bound is not None for bound in bounds)
     rows = [
         [
             f"`{row['model']}`",
             f"{row['sparsity']:.2%}",
             f"{row['accuracy']:.2%}",
             text.points(-row["drop"], 2),
+            *(["–" if bound is None else f"{bound:.3f}"] if retrained else []),
         ]
-        for row in found
+        for row, bound in zip(found, bounds, strict=True)
     ]
     head = ["model", "sparsity", "test accuracy", "difference from its base, points"]
+    head += ["upper 95 % bound of the rise of its training loss, nats"] if retrained else []
     names = "; ".join(f"`{row['model']}` ({row['dead_reason']})" for row in dead)
     return Section(
         "skeletons",
@@ -192,6 +198,9 @@ def _skeletons(
         f"{text.points(settings.drop, 0)} points of accuracy?",
         joined(
             text.table(head, rows) if rows else "None.",
+            f"The training loss of a retrained model rises by at most {settings.loss_rise:g} nats."
+            if retrained
+            else "",
             f"{text.counted(len(dead), 'dead model')}: {names}." if dead else "",
         ),
     )
