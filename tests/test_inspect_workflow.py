@@ -26,7 +26,7 @@ DATA = "shapes_train=200_test=100"
 IMAGES, POINTS, PROBE = 50, 5, "0.001"
 RULES = {
     *("align", "line", "plane", "curve", "expose", "time_exposed", "importance"),
-    *("match_importance", "probe", "layers", "compare_layers", "inspection_figures"),
+    *("match_importance", "probe", "sparsest", "layers", "compare_layers", "inspection_figures"),
 }
 
 
@@ -46,6 +46,7 @@ def paths(results: Path) -> dict[str, list[str]]:
         "importance": [f"{results}/importance/{name}.json" for name in VARIANTS],
         "matched": [f"{results}/importance/matched/{a}--{b}.json" for a, b in matched],
         "probe": [f"{results}/probe/{base}_l1={PROBE}.json" for base in BASES],
+        "sparsest": [f"{results}/sparsest/{base}.json" for base in BASES],
     }
 
 
@@ -61,7 +62,7 @@ def test_every_file_is_there(results: Path) -> None:
         *(f"figures/{name}.svg" for name in ("lines", "curve", "plane", "plane_surface")),
         *(f"figures/importance_{name}.svg" for name in VARIANTS),
         *(f"figures/probe_{base}_l1={PROBE}.svg" for base in BASES),
-        "figures/exposure.svg",
+        *("figures/exposure.svg", "figures/sparsest.svg"),
     ):
         assert (results / path).is_file(), path
     assert len(list((results / "lines").iterdir())) == 4
@@ -185,6 +186,7 @@ def test_by_default_nothing_of_it_is_planned(workflow: Workflow) -> None:
         ({"expose": True}, {"expose", "time_exposed"}),
         ({"importance": True}, {"align", "importance", "match_importance"}),
         ({"probe": [1e-3, 1e-2]}, {"probe"}),
+        ({"sparsest": True}, {"sparsest"}),
     ],
 )
 def test_each_look_is_planned_alone(
