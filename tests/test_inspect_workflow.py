@@ -138,6 +138,7 @@ def test_results_are_given_in_numbers_and_in_words(results: Path) -> None:
         "importance": 2,
         "matched": 1,
         "probe": 2,
+        "sparsest": 2,
     }
     (curve,) = found["curve"]
     table = artifacts.read_table(paths(results)["curve"][0])
