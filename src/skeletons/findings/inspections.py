@@ -20,7 +20,7 @@ from skeletons.store import artifacts
 
 READ = (  # kinds of artifacts
     *("lines", "curve", "exposed", "importance", "matched", "probe"),
-    "layer_maps",
+    *("layer_maps", "sparsest"),
 )
 
 BASES, OWN, VARIANTS = "two bases", "a base and its variant", "variants of two bases"
@@ -36,20 +36,21 @@ def inspections(paths: Mapping[str, Sequence[str]]) -> dict[str, Any]:
             if the configuration does not ask for it.
 
     Returns:
-        For each kind in `READ` a list, empty if there is no artifact. None stands for a missing
-        value. `lines`: one row per pair and path, with kind (one of `KINDS`), a, b, and the columns
-        of `barriers.by_path`. `curve`: the same for the curve, and `line`, the row of the straight
-        line between the same models. `exposed`: model, before, after, difference and dead_reason
-        (see `inspection.exposure`). `importance` and `matched`: the totals of
-        `unit_ranks.summarize` and `matched_units.summarize`, with the model, or a and b. `probe`:
-        model and the numbers of `second_skeleton.probe_verdict`. `layer_maps`: see
-        `layer_maps.summarize`. The row of a look that cannot be
-        had has only the models and `absent`, the reason (see `inspection.absence`).
+        For each kind in `READ` a list, empty if there is no artifact (`sparsest` is then left out).
+        None stands for a missing value. `lines`: one row per pair and path, with kind (one of
+        `KINDS`), a, b, and the columns of `barriers.by_path`. `curve`: the same for the curve, and
+        `line`, the row of the straight line between the same models. `exposed`: model, before,
+        after, difference and dead_reason (see `inspection.exposure`). `importance` and `matched`:
+        the totals of `unit_ranks.summarize` and `matched_units.summarize`, with the model, or a and
+        b. `probe`: model and the numbers of `second_skeleton.probe_verdict`. `layer_maps`: see
+        `layer_maps.summarize`. `sparsest`: what `sparsest.sparsest_stage` wrote. The row of a look
+        that cannot be had has only the models and `absent`, the reason (see `inspection.absence`).
 
     Raises:
         ArtifactError: a file is missing or broken, or lacks a key.
     """
     lines = [row for path in paths.get("lines", ()) for row in _line_rows(path)]
+    asked = paths.get("sparsest", ())
     return {
         "lines": lines,
         "curve": [_curve_row(path, lines) for path in paths.get("curve", ())],
@@ -70,7 +71,14 @@ def inspections(paths: Mapping[str, Sequence[str]]) -> dict[str, Any]:
             for path in paths.get("probe", ())
         ],
         "layer_maps": layer_maps.summarize(paths.get("layer_maps", ()), kind_of),
+        **({"sparsest": [_search(path) for path in asked]} if asked else {}),
     }
+
+
+def _search(path: str) -> dict[str, Any]:
+    if because := absence.reason(path):
+        return {"model": model_of(path), absence.KEY: because}
+    return artifacts.read_json(path, ["model", "density", "tries"])
 
 
 def _ends(path: str) -> dict[str, str]:
