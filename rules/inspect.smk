@@ -223,6 +223,8 @@ rule sparsest:
     conda:
         "../envs/skeletons.yaml"
     threads: CONFIG.compute.threads
+    resources:
+        gpu_jobs=GPU_JOBS,
     params:
         **process("sparsest"),
     script:

@@ -153,6 +153,8 @@ rule retrain:
     conda:
         "../envs/skeletons.yaml"
     threads: CONFIG.compute.threads
+    resources:
+        gpu_jobs=GPU_JOBS,
     params:
         **process("retrain"),
     script:
