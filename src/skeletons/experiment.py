@@ -27,6 +27,7 @@ import pandas as pd
 from skeletons import plots
 from skeletons.alignment import matching, permutations
 from skeletons.arrays import Floats
+from skeletons.config.names import MASK_MEASURES, REPRESENTATIONS
 from skeletons.data.files import check_source, read_split
 from skeletons.data.given import as_pixels
 from skeletons.errors import ArtifactError, SkeletonsError
@@ -158,9 +159,10 @@ class Experiment:
         wide = self.pairs(name)
         names = [*MEASURES, *self._user_defined]
         found = [(wide, measure) for measure in names if measure in wide.columns]
-        for folder, pattern in (("representations", f"*/{name}.parquet"), ("weights", "*.parquet")):
-            for path in sorted((self.path / folder).glob(pattern)):
-                measure = path.parent.name if folder == "representations" else path.stem
+        features = sorted(self.path.glob(f"representations/*/{name}.parquet"))
+        for path in [*features, *sorted(self.path.glob("weights/*.parquet"))]:
+            measure = path.parent.name if path in features else path.stem
+            if measure in (*REPRESENTATIONS, *MASK_MEASURES):  # not the tables of single layers
                 found.append((artifacts.read_table(path, ["a", "b", measure]), measure))
         parts = [pair_tables.one_measure(*one) for one in found]
         return pair_tables.annotate(pd.concat(parts, ignore_index=True))
