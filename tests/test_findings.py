@@ -53,7 +53,7 @@ def scores(chosen: Sequence[Model] = tuple(model_ids.grid(*GRID))) -> pd.DataFra
                 "sparsity": 0.9 if threshold else 0.0,
                 "dead": False,
                 "dead_reason": None,
-                "optimal": model.state == "base" or None,
+                "optimal": model.stage in ("base", *model_ids.FAMILIES) or None,
                 "optimal_reason": None,
             }
         )

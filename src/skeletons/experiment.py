@@ -192,7 +192,7 @@ class Experiment:
     def _of_training(self, model: str, name: str) -> Path:
         """A file of a trained model, or of the trained model that a pruned one comes from."""
         found = self._model(model)
-        trained = found.parent if found.state in MASKED else found
+        trained = found.parent if found.stage in MASKED else found
         path = self._folder(trained) / name
         if not path.is_file():
             have = self.models(REGULARIZED).model.iloc[0]
@@ -401,7 +401,7 @@ class Experiment:
     def _summary(self, name: str) -> dict[str, Any]:
         """The model.json of a model; for a pruned model, that of its parent."""
         model = Model.parse(name)
-        described = model.parent if model.state in MASKED else model
+        described = model.parent if model.stage in MASKED else model
         return artifacts.read_json(self._folder(described) / "model.json", ["network", "layers"])
 
 

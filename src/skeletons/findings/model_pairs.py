@@ -16,7 +16,18 @@ from skeletons import text
 from skeletons.errors import SkeletonsError
 from skeletons.findings import pair_values
 from skeletons.findings.pair_values import CEILING, COLUMNS, PLAIN, STOPPED
-from skeletons.model_ids import BASE, PRUNED, RANDOM, REORDERED, Model, spell
+from skeletons.model_ids import (
+    BASE,
+    FORKED,
+    PRUNED,
+    RANDOM,
+    REGULARIZED,
+    REORDERED,
+    Model,
+    spell,
+)
+
+WALKED = (BASE, REGULARIZED, PRUNED)  # states of what is no control
 
 Values = Callable[[str, str], float]
 
@@ -107,6 +118,32 @@ def _same(one: Model, other: Model, fields: Sequence[str]) -> bool:
     return all(getattr(one, field) in (None, getattr(other, field)) for field in fields)
 
 
+def forks(models: Iterable[Model]) -> dict[float, list[Model]]:
+    """Children of one base by the share of its training that they share, the base first.
+
+    Only the base that most children are of counts; without forks beyond a share of 0, none does.
+
+    Args:
+        models: of one network.
+    """
+    models = list(models)
+    trunks = [model.base for model in models if model.stage == FORKED]
+    if not trunks:
+        return {}
+    trunk = max(sorted(set(trunks), key=lambda model: model.sort_key), key=trunks.count)
+    found: dict[float, list[Model]] = {}
+    for model in sorted(models, key=lambda model: model.order or 0):
+        if model.base == trunk and model.stage in (FORKED, REORDERED):
+            found.setdefault(model.fork or 0.0, [trunk]).append(model)
+    return found
+
+
+def latest_forks(models: Iterable[Model]) -> list[Model]:
+    """The children that share most of one base's training, the base first; none without forks."""
+    found = forks(models)
+    return found[max(found)] if found else []
+
+
 def relatives(base: Model, models: Iterable[Model]) -> list[str]:
     """The models of one base that are as alike as two models get: a base and its other orders."""
     return [
@@ -120,6 +157,9 @@ def tidy(group: Sequence[Model], models: Sequence[Model], value: Values) -> pd.D
     If a kind has several models of a base, such as several random drawings, the first ones of all
     bases are compared with each other, the second ones with each other and so on, and a pair has
     the mean of those that have a value.
+
+    The ceiling is the latest forks (`latest_forks`), one for each base in its order. Without forks,
+    it is within each base (`relatives`).
 
     Args:
         group: the pruned models of one recipe.
@@ -135,6 +175,14 @@ def tidy(group: Sequence[Model], models: Sequence[Model], value: Values) -> pd.D
         for (a, ones), (b, others) in itertools.combinations(by_base.items(), 2):
             drawn = [value(x, y) for x, y in zip(ones, others, strict=False)]
             rows.append((a, b, kind, recipe, _mean(drawn)))
+    children = [str(child) for child in latest_forks(models)]
+    if children:
+        played = dict(
+            zip(children, dict.fromkeys(str(model.base) for model in group), strict=False)
+        )
+        for x, y in itertools.combinations(played, 2):
+            rows.append((played[x], played[y], CEILING, recipe, value(x, y)))
+        return pd.DataFrame(rows, columns=list(COLUMNS))
     for model in group:
         names = relatives(model.base, models)
         if len(names) > 1:

@@ -9,12 +9,14 @@ from skeletons import text
 from skeletons.findings import (
     apart,
     inspections,
+    known_controls_page,
     multiplicity,
     next_steps,
     pair_kinds,
     post_claims,
     verdict_page,
     walk_certificates,
+    within_base,
 )
 from skeletons.findings.pair_tables import ALIKE
 from skeletons.findings.sections import Section, joined, once
@@ -36,7 +38,17 @@ def sections(found: Mapping[str, Any]) -> list[Section]:
     parts = [
         verdict_page.section(found["verdict"], found["settings"]),
         Section("next", "What to change next", "", next_steps.markdown(found["next"])),
+        Section(
+            "known_controls",
+            "Does the method find what is there, and only that?",
+            known_controls_page.markdown(found["known_controls"], found["verdict"]["measure"]),
+        ),
         _claims(found["claims"], found["claims_note"], found["apart"]),
+        Section(
+            "within_bases",
+            "Do different strategies from one base grow alike?",
+            within_base.markdown(found["within_bases"], found["settings"].rules.level),
+        ),
         Section("kinds", "Similarities of pairs by kind", _kinds(found["kinds"])),
         Section("bases", "Are the base models optimal?", _bases(found["bases"])),
         Section(
