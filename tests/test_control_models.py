@@ -104,4 +104,8 @@ def test_models_before_pruning_are_compared_only_if_asked_for() -> None:
         plan = Plan(load({**config, "compare": {"states": states}}))
         compared = {str(model) for model in plan.compared}
         assert ("seed=1_labels_l1=0.0001_ep=1" in compared) == ("regularized" in states)
-        assert {"seed=1_l1=0_ep=1", "seed=1_labels", "seed=1_labels_l1=0.0001_ep=1_t=0.1"} <= compared
+        assert {
+            "seed=1_l1=0_ep=1",
+            "seed=1_labels",
+            "seed=1_labels_l1=0.0001_ep=1_t=0.1",
+        } <= compared

@@ -47,8 +47,8 @@ def plant(small: nn.Module, wide: nn.Module, train: Images, seed: int) -> dict[s
         seed: draws the places.
 
     Returns:
-        small_loss, of the small network (nats); loudness, see `laying.softened`; and laid_loss, of the
-        wide network.
+        small_loss, of the small network (nats); loudness, see `laying.softened`; and laid_loss, of
+        the wide network.
 
     Raises:
         TrainingError: the wide network does not repeat the small one.
@@ -57,9 +57,8 @@ def plant(small: nn.Module, wide: nn.Module, train: Images, seed: int) -> dict[s
     try:
         found = laying.places(small, wide, draws)
     except WiringError as error:
-        raise TrainingError(
-            f"controls.planted: the small network cannot be laid: {error}"
-        ) from None
+        sentence = f"controls.planted: the small network cannot be laid: {error}"
+        raise TrainingError(sentence) from None
     images = train.spread(IMAGES)
     own, _ = measure(small, images)
     laid = laying.lay(small, wide, found)

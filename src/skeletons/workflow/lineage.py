@@ -159,7 +159,7 @@ _MADE: tuple[tuple[str, str, Reads], ...] = (
         lambda targets, found: _of_data(targets, "images.safetensors", "info.json"),
     ),
     (
-        r"planted/(?P<net>(?:net=[^/]+_)?)width=(?P<width>\d+)/(weights\.safetensors|model\.json)",
+        r"planted/(?P<net>(?:net=[^/]+_)?)width=(?P<width>\d+)/(weights\.safetensors|history\.parquet|model\.json)",
         "small",
         lambda targets, found: _of_data(targets, "images.safetensors", "info.json"),
     ),

@@ -335,6 +335,7 @@ class Targets:
                     for path in self.ranks(model)
                 }
             ),
+            *self._made_for_controls(),
             *(self.predictions(plan.task, model) for model in plan.models),
             *(self.predictions(ood, model) for ood in plan.ood for model in plan.compared),
             *self.scores(),
@@ -342,6 +343,18 @@ class Targets:
             *self._costly(),
             *_flat(self.inspections().values()),
         ]
+
+    def _made_for_controls(self) -> list[str]:
+        """What controls are made from and no model is: trunks of forks, and small networks."""
+        found: dict[str, None] = {}
+        for model in self.plan.models:
+            if model.stage == model_ids.FORKED:
+                found |= dict.fromkeys(self.trunk(model))
+            if model.stage == model_ids.PLANTED:
+                small = self.small(model).values()
+                folder = Path(next(iter(small))).parent
+                found |= dict.fromkeys([*small, f"{folder}/history.parquet"])
+        return list(found)
 
     def _costly(self) -> list[str]:
         """The files of costly measures: features, one file per pair, alignments, tables."""
