@@ -24,7 +24,7 @@ SETTINGS: dict[str, Any] = {
     "weight_decay": 0.0,
     "label_smoothing": 0.0,
     "warmup": 0.2,
-    "augment": {"flip": True},
+    "augment": {"flip": True, "shift": 0, "cutout": 0},
 }
 
 

@@ -34,7 +34,7 @@ from skeletons.training.settings import BaseSettings
 ROOM = 0.02  # nats, by which inert units may raise the training loss
 IMAGES = 2_000  # training images on which it is measured
 LOUDEST = 16.0  # times the weights of an untrained network
-HALVINGS = 12  # of the interval in which the loudness is looked for
+HALVINGS = 18  # of the interval in which the loudness is looked for
 
 
 def plant(small: nn.Module, wide: nn.Module, train: Images, seed: int) -> dict[str, float]:
