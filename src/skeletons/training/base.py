@@ -93,17 +93,16 @@ def train_base(
     single = manner_of(network).single
     per_epoch = len(batch_sizes(len(train.labels), settings.batch_size, single=single))
     steps = settings.epochs * per_epoch
-    step, rate = 0, 0.0
-    ended = [False]  # whether training ends, after each step
+    step, rate, ended = 0, 0.0, False
 
     def update() -> None:
-        nonlocal step, rate
+        nonlocal step, rate, ended
         rate = scheduled_rate(step, steps, settings.learning_rate, settings.warmup)
         for group in optimizer.param_groups:
             group["lr"] = rate
         optimizer.step()
         step += 1
-        ended.append(fork.ends is not None and fork.ends())
+        ended = fork.ends is not None and fork.ends()
 
     def where(epoch: int) -> str:
         return f"Base model seed={seed}{f' in order {order}' if order else ''}, epoch {epoch},"
@@ -127,7 +126,7 @@ def train_base(
         name = _named(seed, epoch, order if common < per_epoch else 0)
         run_epoch(
             network,
-            itertools.takewhile(lambda _: not ended[-1], data),
+            itertools.takewhile(lambda _: not ended, data),
             update,
             layers=generator_for(*name, "layers"),
             precision=precision,
@@ -137,7 +136,7 @@ def train_base(
         measured = measure_splits(network, sample, test, precision)
         rows.append({"epoch": epoch, "learning_rate": rate, **measured})
         report_epoch(where(epoch), rows[-1])
-        if ended[-1]:
+        if ended:
             break
         progress.keep(rows)
     if fork.kept is not None:

@@ -9,7 +9,6 @@ as the state of a trunk that all children of one part begin at.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -116,7 +115,7 @@ def fork_stage(
     per_epoch = len(
         batch_sizes(len(train.labels), settings.batch_size, single=manner_of(net).single)
     )
-    where = Fork(shared_steps(fork, settings.epochs, per_epoch), trunk and str(Path(trunk)))
+    where = Fork(shared_steps(fork, settings.epochs, per_epoch), trunk)
     state = StateFile.of_job(weights, place, precision)
     rows = train_base(net, train, test, seed, settings, precision, order, state, where)
     result = summarize(net, about, train, test)

@@ -54,7 +54,7 @@ class Images:
 
 def permuted_classes(classes: int, seed: int) -> list[int]:
     """A permutation of the classes, drawn by a seed: class k becomes class `[k]`."""
-    return torch.randperm(classes, generator=generator_for("labels", seed)).tolist()
+    return [int(k) for k in torch.randperm(classes, generator=generator_for("labels", seed))]
 
 
 def read_task(
