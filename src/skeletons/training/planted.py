@@ -53,9 +53,8 @@ def plant(small: nn.Module, wide: nn.Module, train: Images, seed: int) -> dict[s
     Raises:
         TrainingError: the wide network does not repeat the small one.
     """
-    draws = np.random.default_rng(generator_for("planted", seed).initial_seed())
     try:
-        found = laying.places(small, wide, draws)
+        found = places_of(small, wide, seed)
     except WiringError as error:
         sentence = f"controls.planted: the small network cannot be laid: {error}"
         raise TrainingError(sentence) from None
@@ -74,6 +73,16 @@ def plant(small: nn.Module, wide: nn.Module, train: Images, seed: int) -> dict[s
         middle = (low + high) / 2
         low, high = (middle, high) if loss(middle) <= own + ROOM else (low, middle)
     return {"small_loss": own, "loudness": low, "laid_loss": loss(low)}
+
+
+def places_of(small: nn.Module, wide: nn.Module, seed: int) -> dict[str, laying.Place]:
+    """The places that a seed draws, see `laying.places`; the weights of both do not matter.
+
+    Raises:
+        WiringError: the units of the two do not correspond.
+    """
+    draws = np.random.default_rng(generator_for("planted", seed).initial_seed())
+    return laying.places(small, wide, draws)
 
 
 def _demand_same(small: nn.Module, wide: nn.Module, images: Images) -> None:
