@@ -80,11 +80,20 @@ def test_each_family_gets_the_answer_that_is_true() -> None:
     }
     assert all(one.holds for one in answers.values())
     assert found["verdict"]["answer"] == NOT
-    assert answers["planted"].similarity["digits"]["ceiling"] == pytest.approx(1, abs=1e-3)
+    ceilings = {family: answers[family].similarity["digits"]["ceiling"] for family in answers}
+    assert ceilings["planted"] == pytest.approx(ceilings["forked"])  # before their walks
+    [recipe] = found["verdict"]["by"]["digits"]["kappa"]["recipes"]
+    assert recipe.walk.similarity["ceiling"] == pytest.approx(ceilings["labels"])
     text = stage.as_markdown(found)
     assert "| planted skeletons | converge | converges | yes |" in text
     assert "| bases with permuted labels | do not converge | does not converge | yes |" in text
     assert plain(found)["known_controls"]["answers"][0]["holds"] is True
+
+
+def test_without_forks_the_ceiling_of_what_was_planted_is_one_model() -> None:
+    [one] = gather.summarize(**experiment(FOUND, ("planted",)))["known_controls"]["answers"]
+    assert one.answer == CONVERGES
+    assert one.similarity["digits"]["ceiling"] == pytest.approx(1, abs=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -127,8 +136,11 @@ def test_the_ceiling_is_the_latest_fork_and_the_response_follows_the_dose() -> N
     assert means == sorted(means)
     assert {row["pairs"] for row in rows} == {len(AMONG)}
     [recipe] = found["verdict"]["by"]["digits"]["kappa"]["recipes"]
-    assert recipe.walk.similarity["ceiling"] == pytest.approx(means[-1], abs=0.02)
-    assert "no ceiling" not in recipe.walk.sentence
+    pruned = [model for model in made["similarity"]["digits"].a.unique() if "_t=" in model]
+    assert sum("fork=0.9" in model for model in pruned) >= 4
+    [one] = found["known_controls"]["answers"]
+    assert recipe.walk.similarity["ceiling"] == pytest.approx(one.similarity["digits"]["pruned"])
+    assert one.similarity["digits"]["ceiling"] == pytest.approx(means[-1], abs=0.02)
 
 
 def test_a_child_plays_the_part_of_a_seed_and_the_base_is_the_first_child() -> None:

@@ -70,9 +70,8 @@ def cast(models: Sequence[Model], family: str) -> dict[str, str]:
         family: one of `MUST`.
     """
     if family != FORKED:
-        alone = {LABELS: "labels", PLANTED: "planted"}[family]
         return {
-            str(model): str(dataclasses.replace(model, **{alone: False}))
+            str(model): str(dataclasses.replace(model, labels=False, planted=False))
             for model in models
             if model.family == family
         }
@@ -153,7 +152,7 @@ def _renamed_scores(table: pd.DataFrame, parts: Mapping[str, str]) -> pd.DataFra
         model=[str(model) for model in played],
         state=[model.state for model in played],
         base=[str(model.base) for model in played],
-        seed=[model.seed for model in played],
+        seed=pd.array([model.seed for model in played], dtype="Int64"),
     )
 
 
@@ -171,7 +170,8 @@ def _adjustment(
 ) -> Adjust:
     """What a family's tidy table takes from elsewhere: its ceiling, and the bases of forks.
 
-    - Planted: the ceiling is one model with itself, because one network was planted.
+    - Planted: the ceiling is the latest forks before their walks, because one network was laid and
+      then trained on in different ways, as they are. Without forks, it is one model with itself.
     - Forked: the children before their walks are the ceiling. Compared with them are the
       independent bases.
     - Labels: the ceiling is that of the experiment.
@@ -184,6 +184,12 @@ def _adjustment(
 
     def adjust(own: pd.DataFrame, ood: str) -> pd.DataFrame:
         rest = own[own.kind != CEILING]
+        if family == PLANTED and (children := model_pairs.latest_forks(models)):
+            value = model_pairs.from_table(similarity[ood], measure.name)
+            names = list(dict.fromkeys([*own.seed_a, *own.seed_b]))
+            known = [str(child) for child in children]
+            forks = model_pairs.between_children(known, names, recipe, value)
+            return pd.concat([rest, _rows(forks)], ignore_index=True)
         if family == PLANTED:
             best = scale.of_measure(measure)
             first = own.seed_a.iloc[0] if len(own) else ""

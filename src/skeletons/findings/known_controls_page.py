@@ -85,7 +85,7 @@ def _doses(found: Mapping[str, Sequence[Mapping[str, Any]]], measure: str) -> st
         "### Forks: children that share a part of one base's training",
         "The children of one base see the same images in the same order up to the fork, and then "
         "in orders of their own (Frankle et al. 2020). A share of 0 leaves the initial weights in "
-        "common. A share of 1 is the same training, and one model. The latest fork below 1 is the "
-        "ceiling of the share of the gap closed.",
+        "common. A share of 1 is the same training, and one model. The latest fork below 1, "
+        "pruned, is the ceiling of the share of the gap closed.",
         *parts,
     )

@@ -144,6 +144,34 @@ def latest_forks(models: Iterable[Model]) -> list[Model]:
     return found[max(found)] if found else []
 
 
+def pruned_forks(model: Model, models: Iterable[Model]) -> list[str]:
+    """The latest forks, walked and pruned as a model is; as they are if these are not compared.
+
+    How alike two models of nearly the same past are after walks of their own is as alike as two
+    pruned models get.
+
+    Args:
+        model: a pruned one.
+        models: all that were compared.
+    """
+    models = list(models)
+    parts = {part: getattr(model, part) for part in ("l1", "epochs", "threshold", "density")}
+    roots = latest_forks(models)
+    pruned = [root.of(**parts) for root in roots]
+    return [str(child) for child in (pruned if set(pruned) <= set(models) else roots)]
+
+
+def between_children(
+    children: Sequence[str], bases: Sequence[str], recipe: str, value: Values
+) -> list[tuple[str, str, str, str, float]]:
+    """The rows of a ceiling: of each two children, one for each base in its order."""
+    played = dict(zip(children, bases, strict=False))
+    return [
+        (played[x], played[y], CEILING, recipe, value(x, y))
+        for x, y in itertools.combinations(played, 2)
+    ]
+
+
 def relatives(base: Model, models: Iterable[Model]) -> list[str]:
     """The models of one base that are as alike as two models get: a base and its other orders."""
     return [
@@ -158,8 +186,8 @@ def tidy(group: Sequence[Model], models: Sequence[Model], value: Values) -> pd.D
     bases are compared with each other, the second ones with each other and so on, and a pair has
     the mean of those that have a value.
 
-    The ceiling is the latest forks (`latest_forks`), one for each base in its order. Without forks,
-    it is within each base (`relatives`).
+    The ceiling is the latest forks, pruned by the same recipe (`pruned_forks`), one for each base
+    in its order. Without forks, it is within each base (`relatives`).
 
     Args:
         group: the pruned models of one recipe.
@@ -175,13 +203,8 @@ def tidy(group: Sequence[Model], models: Sequence[Model], value: Values) -> pd.D
         for (a, ones), (b, others) in itertools.combinations(by_base.items(), 2):
             drawn = [value(x, y) for x, y in zip(ones, others, strict=False)]
             rows.append((a, b, kind, recipe, _mean(drawn)))
-    children = [str(child) for child in latest_forks(models)]
-    if children:
-        played = dict(
-            zip(children, dict.fromkeys(str(model.base) for model in group), strict=False)
-        )
-        for x, y in itertools.combinations(played, 2):
-            rows.append((played[x], played[y], CEILING, recipe, value(x, y)))
+    if children := pruned_forks(group[0], models):
+        rows += between_children(children, [str(model.base) for model in group], recipe, value)
         return pd.DataFrame(rows, columns=list(COLUMNS))
     for model in group:
         names = relatives(model.base, models)
