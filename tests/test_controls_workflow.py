@@ -9,7 +9,10 @@ import pytest
 from conftest import Workflow, ended
 from test_lineage import check
 
+from skeletons.config.load import load
+from skeletons.inspection.recovery import main, recovery
 from skeletons.store import artifacts
+from skeletons.workflow.plan import Plan
 
 CONFIG: dict[str, Any] = {
     "experiment": "controls",
@@ -66,12 +69,13 @@ def test_a_walk_without_a_penalty_shrinks_no_weight(models: Path) -> None:
 
 def test_permuted_labels_are_learnt_and_scored_as_such(made: Workflow, models: Path) -> None:
     orders = [summary(models, f"seed={seed}_labels")["network"]["labels"] for seed in (1, 2)]
+    task = Plan(load(CONFIG)).task
     assert orders[0] != orders[1]
     scores = artifacts.read_table(made / "results/controls/scores.parquet").set_index("model")
     for seed, order in zip((1, 2), orders, strict=True):
         labels = summary(models, f"seed={seed}_labels")
         assert scores.accuracy[f"seed={seed}_labels"] == pytest.approx(labels["test_accuracy"])
-        path = made / f"results/controls/predictions/shapes/seed={seed}_labels.parquet"
+        path = made / f"results/controls/predictions/{task}/seed={seed}_labels.parquet"
         table = artifacts.read_table(path)
         top = table.filter(like="logit").to_numpy().argmax(1)
         right = (top == np.array(order)[table.label]).mean()
@@ -93,6 +97,19 @@ def test_planted_networks_say_how_they_were_laid(models: Path) -> None:
     found = summary(models, "seed=1_planted")
     assert found["planted"]["laid_loss"] <= found["planted"]["small_loss"] + 0.02
     assert len(artifacts.read_table(models / "seed=1_planted/history.parquet")) == 1
+
+
+def test_it_is_known_which_planted_weights_survive(
+    made: Workflow, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = made / "results/controls"
+    name = f"seed=2_planted{WALKED}_d=0.3"
+    found = recovery(folder, name)
+    assert found.kept == pytest.approx(0.3, abs=0.01)
+    assert 0 < found.planted < 0.5
+    assert found.kept_planted > found.kept  # more than by chance
+    main([str(folder)])
+    assert capsys.readouterr().out.count("`seed=") == 2
 
 
 def test_stopped_bases_say_how_near_they_came(models: Path) -> None:
