@@ -97,7 +97,7 @@ def summarize(
             table,
             own_walks,
             kinds,
-            beside=[known_controls.precondition(known_answers["answers"])],
+            beside=known_controls.preconditions(known_answers["answers"]),
         ),
         "known_controls": known_answers,
         "within_bases": within_base.by_set(similarity, measures, declared, chosen.rules.level),
@@ -147,7 +147,12 @@ def _known_controls(
 
 def _of_bases(walked: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     """The walks without those of controls that are walked as bases are."""
-    return {name: walk for name, walk in walked.items() if Model.parse(name).family is None}
+    models = {name: Model.parse(name) for name in walked if "_l1=" in name}
+    return {
+        name: walk
+        for name, walk in walked.items()
+        if name not in models or models[name].family is None
+    }
 
 
 def _claims(

@@ -209,8 +209,10 @@ def _rows(rows: Sequence[tuple[Any, ...]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def precondition(found: Sequence[Known]) -> Precondition:
-    """Whether the controls are as they must be; it says which are not."""
+def preconditions(found: Sequence[Known]) -> list[Precondition]:
+    """Whether the controls are as they must be; it says which are not. None without controls."""
+    if not found:
+        return []
     wrong = [
         f"{NAMES[one.family]} are not found ({one.answer})"
         if one.must
@@ -219,11 +221,9 @@ def precondition(found: Sequence[Known]) -> Precondition:
         if not one.holds
     ]
     if wrong:
-        return Precondition("controls", False, text.listed(wrong))
-    if not found:
-        return Precondition("controls", True, "")
+        return [Precondition("controls", False, text.listed(wrong))]
     names = text.listed([NAMES[one.family] for one in found])
-    return Precondition("controls", True, f"{names}: as they must be")
+    return [Precondition("controls", True, f"{names}: as they must be")]
 
 
 # --- the dose and the response ------------------------------------------------------------------
