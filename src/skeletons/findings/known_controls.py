@@ -198,9 +198,9 @@ def _adjustment(
         others = main(ood)
         if family == LABELS:
             return pd.concat([rest, others[others.kind == CEILING]], ignore_index=True)
-        children = own[own.kind == BASE].assign(kind=CEILING)
+        before = own[own.kind == BASE].assign(kind=CEILING)
         bases = others[others.kind == BASE]
-        return pd.concat([rest[rest.kind != BASE], bases, children], ignore_index=True)
+        return pd.concat([rest[rest.kind != BASE], bases, before], ignore_index=True)
 
     return adjust
 
