@@ -17,6 +17,7 @@ import pytest
 from conftest import CHAIN, GRID, ROOT, SHOWN, Workflow, artifacts_of, trained
 from PIL import Image
 from test_extensions import ROWS as OWN  # tested there
+from test_library_networks import ROWS as PRETRAINED  # tested there
 from test_trained_models import ROWS as NETWORKS  # tested there
 
 Change = Callable[[dict[str, Any]], None]
@@ -51,6 +52,8 @@ FORKS = {**CHAIN, "controls": {"orders": [], "forks": [0.5]}}
 # What a control adds that is walked and pruned as a base is: of its three models, two are compared.
 WALKED = {"regularize": 1, "prune": 1, "predict": 5, "score": 3, "compare": more(2, 4), **AGAIN}
 ALONE = {"predict": 2, "score": 1, "compare": more(2, 3), **AGAIN}
+RETRAINED = {**CHAIN, "prune": {"thresholds": [0.05], "retrain": 1}}
+RETRAINS = {"retrain": 1, "predict": 2, "score": 1, "compare": 1, "similarity": 1}
 CONFIGURATION: dict[str, tuple[dict[str, Any], Change, dict[str, int]]] = {
     "a seed is added": (
         GRID,
@@ -111,6 +114,21 @@ CONFIGURATION: dict[str, tuple[dict[str, Any], Change, dict[str, int]]] = {
             "compare": more(18, 26),
             **AGAIN,
         },
+    ),
+    "retraining is asked for": (
+        CHAIN,
+        setting("prune", retrain=1),
+        {"cut": 1, **RETRAINS, "record": 1, **SHOWN},
+    ),
+    "the epochs or the rate of retraining change": (
+        RETRAINED,
+        setting("prune", retrain=2, retrain_learning_rate=0.01),
+        {**RETRAINS, "record": 1, **SHOWN},
+    ),
+    "a density is added to models that are retrained": (
+        RETRAINED,
+        setting("prune", densities=[0.3]),
+        {"rank": 1, "cut_to_density": 1, **RETRAINS, "compare": 2, "record": 1, **SHOWN},
     ),
     "a threshold is removed": (GRID, setting("prune", thresholds=[0.1]), AGAIN),
     "thresholds are reordered": (GRID, setting("prune", thresholds=[0.1, 0.05]), {}),
@@ -270,8 +288,13 @@ CONFIGURATION: dict[str, tuple[dict[str, Any], Change, dict[str, int]]] = {
             "compare_layers": 1,
             "inspection_figures": 1,
             "record": 1,
-            "report": 1,
+            **SHOWN,
         },
+    ),
+    "the sparsest skeleton is asked for": (
+        RETRAINED,
+        top(inspect={"variant": {"l1": 1e-4, "epochs": 1, "threshold": 0.05}, "sparsest": True}),
+        {"rank": 1, "sparsest": 1, "inspection_figures": 1, "record": 1, **SHOWN},
     ),
     "a measure of masks is asked for": (
         GRID,
@@ -281,7 +304,7 @@ CONFIGURATION: dict[str, tuple[dict[str, Any], Change, dict[str, int]]] = {
             "weights": 1,
             "heatmap_of_masks": 1,
             "record": 1,
-            "report": 1,
+            **SHOWN,
         },
     ),
     "the figures' colours change": (
@@ -433,7 +456,7 @@ IMAGES: dict[str, tuple[Edit, dict[str, int]]] = {
     ),
 }
 BY_HAND = "a result is edited by hand"  # its test is in test_reliability.py
-ROWS = [*CONFIGURATION, *CODE, *OWN, *FILES, *IMAGES, *NETWORKS, BY_HAND]
+ROWS = [*CONFIGURATION, *CODE, *OWN, *FILES, *IMAGES, *PRETRAINED, *NETWORKS, BY_HAND]
 
 
 @pytest.fixture(scope="module")
@@ -464,10 +487,23 @@ def forks(chain: Workflow, tmp_path_factory: pytest.TempPathFactory) -> Workflow
     return made
 
 
+@pytest.fixture(scope="module")
+def retrained(chain: Workflow, tmp_path_factory: pytest.TempPathFactory) -> Workflow:
+    made = chain.copy(tmp_path_factory.mktemp("retrained") / "w")
+    assert made.jobs(RETRAINED)["retrain"] == 1
+    return made
+
+
 @pytest.fixture
 def start(row: str, request: pytest.FixtureRequest) -> Workflow:
     """The workflow in which the starting point of a row has finished."""
-    names = {id(GRID): "grid", id(CHAIN): "chain", id(SETS): "sets", id(FORKS): "forks"}
+    names = {
+        id(GRID): "grid",
+        id(CHAIN): "chain",
+        id(SETS): "sets",
+        id(FORKS): "forks",
+        id(RETRAINED): "retrained",
+    }
     ended: Workflow = request.getfixturevalue(names[id(CONFIGURATION[row][0])])
     return ended
 

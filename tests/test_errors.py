@@ -136,7 +136,7 @@ CONFIG = {
     "ood: [{kind: noise, image: 3}]": "ood[0].image: unknown key",
     "dataset: {kind: cifar10, seed: 5}": "dataset.seed: unknown key; allowed here: train, test, kind.",
     "inspect: {variant: {l1: 2.0e-4, epochs: 2, threshold: 0.5, lambda: 1}}": "inspect.variant.lambda: "
-    "unknown key; allowed here: l1, epochs, threshold.",
+    "unknown key; allowed here: l1, epochs, threshold, density.",
     "dataset: {kind: cifar10, train: 0}": "dataset.train: found 0; allowed: a number ≥ 1.",
     # names from a list
     "network: {name: 3}": "network.name: found 3; allowed: cnn, resnet9, resnet20, speednet, "
@@ -181,6 +181,8 @@ CONFIG = {
         "square by which its weights shrink in a step; allowed: numbers below 1."
     ),
     "prune: {densities: [0.1, 2]}": "prune.densities[1]: found 2; allowed: a number ≤ 1.",
+    "prune: {retrain: -1}": "prune.retrain: found -1; allowed: a number ≥ 0.",
+    "prune: {retrain_learning_rate: 0}": "prune.retrain_learning_rate: found 0; allowed: a number > 0.",
     "prune: {scale: relative}": "prune.scale: found 'relative'; allowed: absolute, layer_rms.",
     "regularize: {optimizer: adamw}": "regularize.optimizer: found 'adamw'; allowed: sgd, adam (did",
     "regularize: {penalty: l2}": "regularize.penalty: found 'l2'; allowed: subgradient, proximal.",
@@ -199,6 +201,14 @@ CONFIG = {
     "cosine_prob, …",
     "findings: {primary: {recipe: {l1: 2.0e-4, epochs: 1, threshold: 0.5}}}": "findings.primary.recipe"
     ".threshold: found 0.5; allowed: 0.1, 0.3 (the values of prune.thresholds).",
+    "findings: {primary: {recipe: {l1: 2.0e-4, epochs: 1}}}": "findings.primary.recipe: found neither "
+    "of threshold and density; allowed: one of them, because a recipe prunes in one way.",
+    "inspect: {variant: {l1: 2.0e-4, epochs: 1, threshold: 0.1, density: 0.1}}": "inspect.variant: found "
+    "both of threshold and density; allowed: one of them, because a recipe prunes in one way.",
+    "inspect: {variant: {l1: 2.0e-4, epochs: 1, density: 0.1}}": "inspect.variant.density: found 0.1; "
+    "allowed: none (the values of prune.densities).",
+    "inspect: {expose: true}": "inspect.variant: found nothing, but inspect.expose is on; allowed: "
+    "{l1: …, epochs: …, threshold: …} or {l1: …, epochs: …, density: …} of one recipe of the grid.",
     "findings: {not_below: 0.6}": "findings.not_below: found 0.6; allowed: at most "
     "findings.converges_above, which is 0.5.",
     "inspect: {variant: {l1: 2.0e-4, epochs: 8, threshold: 0.1}}": "inspect.variant.epochs: found 8; "
@@ -466,6 +476,14 @@ def photos(*images: str, empty: str = "", **values: Any) -> Callable[[Scene], An
     return provoke
 
 
+def broken_images(scene: Scene) -> None:
+    for k in range(4):
+        scene.image(f"photos/{('cats', 'dogs')[k % 2]}/{k}.png")
+    for k in range(7):
+        scene.file(f"photos/{'cats' if k < 4 else 'dogs'}/b{k}.png", b"no image")
+    build(kind="imagefolder", path="photos", test_share=1.0)
+
+
 def broken_image(scene: Scene) -> None:
     half = scene.image("photos/cats/1.png").read_bytes()[:50]
     for name in ("cats/2.png", "dogs/1.png"):
@@ -586,6 +604,12 @@ DATA = [
         "an image is broken",
         "photos/dogs/2.png is not a complete image (…); repair or remove it.",
         broken_image,
+    ),
+    Mistake(
+        "several images are broken",
+        "7 of 11 images are not complete: photos/cats/b0.png, photos/cats/b1.png, photos/cats/b2.png, "
+        "photos/cats/b3.png and 3 more (the first: …); repair or remove them.",
+        broken_images,
     ),
     Mistake(
         "an image is a link to nothing",
@@ -1046,8 +1070,8 @@ NETWORKS = [
     ),
     Mistake(
         "pretrained weights that would run code",
-        "network.weights: found '…r18.pt', which cannot be read as weights (UnpicklingError); allowed: a "
-        "state dict, saved by torch.save or safetensors.",
+        "network.weights: …r18.pt: found a pickle that would run code when it is read (…); allowed: a "
+        "state dict, written by torch.save(model.state_dict(), path) or as safetensors.",
         weights_with_code,
     ),
     Mistake(
@@ -1333,6 +1357,14 @@ def command(*words: str) -> Callable[[Scene], Any]:
     return provoke
 
 
+def other_folder(scene: Scene) -> str:
+    scene.file("notes/a.txt")
+    scene.file("notes/.git/HEAD")
+    said = command("cache", "--folder", "notes", "--limit", "1MB")(scene)
+    assert (scene.folder / "notes/.git/HEAD").exists()
+    return str(said)
+
+
 def show_elsewhere(scene: Scene) -> str:
     scene.file("notes.json", "{}")
     return command("show", "notes.json")(scene)
@@ -1403,6 +1435,18 @@ COMMAND = [
         "`skeletons show` of a file outside of `results`",
         "notes.json is not in results/EXPERIMENT, so it is not an artifact.",
         show_elsewhere,
+    ),
+    Mistake(
+        "`skeletons cache --folder nowhere`",
+        "nowhere is not a folder; allowed: the folder of a run cache, which a run makes (`cache` in "
+        "the configuration).",
+        command("cache", "--folder", "nowhere"),
+    ),
+    Mistake(
+        "`skeletons cache` of another folder",
+        "notes is not a run cache: found '.git' in it; allowed: the folder that `cache` names in the "
+        "configuration.",
+        other_folder,
     ),
     Mistake(
         "`skeletons cache --limit abc`",

@@ -26,7 +26,7 @@ DATA = "shapes_train=200_test=100"
 IMAGES, POINTS, PROBE = 50, 5, "0.001"
 RULES = {
     *("align", "line", "plane", "curve", "expose", "time_exposed", "importance"),
-    *("match_importance", "probe", "layers", "compare_layers", "inspection_figures"),
+    *("match_importance", "probe", "sparsest", "layers", "compare_layers", "inspection_figures"),
 }
 
 
@@ -46,6 +46,11 @@ def paths(results: Path) -> dict[str, list[str]]:
         "importance": [f"{results}/importance/{name}.json" for name in VARIANTS],
         "matched": [f"{results}/importance/matched/{a}--{b}.json" for a, b in matched],
         "probe": [f"{results}/probe/{base}_l1={PROBE}.json" for base in BASES],
+        "layer_maps": [
+            f"{results}/layer_maps/mutual_knn/digits/{a}--{b}.parquet"
+            for a, b in (*pairs, *matched)
+        ],
+        "sparsest": [f"{results}/sparsest/{base}.json" for base in BASES],
     }
 
 
@@ -61,7 +66,7 @@ def test_every_file_is_there(results: Path) -> None:
         *(f"figures/{name}.svg" for name in ("lines", "curve", "plane", "plane_surface")),
         *(f"figures/importance_{name}.svg" for name in VARIANTS),
         *(f"figures/probe_{base}_l1={PROBE}.svg" for base in BASES),
-        "figures/exposure.svg",
+        *("figures/exposure.svg", "figures/sparsest.svg"),
     ):
         assert (results / path).is_file(), path
     assert len(list((results / "lines").iterdir())) == 4
@@ -137,6 +142,8 @@ def test_results_are_given_in_numbers_and_in_words(results: Path) -> None:
         "importance": 2,
         "matched": 1,
         "probe": 2,
+        "layer_maps": 3 * 3,  # kinds of pairs, and layers
+        "sparsest": 2,
     }
     (curve,) = found["curve"]
     table = artifacts.read_table(paths(results)["curve"][0])
@@ -146,7 +153,7 @@ def test_results_are_given_in_numbers_and_in_words(results: Path) -> None:
     units = artifacts.read_table(results / f"importance/{VARIANTS[0]}.parquet")
     assert found["importance"][0]["units"] == len(units) == found["matched"][0]["units"]
     sections = inspections.inspection_sections(found)
-    names = ["ridge", "exposed", "importance", "matched", "probe"]
+    names = ["ridge", "exposed", "importance", "matched", "probe", "layer_maps"]
     assert [section.name for section in sections] == names
     text = "\n\n".join(section.text for section in sections)
     for words in ("barrier", VARIANTS[0], f"λ = {PROBE}", found["probe"][0]["sentence"]):
@@ -185,6 +192,7 @@ def test_by_default_nothing_of_it_is_planned(workflow: Workflow) -> None:
         ({"expose": True}, {"expose", "time_exposed"}),
         ({"importance": True}, {"align", "importance", "match_importance"}),
         ({"probe": [1e-3, 1e-2]}, {"probe"}),
+        ({"sparsest": True}, {"sparsest"}),
     ],
 )
 def test_each_look_is_planned_alone(

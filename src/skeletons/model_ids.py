@@ -45,7 +45,9 @@ NUMBER = r"[0-9][0-9.e+-]*"
 TRAINED_ID, OWN_ID = rf"(?:net={TAG}_)?seed=\d+", rf"(?:net={TAG}_)?own={NAME}"
 BASE_ID = rf"(?:{TRAINED_ID}|{OWN_ID})"
 # What a walk starts from: a base, or a control that is walked as a base is.
-ROOT_ID = rf"(?:{TRAINED_ID}(?:_{LABELS}|_{PLANTED}|(?:_fork={NUMBER})?_order=[1-9]\d*)?|{OWN_ID})"
+_FAMILY = rf"(?:_{LABELS}|_{PLANTED}|(?:_fork={NUMBER})?_order=[1-9]\d*)?"
+ROOT = rf"(?:seed=\d+{_FAMILY}|own={NAME})"  # without its network
+ROOT_ID = rf"(?:{TRAINED_ID}{_FAMILY}|{OWN_ID})"
 _PATTERN = re.compile(
     rf"(?:net=(?P<net>{TAG})_)?(?:own=(?P<own>{NAME}?)|seed=(?P<seed>\d+)"
     rf"(?:_(?P<labels>{LABELS})|_(?P<planted>{PLANTED})"

@@ -11,13 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from skeletons import text as prose
+from skeletons.findings import layer_maps
 from skeletons.findings.plain import plain
 from skeletons.findings.sections import Section, joined
 from skeletons.inspection import absence, barriers
 from skeletons.model_ids import BASE, Model
 from skeletons.store import artifacts
 
-READ = ("lines", "curve", "exposed", "importance", "matched", "probe")  # kinds of artifacts
+READ = (  # kinds of artifacts
+    *("lines", "curve", "exposed", "importance", "matched", "probe"),
+    *("layer_maps", "sparsest"),
+)
 
 BASES, OWN, VARIANTS = "two bases", "a base and its variant", "variants of two bases"
 KINDS = (BASES, OWN, VARIANTS)
@@ -32,19 +36,21 @@ def inspections(paths: Mapping[str, Sequence[str]]) -> dict[str, Any]:
             if the configuration does not ask for it.
 
     Returns:
-        For each kind in `READ` a list, empty if there is no artifact. None stands for a missing
-        value. `lines`: one row per pair and path, with kind (one of `KINDS`), a, b, and the columns
-        of `barriers.by_path`. `curve`: the same for the curve, and `line`, the row of the straight
-        line between the same models. `exposed`: model, before, after, difference and dead_reason
-        (see `inspection.exposure`). `importance` and `matched`: the totals of
-        `unit_ranks.summarize` and `matched_units.summarize`, with the model, or a and b. `probe`:
-        model and the numbers of `second_skeleton.probe_verdict`. The row of a look that cannot be
-        had has only the models and `absent`, the reason (see `inspection.absence`).
+        For each kind in `READ` a list, empty if there is no artifact (`sparsest` is then left out).
+        None stands for a missing value. `lines`: one row per pair and path, with kind (one of
+        `KINDS`), a, b, and the columns of `barriers.by_path`. `curve`: the same for the curve, and
+        `line`, the row of the straight line between the same models. `exposed`: model, before,
+        after, difference and dead_reason (see `inspection.exposure`). `importance` and `matched`:
+        the totals of `unit_ranks.summarize` and `matched_units.summarize`, with the model, or a and
+        b. `probe`: model and the numbers of `second_skeleton.probe_verdict`. `layer_maps`: see
+        `layer_maps.summarize`. `sparsest`: what `sparsest.sparsest_stage` wrote. The row of a look
+        that cannot be had has only the models and `absent`, the reason (see `inspection.absence`).
 
     Raises:
         ArtifactError: a file is missing or broken, or lacks a key.
     """
     lines = [row for path in paths.get("lines", ()) for row in _line_rows(path)]
+    asked = paths.get("sparsest", ())
     return {
         "lines": lines,
         "curve": [_curve_row(path, lines) for path in paths.get("curve", ())],
@@ -64,7 +70,15 @@ def inspections(paths: Mapping[str, Sequence[str]]) -> dict[str, Any]:
             }
             for path in paths.get("probe", ())
         ],
+        "layer_maps": layer_maps.summarize(paths.get("layer_maps", ()), kind_of),
+        **({"sparsest": [_search(path) for path in asked]} if asked else {}),
     }
+
+
+def _search(path: str) -> dict[str, Any]:
+    if because := absence.reason(path):
+        return {"model": model_of(path), absence.KEY: because}
+    return artifacts.read_json(path, ["model", "density", "tries"])
 
 
 def _ends(path: str) -> dict[str, str]:
@@ -145,6 +159,7 @@ def inspection_sections(found: Mapping[str, Any]) -> list[Section]:
                 ("importance", "Are large units important?", _importance_text),
                 ("matched", matched, _matched_text),
                 ("probe", "One skeleton or two?", _probe_text),
+                ("layer_maps", "Which layers of two models correspond?", layer_maps.in_words),
             )
         ),
     ]

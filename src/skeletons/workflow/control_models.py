@@ -10,7 +10,8 @@ from collections.abc import Iterable
 
 from skeletons import model_ids
 from skeletons.config.networks import Setup
-from skeletons.config.sections import Controls, Variant
+from skeletons.config.pruning import Variant
+from skeletons.config.sections import Controls
 from skeletons.model_ids import Model
 
 PLANTED = 0.1  # of a base's epochs follow once a small network is laid
@@ -107,4 +108,5 @@ def _is_of(model: Model, recipe: Variant | None) -> bool:
         return True
     if (model.l1, model.epochs) != (recipe.l1, recipe.epochs):
         return False
-    return not model.is_cut or model.threshold == recipe.threshold
+    cut = (recipe.threshold, recipe.density)
+    return not model.is_cut or (model.threshold, model.density) == cut

@@ -119,6 +119,8 @@ class Hooks:
             return 1, self._plan.config.inspect.epochs
         if job.rule == "small":
             return 1, self._plan.setup_of_net(job.wildcards["net"]).base.epochs
+        if job.rule == "retrain":
+            return 1, self._plan.setup_of(job.wildcards["model"]).prune.retrain
         if "base_id" not in job.wildcards:
             return 0, 0
         base = Model.parse(job.wildcards["base_id"])

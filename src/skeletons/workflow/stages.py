@@ -18,7 +18,7 @@ from skeletons.config.networks import Setup
 from skeletons.model_ids import Model
 from skeletons.store.fingerprint import fingerprint
 from skeletons.user_code import references
-from skeletons.workflow import shown
+from skeletons.workflow import retraining, shown
 from skeletons.workflow.architecture import architecture, trained_from
 from skeletons.workflow.control_models import planted_epochs
 from skeletons.workflow.plan import Plan
@@ -344,9 +344,8 @@ def _named(*names: str) -> Settings:
 
 # --- the table ------------------------------------------------------------------------------------
 
-_TRAIN_BASE = Stage(
-    "training.base:train_base_stage", _train_base, _network, computes=True, cached=True
-)
+_trains = functools.partial(Stage, user_code=_network, computes=True, cached=True)
+_TRAIN_BASE = _trains("training.base:train_base_stage", _train_base)
 STAGES: Mapping[str, Stage] = {
     "dataset": Stage(
         "data.build:dataset_stage",
@@ -356,14 +355,12 @@ STAGES: Mapping[str, Stage] = {
     ),
     "train_base": _TRAIN_BASE,
     "reorder": _TRAIN_BASE,
-    "relabel": Stage(
-        "training.base:train_base_stage", _relabel, _network, computes=True, cached=True
-    ),
-    "trunk": Stage("training.forks:trunk_stage", _train_base, _network, computes=True, cached=True),
-    "fork": Stage("training.forks:fork_stage", _train_base, _network, computes=True, cached=True),
-    "small": Stage("training.base:train_base_stage", _small, _network, computes=True, cached=True),
-    "plant": Stage("training.planted:planted_stage", _plant, _network, computes=True, cached=True),
-    "stop": Stage("training.stopped:stopped_stage", _stop, _network, computes=True, cached=True),
+    "relabel": _trains("training.base:train_base_stage", _relabel),
+    "trunk": _trains("training.forks:trunk_stage", _train_base),
+    "fork": _trains("training.forks:fork_stage", _train_base),
+    "small": _trains("training.base:train_base_stage", _small),
+    "plant": _trains("training.planted:planted_stage", _plant),
+    "stop": _trains("training.stopped:stopped_stage", _stop),
     "adopt": Stage("training.adopt:adopt_stage", _adopt, _network, computes=True, cached=True),
     "untrained": Stage("training.base:untrained_stage", _untrained, _network, computes=True),
     "regularize": Stage(
@@ -372,6 +369,9 @@ STAGES: Mapping[str, Stage] = {
     "rank": Stage("training.ranks:rank_stage", _rank, _network, computes=True, cached=True),
     "prune": Stage("pruning:prune_stage", _prune, _criterion),
     "prune_at_random": Stage("pruning:random_stage", _prune_at_random),
+    "retrain": Stage(
+        "training.retrain:retrain_stage", retraining.retrain, _network, computes=True, cached=True
+    ),
     "predict": Stage("prediction.inference:predict_stage", _predict, _network, cached=True),
     "score": Stage("findings.scores:score_stage", _score),
     "compare": Stage(
@@ -421,6 +421,13 @@ STAGES: Mapping[str, Stage] = {
     "match_importance": Stage("inspection.matched_units:match_importance_stage", _named()),
     "probe": Stage(
         "inspection.second_skeleton:probe_stage", _probe, _network, computes=True, cached=True
+    ),
+    "sparsest": Stage(
+        "inspection.sparsest:sparsest_stage",
+        retraining.sparsest,
+        _network,
+        computes=True,
+        cached=True,
     ),
     "heatmap_of_features": Stage("figures.stages:heatmap_stage", shown.heatmap_of_features),
     "heatmap_of_masks": Stage("figures.stages:heatmap_stage", shown.heatmap_of_masks),

@@ -29,6 +29,7 @@ FOLDERS = {  # the files in the folder of a model in each state
     model_ids.LABELS: TRAINED,
     model_ids.PLANTED: TRAINED,
 }
+CUT = "cut"  # the folder of pruned models as they are before retraining
 
 
 class Targets:
@@ -48,6 +49,21 @@ class Targets:
         """A file in a model's folder."""
         return f"{self.results}/models/{model}/{name}"
 
+    def cut_file(self, model: Model | str, name: str) -> str:
+        """A file of a model as it was cut: its own if it is not retrained."""
+        known = Model.parse(str(model))
+        folder = CUT if self.plan.is_retrained(known) else "models"
+        return f"{self.results}/{folder}/{known}/{name}"
+
+    def files_of(self, model: Model) -> list[str]:
+        """All files of a model, with those from before its retraining."""
+        names = FOLDERS[model_ids.OWN if model.is_own_base else model.stage]
+        found = [self.model_file(model, name) for name in names]
+        if self.plan.is_retrained(model):
+            found += [self.model_file(model, "history.parquet")]
+            found += [self.cut_file(model, name) for name in PRUNED]
+        return found
+
     def weights(self, model: Model | str) -> str:
         """A model's weights."""
         return self.model_file(model, "weights.safetensors")
@@ -64,6 +80,10 @@ class Targets:
         if model.density is None and criterion not in ("taylor", "fisher"):
             return []
         return [f"{self.results}/ranks/{criterion}/{model.parent}.safetensors"]
+
+    def ranks_of(self, walk: Model) -> str:
+        """The scores of the weights of a regularised model, for pruning it to a density."""
+        return self.ranks(walk.of(l1=walk.l1, epochs=walk.epochs, density=1.0))[0]
 
     def sparsity(self, model: str) -> list[str]:
         """The sparsity.json of a pruned model; none for other models."""
@@ -156,6 +176,18 @@ class Targets:
         pairs = self.plan.within_networks(self.plan.masked)
         return [f"{folder}/{a}--{b}.parquet" for a, b in pairs]
 
+    def unwalked(self, a: Model | str, b: Model | str) -> dict[str, str]:
+        """The bases of two pruned models of different bases, for the control without a walk."""
+        one, two = Model.parse(str(a)), Model.parse(str(b))
+        if {one.state, two.state} != {model_ids.PRUNED} or one.base == two.base:
+            return {}
+        return {"base_a": self.weights(one.base), "base_b": self.weights(two.base)}
+
+    def mask_layers(self) -> list[str]:
+        """The tables of the overlap of masks in each layer, one for each measure of masks."""
+        folder = f"{self.results}/weights"
+        return [f"{folder}/{m}_layers.parquet" for m in self.plan.config.compare.weights]
+
     # --- tables -----------------------------------------------------------------------------------
 
     def similarity_tables(self) -> list[str]:
@@ -247,6 +279,7 @@ class Targets:
         names += ["lines"] if "lines" in found else []
         names += ["plane", "plane_surface"] if looks.plane else []
         names += ["exposure"] if looks.expose else []
+        names += ["sparsest"] if "sparsest" in found else []
         if "layer_maps" in found:
             names += [f"layers_{ood}_{name}" for ood in self.plan.ood for name in looks.layers]
         for kind in ("importance", "probe"):
@@ -297,6 +330,7 @@ class Targets:
             "probe": [f"{results}/probe/{name}.json" for name in probes],
             "probe_epochs": [f"{results}/probe/{name}.parquet" for name in probes],
             "probe_weights": [f"{results}/probe/{name}.safetensors" for name in probes],
+            "sparsest": [f"{results}/sparsest/{base}.json" for base in inspected if looks.sparsest],
             "layers": [
                 f"{results}/layers/{ood}/{model}.safetensors"
                 for ood in (plan.ood if looks.layers else [])
@@ -322,17 +356,18 @@ class Targets:
         """Every artifact, so that a deleted one is made again even if the report exists."""
         plan = self.plan
         return [
-            *(
-                self.model_file(model, name)
-                for model in plan.models
-                for name in FOLDERS[model_ids.OWN if model.is_own_base else model.stage]
-            ),
+            *_flat(self.files_of(model) for model in plan.models),
             *sorted(
                 {
                     path
                     for model in plan.models
                     if model.stage == model_ids.PRUNED
                     for path in self.ranks(model)
+                }
+                | {
+                    self.ranks_of(one.parent)
+                    for one in plan.variants
+                    if plan.config.inspect.sparsest
                 }
             ),
             *self._made_for_controls(),
@@ -375,6 +410,7 @@ class Targets:
             *_flat(self.mask_pairs(measure) for measure in compare.weights),
             *sorted({path for a, b in aligned for path in self.alignment(a, b)}),
             *self.measure_tables(),
+            *self.mask_layers(),
         ]
 
 
