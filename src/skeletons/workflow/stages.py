@@ -345,7 +345,6 @@ def _named(*names: str) -> Settings:
 # --- the table ------------------------------------------------------------------------------------
 
 _trains = functools.partial(Stage, user_code=_network, computes=True, cached=True)
-_TRAIN_BASE = _trains("training.base:train_base_stage", _train_base)
 STAGES: Mapping[str, Stage] = {
     "dataset": Stage(
         "data.build:dataset_stage",
@@ -353,8 +352,8 @@ STAGES: Mapping[str, Stage] = {
         lambda plan, wildcards: [plan.datasets[wildcards["dataset"]]["kind"]],
         shared=True,
     ),
-    "train_base": _TRAIN_BASE,
-    "reorder": _TRAIN_BASE,
+    "train_base": _trains("training.base:train_base_stage", _train_base),
+    "reorder": _trains("training.base:train_base_stage", _train_base),
     "relabel": _trains("training.base:train_base_stage", _relabel),
     "trunk": _trains("training.forks:trunk_stage", _train_base),
     "fork": _trains("training.forks:fork_stage", _train_base),
