@@ -59,7 +59,7 @@ wildcard_constraints:
     ood="|".join(map(re.escape, PLAN.sets)),
     representation="|".join(REPRESENTATIONS),
     overlap="|".join(MASK_MEASURES),
-    base_id=model_ids.BASE_ID,
+    base_id=model_ids.ROOT_ID,
     l1=model_ids.NUMBER,
     epochs=r"[1-9]\d*",
     threshold=model_ids.NUMBER,
@@ -69,6 +69,8 @@ wildcard_constraints:
     two=model_ids.BASE_ID,
     order=r"[1-9]\d*",
     draw=r"[1-9]\d*",
+    fork=model_ids.NUMBER,
+    width=r"[1-9]\d*",
     net=r"(?:net=[^/]+_)?",
     model=r"(?:net|seed|own)=[^/]+?",
     a=r"(?:net|seed|own)=[^/]+?",
@@ -135,6 +137,24 @@ def ranks_file(wildcards):
     """The scores of the weights, for a density or a criterion other than magnitude."""
     parts = model_ids.numbers(dict(wildcards.items()))
     return named(ranks=TARGETS.ranks(Model.parse(wildcards.base_id).of(**parts)))
+
+
+def trunk_file(wildcards):
+    """The state of a base that a child begins at; none if they share no whole epoch."""
+    parts = model_ids.numbers(dict(wildcards.items()))
+    return named(trunk=TARGETS.trunk(Model.parse(wildcards.base_id).of(**parts)))
+
+
+def small_files(wildcards):
+    """The files of the small network of planted ones."""
+    return TARGETS.small(Model.parse(wildcards.base_id))
+
+
+def stopped_like(wildcards):
+    """The pruned model whose training loss a base is stopped at, and what describes it."""
+    parts = model_ids.numbers(dict(wildcards.items()))
+    like = Model.parse(wildcards.base_id).of(**parts)
+    return {"like": TARGETS.weights(like), "like_summary": TARGETS.network(like)}
 
 
 def sparsity_file(wildcards):

@@ -7,7 +7,7 @@ rule findings:
         scored=TARGETS.scores(),
         similarity=TARGETS.similarity_tables(),
         predictions=TARGETS.compared_predictions(),
-        walks=TARGETS.longest_walks("walk.parquet"),
+        walks=TARGETS.walks("walk.parquet"),
         histories=TARGETS.walks_without_loss(),
         masks=TARGETS.mask_layers(),
     output:

@@ -138,7 +138,7 @@ rule retrain:
         cut=f"{RESULTS}/cut/{{model}}/weights.safetensors",
         cut_sparsity=f"{RESULTS}/cut/{{model}}/sparsity.json",
         summary=lambda wildcards: TARGETS.network(wildcards.model),
-        base=lambda wildcards: TARGETS.weights(Model.parse(wildcards.model).base),
+        base=lambda wildcards: TARGETS.weights(Model.parse(wildcards.model).root),
         dataset=f"results/data/{ID}/images.safetensors",
     output:
         weights=f"{RESULTS}/models/{{model}}/weights.safetensors",
@@ -149,7 +149,7 @@ rule retrain:
     benchmark:
         f"{RESULTS}/benchmarks/retrain/{{model}}.tsv"
     wildcard_constraints:
-        model=rf"{PLAN.base_ids(retrained=True)}_l1=[^/]+_(?:t|d)=[^/]+",
+        model=rf"{PLAN.base_ids(retrained=True)}_l1=[^/]+_(?:t|d)={model_ids.NUMBER}(?:_random=\d+)?",
     conda:
         "../envs/skeletons.yaml"
     threads: CONFIG.compute.threads

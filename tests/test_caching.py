@@ -48,6 +48,10 @@ def more(old: int, new: int) -> int:
 
 DIGITS, NOISE = {"kind": "digits"}, {"kind": "noise", "images": 40}
 SETS = {**CHAIN, "ood": [DIGITS, NOISE]}
+FORKS = {**CHAIN, "controls": {"orders": [], "forks": [0.5]}}
+# What a control adds that is walked and pruned as a base is: of its three models, two are compared.
+WALKED = {"regularize": 1, "prune": 1, "predict": 5, "score": 3, "compare": more(2, 4), **AGAIN}
+ALONE = {"predict": 2, "score": 1, "compare": more(2, 3), **AGAIN}
 RETRAINED = {**CHAIN, "prune": {"thresholds": [0.05], "retrain": 1}}
 RETRAINS = {"retrain": 1, "predict": 2, "score": 1, "compare": 1, "similarity": 1}
 CONFIGURATION: dict[str, tuple[dict[str, Any], Change, dict[str, int]]] = {
@@ -232,6 +236,32 @@ CONFIGURATION: dict[str, tuple[dict[str, Any], Change, dict[str, int]]] = {
         CHAIN,
         setting("base", target={"train_loss": 0.2, "train_accuracy": 0.9}),
         {"score": 3, "record": 1, **SHOWN},
+    ),
+    "a walk without a penalty is asked for": (
+        CHAIN,
+        setting("controls", plain=True),
+        {"regularize": 1, **ALONE},
+    ),
+    "forks are asked for": (CHAIN, setting("controls", forks=[0.5]), {"fork": 1, **WALKED}),
+    "an earlier fork is added": (
+        FORKS,
+        setting("controls", forks=[0.2, 0.5]),
+        {"fork": 1, **ALONE, "compare": more(4, 5)},
+    ),
+    "permuted labels are asked for": (
+        CHAIN,
+        setting("controls", labels=True),
+        {"relabel": 1, **WALKED},
+    ),
+    "planted networks are asked for": (
+        CHAIN,
+        setting("controls", planted=1),
+        {"small": 1, "plant": 1, **WALKED},
+    ),
+    "stopped bases are asked for": (
+        CHAIN,
+        setting("controls", stopped=True),
+        {"stop": 1, **ALONE},
     ),
     "a measure of features is asked for": (
         CHAIN,
@@ -456,6 +486,13 @@ def sets(chain: Workflow, tmp_path_factory: pytest.TempPathFactory) -> Workflow:
 
 
 @pytest.fixture(scope="module")
+def forks(chain: Workflow, tmp_path_factory: pytest.TempPathFactory) -> Workflow:
+    made = chain.copy(tmp_path_factory.mktemp("forks") / "w")
+    assert made.jobs(FORKS)["fork"] == 1
+    return made
+
+
+@pytest.fixture(scope="module")
 def retrained(chain: Workflow, tmp_path_factory: pytest.TempPathFactory) -> Workflow:
     made = chain.copy(tmp_path_factory.mktemp("retrained") / "w")
     assert made.jobs(RETRAINED)["retrain"] == 1
@@ -465,7 +502,13 @@ def retrained(chain: Workflow, tmp_path_factory: pytest.TempPathFactory) -> Work
 @pytest.fixture
 def start(row: str, request: pytest.FixtureRequest) -> Workflow:
     """The workflow in which the starting point of a row has finished."""
-    names = {id(GRID): "grid", id(CHAIN): "chain", id(SETS): "sets", id(RETRAINED): "retrained"}
+    names = {
+        id(GRID): "grid",
+        id(CHAIN): "chain",
+        id(SETS): "sets",
+        id(FORKS): "forks",
+        id(RETRAINED): "retrained",
+    }
     ended: Workflow = request.getfixturevalue(names[id(CONFIGURATION[row][0])])
     return ended
 

@@ -246,6 +246,14 @@ CONFIG = {
     "base.seeds has one seed; allowed: false, or two or more seeds, because it needs two base models.",
     "{base: {seeds: [1]}, controls: {orders: []}, compare: {states: [base]}}": "compare.states: found base, of which there is one "
     "model; allowed: states, seeds or controls of two or more models, because models are compared in pairs.",
+    # controls
+    "controls: {forks: [0.5, 2]}": "controls.forks[1]: found 2; allowed: a number ≤ 1.",
+    "controls: {forks: [0.5, 0.50]}": "controls.forks: found 0.5 twice; allowed: each value once.",
+    "controls: {planted: true}": "controls.planted: found true; allowed: a whole number.",
+    "controls: {planted: 8}": "controls.planted: found 8, but network.width is 8; allowed: a smaller width than "
+    "that of the network, in which units are left over.",
+    "{network: {name: speednet, width: 8}, controls: {planted: 4}}": "controls.planted: found 4, but network.name "
+    "is 'speednet'; allowed: null, or the networks cnn, resnet9, resnet20.",
     # images
     "images: {side: 64}": "images.side: unknown key; allowed here: size",
     "images: {size: 8}": "images.size: found 8; allowed: a number ≥ 16.",

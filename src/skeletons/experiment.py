@@ -159,9 +159,9 @@ class Experiment:
         wide = self.pairs(name)
         names = [*MEASURES, *self._user_defined]
         found = [(wide, measure) for measure in names if measure in wide.columns]
-        features = sorted(self.path.glob(f"representations/*/{name}.parquet"))
-        for path in [*features, *sorted(self.path.glob("weights/*.parquet"))]:
-            measure = path.parent.name if path in features else path.stem
+        features = self.path.glob(f"representations/*/{name}.parquet")
+        for path in [*sorted(features), *sorted(self.path.glob("weights/*.parquet"))]:
+            measure = path.stem if path.parent.name == "weights" else path.parent.name
             if measure in (*REPRESENTATIONS, *MASK_MEASURES):  # not the tables of single layers
                 found.append((artifacts.read_table(path, ["a", "b", measure]), measure))
         parts = [pair_tables.one_measure(*one) for one in found]
@@ -195,7 +195,7 @@ class Experiment:
         """A file of a trained model, or of the trained model that a pruned one comes from."""
         found = self._model(model)
         own = name == "history.parquet" and model in pair_tables.retrained(self._scores)
-        trained = found.parent if found.state in MASKED and not own else found
+        trained = found.parent if found.stage in MASKED and not own else found
         path = self._folder(trained) / name
         if not path.is_file():
             have = self.models(REGULARIZED).model.iloc[0]
@@ -404,7 +404,7 @@ class Experiment:
     def _summary(self, name: str) -> dict[str, Any]:
         """The model.json of a model; for a pruned model, that of its parent."""
         model = Model.parse(name)
-        described = model.parent if model.state in MASKED else model
+        described = model.parent if model.stage in MASKED else model
         return artifacts.read_json(self._folder(described) / "model.json", ["network", "layers"])
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from skeletons import image_folders, image_tables
-from skeletons.config import network_keys, recipes, trained_models
+from skeletons.config import network_keys, planted, recipes, trained_models
 from skeletons.config.datasets import (
     Corrupted,
     DatasetSection,
@@ -42,6 +42,7 @@ def problems(config: Config) -> Iterator[str]:
         _limits_of_answers(config),
         _too_few_models(config),
         _no_masks(config),
+        planted.problems(config),
         _unknown_labelled(config),
         _measures_without_labels(config),
         _too_few_seeds(config),
@@ -220,7 +221,10 @@ def _too_few_models(config: Config) -> Iterator[str]:
     """Tables of pairs need two compared models."""
     models, controls = _counts(config), config.controls
     compared = sum(models[state] for state in config.compare.states)
-    compared += models["trained"] * (controls.untrained + len(controls.orders))
+    own = controls.untrained + len(controls.orders) + controls.labels
+    compared += models["trained"] * (own + (controls.planted is not None))
+    compared += sum(share < 1 for share in controls.forks) * (models["trained"] > 0)
+    compared += models["base"] * controls.plain * (models["regularized"] > 0)
     compared += models["pruned"] * len(controls.random)
     if compared < 2:
         yield (

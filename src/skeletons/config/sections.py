@@ -37,6 +37,7 @@ from skeletons.config.types import (
     Seeds,
     Share,
     ShareBelowOne,
+    Shares,
     Whole,
     distinct,
 )
@@ -226,6 +227,25 @@ class Controls(Section):
     )
     random: Draws = Field(
         (), description="numbers of random prunings, each as dense per layer as the model"
+    )
+    plain: Flag = Field(
+        False, description="the same walk with λ = 0, which within a room shrinks no weight"
+    )
+    forks: Shares = Field(
+        (),
+        description="shares of the first base's training that children share, 0 to 1, before each "
+        "goes on with its own order of the images; the latest below 1 are walked and pruned",
+    )
+    labels: Flag = Field(
+        False, description="bases that learn permuted classes, others for each seed"
+    )
+    planted: Count | None = Field(
+        None,
+        description="width of a small network that is laid into one of the full width for each "
+        "seed, among units that hardly matter; null for none",
+    )
+    stopped: Flag = Field(
+        False, description="each base stopped at the training loss of its pruned model"
     )
 
 

@@ -6,8 +6,9 @@ rest describes the models.
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -16,6 +17,7 @@ from skeletons import text
 from skeletons.findings import (
     apart,
     inspections,
+    known_controls,
     multiplicity,
     next_steps,
     pair_kinds,
@@ -25,13 +27,14 @@ from skeletons.findings import (
     shared_weights,
     verdict,
     walk_certificates,
+    within_base,
 )
 from skeletons.findings.pair_tables import ALIKE
 from skeletons.findings.settings import Settings
 from skeletons.measures.catalogue import MEASURES
 from skeletons.measures.measure import Measure
 from skeletons.measures.predictions import Predictions
-from skeletons.model_ids import BASE, CONTROLS
+from skeletons.model_ids import BASE, CONTROLS, Model
 
 TEST_SET = "the test set"  # stands for an OOD set, where a claim needs none
 SHOWN = 5  # number of the least similar models that are listed
@@ -78,6 +81,11 @@ def summarize(
         ood: {measure: pair_kinds.summary(pairs, measure, declared) for measure in measures}
         for ood, pairs in similarity.items()
     }
+    judged = functools.partial(verdict.verdict, settings=chosen, declared=declared)
+    own_walks = _of_bases(walked or {})
+    known_answers = _known_controls(
+        judged, table, similarity, walked or {}, voting, list(measures), chosen, declared
+    )
     found = {
         "experiment": experiment,
         "models": len(table),
@@ -85,9 +93,17 @@ def summarize(
         "compared_models": len(compared),
         "pairs": len(compared) * (len(compared) - 1) // 2,
         "settings": chosen,
-        "verdict": verdict.verdict(
-            similarity, voting, measures, table, walked or {}, kinds, chosen, declared
+        "verdict": judged(
+            similarity,
+            voting,
+            measures,
+            table,
+            own_walks,
+            kinds,
+            beside=known_controls.preconditions(known_answers["answers"]),
         ),
+        "known_controls": known_answers,
+        "within_bases": within_base.by_set(similarity, measures, declared, chosen.rules.level),
         **_claims(
             table,
             {ood: similarity[ood] for ood in voting},
@@ -96,7 +112,7 @@ def summarize(
             chosen.drop,
         ),
         "kinds": kinds,
-        "walks": _certificates(walked or {}, preconditions.short_of_target(table), chosen),
+        "walks": _certificates(own_walks, preconditions.short_of_target(table), chosen),
         "multiplicity": multiplicity.by_set(table, known or {}, chosen.loss_rise),
         "masks": shared_weights.summarize(masks or {}),
         "inside": inside or inspections.inspections({}),
@@ -107,6 +123,40 @@ def summarize(
         **_models(table, chosen),
     }
     return {**found, "next": next_steps.steps(found, table)}
+
+
+def _known_controls(
+    judged: Callable[..., dict[str, Any]],
+    table: pd.DataFrame,
+    similarity: Mapping[str, pd.DataFrame],
+    walked: Mapping[str, pd.DataFrame],
+    voting: Sequence[str],
+    measures: Sequence[str],
+    settings: Settings,
+    declared: Mapping[str, Measure],
+) -> dict[str, Any]:
+    """The answers about controls that are known beforehand, and the dose–response of forks."""
+    models = verdict.compared(similarity)
+    if not measures or not any(model.family for model in models):
+        return {"answers": [], "doses": {}}
+    recipe = verdict.choose(models, measures, table, settings).recipe
+    measure = declared[measures[0]]
+    return {
+        "answers": known_controls.answers(
+            judged, recipe, models, table, similarity, walked, voting, measure
+        ),
+        "doses": known_controls.doses(models, similarity, measure),
+    }
+
+
+def _of_bases(walked: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """The walks without those of controls that are walked as bases are."""
+    models = {name: Model.parse(name) for name in walked if "_l1=" in name}
+    return {
+        name: walk
+        for name, walk in walked.items()
+        if name not in models or models[name].family is None
+    }
 
 
 def _claims(

@@ -9,6 +9,7 @@ from skeletons import text
 from skeletons.findings import (
     apart,
     inspections,
+    known_controls_page,
     layer_maps,
     multiplicity,
     next_steps,
@@ -18,6 +19,7 @@ from skeletons.findings import (
     sparsest,
     verdict_page,
     walk_certificates,
+    within_base,
 )
 from skeletons.findings.answer_text import number
 from skeletons.findings.pair_tables import ALIKE
@@ -40,7 +42,17 @@ def sections(found: Mapping[str, Any]) -> list[Section]:
     parts = [
         verdict_page.section(found["verdict"], found["settings"]),
         Section("next", "What to change next", "", next_steps.markdown(found["next"])),
+        Section(
+            "known_controls",
+            "Does the method find what is there, and only that?",
+            known_controls_page.markdown(found["known_controls"], found["verdict"]["measure"]),
+        ),
         _claims(found["claims"], found["claims_note"], found["apart"]),
+        Section(
+            "within_bases",
+            "Do different strategies from one base grow alike?",
+            within_base.markdown(found["within_bases"], found["settings"].rules.level),
+        ),
         Section("kinds", "Similarities of pairs by kind", _kinds(found["kinds"])),
         Section("bases", "Are the base models optimal?", _bases(found["bases"])),
         Section(

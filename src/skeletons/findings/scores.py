@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from skeletons.measures.predictions import Predictions
 from skeletons.measures.predictions import read as read_predictions
-from skeletons.model_ids import BASE, Model
+from skeletons.model_ids import BASE, FAMILIES, Model
 from skeletons.store import artifacts
 
 TYPES: Mapping[str, str] = {
@@ -51,8 +52,10 @@ def score(
     dead_reason = sparsity["dead_reason"] if sparsity else None
     if dead_reason is None and on_test.constant:
         dead_reason = "it answers every image alike"
+    on_test = _of_task(on_test, summary)
     trained = summary if sparsity is None else sparsity.get("retrained", {})
-    short = _short_of(target, summary) if model.state == BASE else None
+    roots = (BASE, *FAMILIES)  # which must reach the target before they are walked
+    short = _short_of(target, summary) if model.stage in roots else None
     doubtful = short is not None and "doubt" in summary
     if doubtful:
         short = summary["doubt"]
@@ -82,6 +85,14 @@ def score(
         **({"near_chance": True} if doubtful else {}),
         **({"loss_bound": trained["bound"]} if sparsity and trained else {}),
     }
+
+
+def _of_task(on_test: Predictions, summary: Mapping[str, Any]) -> Predictions:
+    """Predictions with the labels of the model's task, if its classes are permuted."""
+    labels = summary.get("network", {}).get("labels")
+    if labels is None:
+        return on_test
+    return Predictions(on_test.logits, np.array(labels)[on_test.labels])
 
 
 def _short_of(target: Mapping[str, float], summary: Mapping[str, Any]) -> str:

@@ -134,12 +134,12 @@ def _note(row: Mapping[str, Any]) -> str:
 
 def _files(model: Model) -> dict[str, str]:
     """The paths of a model's files, relative to the report, by what they contain."""
-    name, state = str(model), model.state
+    name, stage = str(model), model.stage
     files = {"weights": f"models/{name}/weights.safetensors", "scores": f"scores/{name}.json"}
-    if state in MASKED:
+    if stage in MASKED:
         files["sparsity"] = f"models/{name}/sparsity.json"
     else:
         files["network"] = f"models/{name}/model.json"
-        if state != UNTRAINED and not model.is_own_base:
+        if stage != UNTRAINED and not model.is_own_base:
             files["history"] = f"models/{name}/history.parquet"
     return files

@@ -30,7 +30,7 @@ from skeletons.training.epochs import (
     report_epoch,
     run_epoch,
 )
-from skeletons.training.images import Images, batch_sizes, batches
+from skeletons.training.images import Images, batch_sizes, batches, read_task
 from skeletons.training.job import start, tensors_of
 from skeletons.training.optimizers import scheduled_rate, walk_optimizer
 from skeletons.training.resume import Progress, StateFile
@@ -189,7 +189,7 @@ def retrain_stage(
     about = artifacts.read_json(summary, ["network"])
     report = artifacts.read_json(cut_sparsity, ["kept", "layers"])
     network = restore(cut, about).to(place)
-    train, test = (Images.read(dataset, split, place) for split in ("train", "test"))
+    train, test = read_task(dataset, about["network"], place)
     rows = retrain(
         network,
         train,

@@ -31,6 +31,10 @@ _TRAINERS = {  # the stage that makes a model in each state
     model_ids.REGULARIZED: "regularize",
     model_ids.PRUNED: "prune",
     model_ids.RANDOM: "prune_at_random",
+    model_ids.STOPPED: "stop",
+    model_ids.FORKED: "fork",
+    model_ids.LABELS: "relabel",
+    model_ids.PLANTED: "plant",
 }
 
 
@@ -162,6 +166,16 @@ _MADE: tuple[tuple[str, str, Reads], ...] = (
     (rf"layers/(?P<dataset>[^/]+)/{_MODEL}\.safetensors", "layers", _of_network),
     (rf"ranks/(?P<criterion>[^/]+)/{_MODEL}\.safetensors", "rank", _of_network),
     (rf"scores/{_MODEL}\.json", "score", _of_score),
+    (
+        r"trunks/(?P<base_id>[^/]+)_ep=(?P<epochs>[^/]+)\.safetensors",
+        "trunk",
+        lambda targets, found: _of_data(targets, "images.safetensors", "info.json"),
+    ),
+    (
+        r"planted/(?P<net>(?:net=[^/]+_)?)width=(?P<width>\d+)/(weights\.safetensors|history\.parquet|model\.json)",
+        "small",
+        lambda targets, found: _of_data(targets, "images.safetensors", "info.json"),
+    ),
     (
         r"similarity/(?P<ood>[^/]+)/bases/(?P<one>[^/]+)--(?P<two>[^/]+?)\.parquet",
         "compare_bases",
@@ -318,7 +332,7 @@ class Lineages:
         """How a model is made; with `is_cut`, as it is before its retraining."""
         if self._plan.is_retrained(model) and not is_cut:
             return Making("retrain", {"model": str(model)}, tuple(self._retrain_reads(model)))
-        stage = "adopt" if model.is_own_base else _TRAINERS[model.state]
+        stage = "adopt" if model.is_own_base else _TRAINERS[model.stage]
         return Making(stage, parts(model), tuple(self._model_reads(model)))
 
     def _retrain_reads(self, model: Model) -> list[str]:
@@ -327,37 +341,47 @@ class Lineages:
         return [
             *(targets.cut_file(model, name) for name in PRUNED),
             targets.network(model),
-            targets.weights(model.base),
+            targets.weights(model.root),
             targets.images(self._plan.task),
         ]
 
     def _model_reads(self, model: Model) -> list[str]:
         """The inputs of the stage that makes a model."""
         targets = self._targets
-        if model.state in model_ids.MASKED:
+        data = _of_data(targets, "images.safetensors", "info.json")
+        if model.stage in model_ids.MASKED:
             like = dataclasses.replace(model, draw=None)
-            random = model.state == model_ids.RANDOM
+            random = model.stage == model_ids.RANDOM
             more = [targets.cut_file(like, "sparsity.json")] if random else targets.ranks(model)
             return [targets.weights(model.parent), targets.network(model.parent), *more]
-        if model.state == model_ids.REGULARIZED:
+        if model.stage == model_ids.REGULARIZED:
             start = targets.parent_files(model).values()
             images = targets.images(self._plan.task)
-            return [*start, images, targets.weights(model.base)]
-        return _of_data(targets, "images.safetensors", "info.json")
+            return [*start, images, targets.weights(model.root)]
+        if model.stage == model_ids.STOPPED:
+            like = dataclasses.replace(model, stopped=False)
+            return [*data, targets.weights(like), targets.network(like)]
+        if model.stage == model_ids.FORKED:
+            return [*data, *targets.trunk(model)]
+        if model.stage == model_ids.PLANTED:
+            return [*data, *targets.small(model).values()]
+        return data
 
 
 def parts(model: Model) -> dict[str, str]:
     """The wildcards of the rule that makes a model: the parts of its id as text."""
-    found = {"base_id": str(model.base)}
+    walked = model.l1 is not None
+    found = {"base_id": str(model.root if walked else model.base)}
     if model.l1 is not None:
         found |= {"l1": model_ids.spell(model.l1), "epochs": str(model.epochs)}
     if model.threshold is not None:
         found["threshold"] = model_ids.spell(model.threshold)
     if model.density is not None:
         found["density"] = model_ids.spell(model.density)
-    found |= {
-        name: str(number)
-        for name, number in (("order", model.order), ("draw", model.draw))
-        if number is not None
-    }
+    if model.fork is not None and not walked:
+        found["fork"] = model_ids.spell(model.fork)
+    if model.order is not None and not walked:
+        found["order"] = str(model.order)
+    if model.draw is not None:
+        found["draw"] = str(model.draw)
     return found

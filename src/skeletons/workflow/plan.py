@@ -15,7 +15,7 @@ from skeletons.config.labels import labelled_sets
 from skeletons.config.sections import judged_measures, user_measures
 from skeletons.model_ids import Model
 from skeletons.user_code import references
-from skeletons.workflow import checkpoints
+from skeletons.workflow import checkpoints, control_models
 from skeletons.workflow.image_form import form_of
 
 if TYPE_CHECKING:
@@ -93,24 +93,34 @@ class Plan:
         return [task, *(dataset_id(spec, *form, of=task) for spec in self.config.ood)]
 
     def _models(self) -> list[Model]:
-        controls = self.config.controls
-        models = [model for setup in self.setups.values() for model in _grid(setup)]
-        added = model_ids.controls(models, controls.untrained, controls.orders, controls.random)
-        return sorted([*models, *added], key=lambda model: model.sort_key)
+        controls, recipe = self.config.controls, self.config.findings.primary.recipe
+        found: list[Model] = []
+        for setup in self.setups.values():
+            models = _grid(setup)
+            found += models
+            found += model_ids.controls(
+                models, controls.untrained, controls.orders, controls.random
+            )
+            found += control_models.of_setup(setup, models, controls, recipe)
+        return sorted(dict.fromkeys(found), key=lambda model: model.sort_key)
 
     def setup_of(self, model: Model | str) -> Setup:
         """The network of a model, and the settings that it is made with."""
         return self.setups[(Model.parse(model) if isinstance(model, str) else model).net]
 
+    def setup_of_net(self, net: str) -> Setup:
+        """The network of a file, by the beginning of its name: `net=TAG_`, or nothing."""
+        return self.setups[net.removeprefix("net=").removesuffix("_") or None]
+
     def is_retrained(self, model: Model) -> bool:
         """Whether a model is pruned, and its remaining weights are trained on."""
-        return model.is_cut and self.setup_of(model).prune.retrain > 0
+        return model.stage in model_ids.MASKED and self.setup_of(model).prune.retrain > 0
 
     def base_ids(self, *, retrained: bool) -> str:
         """A pattern of the bases of networks whose pruned models are retrained, or are not."""
         tags = [tag for tag, one in self.setups.items() if (one.prune.retrain > 0) == retrained]
         starts = "|".join("" if tag is None else re.escape(f"net={tag}_") for tag in tags)
-        return rf"(?:{starts})(?:seed=\d+|own={model_ids.NAME})" if tags else r"(?!)"
+        return rf"(?:{starts}){model_ids.ROOT}" if tags else r"(?!)"
 
     def checkpoint_of(self, base: Model | str) -> str:
         """The file of a base model that a user brought."""
@@ -123,7 +133,9 @@ class Plan:
         return dataset not in self.ood or self.datasets[dataset]["kind"] in CONTROL_SETS
 
     def _is_compared(self, model: Model) -> bool:
-        return model.control is not None or model.state in self.config.compare.states
+        walked = model.family is not None and model.stage == model_ids.REGULARIZED
+        state = model.stage if walked else model.state
+        return (model.control is not None and not walked) or state in self.config.compare.states
 
     @functools.cached_property
     def bases(self) -> list[Model]:

@@ -20,6 +20,7 @@ from skeletons.store.fingerprint import fingerprint
 from skeletons.user_code import references
 from skeletons.workflow import retraining, shown
 from skeletons.workflow.architecture import architecture, trained_from
+from skeletons.workflow.control_models import planted_epochs
 from skeletons.workflow.plan import Plan
 
 Wildcards = Mapping[str, str]
@@ -90,7 +91,7 @@ def _code(module: str, own: tuple[str, ...]) -> str:
 
 
 def _numbers(wildcards: Wildcards) -> dict[str, int | float]:
-    """The wildcards that are parts of a model id, as numbers; those of its base by one number."""
+    """The wildcards that are parts of a model id, as numbers; those of its root by one number."""
     base = {"seed": Model.parse(wildcards["base_id"]).number} if "base_id" in wildcards else {}
     return {**base, **model_ids.numbers(wildcards)}
 
@@ -98,7 +99,7 @@ def _numbers(wildcards: Wildcards) -> dict[str, int | float]:
 def _setup(plan: Plan, wildcards: Wildcards) -> Setup:
     """The network of a rule's model, or of the first of its two models."""
     if "net" in wildcards:
-        return plan.setups[wildcards["net"].removeprefix("net=").removesuffix("_") or None]
+        return plan.setup_of_net(wildcards["net"])
     named = (wildcards[key] for key in ("base_id", "model", "a") if key in wildcards)
     model = next(named, None)
     if model is None:  # one network has this look, see `Plan.first_bases`
@@ -160,6 +161,23 @@ def _train_base(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
     }
 
 
+def _plant(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
+    found = _train_base(plan, wildcards)
+    return {**found, "last": planted_epochs(found["base"]["epochs"])}
+
+
+def _relabel(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
+    return {**_train_base(plan, wildcards), "labels": True}
+
+
+def _small(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
+    """The small network of planted ones: a base of another width, of the first seed."""
+    setup = _setup(plan, wildcards)
+    first = f"net={setup.tag}_seed=" if setup.tag else "seed="
+    found = _train_base(plan, {"base_id": f"{first}{setup.base.seeds[0]}"})
+    return {**found, "network": {**found["network"], "width": int(wildcards["width"])}}
+
+
 def _adopt(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
     network = _setup(plan, wildcards).network
     return {
@@ -192,6 +210,11 @@ def _regularize(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
         "regularize": _walk_settings(_setup(plan, wildcards)),
         **_machine(plan),
     }
+
+
+def _stop(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
+    """The recipe of the pruned model is none of the settings: its files are inputs."""
+    return _train_base(plan, {"base_id": wildcards["base_id"]})
 
 
 def _prune(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
@@ -321,9 +344,7 @@ def _named(*names: str) -> Settings:
 
 # --- the table ------------------------------------------------------------------------------------
 
-_TRAIN_BASE = Stage(
-    "training.base:train_base_stage", _train_base, _network, computes=True, cached=True
-)
+_trains = functools.partial(Stage, user_code=_network, computes=True, cached=True)
 STAGES: Mapping[str, Stage] = {
     "dataset": Stage(
         "data.build:dataset_stage",
@@ -331,8 +352,14 @@ STAGES: Mapping[str, Stage] = {
         lambda plan, wildcards: [plan.datasets[wildcards["dataset"]]["kind"]],
         shared=True,
     ),
-    "train_base": _TRAIN_BASE,
-    "reorder": _TRAIN_BASE,
+    "train_base": _trains("training.base:train_base_stage", _train_base),
+    "reorder": _trains("training.base:train_base_stage", _train_base),
+    "relabel": _trains("training.base:train_base_stage", _relabel),
+    "trunk": _trains("training.forks:trunk_stage", _train_base),
+    "fork": _trains("training.forks:fork_stage", _train_base),
+    "small": _trains("training.base:train_base_stage", _small),
+    "plant": _trains("training.planted:planted_stage", _plant),
+    "stop": _trains("training.stopped:stopped_stage", _stop),
     "adopt": Stage("training.adopt:adopt_stage", _adopt, _network, computes=True, cached=True),
     "untrained": Stage("training.base:untrained_stage", _untrained, _network, computes=True),
     "regularize": Stage(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import combinations_with_replacement
@@ -23,6 +24,10 @@ FOLDERS = {  # the files in the folder of a model in each state
     model_ids.REGULARIZED: (*TRAINED, "walk.parquet", "optimizer.safetensors"),
     model_ids.PRUNED: PRUNED,
     model_ids.RANDOM: PRUNED,
+    model_ids.STOPPED: TRAINED,
+    model_ids.FORKED: TRAINED,
+    model_ids.LABELS: TRAINED,
+    model_ids.PLANTED: TRAINED,
 }
 CUT = "cut"  # the folder of pruned models as they are before retraining
 
@@ -52,7 +57,7 @@ class Targets:
 
     def files_of(self, model: Model) -> list[str]:
         """All files of a model, with those from before its retraining."""
-        names = FOLDERS[model_ids.OWN if model.is_own_base else model.state]
+        names = FOLDERS[model_ids.OWN if model.is_own_base else model.stage]
         found = [self.model_file(model, name) for name in names]
         if self.plan.is_retrained(model):
             found += [self.model_file(model, "history.parquet")]
@@ -66,7 +71,7 @@ class Targets:
     def network(self, model: Model | str) -> str:
         """The model.json of a model's network; that of a pruned model is its parent's."""
         model = Model.parse(str(model))
-        pruned = model.state in model_ids.MASKED
+        pruned = model.stage in model_ids.MASKED
         return self.model_file(model.parent if pruned else model, "model.json")
 
     def ranks(self, model: Model) -> list[str]:
@@ -82,13 +87,13 @@ class Targets:
 
     def sparsity(self, model: str) -> list[str]:
         """The sparsity.json of a pruned model; none for other models."""
-        pruned = Model.parse(model).state in model_ids.MASKED
+        pruned = Model.parse(model).stage in model_ids.MASKED
         return [self.model_file(model, "sparsity.json")] if pruned else []
 
     def parent_files(self, model: Model) -> dict[str, str]:
         """The files that a regularised checkpoint starts from: those of a base or a checkpoint."""
         names = {"weights": "weights.safetensors", "summary": "model.json"}
-        if model.parent.state == model_ids.REGULARIZED:
+        if model.parent.stage == model_ids.REGULARIZED:
             names |= {
                 "history": "history.parquet",
                 "walk": "walk.parquet",
@@ -107,6 +112,28 @@ class Targets:
         """
         one, two = (Model.parse(str(model)).base for model in (a, b))
         return [] if one == two else [f"{self.results}/alignment/{one}--{two}.safetensors"]
+
+    def trunk(self, child: Model) -> list[str]:
+        """The state that a child of a base begins at; none if no whole epoch is shared."""
+        assert child.fork is not None
+        epochs = math.floor(child.fork * self.plan.setup_of(child).base.epochs)
+        return [f"{self.results}/trunks/{child.base}_ep={epochs}.safetensors"] if epochs else []
+
+    def small(self, model: Model) -> dict[str, str]:
+        """The files of the small network that is laid into a planted one."""
+        tag = "" if model.net is None else f"net={model.net}_"
+        folder = f"{self.results}/planted/{tag}width={self.plan.config.controls.planted}"
+        return {"small": f"{folder}/weights.safetensors", "small_summary": f"{folder}/model.json"}
+
+    def family_walks(self, name: str) -> list[str]:
+        """A file of the longest checkpoint of each walk of a family of controls."""
+        walked = [
+            model
+            for model in self.plan.models
+            if model.stage == model_ids.REGULARIZED and model.family is not None
+        ]
+        longest = {(model.root, model.l1): model for model in walked}  # epochs ascend
+        return [self.model_file(model, name) for model in longest.values()]
 
     def symmetries(self, model: Model | str) -> str:
         """Which units of a model's network can change places."""
@@ -183,13 +210,18 @@ class Targets:
         """The scores of every model."""
         return [f"{self.results}/scores/{model}.json" for model in self.plan.models]
 
+    def walks(self, name: str) -> list[str]:
+        """A file of each walk's longest checkpoint, of bases and of controls."""
+        return [*self.longest_walks(name), *self.family_walks(name)]
+
     def longest_walks(self, name: str) -> list[str]:
-        """A file of each walk's longest checkpoint, which includes the shorter ones."""
+        """A file of the longest checkpoint of each walk of a base; it includes the shorter ones."""
         plan = self.plan
         return [
             self.model_file(model, name)
             for model in plan.models
-            if model.state == model_ids.REGULARIZED
+            if model.stage == model_ids.REGULARIZED
+            and model.family is None
             and model.epochs == max(plan.setup_of(model).regularize.epochs)
         ]
 
@@ -202,8 +234,7 @@ class Targets:
         """Histories of the walks, with a loss per epoch, if no loss was recorded per step."""
         plan = self.plan
         walks = {
-            path: plan.setup_of(_model(path)).regularize
-            for path in self.longest_walks("history.parquet")
+            path: plan.setup_of(_model(path)).regularize for path in self.walks("history.parquet")
         }
         return [path for path, walk in walks.items() if not walk.trace and walk.room is None]
 
@@ -330,7 +361,7 @@ class Targets:
                 {
                     path
                     for model in plan.models
-                    if model.state == model_ids.PRUNED
+                    if model.stage == model_ids.PRUNED
                     for path in self.ranks(model)
                 }
                 | {
@@ -339,6 +370,7 @@ class Targets:
                     if plan.config.inspect.sparsest
                 }
             ),
+            *self._made_for_controls(),
             *(self.predictions(plan.task, model) for model in plan.models),
             *(self.predictions(ood, model) for ood in plan.ood for model in plan.compared),
             *self.scores(),
@@ -346,6 +378,18 @@ class Targets:
             *self._costly(),
             *_flat(self.inspections().values()),
         ]
+
+    def _made_for_controls(self) -> list[str]:
+        """What controls are made from and no model is: trunks of forks, and small networks."""
+        found: dict[str, None] = {}
+        for model in self.plan.models:
+            if model.stage == model_ids.FORKED:
+                found |= dict.fromkeys(self.trunk(model))
+            if model.stage == model_ids.PLANTED:
+                small = self.small(model).values()
+                folder = Path(next(iter(small))).parent
+                found |= dict.fromkeys([*small, f"{folder}/history.parquet"])
+        return list(found)
 
     def _costly(self) -> list[str]:
         """The files of costly measures: features, one file per pair, alignments, tables."""
