@@ -65,6 +65,7 @@ wildcard_constraints:
     order=r"[1-9]\d*",
     draw=r"[1-9]\d*",
     net=r"(?:net=[^/]+_)?",
+    by="weights|activations",
     model=r"(?:net|seed|own)=[^/]+?",
     a=r"(?:net|seed|own)=[^/]+?",
     b=r"(?:net|seed|own)=[^/]+?",

@@ -47,6 +47,19 @@ def more(old: int, new: int) -> int:
 
 DIGITS, NOISE = {"kind": "digits"}, {"kind": "noise", "images": 40}
 SETS = {**CHAIN, "ood": [DIGITS, NOISE]}
+# A look that aligns the units of two bases.
+ALIGNED = {
+    **CHAIN,
+    "base": {**CHAIN["base"], "seeds": [1, 2]},
+    "inspect": {
+        "variant": {"l1": 1e-4, "epochs": 1, "threshold": 0.05},
+        "plane": True,
+        "grid": 3,
+        "points": 3,
+        "images": 20,
+    },
+}
+ALIGNED_AGAIN = {"plane": 1, "inspection_figures": 1, "record": 1, "report": 1}
 CONFIGURATION: dict[str, tuple[dict[str, Any], Change, dict[str, int]]] = {
     "a seed is added": (
         GRID,
@@ -238,6 +251,29 @@ CONFIGURATION: dict[str, tuple[dict[str, Any], Change, dict[str, int]]] = {
         {
             "layers": 2,
             "compare_layers": 1,
+            "inspection_figures": 1,
+            "record": 1,
+            "report": 1,
+        },
+    ),
+    "units are aligned by activations": (
+        ALIGNED,
+        top(alignment={"match": "activations"}),
+        {"activations": 2, "align_activations": 1, **ALIGNED_AGAIN},
+    ),
+    "all units are aligned together": (
+        ALIGNED,
+        top(alignment={"order": "all"}),
+        {"align_together": 1, "align_through_frame": 1, **ALIGNED_AGAIN},
+    ),
+    "lines are asked for": (
+        ALIGNED,
+        setting("inspect", lines=True),
+        {
+            "activations": 2,
+            "align_activations": 1,
+            "line": 4,
+            "findings": 1,
             "inspection_figures": 1,
             "record": 1,
             "report": 1,

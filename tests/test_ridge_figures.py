@@ -16,7 +16,15 @@ SVG = "{http://www.w3.org/2000/svg}"
 def some_paths(*names: str) -> pd.DataFrame:
     t = np.linspace(0, 1, 9)
     tables = [
-        pd.DataFrame({"path": name, "t": t, "loss": 0.5 + t * (1 - t) * k, "accuracy": 0.9 - t / 9})
+        pd.DataFrame(
+            {
+                "path": name,
+                "repaired": False,
+                "t": t,
+                "loss": 0.5 + t * (1 - t) * k,
+                "accuracy": 0.9 - t / 9,
+            }
+        )
         for k, name in enumerate(names)
     ]
     return pd.concat(tables, ignore_index=True)
@@ -37,18 +45,18 @@ def some_models() -> pd.DataFrame:
         ("seed=2_l1=0.0001_ep=2_t=0.05", 7, 1, 3),
         ("control point", 4, 3, 0),
     ]
-    return pd.DataFrame(rows, columns=["model", "x", "y", "residual"])
+    return pd.DataFrame(rows, columns=["model", "x", "y", "residual"]).assign(loss=0.25)
 
 
 def test_a_barrier_is_said_and_marked_where_there_is_one() -> None:
     figure, axes = style.new_figure(8, 3, 1, 2)
-    ridge.paths(some_paths("naive", "curve", "aligned"), axes)
+    ridge.paths(some_paths("naive", "curve", "weights"), axes)
     legend = axes[1].get_legend()
     texts = [text.get_text() for text in legend.get_texts()]
     assert texts == [
-        "straight line, units as they are:\nbarrier 0 nats",
+        "units as they are:\nbarrier 0 nats",
         "trained curve:\nbarrier 0.25 nats",
-        "straight line, units aligned:\nbarrier 0.5 nats",
+        "units aligned by weights:\nbarrier 0.5 nats",
     ]
     upright = [
         line.get_ydata()
@@ -57,7 +65,7 @@ def test_a_barrier_is_said_and_marked_where_there_is_one() -> None:
     ]
     assert [tuple(y) for y in upright] == [(0.5, 0.75), (0.5, 1.0)]
     colours = [line.get_color() for line in axes[1].lines]
-    assert all(same_color(a, style.PALETTE[k]) for a, k in zip(colours, (0, 2, 1), strict=True))
+    assert all(same_color(a, style.PALETTE[k]) for a, k in zip(colours, (0, 4, 1), strict=True))
     assert figure.axes == axes
 
 
@@ -76,7 +84,10 @@ def test_a_walk_is_drawn_from_model_to_model() -> None:
     ], "the pruned model of seed 2 has nothing on the plane that it comes from"
     texts = [text.get_text() for text in axes[0].get_legend().get_texts()]
     assert texts == ["seed 1", "seed 2", "control point"]
-    assert axes[0].get_title() == "2 of 7 models lie off the plane, by 3 at most"
+    assert axes[0].get_title().split("\n") == [
+        "Training loss 0.25 at seed 1 and 0.25 at seed 1 · λ=1e-04 ep1, up to 4 nats between them",
+        "2 of 7 models lie beside this plane: the colour at their marks is not their loss",
+    ]
     assert len(figure.axes) == 2, "the plane and the scale of its losses"
     hollow = [line for line in axes[0].lines if line.get_markerfacecolor() == "white"]
     assert [tuple(*line.get_xydata()) for line in hollow] == [(3, 2), (7, 1)]
@@ -98,7 +109,7 @@ def test_every_loss_can_be_drawn(tmp_path: Path, scale: float) -> None:
 
 def test_stages_draw_the_same_bytes_from_the_same_tables(tmp_path: Path) -> None:
     tables = {
-        "line": some_paths("naive", "aligned"),
+        "line": some_paths("naive", "weights"),
         "curve": some_paths("curve"),
         "grid": some_grid(),
         "models": some_models(),

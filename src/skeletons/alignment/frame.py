@@ -69,9 +69,7 @@ def through_frame(a: Permutations, b: Permutations) -> dict[str, Indices]:
     return {group: b[group][np.argsort(a[group])] for group in a}
 
 
-def total(
-    models: Sequence[Tensors], spec: Specification, found: Sequence[Permutations]
-) -> float:
+def total(models: Sequence[Tensors], spec: Specification, found: Sequence[Permutations]) -> float:
     """The sum over all pairs of the inner product of the models in the frame."""
     moved = [apply(model, spec, own) for model, own in zip(models, found, strict=True)]
     return _pairs(moved)

@@ -93,6 +93,7 @@ def findings_stage(
         zip(ood, (artifacts.read_table(path, columns) for path in similarity), strict=True)
     )
     parts = networks.split(table, pairs)
+    chosen = Settings(**(settings or {}))
     walked, known = read_walks(walks, histories), read_predictions(predictions)
     summaries = [
         summarize(
@@ -102,10 +103,12 @@ def findings_stage(
             list(declared),
             walked=_own(part, walked),
             known={name: _own(part, by_model) for name, by_model in known.items()},
-            inside=inspections.inspections(_looks(part, looks)),
+            inside=inspections.inspections(
+                _looks(part, looks), rise=chosen.loss_rise, step=chosen.largest_step
+            ),
             controls=controls,
             drawn=[name_of(measure) for measure in drawn or measures],
-            settings=Settings(**(settings or {})),
+            settings=chosen,
             declared=declared,
         )
         for part in parts

@@ -52,10 +52,10 @@ def find(network: nn.Module) -> Content:
 
     Returns:
         `factors`, by the name of a weight the factor that it is multiplied by when its layer runs,
-        without those of 1; and `groups`, a list of `name`; `blocks`, the number of blocks that its units fall into in equal
-        shares, 1 if they are all exchanged; `heads`, the name of the group whose blocks only change
-        places together with its own, None for none; and `parts`, a list of `tensor`, `axis` and
-        `places`, the indices of each unit along this axis.
+        without those of 1; and `groups`, a list of `name`; `blocks`, the number of blocks that its
+        units fall into in equal shares, 1 if they are all exchanged; `heads`, the name of the group
+        whose blocks only change places together with its own, None for none; and `parts`, a list of
+        `tensor`, `axis` and `places`, the indices of each unit along this axis.
 
     Raises:
         WiringError: the units of an operation cannot be followed, or no unit can be permuted.

@@ -57,9 +57,7 @@ class Value:
 
 
 @torch.no_grad()
-def activations(
-    network: nn.Module, symmetries: Content, images: Tensor
-) -> dict[str, Floats]:
+def activations(network: nn.Module, symmetries: Content, images: Tensor) -> dict[str, Floats]:
     """The activations of all units that can change places, by group.
 
     They are taken where a convolution or a linear layer writes a unit, and where one reads it:
@@ -85,7 +83,9 @@ def activations(
     values = find_values(network, symmetries)
     wanted = {(v.call, v.given, v.index): v.shape for own in values.values() for v in own}
     device = next(network.parameters()).device
-    parts: dict[str, list[list[Floats]]] = {group: [[] for _ in own] for group, own in values.items()}
+    parts: dict[str, list[list[Floats]]] = {
+        group: [[] for _ in own] for group, own in values.items()
+    }
     done = 0
     for batch in torch.split(images, BATCH):
         taken, shown = _Taking(wanted), batch.to(device).float()
@@ -118,7 +118,9 @@ def find_values(network: nn.Module, symmetries: Content) -> dict[str, list[Value
     found = {}
     for group in symmetries["groups"]:
         units = noting.units_of(group)
-        seen = [value for note in noting.noted if (value := _value(note, units, noting)) is not None]
+        seen = [
+            value for note in noting.noted if (value := _value(note, units, noting)) is not None
+        ]
         chosen = [value for note, value in seen if note.layer] or [v for _, v in seen][-1:]
         if not chosen:
             raise WiringError(

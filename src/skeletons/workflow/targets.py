@@ -80,23 +80,48 @@ class Targets:
         """A model's logits on a data set."""
         return f"{self.results}/predictions/{dataset}/{model}.parquet"
 
-    def alignment(self, a: Model | str, b: Model | str) -> list[str]:
+    def alignment(self, a: Model | str, b: Model | str, by: str | None = None) -> list[str]:
         """The permutations that align b's units to a's; none if both come from one base.
 
         Only bases are aligned: all models of one base have their units in the same order.
+
+        Args:
+            a: the model that keeps its order.
+            b: the model that is aligned.
+            by: `weights` or `activations`; None for what the configuration says.
         """
+        chosen = self.plan.config.alignment
+        by = by or chosen.match
         one, two = (Model.parse(str(model)).base for model in (a, b))
-        return [] if one == two else [f"{self.results}/alignment/{one}--{two}.safetensors"]
+        folder = "" if by == "weights" else f"{by}/"
+        folder = f"together/{by}/" if chosen.order == "all" else folder
+        return [] if one == two else [f"{self.results}/alignment/{folder}{one}--{two}.safetensors"]
+
+    def matched_by(self, base: Model | str, by: str) -> str:
+        """What a base is matched by: its weights, or the activations of its units."""
+        if by == "weights":
+            return self.weights(base)
+        return f"{self.results}/alignment/units/{base}.safetensors"
+
+    def frame(self, model: Model | str, by: str) -> str:
+        """The permutations of all bases of a model's network into one order."""
+        return f"{self.results}/alignment/together/{by}/{_prefix(model)}frame.safetensors"
 
     def symmetries(self, model: Model | str) -> str:
         """Which units of a model's network can change places."""
-        tag = Model.parse(str(model)).net
-        return f"{self.results}/alignment/{'' if tag is None else f'net={tag}_'}symmetries.json"
+        return f"{self.results}/alignment/{_prefix(model)}symmetries.json"
 
     def aligned(self, a: Model | str, b: Model | str) -> dict[str, str]:
         """What aligns b's units to a's, by its name as an input; nothing for models of one base."""
         found = self.alignment(a, b)
         return {"matched": found[0], "symmetries": self.symmetries(b)} if found else {}
+
+    def aligned_on_line(self, a: Model | str, b: Model | str) -> dict[str, str]:
+        """The same for a line: bases are aligned in each way, and variants in the chosen one."""
+        bases = all(Model.parse(str(model)).state == model_ids.BASE for model in (a, b))
+        ways = ("weights", "activations") if bases else (self.plan.config.alignment.match,)
+        found = {f"by_{by}": path for by in ways for path in self.alignment(a, b, by)}
+        return {**found, "symmetries": self.symmetries(b)} if found else {}
 
     # --- pairs ------------------------------------------------------------------------------------
 
@@ -332,6 +357,12 @@ class Targets:
             *sorted({path for a, b in aligned for path in self.alignment(a, b)}),
             *self.measure_tables(),
         ]
+
+
+def _prefix(model: Model | str) -> str:
+    """The beginning of the names of files of a model's network."""
+    tag = Model.parse(str(model)).net
+    return "" if tag is None else f"net={tag}_"
 
 
 def _model(path: str) -> str:
