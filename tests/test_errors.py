@@ -43,6 +43,7 @@ from skeletons.errors import SkeletonsError
 from skeletons.measures import catalogue
 from skeletons.networks import symmetries
 from skeletons.networks.build import build as build_network
+from skeletons.prediction import units
 from skeletons.prediction.device import pick_device
 from skeletons.prediction.inputs import guard
 from skeletons.store import artifacts, seals
@@ -1062,7 +1063,37 @@ NETWORKS = [
         "operations on single values such as activations and sums, and those that move values.",
         lambda _: symmetries.find(network_of("torchvision:resnext50_32x4d")),
     ),
+    Mistake(
+        "units are to be aligned by their activations, which depend on the number of images",
+        "The operations of the network depend on the number of images, so the activations of its "
+        "units cannot be seen; allowed for aligning by activations: networks that treat each image "
+        "alike.",
+        lambda _: seen_in_batches(),
+    ),
+    Mistake(
+        "units are to be aligned by their activations, which are nowhere together",
+        "The activations of the units of body.0 cannot be seen in one place; allowed for aligning by "
+        "activations: networks in which all units of a layer are in one result of an operation.",
+        lambda scene: seen_nowhere(scene),
+    ),
 ]
+
+
+def seen_in_batches() -> None:
+    """Activations of a network whose operations differ between two and three images."""
+    network = network_of("cnn")
+    found = symmetries.find(network)
+    images = torch.zeros(3, 3, 32, 32, dtype=torch.uint8)
+    network.get_submodule("body.0").register_forward_pre_hook(
+        lambda module, given: (given[0] + 0,) if len(given[0]) == len(images) else None
+    )
+    units.activations(network, found, images)
+
+
+def seen_nowhere(scene: Scene) -> None:
+    network = network_of("cnn")
+    scene.patch.setattr(units, "_value", lambda *_: None)  # no value has all units of a group
+    units.find_values(network, symmetries.find(network))
 
 
 def diverged(**changes: Any) -> Callable[[Scene], Any]:

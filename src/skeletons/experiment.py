@@ -25,7 +25,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from skeletons import plots
-from skeletons.alignment import matching, permutations
+from skeletons.alignment.results import aligned
 from skeletons.arrays import Floats
 from skeletons.data.files import check_source, read_split
 from skeletons.data.given import as_pixels
@@ -357,13 +357,15 @@ class Experiment:
 
     def _aligned(self, tensors: dict[str, Array], a: Model, b: Model) -> dict[str, Array]:
         """A model's tensors, with the units of base b in the order in which the bases fit best."""
-        from skeletons.networks import symmetries
-
         if a == b:
             return tensors
-        one, two = (artifacts.read_tensors(self._weights(base)) for base in (a, b))
-        spec = permutations.specification(symmetries.of(self._summary(str(a))["network"]), one)
-        return permutations.apply(tensors, spec, matching.match(one, two, spec))
+        about = self._summary(str(a))["network"]
+        chosen = settings.alignment_in(self.path / "config.yaml")
+
+        def weights(base: str) -> dict[str, Array]:
+            return artifacts.read_tensors(self._weights(Model.parse(base)))
+
+        return aligned(tensors, self.path, str(a), str(b), about, weights, chosen)
 
     # --- figures ----------------------------------------------------------------------------------
 

@@ -224,6 +224,18 @@ def _places(encoded: Mapping[str, Any]) -> Indices:
 # --- files ----------------------------------------------------------------------------------------
 
 
+def folder_of(by: str, order: str) -> str:
+    """The folder of the permutations of pairs, within `alignment`; "" or ends with a slash.
+
+    Args:
+        by: `weights` or `activations`.
+        order: `pairs` or `all`, see `config.alignment`.
+    """
+    if order == "all":
+        return f"together/{by}/"
+    return "" if by == "weights" else f"{by}/"
+
+
 def read_specification(symmetries: str, tensors: Mapping[str, Array]) -> Specification:
     """The specification of a network from its symmetries.json; see `specification`.
 

@@ -9,6 +9,7 @@ from itertools import combinations_with_replacement
 from pathlib import Path
 
 from skeletons import model_ids
+from skeletons.alignment.permutations import folder_of
 from skeletons.findings import inspections
 from skeletons.model_ids import Model
 from skeletons.workflow.plan import DATA, Plan
@@ -93,8 +94,7 @@ class Targets:
         chosen = self.plan.config.alignment
         by = by or chosen.match
         one, two = (Model.parse(str(model)).base for model in (a, b))
-        folder = "" if by == "weights" else f"{by}/"
-        folder = f"together/{by}/" if chosen.order == "all" else folder
+        folder = folder_of(by, chosen.order)
         return [] if one == two else [f"{self.results}/alignment/{folder}{one}--{two}.safetensors"]
 
     def matched_by(self, base: Model | str, by: str) -> str:
