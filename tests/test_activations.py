@@ -65,10 +65,11 @@ def test_activations_are_those_before_and_after_the_activation_function() -> Non
             x = layer(x)
     assert x.shape == (40, 24)
     parts = [x, torch.relu(x)]
-    wanted = [np.corrcoef(part.numpy().T.astype(np.float64)) for part in parts]
+    with np.errstate(invalid="ignore"):  # a silent unit correlates with nothing
+        wanted = [np.nan_to_num(np.corrcoef(p.numpy().T.astype(np.float64))) for p in parts]
     rows = found["body.11"]
     assert rows.shape == (24, 80)
-    np.testing.assert_allclose(rows @ rows.T, np.nan_to_num(sum(wanted)) / 2, atol=1e-5)
+    np.testing.assert_allclose(rows @ rows.T, sum(wanted) / 2, atol=1e-5)
 
 
 def test_constant_units_match_anything_and_have_no_length() -> None:
@@ -78,7 +79,10 @@ def test_constant_units_match_anything_and_have_no_length() -> None:
         layer.get_parameter("weight")[3] = 0
     rows = units.activations(network, symmetries_of("cnn", 6), some_images())["body.11"]
     assert (rows[3] == 0).all()
-    assert np.linalg.norm(rows[[0, 1, 2, 4]], axis=1) == pytest.approx(1)
+    lengths = np.linalg.norm(np.delete(rows, 3, axis=0), axis=1)
+    silent = np.isclose(lengths, 0.5**0.5)  # after the activation function
+    assert lengths[~silent] == pytest.approx(1)
+    assert 0 < silent.sum() < len(lengths)
 
 
 def test_positions_differ_from_image_to_image_and_each_counts() -> None:

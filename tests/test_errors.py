@@ -1092,7 +1092,7 @@ def seen_in_batches() -> None:
 
 def seen_nowhere(scene: Scene) -> None:
     network = network_of("cnn")
-    scene.patch.setattr(units, "_value", lambda *_: None)  # no value has all units of a group
+    scene.patch.setattr(units, "_values", lambda *_: {})  # no value has all units of a group
     units.find_values(network, symmetries.find(network))
 
 

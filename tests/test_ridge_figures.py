@@ -85,7 +85,7 @@ def test_a_walk_is_drawn_from_model_to_model() -> None:
     texts = [text.get_text() for text in axes[0].get_legend().get_texts()]
     assert texts == ["seed 1", "seed 2", "control point"]
     assert axes[0].get_title().split("\n") == [
-        "Training loss 0.25 at seed 1 and 0.25 at seed 1 · λ=1e-04 ep1, up to 4 nats between them",
+        "Training loss 0.25 at seed 1 and 0.25 at seed 1, up to 2 nats between them",
         "2 of 7 models lie beside this plane: the colour at their marks is not their loss",
     ]
     assert len(figure.axes) == 2, "the plane and the scale of its losses"

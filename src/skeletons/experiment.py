@@ -359,13 +359,9 @@ class Experiment:
         """A model's tensors, with the units of base b in the order in which the bases fit best."""
         if a == b:
             return tensors
-        about = self._summary(str(a))["network"]
+        about, bases = self._summary(str(a))["network"], [self._weights(base) for base in (a, b)]
         chosen = settings.alignment_in(self.path / "config.yaml")
-
-        def weights(base: str) -> dict[str, Array]:
-            return artifacts.read_tensors(self._weights(Model.parse(base)))
-
-        return aligned(tensors, self.path, str(a), str(b), about, weights, chosen)
+        return aligned(tensors, self.path, bases, about, chosen)
 
     # --- figures ----------------------------------------------------------------------------------
 

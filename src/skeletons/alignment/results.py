@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,34 +23,32 @@ from skeletons.store import artifacts
 def aligned(
     tensors: Mapping[str, Array],
     results: Path,
-    a: str,
-    b: str,
+    bases: Sequence[Path],
     about: Mapping[str, Any],
-    weights: Callable[[str], Mapping[str, Array]],
     chosen: Mapping[str, str],
 ) -> dict[str, Array]:
-    """A model's tensors, with the units of base b in the order of those of base a.
+    """A model's tensors, with the units of its base in the order of those of another base.
 
-    The order is the one that the experiment used. If it aligned no such pair, it is found here, by
-    weights.
+    The order is the one that the experiment used. If it did not align this pair, it is found here,
+    by weights.
 
     Args:
-        tensors: of a model whose base is b.
+        tensors: of a model of the second base.
         results: the experiment's folder.
-        a: the id of a base.
-        b: the id of another base.
+        bases: the weights.safetensors of two bases, each in a folder that is named by its id.
         about: their network, as in model.json.
-        weights: gives the tensors of a base.
         chosen: the section `alignment` of the configuration.
 
     Raises:
         SkeletonsError: the experiment aligns otherwise, and did not align this pair.
+        ArtifactError: a file is missing or broken.
     """
     from skeletons.networks import symmetries  # with torch
 
     by, order = chosen.get("match", "weights"), chosen.get("order", "pairs")
-    one = weights(a)
+    one, two = (artifacts.read_tensors(path) for path in bases)
     spec = specification(symmetries.of(about), one)
+    a, b = (path.parent.name for path in bases)
     folder = results / "alignment" / folder_of(by, order)
     there, back = (folder / f"{x}--{y}.safetensors" for x, y in ((a, b), (b, a)))
     found: dict[str, Indices]
@@ -59,7 +57,7 @@ def aligned(
     elif back.is_file():
         found = {group: np.argsort(p) for group, p in artifacts.read_tensors(back).items()}
     elif (by, order) == ("weights", "pairs"):
-        found = match(one, weights(b), spec)
+        found = match(one, two, spec)
     else:
         raise SkeletonsError(
             f"The units of {a} and {b} were not aligned by {by} here; ask for "

@@ -38,6 +38,7 @@ from skeletons.training.optimizers import optimizer_of_groups, scheduled_rate
 from skeletons.training.settings import BaseSettings
 
 Batches = Iterator[tuple[Tensor, Tensor]]
+MOST_STEPS = 400  # of a curve that goes far away, and is not on the ridge anyway
 LONGEST_STEP = 0.04  # of the norm of the weights; less than `findings.largest_step` by default
 
 
@@ -110,7 +111,7 @@ def points_needed(
     ends, middle = [_flat(model, names) for model in (a, b)], _flat(control, names)
     norm = float(np.linalg.norm(ends[0])) or 1.0
     fastest = 2 * max(float(np.linalg.norm(middle - end)) for end in ends) / norm
-    return max(least, 1 + math.ceil(fastest / LONGEST_STEP))
+    return max(least, 1 + min(MOST_STEPS, math.ceil(fastest / LONGEST_STEP)))
 
 
 def train_curve(

@@ -30,7 +30,7 @@ from skeletons.prediction.device import pick_device, use_one_thread
 from skeletons.prediction.inference import restore
 from skeletons.store import artifacts
 
-FOLLOWED = 11  # images of the run in which values are followed; rarely the size of another axis
+FOLLOWED = 3  # images of the run in which values are followed
 BATCH = 100
 POSITIONS = 8  # of each unit and image, over all values of a group
 
@@ -74,8 +74,8 @@ def activations(network: nn.Module, symmetries: Content, images: Tensor) -> dict
 
     Returns:
         For each group float64 G×S. In each of the group's values, an image gives a few positions,
-        which differ from image to image. A row's length is 1 over all values together; 0 if the
-        unit is constant.
+        which differ from image to image. A row's length is 1, and less if the unit is constant in
+        some of the values.
 
     Raises:
         WiringError: a group's units lie in no value together.
@@ -115,21 +115,22 @@ def find_values(network: nn.Module, symmetries: Content) -> dict[str, list[Value
     noting.begin(images)
     with torch.no_grad(), evaluating(network), noting:
         network(images)
-    found = {}
-    for group in symmetries["groups"]:
-        units = noting.units_of(group)
-        seen = [
-            value for note in noting.noted if (value := _value(note, units, noting)) is not None
-        ]
-        chosen = [value for note, value in seen if note.layer] or [v for _, v in seen][-1:]
-        if not chosen:
-            raise WiringError(
-                f"The activations of the units of {group['name']} cannot be seen in one place; "
-                "allowed for aligning by activations: networks in which all units of a layer are "
-                "in one result of an operation."
-            )
-        found[group["name"]] = chosen
-    return found
+    units = {group["name"]: noting.units_of(group) for group in symmetries["groups"]}
+    by_layers: dict[str, list[Value]] = {group: [] for group in units}
+    last: dict[str, Value] = {}
+    for note in noting.noted:
+        for group, value in _values(note, units, noting).items():
+            if note.layer:
+                by_layers[group].append(value)
+            last[group] = value
+    unseen = [group for group in units if group not in last]
+    if unseen:
+        raise WiringError(
+            f"The activations of the units of {unseen[0]} cannot be seen in one place; allowed for "
+            "aligning by activations: networks in which all units of a layer are in one result of "
+            "an operation."
+        )
+    return {group: own or [last[group]] for group, own in by_layers.items()}
 
 
 @dataclass(frozen=True)
@@ -229,20 +230,23 @@ def _read(base: str, args: Sequence[Any]) -> Any:
     return args[1] if base == "addmm" else args[0]
 
 
-def _value(note: _Note, units: Labels, noting: _Noting) -> tuple[_Note, Value] | None:
-    """A value with the places of a group's units, if each unit has as many there."""
+def _values(note: _Note, units: Mapping[str, Labels], noting: _Noting) -> dict[str, Value]:
+    """A value, for the groups of which each unit has as many places in it."""
     shape = note.labels.shape
     batch = next((k for k, size in enumerate(shape) if size == FOLLOWED), None)
     if batch is None:
-        return None
+        return {}
     one = noting.units.roots(note.labels.take(0, batch)).ravel()
-    counts = np.bincount(one, minlength=int(units.max()) + 1)[units]
-    if counts.min() == 0 or counts.min() != counts.max():
-        return None
     order = np.argsort(one, kind="stable")
-    first = np.searchsorted(one[order], units)
-    places = order[first[:, None] + np.arange(counts[0])]
-    return note, Value(note.call, note.given, note.index, batch, shape, places)
+    ranked = one[order]
+    found = {}
+    for group, own in units.items():
+        first, end = (np.searchsorted(ranked, own, side) for side in ("left", "right"))
+        count = int(end[0] - first[0])
+        if count and (end - first == count).all():
+            places = order[first[:, None] + np.arange(count)]
+            found[group] = Value(note.call, note.given, note.index, batch, shape, places)
+    return found
 
 
 def _rows(value: Value, found: Floats | None, count: int, done: int, values: int) -> Floats:
