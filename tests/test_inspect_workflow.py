@@ -141,7 +141,7 @@ def test_an_exposed_skeleton_stands_alone_and_computes_the_same(results: Path, m
 
 
 def test_results_are_given_in_numbers_and_in_words(results: Path) -> None:
-    found = inspections.inspections(paths(results))
+    found = inspections.inspections(paths(results), missed=["seed=2"])
     json.dumps(found, allow_nan=False)
     assert {kind: len(rows) for kind, rows in found.items()} == {
         "lines": 2 * (3 + 2 + 2),  # pairs of bases, bases and variants, pairs of variants; repaired
@@ -158,7 +158,8 @@ def test_results_are_given_in_numbers_and_in_words(results: Path) -> None:
     own = table[table.path == "curve"]
     assert curve["points"] == len(own)
     assert curve["longest"] == own.step_length.max() <= 0.05
-    assert curve["certified"] == (np.abs(own.loss - own.loss.iloc[0]).max() <= 0.05)
+    assert not curve["certified"]
+    assert curve["broken"][0] == "its base misses `base.target`"
     units = artifacts.read_table(results / f"importance/{VARIANTS[0]}.parquet")
     assert found["importance"][0]["units"] == len(units) == found["matched"][0]["units"]
     sections = inspections.inspection_sections(found)
@@ -204,7 +205,7 @@ def test_a_curve_off_the_ridge_is_called_so_by_the_limits_of_a_walk(tmp_path: Pa
         said.append((found["curve"][0]["certified"], section.text))
     assert [holds for holds, _ in said] == [True, False, False]
     assert "the curve lies on the ridge: 5 points" in said[0][1]
-    assert "leaves the ridge: the training loss rises by 0.040 at step 2, more than" in said[1][1]
+    assert "not on a ridge: the training loss rises by 0.040 at step 2, more than" in said[1][1]
     assert "is 2.5% of the weights' norm, more than 2.0%" in said[2][1]
 
 

@@ -6,7 +6,7 @@ differs between runs, and the same inputs must give the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ def inspections(
     *,
     rise: float = walk_certificates.RISE,
     step: float = walk_certificates.STEP,
+    missed: Collection[str] = (),
 ) -> dict[str, Any]:
     """The results of all inspections.
 
@@ -46,6 +47,7 @@ def inspections(
             if the configuration does not ask for it.
         rise: the limit of a walk's training loss, in nats, which a curve is certified by.
         step: the limit of a walk's steps, as a share of the weights' norm.
+        missed: ids of bases that miss their target; a curve between such is on no ridge.
 
     Returns:
         For each kind in `READ` a list, empty if there is no artifact. None stands for a missing
@@ -64,7 +66,7 @@ def inspections(
     """
     return {
         "lines": [row for path in paths.get("lines", ()) for row in _line_rows(path)],
-        "curve": [_curve_row(path, rise, step) for path in paths.get("curve", ())],
+        "curve": [_curve_row(path, rise, step, missed) for path in paths.get("curve", ())],
         "exposed": [_exposed_row(path) for path in paths.get("exposed", ())],
         "importance": [
             {"model": Path(path).stem, **_totals(path, ["spearman", "shared", "expected"])}
@@ -113,14 +115,15 @@ def _line_rows(path: str) -> list[dict[str, Any]]:
     return [{"kind": kind_of(**ends), **ends, **plain(row)} for row in table.to_dict("records")]
 
 
-def _curve_row(path: str, rise: float, step: float) -> dict[str, Any]:
+def _curve_row(path: str, rise: float, step: float, missed: Collection[str]) -> dict[str, Any]:
     rows = {row.get("path"): row for row in _line_rows(path)}
     if None in rows:
         return rows[None]  # why there is none
     table = artifacts.read_table(path, [*COLUMNS, "distance", "step_length"])
     curve = table[table.path == "curve"].reset_index(drop=True)
     walk = curve.assign(step=curve.index, epoch=(curve.index > 0).astype(int))
-    found = walk_certificates.certify(walk, 1.0, rise=rise, step=step)
+    optimal = not set(_ends(path).values()) & set(missed)
+    found = walk_certificates.certify(walk, 1.0, rise=rise, step=step, optimal=optimal)
     return {
         **rows["curve"],
         "line": rows["straight"],
@@ -252,7 +255,7 @@ def _curve_text(row: Mapping[str, Any]) -> str:
     measured = f"{row['points']} points, no further apart than {row['longest']:.1%} of the weights"
     if row["certified"]:
         return f"{text}By the limits of a walk, the curve lies on the ridge: {measured}."
-    return f"{text}By the limits of a walk, it leaves the ridge: {' and '.join(row['broken'])}."
+    return f"{text}By the limits of a walk, it is not on a ridge: {' and '.join(row['broken'])}."
 
 
 def _exposed_text(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -11,6 +11,7 @@ import pandas as pd
 from skeletons.findings import inspections, networks, page, sections, walk_certificates
 from skeletons.findings.gather import summarize
 from skeletons.findings.plain import plain
+from skeletons.findings.preconditions import short_of_target
 from skeletons.findings.scores import read_all
 from skeletons.findings.settings import Settings
 from skeletons.measures.catalogue import resolve
@@ -104,7 +105,10 @@ def findings_stage(
             walked=_own(part, walked),
             known={name: _own(part, by_model) for name, by_model in known.items()},
             inside=inspections.inspections(
-                _looks(part, looks), rise=chosen.loss_rise, step=chosen.largest_step
+                _looks(part, looks),
+                rise=chosen.loss_rise,
+                step=chosen.largest_step,
+                missed=short_of_target(part.table),
             ),
             controls=controls,
             drawn=[name_of(measure) for measure in drawn or measures],
