@@ -124,9 +124,8 @@ def raised(mistake: Mistake, scene: Scene) -> str:
 CONFIG = {
     # unknown keys, at every level, with the nearest valid one
     "experimant: x": "experimant: unknown key; allowed here: experiment, dataset, ood, data_root, "
-    "cache, images, network, networks, base, regularize, prune, compare, controls, inspect, findings, "
-    "figures, "
-    "compute (did you mean 'experiment'?).",
+    "cache, images, network, networks, base, regularize, prune, compare, controls, alignment, inspect, "
+    "findings, figures, compute (did you mean 'experiment'?).",
     "base: {epoch: 1}": "(did you mean 'epochs'?)",
     "base: {augment: {flips: true}}": "base.augment.flips: unknown key; allowed here: flip, shift, "
     "cutout (did you mean 'flip'?).",
@@ -1080,10 +1079,10 @@ NETWORKS = [
 
 
 def seen_in_batches() -> None:
-    """Activations of a network whose operations differ between two and three images."""
-    network = network_of("cnn")
+    """Activations of a network that has one more operation if there are five images."""
+    network = build_network("cnn", 4, 10, [0.5] * 3, [0.2] * 3)
     found = symmetries.find(network)
-    images = torch.zeros(3, 3, 32, 32, dtype=torch.uint8)
+    images = torch.zeros(5, 3, 32, 32, dtype=torch.uint8)
     network.get_submodule("body.0").register_forward_pre_hook(
         lambda module, given: (given[0] + 0,) if len(given[0]) == len(images) else None
     )
@@ -1091,7 +1090,7 @@ def seen_in_batches() -> None:
 
 
 def seen_nowhere(scene: Scene) -> None:
-    network = network_of("cnn")
+    network = build_network("cnn", 4, 10, [0.5] * 3, [0.2] * 3)
     scene.patch.setattr(units, "_values", lambda *_: {})  # no value has all units of a group
     units.find_values(network, symmetries.find(network))
 
