@@ -9,9 +9,9 @@ import pytest
 import torch
 from shuffled import inverse, random_permutations, specification_of, symmetries_of
 
-from skeletons.alignment import frame, matching, permutations, stages
+from skeletons.alignment import frame, matching, permutations, results, stages
 from skeletons.alignment.permutations import Array, Part, Specification
-from skeletons.errors import ArtifactError
+from skeletons.errors import ArtifactError, SkeletonsError
 from skeletons.networks import architectures
 from skeletons.networks.build import build
 from skeletons.prediction import inference
@@ -339,6 +339,38 @@ def test_the_stages_of_the_frame_align_pairs(tmp_path: Path) -> None:
     artifacts.write_tensors(paths[1], model("resnet9", 1))
     with pytest.raises(ArtifactError, match="cannot be aligned: the two models are not of one"):
         stages.align_together_stage(models=paths, frame=together, bases=bases, seed=0, **common)
+
+
+def test_results_are_aligned_as_the_experiment_aligned_them(tmp_path: Path) -> None:
+    tensors, spec = parts("cnn")
+    other = model("cnn", 2)
+    about = {"name": "cnn", "width": WIDTHS["cnn"], "classes": 5}
+    bases = [tmp_path / f"models/seed={k}/weights.safetensors" for k in (1, 2)]
+    for path, one in zip(bases, (tensors, other), strict=True):
+        artifacts.write_tensors(path, one)
+
+    def found(model: dict[str, Array], files: list[Path], **chosen: str) -> dict[str, Array]:
+        return results.aligned(model, tmp_path, files, about, chosen)
+
+    by_weights = permutations.apply(other, spec, matching.match(tensors, other, spec))
+    drawn = random_permutations(spec, 5)
+    for chosen, folder in (
+        ({}, ""),
+        ({"match": "activations"}, "activations/"),
+        ({"match": "activations", "order": "all"}, "together/activations/"),
+        ({"order": "all"}, "together/weights/"),
+    ):
+        if chosen:
+            with pytest.raises(SkeletonsError, match="seed=1 and seed=2 were not aligned by"):
+                found(other, bases, **chosen)
+        else:
+            assert all(np.array_equal(found(other, bases)[k], by_weights[k]) for k in other)
+        artifacts.write_tensors(tmp_path / f"alignment/{folder}seed=1--seed=2.safetensors", drawn)
+        moved = found(other, bases, **chosen)
+        wanted = permutations.apply(other, spec, drawn)
+        assert all(np.array_equal(moved[key], wanted[key]) for key in other)
+        back = found(moved, bases[::-1], **chosen)
+        assert all(np.array_equal(back[key], other[key]) for key in other)
 
 
 def test_only_the_named_tensors_count() -> None:

@@ -69,6 +69,25 @@ def test_a_barrier_is_said_and_marked_where_there_is_one() -> None:
     assert figure.axes == axes
 
 
+def test_repaired_lines_have_a_row_of_their_own() -> None:
+    plain = some_paths("naive", "weights", "activations").assign(pair="a")
+    second = plain.assign(pair="b", loss=plain.loss + 1)
+    both = pd.concat([plain, second, plain.assign(repaired=True, loss=2 * plain.loss)])
+    groups = {"two bases": both, "a base and its variant": plain[plain.path == "naive"]}
+    assert ridge.rows_of_lines(groups) == 2
+    assert ridge.rows_of_lines({"two bases": plain}) == 1
+    _, axes = style.new_figure(8, 8, 2, 2)
+    ridge.lines(groups, axes)
+    titles = [ax.get_title() for ax in axes]
+    assert titles[0] == "two bases (2 pairs)"
+    assert titles[2] == "two bases, repaired"
+    texts = [[text.get_text() for text in ax.get_legend().get_texts()] for ax in axes]
+    assert texts[0][2].startswith("units aligned by activations:\nbarrier 0.5 nats on average")
+    assert texts[2][2].startswith("units aligned by activations:\nbarrier 1 nats on average")
+    assert texts[1] == ["units as they are:\nbarrier 0 nats on average, 0 at most"]
+    assert texts[3] == []
+
+
 def test_a_walk_is_drawn_from_model_to_model() -> None:
     figure, axes = style.new_figure(6, 5)
     ridge.plane(some_grid(), some_models(), axes[0])

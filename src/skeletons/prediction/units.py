@@ -133,6 +133,16 @@ def find_values(network: nn.Module, symmetries: Content) -> dict[str, list[Value
     return {group: own or [last[group]] for group, own in by_layers.items()}
 
 
+def try_on_blank_images(network: nn.Module, symmetries: Content) -> None:
+    """Check that the activations of a network's units can be seen.
+
+    Raises:
+        WiringError: they cannot.
+    """
+    blank = torch.zeros(FOLLOWED + 2, *of_network(network), dtype=torch.uint8)
+    activations(network, symmetries, blank)
+
+
 @dataclass(frozen=True)
 class _Note:
     """A value and its units, as in `Value`; `layer` if a layer with weights makes or reads it."""

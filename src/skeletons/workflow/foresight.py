@@ -198,7 +198,7 @@ def _not_seen(about: Mapping[str, Any]) -> str:
 
     try:
         network = rebuild(about)
-        units.find_values(network, symmetries.find(network))
+        units.try_on_blank_images(network, symmetries.find(network))
     except WiringError as error:
         return str(error)
     except SkeletonsError:
