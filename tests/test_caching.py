@@ -463,10 +463,17 @@ def sets(chain: Workflow, tmp_path_factory: pytest.TempPathFactory) -> Workflow:
     return made
 
 
+@pytest.fixture(scope="module")
+def aligned(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
+    made = Workflow(tmp_path_factory.mktemp("aligned"))
+    assert made.jobs(ALIGNED)["align"] == 1
+    return made
+
+
 @pytest.fixture
 def start(row: str, request: pytest.FixtureRequest) -> Workflow:
     """The workflow in which the starting point of a row has finished."""
-    names = {id(GRID): "grid", id(CHAIN): "chain", id(SETS): "sets"}
+    names = {id(GRID): "grid", id(CHAIN): "chain", id(SETS): "sets", id(ALIGNED): "aligned"}
     ended: Workflow = request.getfixturevalue(names[id(CONFIGURATION[row][0])])
     return ended
 

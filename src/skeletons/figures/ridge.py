@@ -116,7 +116,8 @@ def lines(groups: Mapping[str, pd.DataFrame], axes: Sequence[Axes]) -> None:
             ax.set_title(f"{kind}{also}")
             ax.set_xlabel("place between the two models")
             ax.set_xticks([0, 0.25, 0.5, 0.75, 1], ["a", "¼", "½", "¾", "b"])
-            ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2))
+            if ax.lines:
+                ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2))
         shown[0].set_ylabel("training loss in nats")
 
 
