@@ -7,6 +7,7 @@ import pytest
 import torch
 from colours import PLAIN, images
 from shuffled import inverse, random_permutations, specification_of, symmetries_of
+from test_symmetries import drawn
 
 from skeletons.alignment import frame, matching, permutations
 from skeletons.errors import ArtifactError
@@ -14,6 +15,7 @@ from skeletons.inspection import barriers, landscape, lines
 from skeletons.inspection import curve as curves
 from skeletons.inspection import plane as planes
 from skeletons.inspection.landscape import Landscape
+from skeletons.networks import architectures
 from skeletons.networks.build import build
 from skeletons.networks.generators import generator_for
 from skeletons.prediction import units
@@ -199,6 +201,23 @@ def test_the_barrier_to_a_permuted_copy_vanishes_when_aligned(
         for table, last in ((naive, copy), (straight, aligned)):
             assert (table.loss[0], table.accuracy[0]) == ground.measure(a)
             assert (table.loss[4], table.accuracy[4]) == ground.measure(last)
+
+
+@pytest.mark.parametrize("name", architectures.REGISTRY)
+@pytest.mark.parametrize("by", ["weights", "activations", "the frame"])
+def test_a_permuted_copy_of_every_network_has_no_barrier(name: str, by: str) -> None:
+    net = network(name)
+    a = drawn(net, 1)
+    spec = specification_of(name, 4, 3)
+    copy = permutations.apply(a, spec, random_permutations(spec, 1))
+    aligned = permutations.apply(copy, spec, order_by(by, name, a, copy))
+    ground = Landscape(net, images(48, 1), images(), test=images(48, 1))
+    for repaired in (False, True):
+        line = lines.line(ground, a, aligned, 3, repaired=repaired)
+        for values in (line.loss, -line.accuracy, line.test_loss, line.tempered_loss):
+            assert barriers.barrier(values)[0] < 1e-6
+    naive = lines.line(ground, a, copy, 3)
+    assert barriers.barrier(naive.loss)[0] > 1e-4 or abs(naive.loss[1] - naive.loss[0]) > 1e-4
 
 
 def order_by(by: str, name: str, a: dict[str, Array], copy: dict[str, Array]) -> dict[str, Any]:
