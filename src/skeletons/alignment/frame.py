@@ -156,8 +156,9 @@ def _best_between(
     shares = np.linspace(0, 1, degree + 1)
     values = [_value(models, spec, at(share)) for share in shares]
     curve = np.polynomial.Polynomial.fit(shares, values, degree)
-    turns = curve.deriv().roots()
-    inside = [float(t.real) for t in turns if abs(t.imag) < 1e-9 and 0 < t.real < 1]
+    turns = np.asarray(curve.deriv().roots(), dtype=np.complex128)
+    real = turns.real[np.abs(turns.imag) < 1e-9]
+    inside = [float(turn) for turn in real[(0 < real) & (real < 1)]]
     best = max([0.0, 1.0, *inside], key=curve)
     return at(best), float(curve(best))
 
