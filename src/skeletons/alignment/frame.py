@@ -158,7 +158,7 @@ def _best_between(
     curve = np.polynomial.Polynomial.fit(shares, values, degree)
     turns = np.asarray(curve.deriv().roots(), dtype=np.complex128)
     real = turns.real[np.abs(turns.imag) < 1e-9]
-    inside = [float(turn) for turn in real[(0 < real) & (real < 1)]]
+    inside = [float(turn) for turn in real[(real > 0) & (real < 1)]]
     best = max([0.0, 1.0, *inside], key=curve)
     return at(best), float(curve(best))
 
