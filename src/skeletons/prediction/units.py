@@ -154,7 +154,7 @@ class _Note:
     layer: bool
 
 
-class _Noting(Follower):
+class _Noting(Follower):  # type: ignore[no-untyped-call]
     """A block in which a network runs once, and which values it has is noted.
 
     Attributes:
@@ -246,7 +246,7 @@ def _values(note: _Note, units: Mapping[str, Labels], noting: _Noting) -> dict[s
     batch = next((k for k, size in enumerate(shape) if size == FOLLOWED), None)
     if batch is None:
         return {}
-    one = noting.units.roots(note.labels.take(0, batch)).ravel()
+    one = noting.units.roots(np.take(note.labels, [0], axis=batch)).ravel()
     order = np.argsort(one, kind="stable")
     ranked = one[order]
     found = {}
