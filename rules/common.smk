@@ -149,6 +149,11 @@ def alignment_for_masks(wildcards):
     return alignment(wildcards) if aligned else {}
 
 
+def bases_for_masks(wildcards):
+    """The bases of two pruned models, for the overlap of masks without a walk."""
+    return TARGETS.unwalked(wildcards.a, wildcards.b)
+
+
 def probed(wildcards):
     """The variant whose skeleton is penalised; training starts at its regularised parent."""
     return PLAN.variant_of(wildcards.base_id)

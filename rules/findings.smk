@@ -9,6 +9,7 @@ rule findings:
         predictions=TARGETS.compared_predictions(),
         walks=TARGETS.longest_walks("walk.parquet"),
         histories=TARGETS.walks_without_loss(),
+        masks=TARGETS.mask_layers(),
     output:
         json=f"{RESULTS}/findings.json",
         text=f"{RESULTS}/findings.md",

@@ -17,6 +17,7 @@ import pytest
 from conftest import CHAIN, GRID, ROOT, SHOWN, Workflow, artifacts_of, trained
 from PIL import Image
 from test_extensions import ROWS as OWN  # tested there
+from test_library_networks import ROWS as PRETRAINED  # tested there
 from test_trained_models import ROWS as NETWORKS  # tested there
 
 Change = Callable[[dict[str, Any]], None]
@@ -253,7 +254,7 @@ CONFIGURATION: dict[str, tuple[dict[str, Any], Change, dict[str, int]]] = {
             "compare_layers": 1,
             "inspection_figures": 1,
             "record": 1,
-            "report": 1,
+            **SHOWN,
         },
     ),
     "units are aligned by activations": (
@@ -273,10 +274,9 @@ CONFIGURATION: dict[str, tuple[dict[str, Any], Change, dict[str, int]]] = {
             "activations": 2,
             "align_activations": 1,
             "line": 4,
-            "findings": 1,
             "inspection_figures": 1,
             "record": 1,
-            "report": 1,
+            **SHOWN,
         },
     ),
     "a measure of masks is asked for": (
@@ -287,7 +287,7 @@ CONFIGURATION: dict[str, tuple[dict[str, Any], Change, dict[str, int]]] = {
             "weights": 1,
             "heatmap_of_masks": 1,
             "record": 1,
-            "report": 1,
+            **SHOWN,
         },
     ),
     "the figures' colours change": (
@@ -439,7 +439,7 @@ IMAGES: dict[str, tuple[Edit, dict[str, int]]] = {
     ),
 }
 BY_HAND = "a result is edited by hand"  # its test is in test_reliability.py
-ROWS = [*CONFIGURATION, *CODE, *OWN, *FILES, *IMAGES, *NETWORKS, BY_HAND]
+ROWS = [*CONFIGURATION, *CODE, *OWN, *FILES, *IMAGES, *PRETRAINED, *NETWORKS, BY_HAND]
 
 
 @pytest.fixture(scope="module")

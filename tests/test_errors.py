@@ -458,6 +458,14 @@ def photos(*images: str, empty: str = "", **values: Any) -> Callable[[Scene], An
     return provoke
 
 
+def broken_images(scene: Scene) -> None:
+    for k in range(4):
+        scene.image(f"photos/{('cats', 'dogs')[k % 2]}/{k}.png")
+    for k in range(7):
+        scene.file(f"photos/{'cats' if k < 4 else 'dogs'}/b{k}.png", b"no image")
+    build(kind="imagefolder", path="photos", test_share=1.0)
+
+
 def broken_image(scene: Scene) -> None:
     half = scene.image("photos/cats/1.png").read_bytes()[:50]
     for name in ("cats/2.png", "dogs/1.png"):
@@ -578,6 +586,12 @@ DATA = [
         "an image is broken",
         "photos/dogs/2.png is not a complete image (…); repair or remove it.",
         broken_image,
+    ),
+    Mistake(
+        "several images are broken",
+        "7 of 11 images are not complete: photos/cats/b0.png, photos/cats/b1.png, photos/cats/b2.png, "
+        "photos/cats/b3.png and 3 more (the first: …); repair or remove them.",
+        broken_images,
     ),
     Mistake(
         "an image is a link to nothing",
@@ -1038,8 +1052,8 @@ NETWORKS = [
     ),
     Mistake(
         "pretrained weights that would run code",
-        "network.weights: found '…r18.pt', which cannot be read as weights (UnpicklingError); allowed: a "
-        "state dict, saved by torch.save or safetensors.",
+        "network.weights: …r18.pt: found a pickle that would run code when it is read (…); allowed: a "
+        "state dict, written by torch.save(model.state_dict(), path) or as safetensors.",
         weights_with_code,
     ),
     Mistake(
@@ -1355,6 +1369,14 @@ def command(*words: str) -> Callable[[Scene], Any]:
     return provoke
 
 
+def other_folder(scene: Scene) -> str:
+    scene.file("notes/a.txt")
+    scene.file("notes/.git/HEAD")
+    said = command("cache", "--folder", "notes", "--limit", "1MB")(scene)
+    assert (scene.folder / "notes/.git/HEAD").exists()
+    return str(said)
+
+
 def show_elsewhere(scene: Scene) -> str:
     scene.file("notes.json", "{}")
     return command("show", "notes.json")(scene)
@@ -1425,6 +1447,18 @@ COMMAND = [
         "`skeletons show` of a file outside of `results`",
         "notes.json is not in results/EXPERIMENT, so it is not an artifact.",
         show_elsewhere,
+    ),
+    Mistake(
+        "`skeletons cache --folder nowhere`",
+        "nowhere is not a folder; allowed: the folder of a run cache, which a run makes (`cache` in "
+        "the configuration).",
+        command("cache", "--folder", "nowhere"),
+    ),
+    Mistake(
+        "`skeletons cache` of another folder",
+        "notes is not a run cache: found '.git' in it; allowed: the folder that `cache` names in the "
+        "configuration.",
+        other_folder,
     ),
     Mistake(
         "`skeletons cache --limit abc`",

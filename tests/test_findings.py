@@ -2,7 +2,7 @@ import dataclasses
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from skeletons import model_ids
 from skeletons.config.sections import Findings
 from skeletons.findings import (
     gather,
+    networks,
     pair_kinds,
     pair_tables,
     preconditions,
@@ -24,6 +25,7 @@ from skeletons.findings import (
 from skeletons.findings.plain import plain
 from skeletons.findings.rules import CONVERGES, NOT, UNDECIDED
 from skeletons.findings.scores import score
+from skeletons.findings.sections import Section
 from skeletons.findings.settings import Settings
 from skeletons.findings.verdict import DIFFERS
 from skeletons.measures import behaviour
@@ -106,7 +108,7 @@ def test_the_page_says_what_was_found() -> None:
     assert found["compared_models"] == 15
     assert found["pairs"] == 15 * 14 // 2
     text = stage.as_markdown(found)
-    assert "15 are compared in 105 pairs" in text
+    assert "15 of them are compared, in 105 pairs" in text
     titles = [line for line in text.splitlines() if line.startswith("## ")]
     assert titles[0] == "## Do models of different bases converge?"
     assert titles[-1] == "## Details"
@@ -153,7 +155,7 @@ def test_bases_off_the_optimum_are_named_right_under_the_verdict() -> None:
     text = stage.as_markdown(gather.summarize("x", table, {"m": pairs()}, ["cosine_prob"]))
     opening = text.split("\n\n")[2]
     assert opening.startswith("**Not tested**: 1 of 3 base models miss `base.target`; 0 of 3 walks")
-    assert text.split("\n\n")[4].startswith("`seed=2` misses `base.target`. The question is about")
+    assert text.split("\n\n")[4].startswith("`seed=2` misses `base.target`. Train the bases longer")
 
 
 @pytest.mark.parametrize(
@@ -339,10 +341,13 @@ def test_walks_that_are_not_certified_leave_the_question_untested() -> None:
     made["walked"][name] = walk([1.0, 1.2, 1.0])
     found = gather.summarize(**made)
     answer = found["verdict"]["answer"]
-    assert answer == ("not tested: 5 of 6 walks are certified (λ = 0.0001, 1 epoch, threshold 0.1)")
+    assert answer == (
+        "not tested: 5 of 6 walks are certified, fewer than 90% "
+        "(λ = 0.0001, 1 epoch, threshold 0.1)"
+    )
     assert found["verdict"]["pruning"] == answer
     sentence = found["verdict"]["by"]["digits"]["agreement"]["sentence"]
-    assert sentence.startswith("Not tested; the mean similarity is 0.")
+    assert sentence.startswith("The mean similarity is 0.")
     [recipe] = found["verdict"]["by"]["digits"]["agreement"]["recipes"]
     assert recipe.walk.effect > 0.5  # what was measured is shown all the same
     allowed = gather.summarize(**{**made, "settings": Settings(loss_rise=0.3)})
@@ -566,3 +571,25 @@ def test_constant_output_is_dead() -> None:
     found = score(model_ids.Model(1, 0.1, 1), DEAD, summary(0.3, 0.9), None, TARGET)
     assert found["dead"]
     assert found["dead_reason"] == "it answers every image alike"
+
+
+def test_explanations_stand_once_for_several_networks() -> None:
+    found = {
+        "networks": [{"title": title, "bases": []} for title in ("one", "two")],
+        "between": {},
+        "verdict": {"measure": "kappa"},
+    }
+
+    def words(one: Mapping[str, Any]) -> list[Section]:
+        text = f"Value of {one['title']}.\n\n### How\n\nIt is so.\n\n### More\n\nNo."
+        return [Section("a", "A", text, "It is so."), Section("b", "B", "It is so.", "Lead.")]
+
+    parts = networks.sections({**found, "networks": []}, words)
+    assert [part.name for part in parts] == ["networks", "between"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(networks, "_answers", lambda found: "")
+        one, other, two, last = networks.sections(found, words, ["It is so."])[2:]
+    assert one.text == "Value of one.\n\n### How\n\nIt is so.\n\n### More\n\nNo."
+    assert two.text == "Value of two.\n\n### More\n\nNo."
+    assert two.lead == "It is so."
+    assert (other.text, last.text, last.lead) == ("", "", "Lead.")

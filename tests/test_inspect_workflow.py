@@ -48,6 +48,10 @@ def paths(results: Path) -> dict[str, list[str]]:
         "importance": [f"{results}/importance/{name}.json" for name in VARIANTS],
         "matched": [f"{results}/importance/matched/{a}--{b}.json" for a, b in matched],
         "probe": [f"{results}/probe/{base}_l1={PROBE}.json" for base in BASES],
+        "layer_maps": [
+            f"{results}/layer_maps/mutual_knn/digits/{a}--{b}.parquet"
+            for a, b in (*pairs, *matched)
+        ],
     }
 
 
@@ -150,6 +154,7 @@ def test_results_are_given_in_numbers_and_in_words(results: Path) -> None:
         "importance": 2,
         "matched": 1,
         "probe": 2,
+        "layer_maps": 3 * 3,  # kinds of pairs, and layers
     }
     (curve,) = found["curve"]
     table = artifacts.read_table(paths(results)["curve"][0])
@@ -163,7 +168,7 @@ def test_results_are_given_in_numbers_and_in_words(results: Path) -> None:
     units = artifacts.read_table(results / f"importance/{VARIANTS[0]}.parquet")
     assert found["importance"][0]["units"] == len(units) == found["matched"][0]["units"]
     sections = inspections.inspection_sections(found)
-    names = ["ridge", "exposed", "importance", "matched", "probe"]
+    names = ["ridge", "exposed", "importance", "matched", "probe", "layer_maps"]
     assert [section.name for section in sections] == names
     text = "\n\n".join(section.text for section in sections)
     for words in ("barrier", VARIANTS[0], f"λ = {PROBE}", found["probe"][0]["sentence"]):

@@ -22,6 +22,8 @@ from skeletons.measures.measure import Measure
 from skeletons.model_ids import Model, suffix
 from skeletons.store import artifacts
 
+ROW = 0.145  # inches of a heatmap for each model, so that labels of 8 points fit
+
 
 def figures_stage(
     *,
@@ -160,7 +162,7 @@ def save_heatmap(
         colormap: a colour map of matplotlib or seaborn.
         about: what the figure shows.
     """
-    side = float(np.clip(0.11 * len({*compared.a, *compared.b}), 3, 9))
+    side = float(np.clip(ROW * len({*compared.a, *compared.b}), 3, 9))
     width, height = side + 2.1, side + 2.7  # room for the labels, strips and scales
     figure = Figure(figsize=(width, height))
     ax = figure.add_axes((0.7 / width, 2 / height, side / width, side / height))

@@ -22,6 +22,7 @@ from skeletons.findings import (
     pair_tables,
     post_claims,
     preconditions,
+    shared_weights,
     verdict,
     walk_certificates,
 )
@@ -45,6 +46,7 @@ def summarize(
     walked: Mapping[str, pd.DataFrame] | None = None,
     known: Mapping[str, Mapping[str, Predictions]] | None = None,
     inside: Mapping[str, Any] | None = None,
+    masks: Mapping[str, pd.DataFrame] | None = None,
     controls: Collection[str] = (),
     drawn: Sequence[str] | None = None,
     settings: Settings | None = None,
@@ -60,6 +62,7 @@ def summarize(
         walked: the table of each walk (see `walk_certificates.certify`), by its last model.
         known: predictions by data set and model, for the multiplicity of the set; may be missing.
         inside: the results of the inspections (`inspections.inspections`).
+        masks: overlaps of masks by measure (`shared_weights.read`).
         controls: the OOD sets that are controls, which have no vote in the verdict and the claims.
         drawn: the measures of the figures, which the claims use; by default all of `measures`.
         settings: levels and limits.
@@ -95,6 +98,7 @@ def summarize(
         "kinds": kinds,
         "walks": _certificates(walked or {}, preconditions.short_of_target(table), chosen),
         "multiplicity": multiplicity.by_set(table, known or {}, chosen.loss_rise),
+        "masks": shared_weights.summarize(masks or {}),
         "inside": inside or inspections.inspections({}),
         "similarity": {
             ood: {measure: _similarity(pairs, declared[measure]) for measure in measures}

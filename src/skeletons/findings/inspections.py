@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from skeletons import text as prose
-from skeletons.findings import walk_certificates
+from skeletons.findings import layer_maps, walk_certificates
 from skeletons.findings.plain import plain
 from skeletons.findings.sections import Section, joined
 from skeletons.inspection import absence, barriers
@@ -22,7 +22,10 @@ COLUMNS = (  # of paths
     *("path", "repaired", "t", "loss", "accuracy"),
     *("test_loss", "test_accuracy", "tempered_loss"),
 )
-READ = ("lines", "curve", "exposed", "importance", "matched", "probe")  # kinds of artifacts
+READ = (  # kinds of artifacts
+    *("lines", "curve", "exposed", "importance", "matched", "probe"),
+    "layer_maps",
+)
 
 BASES, OWN, VARIANTS = "two bases", "a base and its variant", "variants of two bases"
 KINDS = (BASES, OWN, VARIANTS)
@@ -57,9 +60,9 @@ def inspections(
         for each limit that the curve exceeds; points; and longest, the longest step. `exposed`:
         model, before, after, difference and dead_reason (see `inspection.exposure`). `importance`
         and `matched`: the totals of `unit_ranks.summarize` and `matched_units.summarize`, with the
-        model, or a and b. `probe`: model and the numbers of `second_skeleton.probe_verdict`. The
-        row of a look that cannot be had has only the models and `absent`, the reason (see
-        `inspection.absence`).
+        model, or a and b. `probe`: model and the numbers of `second_skeleton.probe_verdict`.
+        `layer_maps`: see `layer_maps.summarize`. The row of a look that cannot be had has only the
+        models and `absent`, the reason (see `inspection.absence`).
 
     Raises:
         ArtifactError: a file is missing or broken, or lacks a key.
@@ -83,6 +86,7 @@ def inspections(
             }
             for path in paths.get("probe", ())
         ],
+        "layer_maps": layer_maps.summarize(paths.get("layer_maps", ()), kind_of),
     }
 
 
@@ -173,6 +177,7 @@ def inspection_sections(found: Mapping[str, Any]) -> list[Section]:
                 ("importance", "Are large units important?", _importance_text),
                 ("matched", matched, _matched_text),
                 ("probe", "One skeleton or two?", _probe_text),
+                ("layer_maps", "Which layers of two models correspond?", layer_maps.in_words),
             )
         ),
     ]

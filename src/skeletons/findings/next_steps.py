@@ -87,6 +87,13 @@ def _bases(table: pd.DataFrame) -> Step | None:
     missed = preconditions.off_optimum(table)
     if not missed:
         return None
+    if preconditions.near_chance(table):
+        return Step(
+            BASES,
+            "Check how your models take images: `mean`, `std`, `classes` and `images.size`",
+            f"{missed}.",
+            ("network.mean", "network.std", "network.classes", "images.size"),
+        )
     if brought := [name for name in table.model if "own=" in name]:
         return Step(
             BASES,

@@ -17,6 +17,7 @@ TYPES: Mapping[str, str] = {
     "seed": "Int64",
     "own": "object",
     **dict.fromkeys(("l1", "epochs", "threshold"), "float"),
+    "near_chance": "boolean",
 }
 
 
@@ -42,14 +43,16 @@ def score(
         threshold; loss (nats) and accuracy (0..1) on the test set;
         train_loss and train_accuracy (unpruned models); parameters, prunable, kept, density,
         sparsity, flops (per image, without zero weights); dead and dead_reason; and for a base
-        model optimal, with optimal_reason if it is not.
+        model optimal, with optimal_reason if it is not; near_chance (true) for a model that a user
+        brings if it hardly does better than guessing.
     """
     kept = summary["prunable"] if sparsity is None else sparsity["kept"]
     dead_reason = sparsity["dead_reason"] if sparsity else None
     if dead_reason is None and on_test.constant:
         dead_reason = "it answers every image alike"
     short = _short_of(target, summary) if model.state == BASE else None
-    if short is not None and "doubt" in summary:
+    doubtful = short is not None and "doubt" in summary
+    if doubtful:
         short = summary["doubt"]
     return {
         "model": str(model),
@@ -74,6 +77,7 @@ def score(
         "dead_reason": dead_reason,
         "optimal": None if short is None else not short,
         "optimal_reason": short or None,
+        **({"near_chance": True} if doubtful else {}),
     }
 
 

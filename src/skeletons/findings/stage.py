@@ -8,7 +8,15 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from skeletons.findings import inspections, networks, page, sections, walk_certificates
+from skeletons.findings import (
+    inspections,
+    networks,
+    page,
+    post_claims,
+    sections,
+    shared_weights,
+    walk_certificates,
+)
 from skeletons.findings.gather import summarize
 from skeletons.findings.plain import plain
 from skeletons.findings.preconditions import short_of_target
@@ -53,6 +61,7 @@ def findings_stage(
     walks: Sequence[str] = (),
     histories: Sequence[str] = (),
     predictions: Sequence[str] = (),
+    masks: Sequence[str] = (),
     json: str,
     text: str,
     scores: str,
@@ -72,6 +81,7 @@ def findings_stage(
         walks: tables of walks, one row per step.
         histories: see `read_walks`.
         predictions: of the compared models, for the multiplicity of the set.
+        masks: tables of the overlap of masks in each layer, one per measure.
         json: findings.json to write.
         text: findings.md to write.
         scores: scores.parquet to write.
@@ -88,7 +98,7 @@ def findings_stage(
         ExtensionError: a reference is not a measure.
     """
     declared = resolve(measures)
-    columns = ["a", "b", *declared]
+    columns = dict.fromkeys(["a", "b", *declared, post_claims.COSINE])
     table = read_all(scored)
     pairs = dict(
         zip(ood, (artifacts.read_table(path, columns) for path in similarity), strict=True)
@@ -96,6 +106,7 @@ def findings_stage(
     parts = networks.split(table, pairs)
     chosen = Settings(**(settings or {}))
     walked, known = read_walks(walks, histories), read_predictions(predictions)
+    overlaps = shared_weights.read(masks)
     summaries = [
         summarize(
             experiment,
@@ -110,6 +121,7 @@ def findings_stage(
                 step=chosen.largest_step,
                 missed=short_of_target(part.table),
             ),
+            masks={name: rows[rows.a.map(part.owns)] for name, rows in overlaps.items()},
             controls=controls,
             drawn=[name_of(measure) for measure in drawn or measures],
             settings=chosen,
@@ -153,5 +165,6 @@ def as_markdown(found: Mapping[str, Any]) -> str:
 
 def _sections(found: Mapping[str, Any]) -> list[sections.Section]:
     if "networks" in found:
-        return networks.sections(found, page.sections)
+        explained = page.explanations(found["settings"])
+        return networks.sections(found, page.sections, explained)
     return page.sections(found)

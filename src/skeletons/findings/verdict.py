@@ -211,7 +211,7 @@ def _on_set(
     """The answers of the primary recipe on one data set, and those of all recipes."""
     first = next((one for one in recipes if one.primary), None)
     if because:
-        sentence = f"Not tested{_similarity(kinds)}."
+        sentence = _similarity(kinds)
     elif first is None:
         missing = (
             "the primary recipe was not compared"
@@ -232,14 +232,14 @@ def _on_set(
 
 
 def _similarity(kinds: Sequence[Mapping[str, Any]]) -> str:
-    """The mean similarities, to be shown without an answer."""
+    """The mean similarities in a sentence, to be shown without an answer; empty for none."""
     means = {row["kind"]: row["mean"] for row in kinds if row["mean"] is not None}
     shown = [
         f"{means[kind]:.3f} for {kind}"
         for kind in (pair_kinds.ACROSS[BASE], pair_kinds.ACROSS[PRUNED])
         if kind in means
     ]
-    return f"; the mean similarity is {text.listed(shown)}" if shown else ""
+    return f"The mean similarity is {text.listed(shown)}." if shown else ""
 
 
 def _over_sets(found: Sequence[str], because: str) -> str:

@@ -250,31 +250,6 @@ def _why_not(a: Predictions, b: Predictions, known: npt.NDArray[np.bool_]) -> st
     return ""
 
 
-def over_images(models: Sequence[Predictions], measure: Measure) -> Floats:
-    """A measure of all pairs of models for each image.
-
-    Args:
-        models: the predictions of n models on the same N images.
-        measure: a mean over images.
-
-    Returns:
-        n(n−1)/2 × N, pairs in the order of `itertools.combinations`; NaN on images where one of the
-        two models prefers no class, and on all images if one is dead.
-
-    Raises:
-        ValueError: the measure is not a mean over images.
-    """
-    if not measure.per_image:
-        raise ValueError(f"{measure.name} is not a mean over images")
-    pairs = list(itertools.combinations(models, 2))
-    table = np.full((len(pairs), len(models[0].labels)), np.nan)
-    for row, (a, b) in zip(table, pairs, strict=True):
-        known = ~(a.silent | b.silent)
-        if known.any() and not (a.constant or b.constant):
-            row[known] = measure.values(a.only(known), b.only(known))  # NaN if it has no value
-    return table
-
-
 # --- the stages ---------------------------------------------------------------------------------
 
 

@@ -62,7 +62,8 @@ def _of_score(targets: Targets, wildcards: Wildcards) -> list[str]:
 def _of_masks(targets: Targets, wildcards: Wildcards) -> list[str]:
     a, b = wildcards["a"], wildcards["b"]
     aligned = targets.aligned(a, b) if wildcards["overlap"] == "mask_overlap_aligned" else {}
-    return [targets.weights(a), targets.weights(b), targets.network(a), *aligned.values()]
+    bases = targets.unwalked(a, b).values()
+    return [targets.weights(a), targets.weights(b), targets.network(a), *bases, *aligned.values()]
 
 
 def _of_alignment(targets: Targets, wildcards: Wildcards) -> list[str]:
@@ -243,7 +244,7 @@ _MADE: tuple[tuple[str, str, Reads], ...] = (
         lambda targets, found: targets.feature_pairs(found["representation"], found["ood"]),
     ),
     (
-        r"weights/(?P<overlap>[^/]+)\.parquet",
+        r"weights/(?P<overlap>[^/]+?)(?:_layers)?\.parquet",
         "weights",
         lambda targets, found: targets.mask_pairs(found["overlap"]),
     ),

@@ -154,6 +154,18 @@ class Targets:
         pairs = self.plan.within_networks(self.plan.masked)
         return [f"{folder}/{a}--{b}.parquet" for a, b in pairs]
 
+    def unwalked(self, a: Model | str, b: Model | str) -> dict[str, str]:
+        """The bases of two pruned models of different bases, for the control without a walk."""
+        one, two = Model.parse(str(a)), Model.parse(str(b))
+        if {one.state, two.state} != {model_ids.PRUNED} or one.base == two.base:
+            return {}
+        return {"base_a": self.weights(one.base), "base_b": self.weights(two.base)}
+
+    def mask_layers(self) -> list[str]:
+        """The tables of the overlap of masks in each layer, one for each measure of masks."""
+        folder = f"{self.results}/weights"
+        return [f"{folder}/{m}_layers.parquet" for m in self.plan.config.compare.weights]
+
     # --- tables -----------------------------------------------------------------------------------
 
     def similarity_tables(self) -> list[str]:
@@ -356,6 +368,7 @@ class Targets:
             *_flat(self.mask_pairs(measure) for measure in compare.weights),
             *sorted({path for a, b in aligned for path in self.alignment(a, b)}),
             *self.measure_tables(),
+            *self.mask_layers(),
         ]
 
 
