@@ -138,6 +138,21 @@ rule importance:
         "../scripts/stage.py"
 
 
+use rule importance as importance_to_density with:
+    input:
+        regularized=f"{RESULTS}/models/{{base_id}}_l1={{l1}}_ep={{epochs}}/weights.safetensors",
+        summary=f"{RESULTS}/models/{{base_id}}_l1={{l1}}_ep={{epochs}}/model.json",
+        pruned=f"{RESULTS}/models/{{base_id}}_l1={{l1}}_ep={{epochs}}_d={{density}}/weights.safetensors",
+        dataset=f"results/data/{ID}/images.safetensors",
+    output:
+        table=f"{RESULTS}/importance/{{base_id}}_l1={{l1}}_ep={{epochs}}_d={{density}}.parquet",
+        ranks=f"{RESULTS}/importance/{{base_id}}_l1={{l1}}_ep={{epochs}}_d={{density}}.json",
+    log:
+        f"{LOGS}/importance_to_density/{{base_id}}_l1={{l1}}_ep={{epochs}}_d={{density}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/importance_to_density/{{base_id}}_l1={{l1}}_ep={{epochs}}_d={{density}}.tsv"
+
+
 rule match_importance:
     input:
         unpack(alignment),
@@ -175,6 +190,30 @@ rule probe:
     threads: CONFIG.compute.threads
     params:
         **process("probe"),
+    script:
+        "../scripts/stage.py"
+
+
+# The lowest density at which the walk of the inspected variant still gives a skeleton.
+rule sparsest:
+    input:
+        dataset=f"results/data/{ID}/images.safetensors",
+        regularized=lambda wildcards: TARGETS.weights(probed(wildcards).parent),
+        summary=lambda wildcards: TARGETS.network(probed(wildcards)),
+        base=f"{RESULTS}/models/{{base_id}}/weights.safetensors",
+        base_summary=f"{RESULTS}/models/{{base_id}}/model.json",
+        ranks=lambda wildcards: TARGETS.ranks_of(probed(wildcards).parent),
+    output:
+        found=f"{RESULTS}/sparsest/{{base_id}}.json",
+    log:
+        f"{LOGS}/sparsest/{{base_id}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/sparsest/{{base_id}}.tsv"
+    conda:
+        "../envs/skeletons.yaml"
+    threads: CONFIG.compute.threads
+    params:
+        **process("sparsest"),
     script:
         "../scripts/stage.py"
 

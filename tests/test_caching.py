@@ -61,6 +61,8 @@ ALIGNED = {
     },
 }
 ALIGNED_AGAIN = {"plane": 1, "inspection_figures": 1, "record": 1, "report": 1}
+RETRAINED = {**CHAIN, "prune": {"thresholds": [0.05], "retrain": 1}}
+RETRAINS = {"retrain": 1, "predict": 2, "score": 1, "compare": 1, "similarity": 1}
 CONFIGURATION: dict[str, tuple[dict[str, Any], Change, dict[str, int]]] = {
     "a seed is added": (
         GRID,
@@ -121,6 +123,21 @@ CONFIGURATION: dict[str, tuple[dict[str, Any], Change, dict[str, int]]] = {
             "compare": more(18, 26),
             **AGAIN,
         },
+    ),
+    "retraining is asked for": (
+        CHAIN,
+        setting("prune", retrain=1),
+        {"cut": 1, **RETRAINS, "record": 1, **SHOWN},
+    ),
+    "the epochs or the rate of retraining change": (
+        RETRAINED,
+        setting("prune", retrain=2, retrain_learning_rate=0.01),
+        {**RETRAINS, "record": 1, **SHOWN},
+    ),
+    "a density is added to models that are retrained": (
+        RETRAINED,
+        setting("prune", densities=[0.3]),
+        {"rank": 1, "cut_to_density": 1, **RETRAINS, "compare": 2, "record": 1, **SHOWN},
     ),
     "a threshold is removed": (GRID, setting("prune", thresholds=[0.1]), AGAIN),
     "thresholds are reordered": (GRID, setting("prune", thresholds=[0.1, 0.05]), {}),
@@ -278,6 +295,11 @@ CONFIGURATION: dict[str, tuple[dict[str, Any], Change, dict[str, int]]] = {
             "record": 1,
             **SHOWN,
         },
+    ),
+    "the sparsest skeleton is asked for": (
+        RETRAINED,
+        top(inspect={"variant": {"l1": 1e-4, "epochs": 1, "threshold": 0.05}, "sparsest": True}),
+        {"rank": 1, "sparsest": 1, "inspection_figures": 1, "record": 1, **SHOWN},
     ),
     "a measure of masks is asked for": (
         GRID,
@@ -470,10 +492,18 @@ def aligned(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
     return made
 
 
+@pytest.fixture(scope="module")
+def retrained(chain: Workflow, tmp_path_factory: pytest.TempPathFactory) -> Workflow:
+    made = chain.copy(tmp_path_factory.mktemp("retrained") / "w")
+    assert made.jobs(RETRAINED)["retrain"] == 1
+    return made
+
+
 @pytest.fixture
 def start(row: str, request: pytest.FixtureRequest) -> Workflow:
     """The workflow in which the starting point of a row has finished."""
-    names = {id(GRID): "grid", id(CHAIN): "chain", id(SETS): "sets", id(ALIGNED): "aligned"}
+    names = {id(GRID): "grid", id(CHAIN): "chain", id(SETS): "sets"}
+    names |= {id(ALIGNED): "aligned", id(RETRAINED): "retrained"}
     ended: Workflow = request.getfixturevalue(names[id(CONFIGURATION[row][0])])
     return ended
 

@@ -136,7 +136,7 @@ CONFIG = {
     "ood: [{kind: noise, image: 3}]": "ood[0].image: unknown key",
     "dataset: {kind: cifar10, seed: 5}": "dataset.seed: unknown key; allowed here: train, test, kind.",
     "inspect: {variant: {l1: 2.0e-4, epochs: 2, threshold: 0.5, lambda: 1}}": "inspect.variant.lambda: "
-    "unknown key; allowed here: l1, epochs, threshold.",
+    "unknown key; allowed here: l1, epochs, threshold, density.",
     "dataset: {kind: cifar10, train: 0}": "dataset.train: found 0; allowed: a number ≥ 1.",
     # names from a list
     "network: {name: 3}": "network.name: found 3; allowed: cnn, resnet9, resnet20, speednet, "
@@ -181,6 +181,8 @@ CONFIG = {
         "square by which its weights shrink in a step; allowed: numbers below 1."
     ),
     "prune: {densities: [0.1, 2]}": "prune.densities[1]: found 2; allowed: a number ≤ 1.",
+    "prune: {retrain: -1}": "prune.retrain: found -1; allowed: a number ≥ 0.",
+    "prune: {retrain_learning_rate: 0}": "prune.retrain_learning_rate: found 0; allowed: a number > 0.",
     "prune: {scale: relative}": "prune.scale: found 'relative'; allowed: absolute, layer_rms.",
     "regularize: {optimizer: adamw}": "regularize.optimizer: found 'adamw'; allowed: sgd, adam (did",
     "regularize: {penalty: l2}": "regularize.penalty: found 'l2'; allowed: subgradient, proximal.",
@@ -199,6 +201,14 @@ CONFIG = {
     "cosine_prob, …",
     "findings: {primary: {recipe: {l1: 2.0e-4, epochs: 1, threshold: 0.5}}}": "findings.primary.recipe"
     ".threshold: found 0.5; allowed: 0.1, 0.3 (the values of prune.thresholds).",
+    "findings: {primary: {recipe: {l1: 2.0e-4, epochs: 1}}}": "findings.primary.recipe: found neither "
+    "of threshold and density; allowed: one of them, because a recipe prunes in one way.",
+    "inspect: {variant: {l1: 2.0e-4, epochs: 1, threshold: 0.1, density: 0.1}}": "inspect.variant: found "
+    "both of threshold and density; allowed: one of them, because a recipe prunes in one way.",
+    "inspect: {variant: {l1: 2.0e-4, epochs: 1, density: 0.1}}": "inspect.variant.density: found 0.1; "
+    "allowed: none (the values of prune.densities).",
+    "inspect: {expose: true}": "inspect.variant: found nothing, but inspect.expose is on; allowed: "
+    "{l1: …, epochs: …, threshold: …} or {l1: …, epochs: …, density: …} of one recipe of the grid.",
     "findings: {not_below: 0.6}": "findings.not_below: found 0.6; allowed: at most "
     "findings.converges_above, which is 0.5.",
     "inspect: {variant: {l1: 2.0e-4, epochs: 8, threshold: 0.1}}": "inspect.variant.epochs: found 8; "

@@ -318,6 +318,9 @@ REFUSED = {
     "prune: {criterion: 'mine:cut', densities: [0.1]}": "prune.densities: found 0.1, but a "
     "user-defined criterion takes thresholds; allowed: [], or criterion: magnitude, taylor or "
     "fisher.",
+    "{prune: {criterion: 'mine:cut'}, inspect: {sparsest: true, variant: {l1: 2.0e-4, epochs: 1, "
+    "threshold: 0.1}}}": "inspect.sparsest: found true, but the criterion 'mine.py:cut' is "
+    "user-defined and takes thresholds; allowed: false, or criterion: magnitude, taylor or fisher.",
     "prune: {criterion: 'mine:cut', scale: layer_rms}": "prune.scale: found 'layer_rms', but a "
     "user-defined criterion takes the thresholds unscaled; allowed: absolute.",
 }

@@ -115,6 +115,38 @@ def test_every_figure_is_drawn_at_every_size(tmp_path: Path, seeds: int, variant
             assert len(list(root.iter(f"{SVG}text"))) > 4
 
 
+@pytest.mark.parametrize(
+    ("thresholds", "densities", "axes"),
+    [((0.1, 0.2), (), ["threshold"]), ((), (0.02, 0.5), ["density"]), ((0.1,), (0.5,), None)],
+)
+def test_similarities_are_drawn_against_thresholds_and_densities(
+    thresholds: tuple[float, ...], densities: tuple[float, ...], axes: list[str] | None
+) -> None:
+    chosen = model_ids.grid(
+        [Model(1), Model(2)], [1e-4], [1, 2], thresholds, ["base", "pruned"], densities
+    )
+    random = np.random.default_rng(0)
+    rows = [
+        {"a": str(a), "b": str(b), "cosine_prob": random.uniform(0.3, 1)}
+        for a, b in model_ids.pairs(chosen)
+    ]
+    labels_of = {"threshold": "pruning threshold", "density": "density after pruning"}
+    wanted = [labels_of[name] for name in axes or labels_of]
+    both, base = Figure(), Figure()
+    pair_figures.cross_base(pd.DataFrame(rows), COSINE, both.add_subplot())
+    pair_figures.similarity_to_base(
+        pd.DataFrame(rows), COSINE, list(base.subplots(1, 2, squeeze=False).flat)
+    )
+    for figure, ends in ((both, [f"{one} of both" for one in wanted]), (base, wanted)):
+        shown = {ax.get_xlabel(): ax for ax in figure.axes if ax.axison}
+        assert shown.keys() - {"epochs of regularisation"} == set(ends)
+        for name in ends:
+            lines = [line for line in shown[name].get_lines() if line.get_linestyle() != "None"]
+            points = [tuple(line.get_xdata()) for line in lines]
+            used = densities if name.startswith("density") else thresholds
+            assert points.count(used) == 2  # a line per number of epochs
+
+
 def test_the_same_figure_is_the_same_bytes(tmp_path: Path) -> None:
     with style.styled():
         for name in ("one", "two"):

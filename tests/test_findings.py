@@ -79,6 +79,26 @@ def test_skeletons_are_sparse_and_as_good_as_their_base() -> None:
     assert (found["drop"] <= 0.02).all()
 
 
+def test_a_retrained_skeleton_keeps_its_training_loss_too() -> None:
+    table = scores()
+    pruned = table.model.str.contains("t=0.02")
+    bounds = [0.051 if name.startswith("seed=2") else 0.05 for name in table.model[pruned]]
+    table.loc[pruned, "loss_bound"] = bounds
+    found = pair_tables.skeletons(table, rise=0.05)
+    assert list(found.model) == [
+        f"seed={s}_l1=0.0001_ep={e}_t=0.02" for s in (1, 3) for e in (1, 2)
+    ]
+    assert len(pair_tables.skeletons(table, rise=0.06)) == 6
+    assert pair_tables.retrained(table) == set(table.model[pruned])
+    group = [Model.parse(name) for name in table.model[pruned] if "ep=1" in name]
+    required = preconditions.skeletons(group, table, "r", 0.9, 0.8, 0.02, 0.05)
+    assert not required.holds
+    assert required.found == (
+        "2 of 3 pruned models are skeletons of at least 80% sparsity within 2 points of accuracy "
+        "and 0.05 nats of training loss (r)"
+    )
+
+
 def test_models_of_different_bases_are_compared_when_made_the_same_way() -> None:
     unpruned, low, high = pair_tables.across_bases(pairs(), "cosine_prob")
     assert unpruned == {

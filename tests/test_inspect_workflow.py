@@ -28,7 +28,7 @@ IMAGES, POINTS, PROBE = 50, 5, "0.001"
 RULES = {
     *("align", "activations", "align_activations", "align_together", "align_through_frame"),
     *("line", "plane", "curve", "expose", "time_exposed", "importance"),
-    *("match_importance", "probe", "layers", "compare_layers", "inspection_figures"),
+    *("match_importance", "probe", "sparsest", "layers", "compare_layers", "inspection_figures"),
 }
 
 
@@ -52,6 +52,7 @@ def paths(results: Path) -> dict[str, list[str]]:
             f"{results}/layer_maps/mutual_knn/digits/{a}--{b}.parquet"
             for a, b in (*pairs, *matched)
         ],
+        "sparsest": [f"{results}/sparsest/{base}.json" for base in BASES],
     }
 
 
@@ -68,7 +69,7 @@ def test_every_file_is_there(results: Path) -> None:
         *(f"figures/{name}.svg" for name in ("lines", "curve", "plane", "plane_surface")),
         *(f"figures/importance_{name}.svg" for name in VARIANTS),
         *(f"figures/probe_{base}_l1={PROBE}.svg" for base in BASES),
-        "figures/exposure.svg",
+        *("figures/exposure.svg", "figures/sparsest.svg"),
     ):
         assert (results / path).is_file(), path
     assert len(list((results / "lines").iterdir())) == 4
@@ -155,6 +156,7 @@ def test_results_are_given_in_numbers_and_in_words(results: Path) -> None:
         "matched": 1,
         "probe": 2,
         "layer_maps": 3 * 3,  # kinds of pairs, and layers
+        "sparsest": 2,
     }
     (curve,) = found["curve"]
     table = artifacts.read_table(paths(results)["curve"][0])
@@ -252,6 +254,7 @@ def test_by_default_nothing_of_it_is_planned(workflow: Workflow) -> None:
         ({"expose": True}, {"expose", "time_exposed"}),
         ({"importance": True}, {"align", "importance", "match_importance"}),
         ({"probe": [1e-3, 1e-2]}, {"probe"}),
+        ({"sparsest": True}, {"sparsest"}),
     ],
 )
 def test_each_look_is_planned_alone(

@@ -166,9 +166,9 @@ class Experiment:
         return pair_tables.annotate(pd.concat(parts, ignore_index=True))
 
     def history(self, model: str) -> pd.DataFrame:
-        """The training of a base or regularised model: one row per epoch.
+        """The training of a model: one row per epoch.
 
-        For a pruned model, it is that of its regularised model.
+        For a pruned model, it is its retraining, or without one that of its regularised model.
 
         Raises:
             SkeletonsError: there is no such model, or it was not trained.
@@ -192,7 +192,8 @@ class Experiment:
     def _of_training(self, model: str, name: str) -> Path:
         """A file of a trained model, or of the trained model that a pruned one comes from."""
         found = self._model(model)
-        trained = found.parent if found.state in MASKED else found
+        own = name == "history.parquet" and model in pair_tables.retrained(self._scores)
+        trained = found.parent if found.state in MASKED and not own else found
         path = self._folder(trained) / name
         if not path.is_file():
             have = self.models(REGULARIZED).model.iloc[0]

@@ -18,6 +18,7 @@ from matplotlib.axes import Axes
 from skeletons.errors import SkeletonsError
 from skeletons.figures import heatmaps, models, pairs, ridge, units
 from skeletons.figures import layers as layer_maps
+from skeletons.figures import sparsest as searches
 from skeletons.figures.style import panels
 from skeletons.findings import inspections
 from skeletons.measures.layers import COLUMNS
@@ -71,7 +72,7 @@ def heatmap(
 def similarity_to_base(
     experiment: Experiment, ax: Axes, dataset: str | None = None, measure: str | None = None
 ) -> None:
-    """The similarity of pruned models to their base, by threshold and by epochs."""
+    """The similarity of pruned models to their base, by threshold or density, and by epochs."""
     pairs.similarity_to_base(*_with_value(experiment, dataset, measure), panels(ax, 1, 2))
 
 
@@ -205,6 +206,13 @@ def importance(experiment: Experiment, ax: Axes, model: str | None = None) -> No
     units.importance_scatter(table, panels(ax, -(-count // columns), columns))
 
 
+def sparsest(experiment: Experiment, ax: Axes) -> None:
+    """Loss and accuracy at the densities that were tried for the sparsest skeleton of each base."""
+    files = _made(experiment, "sparsest/*.json", "sparsest")
+    found = [artifacts.read_json(path, ["model", "tries", "rise", "drop"]) for path in files]
+    searches.searches({one["model"]: one for one in found}, panels(ax, 1, 2))
+
+
 def probe(experiment: Experiment, ax: Axes, model: str | None = None) -> None:
     """Accuracy and loss while a skeleton is penalised, of a `model` such as `seed=1_l1=0.001`."""
     path = _one(experiment, "probe/*.parquet", "probe", model)
@@ -259,5 +267,6 @@ PLOTS: Mapping[str, Callable[..., None]] = {
         exposure,
         importance,
         probe,
+        sparsest,
     )
 }

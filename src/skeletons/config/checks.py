@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from skeletons import image_folders, image_tables
-from skeletons.config import network_keys, trained_models
+from skeletons.config import network_keys, recipes, trained_models
 from skeletons.config.datasets import (
     Corrupted,
     DatasetSection,
@@ -19,14 +19,13 @@ from skeletons.config.datasets import (
 )
 from skeletons.config.labels import unlabelled_sets
 from skeletons.config.names import (
-    INSPECTIONS,
     LABELLED_MEASURES,
     MASK_MEASURES,
     MEASURES,
     REPRESENTATIONS,
 )
 from skeletons.config.networks import Setup, setups
-from skeletons.config.sections import Config, Variant, user_measures
+from skeletons.config.sections import Config, user_measures
 from skeletons.errors import DataError, ExtensionError
 from skeletons.user_code.check import check, clashes
 from skeletons.user_code.references import is_reference, name_of
@@ -39,8 +38,7 @@ def problems(config: Config) -> Iterator[str]:
         _missing_folders(config),
         _repeated_datasets(config),
         trained_models.problems(config),
-        _unknown_variant(config),
-        _unknown_recipe(config),
+        recipes.problems(config),
         _limits_of_answers(config),
         _too_few_models(config),
         _no_masks(config),
@@ -190,38 +188,6 @@ def _reserved_name(config: Config) -> Iterator[str]:
             "experiment: found 'data'; allowed: another name, because results/data holds the data "
             "sets."
         )
-
-
-def _unknown_variant(config: Config) -> Iterator[str]:
-    """The inspected variant must be in the grid, and there must be one if anything is inspected."""
-    variant = config.inspect.variant
-    active = [key for key in INSPECTIONS if getattr(config.inspect, key)]
-    if variant is not None:
-        yield from _not_in_grid("inspect.variant", variant, config)
-    elif active:
-        yield (
-            f"inspect.variant: found nothing, but inspect.{active[0]} is on; allowed: "
-            "{l1: …, epochs: …, threshold: …} of one recipe of the grid."
-        )
-
-
-def _unknown_recipe(config: Config) -> Iterator[str]:
-    recipe = config.findings.primary.recipe
-    if recipe is not None:
-        yield from _not_in_grid("findings.primary.recipe", recipe, config)
-
-
-def _not_in_grid(where: str, variant: Variant, config: Config) -> Iterator[str]:
-    grids = [(one.regularize, one.prune) for one in setups(config)]
-    for key, value, listed, source in (
-        ("l1", variant.l1, [walk.lambdas for walk, _ in grids], "regularize.lambdas"),
-        ("epochs", variant.epochs, [walk.epochs for walk, _ in grids], "regularize.epochs"),
-        ("threshold", variant.threshold, [cut.thresholds for _, cut in grids], "prune.thresholds"),
-    ):
-        known = sorted({number for values in listed for number in values})
-        if value not in known:
-            allowed = ", ".join(f"{number:g}" for number in known) or "none"
-            yield f"{where}.{key}: found {value:g}; allowed: {allowed} (the values of {source})."
 
 
 def _limits_of_answers(config: Config) -> Iterator[str]:

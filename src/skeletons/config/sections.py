@@ -11,18 +11,17 @@ from skeletons.config.datasets import Digits, OodSet, Shapes, TrainingSet, plain
 from skeletons.config.names import (
     DEFAULT_WIDTH,
     LEAST_SIDE,
-    CriterionName,
     MaskMeasureName,
     MeasureName,
     NetworkName,
     RepresentationName,
     State,
 )
+from skeletons.config.pruning import Prune, Variant
 from skeletons.config.types import (
     EXPERIMENT_PATTERN,
     Count,
     Counts,
-    Densities,
     Draws,
     FilePath,
     Flag,
@@ -175,28 +174,6 @@ class Regularize(Section):
     augment: Augment = Field(Augment(), description="random changes to training images")
 
 
-class Prune(Section):
-    """Permanent removal of small weights."""
-
-    thresholds: Numbers = Field(
-        (0.1, 0.3), description="weights of a smaller magnitude become zero"
-    )
-    densities: Densities = Field(
-        (),
-        description="shares of all prunable weights to keep: the largest as they are applied, in "
-        "all layers together",
-    )
-    criterion: CriterionName = Field(
-        "magnitude",
-        description="score of a weight; fisher is the diagonal of Optimal Brain Damage; or your "
-        "own FILE.py:FUNCTION, for thresholds",
-    )
-    scale: Literal["absolute", "layer_rms"] = Field(
-        "absolute",
-        description="unit of the thresholds: 1, or the root mean square weight of the layer",
-    )
-
-
 class NamedNetwork(Network):
     """A further network of the grid. It may have its own `base`, `regularize` and `prune`."""
 
@@ -253,14 +230,6 @@ class Controls(Section):
     )
 
 
-class Variant(Section):
-    """One recipe of the grid."""
-
-    l1: Positive = Field(description="its λ, one of regularize.lambdas")
-    epochs: Count = Field(description="its epochs, one of regularize.epochs")
-    threshold: NotNegative = Field(description="its threshold, one of prune.thresholds")
-
-
 class Inspect(Section):
     """Costly inspections of one variant of each base."""
 
@@ -285,6 +254,12 @@ class Inspect(Section):
         (),
         description="measures of features to compare every two layers with, of bases and variants, "
         "on each OOD set",
+    )
+    sparsest: Flag = Field(
+        False,
+        description="find the lowest density at which the end of the variant's walk, pruned and "
+        "retrained as `prune` says, keeps its loss (findings.loss_rise) and accuracy "
+        "(findings.drop)",
     )
     layer_names: (
         Annotated[tuple[StrictStr, ...], Field(min_length=1), AfterValidator(distinct)] | None

@@ -121,25 +121,26 @@ CAPTIONS: Mapping[str, Caption] = {
         ALIKE,
         "Different bases, pruned in the same way",
         "Similarity of models of different bases that were regularised and pruned in the same way, "
-        "against the pruning threshold. If pruning exposed a shared skeleton, the lines would rise "
-        "above the grey band, which is the similarity of the unpruned bases.",
+        "against the threshold or the density of pruning. If pruning exposed a shared skeleton, the"
+        " lines would rise above the grey band, which is the similarity of the unpruned bases.",
     ),
     "similarity_to_base": Caption(
         PRUNING,
         "Similarity to the own base",
-        "Similarity of each pruned model to its own unpruned base, against the pruning threshold "
-        "(left) and the epochs of regularisation (right). Points are means over bases; bars extend "
-        "from the smallest to the largest value. The grey band is the similarity of the unpruned "
-        "bases to each other. A model below it differs from its own base more than two independent "
-        "bases differ.",
+        "Similarity of each pruned model to its own unpruned base, against the threshold or the "
+        "density of pruning (left) and the epochs of regularisation (right). Points are means over "
+        "bases; bars extend from the smallest to the largest value. The grey band is the similarity"
+        " of the unpruned bases to each other. A model below it differs from its own base more than"
+        " two independent bases differ.",
     ),
     "accuracy_vs_sparsity": Caption(
         PRUNING,
         "Accuracy against sparsity",
-        "What pruning costs: test accuracy against the share of prunable weights that are zero. "
-        "Stars are the unpruned bases; the dotted line is two points below their mean. Models "
-        "above this line on the right lost most of their weights and kept their accuracy. Crosses "
-        "are dead models: a layer is empty, or every image gets the same answer.",
+        "What pruning costs, after retraining if there is any: test accuracy against the share of "
+        "prunable weights that are zero. Stars are the unpruned bases; the dotted line is two "
+        "points below their mean. Models above this line on the right lost most of their weights "
+        "and kept their accuracy. Crosses are dead models: a layer is empty, or every image gets "
+        "the same answer.",
     ),
     "ridge_walk": Caption(
         WALK,
@@ -200,6 +201,14 @@ CAPTIONS: Mapping[str, Caption] = {
         "this unit alone is silenced, against the size of its weights. Hollow marks are units that "
         "pruning kills. If pruning by magnitude keeps the important units, importance increases "
         "with size.",
+    ),
+    "sparsest": Caption(
+        INSIDE,
+        "How sparse a skeleton can be",
+        "The search for the sparsest skeleton of each base. The end of its walk is pruned to "
+        "various densities, and retrained if `prune.retrain` asks for it. Left: the upper 95 % "
+        "bound of the rise of the training loss above the base's. Right: the test accuracy lost. "
+        "Filled marks are within both limits (dashed), hollow ones are not.",
     ),
     "probe": Caption(
         INSIDE,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from skeletons.figures import captions, layers, ridge, units
+from skeletons.figures import captions, layers, ridge, sparsest, units
 from skeletons.figures.absence import save_absent
 from skeletons.findings import inspections
 from skeletons.inspection import absence
@@ -16,11 +16,11 @@ def inspection_figures_stage(*, folder: str, colormap: str, **kinds: str | Seque
 
     Args:
         folder: the folder that the SVG files are written to: lines, curve, plane, plane_surface,
-            exposure, one of importance per model, one of the probe per model and λ, and one of
-            layers per data set and measure.
+            exposure, sparsest, one of importance per model, one of the probe per model and λ, and
+            one of layers per data set and measure.
         colormap: the colour map of the plane and of layers.
         kinds: the artifacts of each kind. Drawn are lines, curve, plane, located, exposed,
-            importance_units, probe, probe_epochs and layer_maps; other kinds are ignored.
+            importance_units, probe, probe_epochs, sparsest and layer_maps; others are ignored.
 
     Raises:
         ArtifactError: a file is missing or broken.
@@ -34,6 +34,11 @@ def inspection_figures_stage(*, folder: str, colormap: str, **kinds: str | Seque
             ridge.save_plane(grid, located, flat, surface, colormap)
         _absent(grid, captions.drawn("plane", "surface"), surface)
     _draw_units(files, target)
+    asked = files.get("sparsest", [])
+    if found := _there(asked):
+        sparsest.save_searches(found, target / "sparsest.svg")
+    elif asked:
+        _absent(asked[0], captions.drawn("sparsest"), target / "sparsest.svg")
     layers.save_maps(files.get("layer_maps", []), target, colormap)
 
 

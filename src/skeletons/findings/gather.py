@@ -174,8 +174,9 @@ def _models(table: pd.DataFrame, chosen: Settings) -> dict[str, Any]:
             "optimal_reason",
         ),
         "skeleton_models": _records(
-            pair_tables.skeletons(table, chosen.sparsity, chosen.drop),
+            pair_tables.skeletons(table, chosen.sparsity, chosen.drop, chosen.loss_rise),
             ["model", "sparsity", "accuracy", "base_accuracy", "drop"],
+            *(["loss_bound"] if "loss_bound" in table else []),
         ),
         "dead": _records(table[table.dead], ["model", "sparsity", "dead_reason"]),
     }

@@ -24,7 +24,7 @@ COLUMNS = (  # of paths
 )
 READ = (  # kinds of artifacts
     *("lines", "curve", "exposed", "importance", "matched", "probe"),
-    "layer_maps",
+    *("layer_maps", "sparsest"),
 )
 
 BASES, OWN, VARIANTS = "two bases", "a base and its variant", "variants of two bases"
@@ -53,20 +53,23 @@ def inspections(
         missed: ids of bases that miss their target; a curve between such is on no ridge.
 
     Returns:
-        For each kind in `READ` a list, empty if there is no artifact. None stands for a missing
-        value. `lines`: one row per pair, path and whether it is repaired, with kind (one of
-        `KINDS`), a, b, and the columns of `barriers.by_path`. `curve`: the same for the curve;
-        `line`, the row of the straight line between the same ends; certified, and broken, a clause
-        for each limit that the curve exceeds; points; and longest, the longest step. `exposed`:
+        For each kind in `READ` a list, empty if there is no artifact (`sparsest` is then left out).
+        None stands for a missing value. `lines`: one row per pair, path and whether it is repaired,
+        with kind (one of `KINDS`), a, b, and the columns of `barriers.by_path`. `curve`: the
+        same for the curve; `line`, the row of the straight line between the same ends; certified,
+        and broken, a clause for each limit that the curve exceeds; points; and longest, the longest
+        step. `exposed`:
         model, before, after, difference and dead_reason (see `inspection.exposure`). `importance`
         and `matched`: the totals of `unit_ranks.summarize` and `matched_units.summarize`, with the
         model, or a and b. `probe`: model and the numbers of `second_skeleton.probe_verdict`.
-        `layer_maps`: see `layer_maps.summarize`. The row of a look that cannot be had has only the
-        models and `absent`, the reason (see `inspection.absence`).
+        `layer_maps`: see `layer_maps.summarize`. `sparsest`: what `sparsest.sparsest_stage` wrote.
+        The row of a look that cannot be had has only the models and `absent`, the reason (see
+        `inspection.absence`).
 
     Raises:
         ArtifactError: a file is missing or broken, or lacks a key.
     """
+    asked = paths.get("sparsest", ())
     return {
         "lines": [row for path in paths.get("lines", ()) for row in _line_rows(path)],
         "curve": [_curve_row(path, rise, step, missed) for path in paths.get("curve", ())],
@@ -87,7 +90,14 @@ def inspections(
             for path in paths.get("probe", ())
         ],
         "layer_maps": layer_maps.summarize(paths.get("layer_maps", ()), kind_of),
+        **({"sparsest": [_search(path) for path in asked]} if asked else {}),
     }
+
+
+def _search(path: str) -> dict[str, Any]:
+    if because := absence.reason(path):
+        return {"model": model_of(path), absence.KEY: because}
+    return artifacts.read_json(path, ["model", "density", "tries"])
 
 
 def _ends(path: str) -> dict[str, str]:

@@ -15,6 +15,7 @@ from skeletons.findings import (
     pair_kinds,
     post_claims,
     shared_weights,
+    sparsest,
     verdict_page,
     walk_certificates,
 )
@@ -48,6 +49,7 @@ def sections(found: Mapping[str, Any]) -> list[Section]:
             _walks(found["walks"], found["settings"]),
         ),
         _skeletons(found["skeleton_models"], found["dead"], found["settings"]),
+        sparsest.section(found["inside"].get("sparsest", []), found["walks"]),
         shared_weights.section(found["masks"], found["verdict"]["recipe"]),
         multiplicity.section(found["multiplicity"], found["settings"].loss_rise),
         *inspections.inspection_sections(found["inside"]),
@@ -190,16 +192,20 @@ def _walks(found: Mapping[str, Certificate], settings: Settings) -> str:
 def _skeletons(
     found: Sequence[Mapping[str, Any]], dead: Sequence[Mapping[str, Any]], settings: Settings
 ) -> Section:
+    bounds = [row.get("loss_bound") for row in found]
+    retrained = any(bound is not None for bound in bounds)
     rows = [
         [
             f"`{row['model']}`",
             f"{row['sparsity']:.2%}",
             f"{row['accuracy']:.2%}",
             text.points(-row["drop"], 2),
+            *(["–" if bound is None else f"{bound:.3f}"] if retrained else []),
         ]
-        for row in found
+        for row, bound in zip(found, bounds, strict=True)
     ]
     head = ["model", "sparsity", "test accuracy", "difference from its base, points"]
+    head += ["upper 95 % bound of the rise of its training loss, nats"] if retrained else []
     names = "; ".join(f"`{row['model']}` ({row['dead_reason']})" for row in dead)
     return Section(
         "skeletons",
@@ -207,6 +213,9 @@ def _skeletons(
         f"{text.points(settings.drop, 0)} points of accuracy?",
         joined(
             text.table(head, rows) if rows else "None.",
+            f"The training loss of a retrained model rises by at most {settings.loss_rise:g} nats."
+            if retrained
+            else "",
             f"{text.counted(len(dead), 'dead model')}: {names}." if dead else "",
         ),
     )

@@ -177,10 +177,11 @@ def skeletons(
     alive: float,
     sparsity: float,
     drop: float,
+    rise: float,
 ) -> Precondition:
     """Whether the pruned models of a recipe are skeletons, for as many bases as must live."""
     names = {str(model) for model in group}
-    there = names & set(pair_tables.skeletons(table, sparsity, drop).model)
+    there = names & set(pair_tables.skeletons(table, sparsity, drop, rise).model)
     are = "is a skeleton" if len(there) == 1 else "are skeletons"
     enough = bool(group) and len(there) >= alive * len(group)
     return Precondition(
@@ -188,7 +189,7 @@ def skeletons(
         enough,
         f"{len(there)} of {text.counted(len(group), 'pruned model')} {are} of at least "
         f"{sparsity:.0%} sparsity within {text.points(drop, 0)} points of accuracy"
-        f"{_few(len(there), enough, alive)}",
+        f"{_and_loss(table, names, rise)}{_few(len(there), enough, alive)}",
         recipe,
     )
 
@@ -196,6 +197,12 @@ def skeletons(
 def _few(there: int, enough: bool, alive: float) -> str:
     """How many are needed, if there are some but too few."""
     return f", fewer than {alive:.0%}" if there and not enough else ""
+
+
+def _and_loss(table: pd.DataFrame, names: Collection[str], rise: float) -> str:
+    """What else a retrained model must keep, in words; empty if the models are not retrained."""
+    known = pair_tables.retrained(table).intersection(names)
+    return f" and {rise:g} nats of training loss" if known else ""
 
 
 def images(voting: Collection[str], controls: Collection[str]) -> Precondition:

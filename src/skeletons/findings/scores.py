@@ -40,16 +40,18 @@ def score(
 
     Returns:
         model, state, network (its tag), seed or own (the name of a user's model), l1, epochs,
-        threshold; loss (nats) and accuracy (0..1) on the test set;
-        train_loss and train_accuracy (unpruned models); parameters, prunable, kept, density,
-        sparsity, flops (per image, without zero weights); dead and dead_reason; and for a base
-        model optimal, with optimal_reason if it is not; near_chance (true) for a model that a user
-        brings if it hardly does better than guessing.
+        threshold; loss (nats) and accuracy (0..1) on the test set; train_loss and train_accuracy
+        (models that were trained last); parameters, prunable, kept, density, sparsity, flops (per
+        image, without zero weights); dead and dead_reason; and for a base model optimal, with
+        optimal_reason if it is not; near_chance (true) for a model that a user brings if it hardly
+        does better than guessing. For a retrained model also loss_bound, the upper 95 % bound of
+        the rise of its training loss above the base's, in nats.
     """
     kept = summary["prunable"] if sparsity is None else sparsity["kept"]
     dead_reason = sparsity["dead_reason"] if sparsity else None
     if dead_reason is None and on_test.constant:
         dead_reason = "it answers every image alike"
+    trained = summary if sparsity is None else sparsity.get("retrained", {})
     short = _short_of(target, summary) if model.state == BASE else None
     doubtful = short is not None and "doubt" in summary
     if doubtful:
@@ -65,8 +67,8 @@ def score(
         "threshold": model.threshold,
         "loss": on_test.loss,
         "accuracy": on_test.accuracy,
-        "train_loss": None if sparsity else summary["train_loss"],
-        "train_accuracy": None if sparsity else summary["train_accuracy"],
+        "train_loss": trained.get("train_loss"),
+        "train_accuracy": trained.get("train_accuracy"),
         "parameters": summary["parameters"],
         "prunable": summary["prunable"],
         "kept": kept,
@@ -78,6 +80,7 @@ def score(
         "optimal": None if short is None else not short,
         "optimal_reason": short or None,
         **({"near_chance": True} if doubtful else {}),
+        **({"loss_bound": trained["bound"]} if sparsity and trained else {}),
     }
 
 

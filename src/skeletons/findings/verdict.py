@@ -80,6 +80,7 @@ def verdict(
         table,
         settings.sparsity,
         settings.drop,
+        settings.loss_rise,
     )
     controls = [ood for ood in similarity if ood not in voting]
     required = _required(
@@ -136,7 +137,13 @@ def _required(
         *required,
         preconditions.walks(group, found, chosen.recipe, settings.alive),
         preconditions.skeletons(
-            group, table, chosen.recipe, settings.alive, settings.sparsity, settings.drop
+            group,
+            table,
+            chosen.recipe,
+            settings.alive,
+            settings.sparsity,
+            settings.drop,
+            settings.loss_rise,
         ),
     ]
 

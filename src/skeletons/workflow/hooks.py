@@ -116,6 +116,8 @@ class Hooks:
         """The numbers of the first and the last epoch that a job trains; 0 if it trains none."""
         if job.rule in ("curve", "probe"):
             return 1, self._plan.config.inspect.epochs
+        if job.rule == "retrain":
+            return 1, self._plan.setup_of(job.wildcards["model"]).prune.retrain
         if "base_id" not in job.wildcards:
             return 0, 0
         base = Model.parse(job.wildcards["base_id"])

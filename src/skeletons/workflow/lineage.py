@@ -19,7 +19,7 @@ from skeletons.model_ids import Model
 from skeletons.store.provenance import lineage_of, origin_of
 from skeletons.workflow.plan import DATA, Plan
 from skeletons.workflow.stages import STAGES
-from skeletons.workflow.targets import Targets
+from skeletons.workflow.targets import CUT, PRUNED, Targets
 
 Wildcards = Mapping[str, str]
 Reads = Callable[[Targets, Wildcards], Iterable[str]]
@@ -130,6 +130,18 @@ def _of_probe(targets: Targets, wildcards: Wildcards) -> list[str]:
     ]
 
 
+def _of_sparsest(targets: Targets, wildcards: Wildcards) -> list[str]:
+    walk = targets.plan.variant_of(wildcards["base_id"]).parent
+    return [
+        targets.images(targets.plan.task),
+        targets.weights(walk),
+        targets.network(walk),
+        targets.weights(walk.base),
+        targets.network(walk.base),
+        targets.ranks_of(walk),
+    ]
+
+
 def _of_block(targets: Targets, wildcards: Wildcards) -> list[str]:
     bases = dict.fromkeys((wildcards["one"], wildcards["two"]))
     return [path for base in bases for path in targets.predictions_of_base(wildcards["ood"], base)]
@@ -233,6 +245,7 @@ _MADE: tuple[tuple[str, str, Reads], ...] = (
         "probe",
         _of_probe,
     ),
+    (r"sparsest/(?P<base_id>[^/]+)\.json", "sparsest", _of_sparsest),
     (
         r"similarity/(?P<ood>[^/]+)\.parquet",
         "similarity",
@@ -303,13 +316,13 @@ class Lineages:
     def _of(self, path: str) -> str | None:
         """The lineage of a file; None if it is a source, such as an image."""
         place = path.removeprefix(f"{self._plan.results}/")
-        if place != path and place.startswith("models/"):
-            return self._of_model(place.split("/")[1])
+        if place != path and place.startswith(("models/", f"{CUT}/")):
+            return self._of_model(*place.split("/")[:2])
         making = self.making(path)
         return None if making is None else self._lineage(making)
 
-    def _made_model(self, name: str) -> str:
-        return self._lineage(self._model(Model.parse(name)))
+    def _made_model(self, folder: str, name: str) -> str:
+        return self._lineage(self._model(Model.parse(name), is_cut=folder == CUT))
 
     def _lineage(self, making: Making) -> str:
         settings = STAGES[making.stage].settings(self._plan, making.wildcards)
@@ -326,8 +339,9 @@ class Lineages:
         if not path.startswith(f"{self._plan.results}/"):
             return None
         place = path.removeprefix(f"{self._plan.results}/")
-        if place.startswith("models/"):
-            return self._model(Model.parse(place.split("/")[1]))
+        if place.startswith(("models/", f"{CUT}/")):
+            folder, name = place.split("/")[:2]
+            return self._model(Model.parse(name), is_cut=folder == CUT)
         for pattern, stage, reads in _PATTERNS:
             if match := pattern.fullmatch(place):
                 found = match.groupdict()
@@ -341,9 +355,22 @@ class Lineages:
         known = dataset in self._plan.datasets
         return tuple(self._plan.source_of(dataset).values()) if known else ()
 
-    def _model(self, model: Model) -> Making:
+    def _model(self, model: Model, *, is_cut: bool = False) -> Making:
+        """How a model is made; with `is_cut`, as it is before its retraining."""
+        if self._plan.is_retrained(model) and not is_cut:
+            return Making("retrain", {"model": str(model)}, tuple(self._retrain_reads(model)))
         stage = "adopt" if model.is_own_base else _TRAINERS[model.state]
         return Making(stage, parts(model), tuple(self._model_reads(model)))
+
+    def _retrain_reads(self, model: Model) -> list[str]:
+        """The inputs of the stage that retrains a pruned model."""
+        targets = self._targets
+        return [
+            *(targets.cut_file(model, name) for name in PRUNED),
+            targets.network(model),
+            targets.weights(model.base),
+            targets.images(self._plan.task),
+        ]
 
     def _model_reads(self, model: Model) -> list[str]:
         """The inputs of the stage that makes a model."""
@@ -351,7 +378,7 @@ class Lineages:
         if model.state in model_ids.MASKED:
             like = dataclasses.replace(model, draw=None)
             random = model.state == model_ids.RANDOM
-            more = targets.sparsity(str(like)) if random else targets.ranks(model)
+            more = [targets.cut_file(like, "sparsity.json")] if random else targets.ranks(model)
             return [targets.weights(model.parent), targets.network(model.parent), *more]
         if model.state == model_ids.REGULARIZED:
             start = targets.parent_files(model).values()

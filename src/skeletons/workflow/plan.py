@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,6 +102,16 @@ class Plan:
         """The network of a model, and the settings that it is made with."""
         return self.setups[(Model.parse(model) if isinstance(model, str) else model).net]
 
+    def is_retrained(self, model: Model) -> bool:
+        """Whether a model is pruned, and its remaining weights are trained on."""
+        return model.is_cut and self.setup_of(model).prune.retrain > 0
+
+    def base_ids(self, *, retrained: bool) -> str:
+        """A pattern of the bases of networks whose pruned models are retrained, or are not."""
+        tags = [tag for tag, one in self.setups.items() if (one.prune.retrain > 0) == retrained]
+        starts = "|".join("" if tag is None else re.escape(f"net={tag}_") for tag in tags)
+        return rf"(?:{starts})(?:seed=\d+|own={model_ids.NAME})" if tags else r"(?!)"
+
     def checkpoint_of(self, base: Model | str) -> str:
         """The file of a base model that a user brought."""
         model = Model.parse(str(base))
@@ -131,8 +142,7 @@ class Plan:
         if recipe is None:
             return []
         known = set(self.models)
-        parts = {"l1": recipe.l1, "epochs": recipe.epochs, "threshold": recipe.threshold}
-        return [found for base in self.bases if (found := base.of(**parts)) in known]
+        return [found for base in self.bases if (found := base.of(**recipe.parts)) in known]
 
     def variant_of(self, base: Model | str) -> Model:
         """The inspected variant of a base."""

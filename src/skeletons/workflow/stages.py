@@ -18,7 +18,7 @@ from skeletons.config.networks import Setup
 from skeletons.model_ids import Model
 from skeletons.store.fingerprint import fingerprint
 from skeletons.user_code import references
-from skeletons.workflow import shown
+from skeletons.workflow import retraining, shown
 from skeletons.workflow.architecture import architecture, trained_from
 from skeletons.workflow.plan import Plan
 
@@ -351,6 +351,9 @@ STAGES: Mapping[str, Stage] = {
     "rank": Stage("training.ranks:rank_stage", _rank, _network, computes=True, cached=True),
     "prune": Stage("pruning:prune_stage", _prune, _criterion),
     "prune_at_random": Stage("pruning:random_stage", _prune_at_random),
+    "retrain": Stage(
+        "training.retrain:retrain_stage", retraining.retrain, _network, computes=True, cached=True
+    ),
     "predict": Stage("prediction.inference:predict_stage", _predict, _network, cached=True),
     "score": Stage("findings.scores:score_stage", _score),
     "compare": Stage(
@@ -410,6 +413,13 @@ STAGES: Mapping[str, Stage] = {
     "match_importance": Stage("inspection.matched_units:match_importance_stage", _named()),
     "probe": Stage(
         "inspection.second_skeleton:probe_stage", _probe, _network, computes=True, cached=True
+    ),
+    "sparsest": Stage(
+        "inspection.sparsest:sparsest_stage",
+        retraining.sparsest,
+        _network,
+        computes=True,
+        cached=True,
     ),
     "heatmap_of_features": Stage("figures.stages:heatmap_stage", shown.heatmap_of_features),
     "heatmap_of_masks": Stage("figures.stages:heatmap_stage", shown.heatmap_of_masks),

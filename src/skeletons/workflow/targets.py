@@ -25,6 +25,7 @@ FOLDERS = {  # the files in the folder of a model in each state
     model_ids.PRUNED: PRUNED,
     model_ids.RANDOM: PRUNED,
 }
+CUT = "cut"  # the folder of pruned models as they are before retraining
 
 
 class Targets:
@@ -44,6 +45,21 @@ class Targets:
         """A file in a model's folder."""
         return f"{self.results}/models/{model}/{name}"
 
+    def cut_file(self, model: Model | str, name: str) -> str:
+        """A file of a model as it was cut: its own if it is not retrained."""
+        known = Model.parse(str(model))
+        folder = CUT if self.plan.is_retrained(known) else "models"
+        return f"{self.results}/{folder}/{known}/{name}"
+
+    def files_of(self, model: Model) -> list[str]:
+        """All files of a model, with those from before its retraining."""
+        names = FOLDERS[model_ids.OWN if model.is_own_base else model.state]
+        found = [self.model_file(model, name) for name in names]
+        if self.plan.is_retrained(model):
+            found += [self.model_file(model, "history.parquet")]
+            found += [self.cut_file(model, name) for name in PRUNED]
+        return found
+
     def weights(self, model: Model | str) -> str:
         """A model's weights."""
         return self.model_file(model, "weights.safetensors")
@@ -60,6 +76,10 @@ class Targets:
         if model.density is None and criterion not in ("taylor", "fisher"):
             return []
         return [f"{self.results}/ranks/{criterion}/{model.parent}.safetensors"]
+
+    def ranks_of(self, walk: Model) -> str:
+        """The scores of the weights of a regularised model, for pruning it to a density."""
+        return self.ranks(walk.of(l1=walk.l1, epochs=walk.epochs, density=1.0))[0]
 
     def sparsity(self, model: str) -> list[str]:
         """The sparsity.json of a pruned model; none for other models."""
@@ -253,6 +273,7 @@ class Targets:
         names += ["lines"] if "lines" in found else []
         names += ["plane", "plane_surface"] if looks.plane else []
         names += ["exposure"] if looks.expose else []
+        names += ["sparsest"] if "sparsest" in found else []
         if "layer_maps" in found:
             names += [f"layers_{ood}_{name}" for ood in self.plan.ood for name in looks.layers]
         for kind in ("importance", "probe"):
@@ -303,6 +324,7 @@ class Targets:
             "probe": [f"{results}/probe/{name}.json" for name in probes],
             "probe_epochs": [f"{results}/probe/{name}.parquet" for name in probes],
             "probe_weights": [f"{results}/probe/{name}.safetensors" for name in probes],
+            "sparsest": [f"{results}/sparsest/{base}.json" for base in inspected if looks.sparsest],
             "layers": [
                 f"{results}/layers/{ood}/{model}.safetensors"
                 for ood in (plan.ood if looks.layers else [])
@@ -328,17 +350,18 @@ class Targets:
         """Every artifact, so that a deleted one is made again even if the report exists."""
         plan = self.plan
         return [
-            *(
-                self.model_file(model, name)
-                for model in plan.models
-                for name in FOLDERS[model_ids.OWN if model.is_own_base else model.state]
-            ),
+            *_flat(self.files_of(model) for model in plan.models),
             *sorted(
                 {
                     path
                     for model in plan.models
                     if model.state == model_ids.PRUNED
                     for path in self.ranks(model)
+                }
+                | {
+                    self.ranks_of(one.parent)
+                    for one in plan.variants
+                    if plan.config.inspect.sparsest
                 }
             ),
             *(self.predictions(plan.task, model) for model in plan.models),
