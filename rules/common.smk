@@ -72,6 +72,7 @@ wildcard_constraints:
     fork=model_ids.NUMBER,
     width=r"[1-9]\d*",
     net=r"(?:net=[^/]+_)?",
+    by="weights|activations",
     model=r"(?:net|seed|own)=[^/]+?",
     a=r"(?:net|seed|own)=[^/]+?",
     b=r"(?:net|seed|own)=[^/]+?",

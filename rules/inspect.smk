@@ -4,7 +4,7 @@
 
 rule line:
     input:
-        unpack(alignment),
+        unpack(lambda wildcards: TARGETS.aligned_on_line(wildcards.a, wildcards.b)),
         a=f"{RESULTS}/models/{{a}}/weights.safetensors",
         b=f"{RESULTS}/models/{{b}}/weights.safetensors",
         summary=lambda wildcards: TARGETS.network(wildcards.a),
@@ -54,6 +54,7 @@ rule plane:
 
 rule curve:
     input:
+        unpack(alignment),
         a=f"{RESULTS}/models/{{a}}/weights.safetensors",
         b=f"{RESULTS}/models/{{b}}/weights.safetensors",
         summary=lambda wildcards: TARGETS.network(wildcards.a),

@@ -78,6 +78,7 @@ SCIENCE: dict[str, Any] = {
         "layers": ["mutual_knn"],
         "epochs": 1,
         "points": 5,
+        "grid": 5,
         "images": 50,
     },
     "compute": {"precision": "fp32"},  # so that the verdict does not depend on the processor

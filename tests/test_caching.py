@@ -52,6 +52,19 @@ FORKS = {**CHAIN, "controls": {"orders": [], "forks": [0.5]}}
 # What a control adds that is walked and pruned as a base is: of its three models, two are compared.
 WALKED = {"regularize": 1, "prune": 1, "predict": 5, "score": 3, "compare": more(2, 4), **AGAIN}
 ALONE = {"predict": 2, "score": 1, "compare": more(2, 3), **AGAIN}
+# A look that aligns the units of two bases.
+ALIGNED = {
+    **CHAIN,
+    "base": {**CHAIN["base"], "seeds": [1, 2]},
+    "inspect": {
+        "variant": {"l1": 1e-4, "epochs": 1, "threshold": 0.05},
+        "plane": True,
+        "grid": 3,
+        "points": 3,
+        "images": 20,
+    },
+}
+ALIGNED_AGAIN = {"plane": 1, "inspection_figures": 1, "record": 1, "report": 1}
 RETRAINED = {**CHAIN, "prune": {"thresholds": [0.05], "retrain": 1}}
 RETRAINS = {"retrain": 1, "predict": 2, "score": 1, "compare": 1, "similarity": 1}
 CONFIGURATION: dict[str, tuple[dict[str, Any], Change, dict[str, int]]] = {
@@ -291,6 +304,28 @@ CONFIGURATION: dict[str, tuple[dict[str, Any], Change, dict[str, int]]] = {
             **SHOWN,
         },
     ),
+    "units are aligned by activations": (
+        ALIGNED,
+        top(alignment={"match": "activations"}),
+        {"activations": 2, "align_activations": 1, **ALIGNED_AGAIN},
+    ),
+    "all units are aligned together": (
+        ALIGNED,
+        top(alignment={"order": "all"}),
+        {"align_together": 1, "align_through_frame": 1, **ALIGNED_AGAIN},
+    ),
+    "lines are asked for": (
+        ALIGNED,
+        setting("inspect", lines=True),
+        {
+            "activations": 2,
+            "align_activations": 1,
+            "line": 4,
+            "inspection_figures": 1,
+            "record": 1,
+            **SHOWN,
+        },
+    ),
     "the sparsest skeleton is asked for": (
         RETRAINED,
         top(inspect={"variant": {"l1": 1e-4, "epochs": 1, "threshold": 0.05}, "sparsest": True}),
@@ -493,6 +528,13 @@ def forks(chain: Workflow, tmp_path_factory: pytest.TempPathFactory) -> Workflow
 
 
 @pytest.fixture(scope="module")
+def aligned(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
+    made = Workflow(tmp_path_factory.mktemp("aligned"))
+    assert made.jobs(ALIGNED)["align"] == 1
+    return made
+
+
+@pytest.fixture(scope="module")
 def retrained(chain: Workflow, tmp_path_factory: pytest.TempPathFactory) -> Workflow:
     made = chain.copy(tmp_path_factory.mktemp("retrained") / "w")
     assert made.jobs(RETRAINED)["retrain"] == 1
@@ -507,6 +549,7 @@ def start(row: str, request: pytest.FixtureRequest) -> Workflow:
         id(CHAIN): "chain",
         id(SETS): "sets",
         id(FORKS): "forks",
+        id(ALIGNED): "aligned",
         id(RETRAINED): "retrained",
     }
     ended: Workflow = request.getfixturevalue(names[id(CONFIGURATION[row][0])])

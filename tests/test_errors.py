@@ -43,6 +43,7 @@ from skeletons.errors import SkeletonsError
 from skeletons.measures import catalogue
 from skeletons.networks import symmetries
 from skeletons.networks.build import build as build_network
+from skeletons.prediction import units
 from skeletons.prediction.device import pick_device
 from skeletons.prediction.inputs import guard
 from skeletons.store import artifacts, seals
@@ -123,9 +124,8 @@ def raised(mistake: Mistake, scene: Scene) -> str:
 CONFIG = {
     # unknown keys, at every level, with the nearest valid one
     "experimant: x": "experimant: unknown key; allowed here: experiment, dataset, ood, data_root, "
-    "cache, images, network, networks, base, regularize, prune, compare, controls, inspect, findings, "
-    "figures, "
-    "compute (did you mean 'experiment'?).",
+    "cache, images, network, networks, base, regularize, prune, compare, controls, alignment, inspect, "
+    "findings, figures, compute (did you mean 'experiment'?).",
     "base: {epoch: 1}": "(did you mean 'epochs'?)",
     "base: {augment: {flips: true}}": "base.augment.flips: unknown key; allowed here: flip, shift, "
     "cutout (did you mean 'flip'?).",
@@ -1095,7 +1095,37 @@ NETWORKS = [
         "operations on single values such as activations and sums, and those that move values.",
         lambda _: symmetries.find(network_of("torchvision:resnext50_32x4d")),
     ),
+    Mistake(
+        "units are to be aligned by their activations, which depend on the number of images",
+        "The operations of the network depend on the number of images, so the activations of its "
+        "units cannot be seen; allowed for aligning by activations: networks that treat each image "
+        "alike.",
+        lambda _: seen_in_batches(),
+    ),
+    Mistake(
+        "units are to be aligned by their activations, which are nowhere together",
+        "The activations of the units of body.0 cannot be seen in one place; allowed for aligning by "
+        "activations: networks in which all units of a layer are in one result of an operation.",
+        lambda scene: seen_nowhere(scene),
+    ),
 ]
+
+
+def seen_in_batches() -> None:
+    """Activations of a network that has one more operation if there are five images."""
+    network = build_network("cnn", 4, 10, [0.5] * 3, [0.2] * 3)
+    found = symmetries.find(network)
+    images = torch.zeros(5, 3, 32, 32, dtype=torch.uint8)
+    network.get_submodule("body.0").register_forward_pre_hook(
+        lambda module, given: (given[0] + 0,) if len(given[0]) == len(images) else None
+    )
+    units.activations(network, found, images)
+
+
+def seen_nowhere(scene: Scene) -> None:
+    network = build_network("cnn", 4, 10, [0.5] * 3, [0.2] * 3)
+    scene.patch.setattr(units, "_values", lambda *_: {})  # no value has all units of a group
+    units.find_values(network, symmetries.find(network))
 
 
 def diverged(**changes: Any) -> Callable[[Scene], Any]:

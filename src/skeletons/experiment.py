@@ -25,7 +25,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from skeletons import plots
-from skeletons.alignment import matching, permutations
+from skeletons.alignment.results import aligned
 from skeletons.arrays import Floats
 from skeletons.config.names import MASK_MEASURES, REPRESENTATIONS
 from skeletons.data.files import check_source, read_split
@@ -360,13 +360,11 @@ class Experiment:
 
     def _aligned(self, tensors: dict[str, Array], a: Model, b: Model) -> dict[str, Array]:
         """A model's tensors, with the units of base b in the order in which the bases fit best."""
-        from skeletons.networks import symmetries
-
         if a == b:
             return tensors
-        one, two = (artifacts.read_tensors(self._weights(base)) for base in (a, b))
-        spec = permutations.specification(symmetries.of(self._summary(str(a))["network"]), one)
-        return permutations.apply(tensors, spec, matching.match(one, two, spec))
+        about, bases = self._summary(str(a))["network"], [self._weights(base) for base in (a, b)]
+        chosen = settings.alignment_in(self.path / "config.yaml")
+        return aligned(tensors, self.path, bases, about, chosen)
 
     # --- figures ----------------------------------------------------------------------------------
 

@@ -144,17 +144,16 @@ def lines(experiment: Experiment, ax: Axes) -> None:
     """The loss on the lines between pairs of models, by kind of pair."""
     by_kind: dict[str, list[pd.DataFrame]] = {kind: [] for kind in inspections.KINDS}
     for path in _made(experiment, "lines/*.parquet", "lines"):
-        table = artifacts.read_table(path, ["path", "t", "loss"]).assign(pair=path.stem)
+        table = artifacts.read_table(path, ridge.COLUMNS).assign(pair=path.stem)
         by_kind[inspections.kind_of(*path.stem.split("--"))].append(table)
     groups = {kind: pd.concat(found) for kind, found in by_kind.items() if found}
-    ridge.lines(groups, panels(ax, 1, len(groups)))
+    ridge.lines(groups, panels(ax, ridge.rows_of_lines(groups), len(groups)))
 
 
 def curve(experiment: Experiment, ax: Axes) -> None:
-    """Loss and accuracy between two bases, on the trained curve and on straight lines."""
+    """Loss and accuracy between two bases, on the trained curve and on the straight line."""
     path = _made(experiment, "curve/*.parquet", "curve")[0]
-    parts = [experiment.path / "lines" / path.name, path]
-    ridge.paths(artifacts.read_tables(parts, ["path", "t", "loss"]), panels(ax, 1, 2))
+    ridge.paths(artifacts.read_table(path, ridge.COLUMNS), panels(ax, 1, 2))
 
 
 def layers(

@@ -124,6 +124,31 @@ def test_units_that_cannot_be_followed_end_the_run_before_it_begins(folder: Work
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.parametrize(
+    ("look", "match", "found"),
+    [
+        ("lines", "weights", "inspect.lines: found true"),
+        ("plane", "activations", "alignment.match: found 'activations'"),
+        ("plane", "weights", ""),
+    ],
+)
+def test_units_whose_activations_cannot_be_seen_end_it_too(
+    folder: Workflow, look: str, match: str, found: str
+) -> None:
+    looks = "x = self.a(x)\n        x = x + 0 if len(x) > 4 else x"
+    more = PLAIN.replace("x = self.a(x)", looks)
+    (folder / "mine.py").write_text(more)
+    base = {**CHAIN["base"], "seeds": [1, 2]}
+    own = {**config(expose=False, **{look: True}), "base": base, "alignment": {"match": match}}
+    plan = Plan(load(own))
+    if not found:
+        foresight.demand_network(plan)
+        return
+    with pytest.raises(ConfigError, match="depend on the number of images") as raised:
+        foresight.demand_network(plan)
+    assert str(raised.value).startswith(f"{found}, which aligns units by their activations; ")
+
+
 def test_an_option_that_a_package_does_not_know_ends_it_too(folder: Workflow) -> None:
     network: dict[str, Any] = {"name": "torchvision:resnet18", "options": {"depth": 3}}
     with pytest.raises(ConfigError, match=r"^network\.options: found depth, with which"):

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, StrictInt, StrictStr
 
+from skeletons.config.alignment import Alignment
 from skeletons.config.datasets import Digits, OodSet, Shapes, TrainingSet, plain_options
 from skeletons.config.names import (
     DEFAULT_WIDTH,
@@ -254,7 +255,9 @@ class Inspect(Section):
 
     variant: Variant | None = Field(None, description="recipe to inspect; null for none")
     lines: Flag = Field(
-        False, description="loss on the lines between pairs, with and without aligned units"
+        False,
+        description="loss on the lines between pairs, with units as they are and aligned, and with "
+        "their statistics repaired",
     )
     plane: Flag = Field(False, description="loss on the plane through two bases and a variant")
     curve: Flag = Field(False, description="train a curve of low loss between two bases")
@@ -283,9 +286,14 @@ class Inspect(Section):
     ) = Field(None, description="layers of the network; null for the last one of each stage")
     epochs: Count = Field(4, description="epochs to train a curve or a probe")
     points: Annotated[StrictInt, Field(ge=3, le=10_001)] = Field(
-        21, description="points on a line at which the loss is measured, including both ends"
+        11, description="points on a line at which the loss is measured, including both ends"
     )
-    images: Count = Field(2_000, description="test images on which losses are measured")
+    grid: Annotated[StrictInt, Field(ge=3, le=1_001)] = Field(
+        31, description="points along each side of the plane"
+    )
+    images: Count = Field(
+        2_000, description="training and test images on which losses are measured"
+    )
 
 
 class Primary(Section):
@@ -409,6 +417,7 @@ class Config(Section):
     prune: Prune = Field(Prune(), description="removal of small weights")
     compare: Compare = Field(Compare(), description="which models are compared")
     controls: Controls = Field(Controls(), description="models to compare similarities with")
+    alignment: Alignment = Field(Alignment(), description="how units of bases are aligned")
     inspect: Inspect = Field(Inspect(), description="costly inspections of one variant")
     findings: Findings = Field(Findings(), description="the primary question, levels and limits")
     figures: Figures = Field(Figures(), description="what the figures show")

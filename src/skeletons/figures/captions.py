@@ -152,26 +152,28 @@ CAPTIONS: Mapping[str, Caption] = {
     "lines": Caption(
         RIDGE,
         "The loss on straight lines",
-        "Test loss on the straight lines between models: between bases, between each base and its "
-        "variant, and between variants of different bases. Thin lines are single pairs, thick "
+        "Training loss on the straight lines between models: between bases, between each base and "
+        "its variant, and between variants of different bases. Thin lines are single pairs, thick "
         "lines their mean. For models of different bases, b is also shown with its hidden units in "
-        "the order that brings its weights nearest to those of a. A barrier that remains then does "
-        "not come from the order of the units. A line without a barrier stays on the ridge.",
+        "the order that brings its weights, or the activations of its units, nearest to those of "
+        "a. Repaired: at each point, the mean and deviation of each unit are set to what lies "
+        "between those of a and b. A barrier that remains then comes neither from the order of the "
+        "units nor from a lack of variance. A line without a barrier stays on the ridge.",
     ),
     "curve": Caption(
         RIDGE,
         "A trained curve between two bases",
-        "Test loss and accuracy between two bases: on the straight line, with the units of the "
-        "second base in their own order and aligned to the first, and on a quadratic Bézier curve "
-        "with a trained control point. If the loss stays low on the curve and rises on the line, "
-        "the two bases lie on one connected ridge that bends.",
+        "Training loss and accuracy between two bases, with the units of the second aligned to the "
+        "first: on the straight line, and on a quadratic Bézier curve with a trained control "
+        "point. If the loss stays low on the curve and rises on the line, the two bases lie on one "
+        "connected ridge that bends.",
     ),
     "plane": Caption(
         RIDGE,
         "The loss on a plane",
-        "Test loss on the plane through the first two bases and the variant of the first base, in "
-        "units of L2 distance between weights. The units of the second base are aligned to those "
-        "of the first. Filled marks are bases, the line that starts at a base is its walk of "
+        "Training loss on the plane through the first two bases and the variant of the first base, "
+        "in units of L2 distance between weights. The units of the second base are aligned to "
+        "those of the first. Filled marks are bases, the line that starts at a base is its walk of "
         "regularisation, and hollow marks are pruned models. All models but the three that span "
         "the plane are shown at their nearest point on it, and may lie off the plane.",
     ),

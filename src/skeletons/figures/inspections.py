@@ -61,11 +61,10 @@ def _both(files: dict[str, list[str]], one: str, other: str) -> list[tuple[str, 
 
 
 def _draw_paths(files: dict[str, list[str]], target: Path) -> None:
-    """Draw the lines and the curve; the curve is shown with the line between the same models."""
+    """Draw the lines and the curve."""
     asked = files.get("lines", [])
-    lines = {Path(path).name: path for path in _there(asked)}
-    kinds = {path: inspections.kind_of(*Path(path).stem.split("--")) for path in lines.values()}
-    if lines:
+    kinds = {path: inspections.kind_of(*Path(path).stem.split("--")) for path in _there(asked)}
+    if kinds:
         ridge.save_lines(kinds, inspections.KINDS, target / "lines.svg")
     elif asked:
         _absent(asked[0], captions.drawn("lines"), target / "lines.svg")
@@ -73,8 +72,7 @@ def _draw_paths(files: dict[str, list[str]], target: Path) -> None:
         if _absent(path, captions.drawn("curve"), target / "curve.svg"):
             continue
         a, b = Path(path).stem.split("--")
-        tables = [*filter(None, [lines.get(Path(path).name)]), path]
-        ridge.save_paths(tables, target / "curve.svg", f"From a, {a}, to b, {b}")
+        ridge.save_paths([path], target / "curve.svg", f"From a, {a}, to b, {b}, units aligned")
 
 
 def _draw_units(files: dict[str, list[str]], target: Path) -> None:

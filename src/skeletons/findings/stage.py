@@ -19,6 +19,7 @@ from skeletons.findings import (
 )
 from skeletons.findings.gather import summarize
 from skeletons.findings.plain import plain
+from skeletons.findings.preconditions import short_of_target
 from skeletons.findings.scores import read_all
 from skeletons.findings.settings import Settings
 from skeletons.measures.catalogue import resolve
@@ -103,6 +104,7 @@ def findings_stage(
         zip(ood, (artifacts.read_table(path, columns) for path in similarity), strict=True)
     )
     parts = networks.split(table, pairs)
+    chosen = Settings(**(settings or {}))
     walked, known = read_walks(walks, histories), read_predictions(predictions)
     overlaps = shared_weights.read(masks)
     summaries = [
@@ -113,11 +115,16 @@ def findings_stage(
             list(declared),
             walked=_own(part, walked),
             known={name: _own(part, by_model) for name, by_model in known.items()},
-            inside=inspections.inspections(_looks(part, looks)),
+            inside=inspections.inspections(
+                _looks(part, looks),
+                rise=chosen.loss_rise,
+                step=chosen.largest_step,
+                missed=short_of_target(part.table),
+            ),
             masks={name: rows[rows.a.map(part.owns)] for name, rows in overlaps.items()},
             controls=controls,
             drawn=[name_of(measure) for measure in drawn or measures],
-            settings=Settings(**(settings or {})),
+            settings=chosen,
             declared=declared,
         )
         for part in parts

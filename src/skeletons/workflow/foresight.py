@@ -98,12 +98,26 @@ def _demand(plan: Plan, setup: Setup) -> None:
             raise ConfigError(reason.replace("network.", f"{setup.key}.", 1))
     if not (_is_foreign(name) and needing):
         return
+    key, found, allowed = needing
     if reason := _remembered("symmetries", plan, setup, _not_aligned):
-        key, found, allowed = needing
         raise ConfigError(
             f"{key}: found {found}, which aligns the units of different bases; allowed: {allowed}, "
             f"because this cannot be done for {name!r}: {reason}"
         )
+    if not _by_activations(plan):
+        return
+    if reason := _remembered("activations", plan, setup, _not_seen):
+        if plan.config.alignment.match == "activations":
+            key, found, allowed = "alignment.match", "'activations'", "weights"
+        raise ConfigError(
+            f"{key}: found {found}, which aligns units by their activations; allowed: {allowed}, "
+            f"because this cannot be done for {name!r}: {reason}"
+        )
+
+
+def _by_activations(plan: Plan) -> bool:
+    """Whether units are aligned by their activations; lines are measured in both ways."""
+    return plan.config.alignment.match == "activations" or plan.config.inspect.lines
 
 
 def _is_foreign(name: str) -> bool:
@@ -205,6 +219,21 @@ def _not_aligned(about: Mapping[str, Any]) -> str:
 
     try:
         symmetries.of(about)
+    except WiringError as error:
+        return str(error)
+    except SkeletonsError:
+        return ""  # as above
+    return ""
+
+
+def _not_seen(about: Mapping[str, Any]) -> str:
+    from skeletons.networks import symmetries  # with torch
+    from skeletons.networks.build import rebuild
+    from skeletons.prediction import units
+
+    try:
+        network = rebuild(about)
+        units.try_on_blank_images(network, symmetries.find(network))
     except WiringError as error:
         return str(error)
     except SkeletonsError:

@@ -75,6 +75,28 @@ def _of_alignment(targets: Targets, wildcards: Wildcards) -> list[str]:
     return [targets.weights(a), targets.weights(b), targets.symmetries(b)]
 
 
+def _of_units(targets: Targets, wildcards: Wildcards) -> list[str]:
+    return [*_of_network(targets, wildcards), targets.symmetries(wildcards["model"])]
+
+
+def _of_both_units(targets: Targets, wildcards: Wildcards) -> list[str]:
+    a, b = wildcards["a"], wildcards["b"]
+    held = [targets.matched_by(base, "activations") for base in (a, b)]
+    return [*held, targets.symmetries(b)]
+
+
+def _of_frame(targets: Targets, wildcards: Wildcards) -> list[str]:
+    bases = targets.plan.bases_of(wildcards["net"])
+    held = [targets.matched_by(base, wildcards["by"]) for base in bases]
+    return [*held, targets.symmetries(bases[0])]
+
+
+def _through_frame(targets: Targets, wildcards: Wildcards) -> list[str]:
+    a, b, by = wildcards["a"], wildcards["b"], wildcards["by"]
+    held = [targets.matched_by(base, by) for base in (a, b)]
+    return [targets.frame(b, by), *held, targets.symmetries(b)]
+
+
 def _of_plane(targets: Targets, wildcards: Wildcards) -> list[str]:
     plan = targets.plan
     return [
@@ -199,15 +221,34 @@ _MADE: tuple[tuple[str, str, Reads], ...] = (
         lambda targets, found: _of_data(targets, "info.json"),
     ),
     (rf"alignment/{_PAIR}\.(safetensors|json)", "align", _of_alignment),
+    (rf"alignment/units/{_MODEL}\.safetensors", "activations", _of_units),
+    (rf"alignment/activations/{_PAIR}\.(safetensors|json)", "align_activations", _of_both_units),
+    (
+        r"alignment/together/(?P<by>[^/]+)/(?P<net>(?:net=[^/]+_)?)frame\.safetensors",
+        "align_together",
+        _of_frame,
+    ),
+    (
+        rf"alignment/together/(?P<by>[^/]+)/{_PAIR}\.(safetensors|json)",
+        "align_through_frame",
+        _through_frame,
+    ),
     (
         rf"lines/{_PAIR}\.parquet",
         "line",
         lambda targets, pair: [
             *_bases(targets, pair),
+            *targets.aligned_on_line(pair["a"], pair["b"]).values(),
+        ],
+    ),
+    (
+        rf"curve/{_PAIR}\.(parquet|safetensors)",
+        "curve",
+        lambda targets, pair: [
+            *_bases(targets, pair),
             *targets.aligned(pair["a"], pair["b"]).values(),
         ],
     ),
-    (rf"curve/{_PAIR}\.(parquet|safetensors)", "curve", _bases),
     (r"plane/(plane|located)\.parquet", "plane", _of_plane),
     (rf"exposed/{_MODEL}/(weights\.safetensors|exposed\.json)", "expose", _of_network),
     (rf"exposed/{_MODEL}/timing\.json", "time_exposed", _of_timing),

@@ -142,6 +142,11 @@ class Plan:
         """The base models."""
         return [model for model in self.models if model.state == model_ids.BASE]
 
+    def bases_of(self, prefix: str) -> list[Model]:
+        """The base models of a network, which is given by the beginning of its files' names."""
+        tag = prefix.removeprefix("net=").removesuffix("_") or None
+        return [base for base in self.bases if base.net == tag]
+
     @functools.cached_property
     def variants(self) -> list[Model]:
         """The variant of each base that `inspect` analyses; none if it analyses nothing."""
@@ -161,9 +166,7 @@ class Plan:
 
     def line_pairs(self) -> list[tuple[Model, Model]]:
         """The pairs of models between which the loss is measured on a line."""
-        if self.config.inspect.lines:
-            return self.inspected_pairs()
-        return self.first_bases() if self.config.inspect.curve else []
+        return self.inspected_pairs() if self.config.inspect.lines else []
 
     def inspected_pairs(self) -> list[tuple[Model, Model]]:
         """Pairs of inspected bases, of each base and its variant, and of variants."""

@@ -27,6 +27,8 @@ Wildcards = Mapping[str, str]
 Settings = Callable[[Plan, Wildcards], dict[str, Any]]
 TOLERANCE = 0.02  # of accuracy that a skeleton may lose, as in the findings
 TIMED_BATCH = 500  # images in a batch when inference is timed
+MATCHED_IMAGES = 1_000  # training images whose activations are matched
+ORDERS = {"seed": 0}  # in which groups of units are visited
 
 
 @dataclass(frozen=True)
@@ -276,13 +278,21 @@ def _measured(plan: Plan) -> dict[str, Any]:
     images = plan.config.inspect.images
     return {
         "measured": {
-            "split": "test",
             "images": images,
             "norm_images": images,
             "precision": "fp32",
         },
         "device": plan.config.compute.device,
     }
+
+
+def _activations(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
+    return {"images": MATCHED_IMAGES, "device": plan.config.compute.device}
+
+
+def _together(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
+    bases = plan.bases_of(wildcards["net"])
+    return {"by": wildcards["by"], "bases": [str(base) for base in bases], **ORDERS}
 
 
 def _line(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
@@ -294,7 +304,7 @@ def _plane(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
     return {
         "models": [str(model) for model in models],
         "aligned": [str(model) for model in models if model.base != models[0]],
-        "points": plan.config.inspect.points,
+        "points": plan.config.inspect.grid,
         "margin": 0.2,
         **_measured(plan),
     }
@@ -402,9 +412,19 @@ STAGES: Mapping[str, Stage] = {
         _network,
     ),
     "align": Stage(
-        "alignment.matching:align_stage",
-        lambda plan, wildcards: {"seed": 0, "restarts": 3},
+        "alignment.stages:align_stage",
+        lambda plan, wildcards: {"by": "weights", "restarts": 3, **ORDERS},
         cached=True,
+    ),
+    "activations": Stage("prediction.units:activations_stage", _activations, _network, cached=True),
+    "align_activations": Stage(
+        "alignment.stages:align_stage",
+        lambda plan, wildcards: {"by": "activations", "restarts": 1, **ORDERS},
+    ),
+    "align_together": Stage("alignment.stages:align_together_stage", _together, cached=True),
+    "align_through_frame": Stage(
+        "alignment.stages:align_through_frame_stage",
+        lambda plan, wildcards: {"by": wildcards["by"], "bases": _pair(wildcards)},
     ),
     "line": Stage("inspection.lines:line_stage", _line, _network, computes=True, cached=True),
     "plane": Stage("inspection.plane:plane_stage", _plane, _network, computes=True, cached=True),

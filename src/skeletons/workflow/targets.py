@@ -10,6 +10,7 @@ from itertools import combinations_with_replacement
 from pathlib import Path
 
 from skeletons import model_ids
+from skeletons.alignment.permutations import folder_of
 from skeletons.findings import inspections
 from skeletons.model_ids import Model
 from skeletons.workflow.plan import DATA, Plan
@@ -105,13 +106,31 @@ class Targets:
         """A model's logits on a data set."""
         return f"{self.results}/predictions/{dataset}/{model}.parquet"
 
-    def alignment(self, a: Model | str, b: Model | str) -> list[str]:
+    def alignment(self, a: Model | str, b: Model | str, by: str | None = None) -> list[str]:
         """The permutations that align b's units to a's; none if both come from one base.
 
         Only bases are aligned: all models of one base have their units in the same order.
+
+        Args:
+            a: the model that keeps its order.
+            b: the model that is aligned.
+            by: `weights` or `activations`; None for what the configuration says.
         """
+        chosen = self.plan.config.alignment
+        by = by or chosen.match
         one, two = (Model.parse(str(model)).base for model in (a, b))
-        return [] if one == two else [f"{self.results}/alignment/{one}--{two}.safetensors"]
+        folder = folder_of(by, chosen.order)
+        return [] if one == two else [f"{self.results}/alignment/{folder}{one}--{two}.safetensors"]
+
+    def matched_by(self, base: Model | str, by: str) -> str:
+        """What a base is matched by: its weights, or the activations of its units."""
+        if by == "weights":
+            return self.weights(base)
+        return f"{self.results}/alignment/units/{base}.safetensors"
+
+    def frame(self, model: Model | str, by: str) -> str:
+        """The permutations of all bases of a model's network into one order."""
+        return f"{self.results}/alignment/together/{by}/{_prefix(model)}frame.safetensors"
 
     def trunk(self, child: Model) -> list[str]:
         """The state that a child of a base begins at; none if no whole epoch is shared."""
@@ -137,13 +156,19 @@ class Targets:
 
     def symmetries(self, model: Model | str) -> str:
         """Which units of a model's network can change places."""
-        tag = Model.parse(str(model)).net
-        return f"{self.results}/alignment/{'' if tag is None else f'net={tag}_'}symmetries.json"
+        return f"{self.results}/alignment/{_prefix(model)}symmetries.json"
 
     def aligned(self, a: Model | str, b: Model | str) -> dict[str, str]:
         """What aligns b's units to a's, by its name as an input; nothing for models of one base."""
         found = self.alignment(a, b)
         return {"matched": found[0], "symmetries": self.symmetries(b)} if found else {}
+
+    def aligned_on_line(self, a: Model | str, b: Model | str) -> dict[str, str]:
+        """The same for a line: bases are aligned in each way, and variants in the chosen one."""
+        bases = all(Model.parse(str(model)).state == model_ids.BASE for model in (a, b))
+        ways = ("weights", "activations") if bases else (self.plan.config.alignment.match,)
+        found = {f"by_{by}": path for by in ways for path in self.alignment(a, b, by)}
+        return {**found, "symmetries": self.symmetries(b)} if found else {}
 
     # --- pairs ------------------------------------------------------------------------------------
 
@@ -412,6 +437,12 @@ class Targets:
             *self.measure_tables(),
             *self.mask_layers(),
         ]
+
+
+def _prefix(model: Model | str) -> str:
+    """The beginning of the names of files of a model's network."""
+    tag = Model.parse(str(model)).net
+    return "" if tag is None else f"net={tag}_"
 
 
 def _model(path: str) -> str:
