@@ -64,6 +64,7 @@ wildcard_constraints:
     two=model_ids.BASE_ID,
     order=r"[1-9]\d*",
     draw=r"[1-9]\d*",
+    mask=rf"own|random|{model_ids.BASE_ID}",
     net=r"(?:net=[^/]+_)?",
     model=r"(?:net|seed|own)=[^/]+?",
     a=r"(?:net|seed|own)=[^/]+?",

@@ -45,6 +45,13 @@ def more(old: int, new: int) -> int:
     return (new * (new - 1) - old * (old - 1)) // 2
 
 
+def looking(**looks: Any) -> Change:
+    return top(inspect={"variant": {"l1": 1e-4, "epochs": 1, "threshold": 0.05}, **looks})
+
+
+LOOKED_AT = copy.deepcopy(CHAIN)
+LOOKED_AT["base"]["seeds"] = [1, 2]
+looking(layers=["mutual_knn"])(LOOKED_AT)
 DIGITS, NOISE = {"kind": "digits"}, {"kind": "noise", "images": 40}
 SETS = {**CHAIN, "ood": [DIGITS, NOISE]}
 CONFIGURATION: dict[str, tuple[dict[str, Any], Change, dict[str, int]]] = {
@@ -241,6 +248,30 @@ CONFIGURATION: dict[str, tuple[dict[str, Any], Change, dict[str, int]]] = {
             "inspection_figures": 1,
             "record": 1,
             "report": 1,
+        },
+    ),
+    "a bridge is asked for": (
+        LOOKED_AT,
+        looking(layers=["mutual_knn"], bridge=True),
+        {
+            "bridge": 1,
+            "original_width": 1,
+            "judge_bridge": 1,
+            "inspection_figures": 1,
+            "record": 1,
+            **SHOWN,
+        },
+    ),
+    "a transfer of masks is asked for": (
+        LOOKED_AT,
+        looking(layers=["mutual_knn"], transfer=True),
+        {
+            "symmetries": 1,
+            "align": 1,
+            "transfer": 3,
+            "inspection_figures": 1,
+            "record": 1,
+            **SHOWN,
         },
     ),
     "a measure of masks is asked for": (

@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from skeletons import text as prose
+from skeletons.findings import bridges, transfers
 from skeletons.findings.plain import plain
 from skeletons.findings.sections import Section, joined
 from skeletons.inspection import absence, barriers
 from skeletons.model_ids import BASE, Model
 from skeletons.store import artifacts
 
-READ = ("lines", "curve", "exposed", "importance", "matched", "probe")  # kinds of artifacts
+READ = (  # kinds of artifacts
+    *("lines", "curve", "bridge", "transfer", "exposed", "importance", "matched", "probe"),
+)
 
 BASES, OWN, VARIANTS = "two bases", "a base and its variant", "variants of two bases"
 KINDS = (BASES, OWN, VARIANTS)
@@ -37,9 +40,10 @@ def inspections(paths: Mapping[str, Sequence[str]]) -> dict[str, Any]:
         of `barriers.by_path`. `curve`: the same for the curve, and `line`, the row of the straight
         line between the same models. `exposed`: model, before, after, difference and dead_reason
         (see `inspection.exposure`). `importance` and `matched`: the totals of
-        `unit_ranks.summarize` and `matched_units.summarize`, with the model, or a and b. `probe`:
-        model and the numbers of `second_skeleton.probe_verdict`. The row of a look that cannot be
-        had has only the models and `absent`, the reason (see `inspection.absence`).
+        `unit_ranks.summarize` and `matched_units.summarize`, with the model, or a and b. `bridge`
+        and `transfer`: see `bridges.read` and `transfers.read`. `probe`: model and the numbers of
+        `second_skeleton.probe_verdict`. The row of a look that cannot be had has only the models
+        and `absent`, the reason (see `inspection.absence`).
 
     Raises:
         ArtifactError: a file is missing or broken, or lacks a key.
@@ -48,6 +52,8 @@ def inspections(paths: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     return {
         "lines": lines,
         "curve": [_curve_row(path, lines) for path in paths.get("curve", ())],
+        "bridge": [bridges.read(path) for path in paths.get("bridge", ())],
+        "transfer": transfers.read(paths.get("transfer", ())),
         "exposed": [_exposed_row(path) for path in paths.get("exposed", ())],
         "importance": [
             {"model": Path(path).stem, **_totals(path, ["spearman", "shared", "expected"])}
@@ -77,6 +83,8 @@ def model_of(path: str) -> str:
     file = Path(path)
     named = file.stem if "=" in file.stem else file.parent.name
     model, _, rest = named.partition("--")
+    if not rest and "/transfer/" in path:
+        return model.partition("_mask=")[0]
     return model.rpartition("_l1=")[0] if not rest and "/probe/" in path else model
 
 
@@ -141,6 +149,8 @@ def inspection_sections(found: Mapping[str, Any]) -> list[Section]:
         *(
             Section(kind, title, joined(in_words(there[kind]), missing[kind]))
             for kind, title, in_words in (
+                ("bridge", "Can one machinery be exchanged for another?", bridges.in_words),
+                ("transfer", "Does a mask help another base?", transfers.in_words),
                 ("exposed", "The exposed skeletons", _exposed_text),
                 ("importance", "Are large units important?", _importance_text),
                 ("matched", matched, _matched_text),

@@ -34,26 +34,31 @@ CLASSES = 10  # of a network whose images do not exist yet; how channels flow ha
 def absent_looks(plan: Plan) -> str:
     """What a network that is not built in keeps from being looked at; empty if nothing.
 
-    The network is built and exposed with random weights. Its code is not run again until it
-    changes, so a start with nothing to do does not import torch.
+    The network is built, and exposed or doubled, with random weights. Its code is not run again
+    until it changes, so a start with nothing to do does not import torch.
     """
-    if not plan.config.inspect.expose:
-        return ""
+    looks = {"expose": _not_exposed, "bridge": _not_bridged}
+    wanted = {key: look for key, look in looks.items() if getattr(plan.config.inspect, key)}
     first = {variant.net: variant for variant in reversed(plan.variants)}
-    return "\n".join(filter(None, (_absent(plan, variant) for variant in first.values())))
+    sentences = (
+        _absent(plan, variant, key, look)
+        for variant in first.values()
+        for key, look in wanted.items()
+    )
+    return "\n".join(filter(None, sentences))
 
 
-def _absent(plan: Plan, variant: Model) -> str:
-    """The sentence for the network of a variant; empty if it can be exposed."""
+def _absent(plan: Plan, variant: Model, key: str, look: Look) -> str:
+    """The sentence for the network of a variant; empty if the look can be had."""
     setup = plan.setup_of(variant)
     network = setup.network
     if not _is_foreign(network.name):
         return ""
-    reason = _remembered("expose", plan, setup, _not_exposed)
+    reason = _remembered(key, plan, setup, look)
     if not reason:
         return ""
     return (
-        f"`inspect.expose` will not be available for {network.name}, and all else is made without "
+        f"`inspect.{key}` will not be available for {network.name}, and all else is made without "
         f"it: {reason}"
     )
 
@@ -152,6 +157,19 @@ def _not_exposed(about: Mapping[str, Any]) -> str:
         return str(error)
     except SkeletonsError:
         return ""  # such as a mistake in the user's code, which ends the first job that runs it
+    return ""
+
+
+def _not_bridged(about: Mapping[str, Any]) -> str:
+    from skeletons.networks import side_by_side  # with torch
+    from skeletons.networks.build import rebuild
+
+    try:
+        side_by_side.check(rebuild(about))
+    except WiringError as error:
+        return str(error)
+    except SkeletonsError:
+        return ""  # as above
     return ""
 
 

@@ -119,7 +119,7 @@ class Hooks:
         if "base_id" not in job.wildcards:
             return 0, 0
         base = Model.parse(job.wildcards["base_id"])
-        if job.rule in ("train_base", "reorder"):
+        if job.rule in ("train_base", "reorder", "transfer"):
             return 1, self._plan.setup_of(base).base.epochs
         if job.rule == "regularize":
             model = base.of(**model_ids.numbers(job.wildcards))
