@@ -1,22 +1,27 @@
 """Bridges: two networks in one, paths at constant loss, and skeletons that fit side by side."""
 
 import copy
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
 
 from skeletons.data import shapes
 from skeletons.errors import WiringError
-from skeletons.findings import walk_certificates
-from skeletons.inspection import bridge, original_width
+from skeletons.findings import bridges, inspections, walk_certificates
+from skeletons.inspection import absence, bridge, original_width
 from skeletons.inspection.paths import Leg, Measurer, apart, follow, length_of
-from skeletons.networks import side_by_side
-from skeletons.networks.build import build
+from skeletons.networks import channels, side_by_side
+from skeletons.networks.build import build, prepare
 from skeletons.networks.tensors import put, tensors
 from skeletons.prediction.inference import predict
+from skeletons.report import tables
+from skeletons.store import artifacts
 from skeletons.training.base import train_base
 from skeletons.training.held import hold
 from skeletons.training.images import Images
@@ -43,8 +48,6 @@ def network(name: str, width: int = 4, seed: int = 0) -> nn.Sequential:
 
 def trained(name: str, seed: int, train: Images, width: int = 4) -> nn.Sequential:
     made = network(name, width, seed)
-    from skeletons.networks.build import prepare
-
     prepare(made, train.pixels)
     train_base(made, train, train, seed, FAST[name], "fp32")
     return made.eval()
@@ -210,7 +213,7 @@ def half(name: str, seed: int, train: Images, side: slice, width: int = 4) -> nn
         width: of the network.
     """
     made = network(name, width, seed)
-    wires = side_by_side.channels.trace(made.get_submodule("body"))
+    wires = channels.trace(made.get_submodule("body"))
     logits = wires.of[wires.logits()]
     masks = {}
     for layer in wires.layers():
@@ -318,3 +321,126 @@ def test_what_dead_units_add_becomes_a_part_of_the_biases() -> None:
     images = torch.from_numpy(shapes.draw(10, 3)[0])
     assert torch.allclose(predict(emptied, images), predict(made, images), atol=1e-4)
     assert not torch.equal(emptied.body[13].bias, body[13].bias)
+
+
+# --- the judgement --------------------------------------------------------------------------------
+
+
+def points(rises: Sequence[float]) -> pd.DataFrame:
+    steps = range(len(rises))
+    return pd.DataFrame(
+        {
+            "part": ["start", *["on the way"] * (len(rises) - 1)],
+            "step": steps,
+            "epoch": 0,
+            "loss": [0.01 + rise for rise in rises],
+            "accuracy": 1.0,
+            "rise": rises,
+            "error": 0.001,
+            "distance": [0.1 * k for k in steps],
+            "step_length": [0.0, *[0.1] * (len(rises) - 1)],
+            "norm": 10.0,
+        }
+    )
+
+
+def judged(
+    folder: Path,
+    *,
+    doubled: Sequence[float] = (0.0, 0.01),
+    between: Sequence[float] = (0.0, 0.02),
+    walk: Sequence[float] = (0.0, 0.0),
+    times: float = 1.0,
+    optimal: bool = True,
+    absent: str = "",
+) -> dict[str, Any]:
+    """The JSON of a bridge between two bases whose walks, and paths, rise as given."""
+    paths = {
+        name: str(folder / f"{name}.parquet")
+        for name in ("points", "original", "walk", "history", "one", "other")
+    }
+    units, summary, score, found = (
+        str(folder / name) for name in ("units.json", "model.json", "s.json", "seed=1--seed=2.json")
+    )
+    reason = pd.DataFrame({absence.KEY: [absent]})
+    artifacts.write_table(paths["points"], reason if absent else points(doubled))
+    artifacts.write_table(paths["original"], points(between))
+    artifacts.write_table(paths["walk"], points(walk).drop(columns=["rise", "error"]))
+    artifacts.write_table(paths["history"], pd.DataFrame({"epoch": [0], "train_loss": [0.0]}))
+    for name, seed in (("one", 1), ("other", 2)):
+        logits = np.random.default_rng(seed).standard_normal((30, 3)).astype(np.float32)
+        columns = {f"logit_{k}": logits[:, k] for k in range(3)}
+        artifacts.write_table(paths[name], pd.DataFrame({"label": np.zeros(30, int), **columns}))
+    layers = [{"layer": "0", "units": 4, "a": 2, "b": round(4 * times) - 2}]
+    artifacts.write_json(units, {"fits": times <= 1, "times": times, "layers": layers})
+    artifacts.write_json(summary, {"network": {"name": "cnn", "width": 8}})
+    artifacts.write_json(score, {"model": "seed=1", "optimal": optimal})
+    bridges.judge_bridge_stage(
+        points=paths["points"],
+        original=paths["original"],
+        units=units,
+        walks=[paths["walk"]] * 2,
+        histories=[paths["history"]] * 2,
+        scores=[score] * 2,
+        summary=summary,
+        predictions_a=[paths["one"]],
+        predictions_b=[paths["other"]],
+        bridge=found,
+        models=["seed=1", "seed=2"],
+        ood=["digits"],
+        labelled=[],
+        measure="agreement",
+        loss_rise=0.05,
+        largest_step=0.05,
+    )
+    return bridges.read(found)
+
+
+def test_a_bridge_has_its_numbers_and_the_likeness_of_its_ends(tmp_path: Path) -> None:
+    found = judged(tmp_path)
+    assert found["certified"]
+    assert (found["points"], found["width"], found["doubled_width"]) == (2, 8, 16)
+    assert found["highest_rise"] == pytest.approx(0.01)
+    assert found["upper_bound"] == pytest.approx(0.01 + walk_certificates.Z * 0.001)
+    assert found["longest_step"] == pytest.approx(0.01)
+    agreement = found["similarity"]["digits"]
+    assert agreement["measure"] == "agreement"
+    assert 0 < agreement["value"] < 1
+    assert found["original"]["fits"]
+    assert found["original"]["certified"]
+    text = bridges.in_words([found])
+    for words in ("1 of 1 bridge is certified", "| yes | 0.", "0: 2 + 2 of 4", "8 (1.00 times)"):
+        assert words in text
+
+
+@pytest.mark.parametrize(
+    ("case", "doubled", "original", "says"),
+    [
+        ({"doubled": (0.0, 0.06)}, False, True, "rises by 0.060"),
+        ({"doubled": (0.0, -0.06)}, False, True, "falls by 0.060"),
+        ({"doubled": (0.0, 0.0495)}, False, True, "upper 95 % bound of 0.051"),
+        ({"between": (0.04, 0.06)}, True, False, "in the original width is not certified"),
+        ({"walk": (0.0, 0.07)}, True, False, "the walk of a: the training loss rises by 0.070"),
+        ({"optimal": False}, False, False, "its base misses `base.target`"),
+        ({"times": 1.5}, True, False, "12 (1.50 times) | no | –"),
+    ],
+)
+def test_what_exceeds_a_limit_is_not_certified_and_says_why(
+    case: dict[str, Any], doubled: bool, original: bool, says: str, tmp_path: Path
+) -> None:
+    found = judged(tmp_path, **case)
+    assert found["certified"] is doubled
+    assert found["original"]["certified"] is original
+    assert says in bridges.in_words([found])
+    shown = tables.bridges({"inside": {"bridge": [found]}})
+    fits = case.get("times", 1) <= 1
+    assert [row["place"] for row in shown] == ["twice", *["original"] * fits]
+    assert shown[0]["answer"] == ("yes" if doubled else "no")
+
+
+def test_a_bridge_that_cannot_be_had_says_why(tmp_path: Path) -> None:
+    judged(tmp_path, absent="its channels cannot be followed")
+    kinds = {"bridge": [str(tmp_path / "seed=1--seed=2.json")]}
+    (section,) = inspections.inspection_sections(inspections.inspections(kinds))
+    said = "Not available for `seed=1` with `seed=2`: its channels cannot be followed"
+    assert section.text == said

@@ -161,19 +161,18 @@ def places_beside(a: Mask, b: Mask) -> Indices:
         a: which units of a live, n.
         b: the same for b; both together at most n.
     """
-    free = ~a
     places = np.full(len(b), -1, dtype=np.int64)
-    for living in (True, False):
-        units = np.flatnonzero(b == living)
-        stay = units[free[units]]
+    open_ones = ~a
+    for units in (np.flatnonzero(b), np.flatnonzero(~b)):
+        stay = units[open_ones[units]]
         places[stay] = stay
-        free[stay] = False
-        rest = units[places[units] < 0]
-        open_places = np.flatnonzero(free)
-        if not living:
-            open_places = np.setdiff1d(np.arange(len(b)), places[places >= 0])
-        places[rest] = open_places[: len(rest)]
-        free[open_places[: len(rest)]] = False
+        open_ones[stay] = False
+        moving = units[places[units] < 0]
+        # Living units of b leave those of a alone; the dead units of b take what is left.
+        places[moving] = np.flatnonzero(open_ones)[: len(moving)]
+        open_ones[places[moving]] = False
+        open_ones |= a
+        open_ones[places[places >= 0]] = False
     return places
 
 
