@@ -26,6 +26,7 @@ from skeletons.training.images import Images
 from skeletons.training.settings import BaseSettings
 
 CLASSES = 10
+PLAIN = {"flip": False, "shift": 0, "cutout": 0}  # images as they are
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,7 @@ def some(model: nn.Module, density: float, seed: int) -> dict[str, torch.Tensor]
 
 
 def settings(optimizer: str, epochs: int = 2, rate: float = 0.01) -> BaseSettings:
-    return BaseSettings(epochs, 25, optimizer, rate, 0.9, 1e-3, 0.0, 0.2, {})
+    return BaseSettings(epochs, 25, optimizer, rate, 0.9, 1e-3, 0.0, 0.2, PLAIN)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "muon"])
