@@ -70,11 +70,11 @@ def read_bridges(doubled: Sequence[Path], original: Sequence[Path]) -> Mapping[s
 
     Args:
         doubled: files of bridges in twice the width.
-        original: files of paths in the original width, of which those without a point do not exist.
+        original: files of paths in the original width; a path that does not exist has one point.
     """
     groups = {"twice the width": doubled, "the original width": original}
     tables = {
-        name: [table for file in files if len(table := artifacts.read_table(file))]
+        name: [table for file in files if len(table := artifacts.read_table(file)) > 1]
         for name, files in groups.items()
     }
     return {name: found for name, found in tables.items() if found}

@@ -278,6 +278,8 @@ def _original_text(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _fullest(found: Mapping[str, Any]) -> str:
+    if not found["layers"]:
+        return "–"
     most = max(found["layers"], key=lambda row: (row["a"] + row["b"]) / row["units"])
     return f"{most['layer']}: {most['a']} + {most['b']} of {most['units']}"
 

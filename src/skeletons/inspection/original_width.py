@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import fx, nn
 
@@ -120,7 +119,7 @@ def _shift(norm: nn.Module, amount: torch.Tensor) -> None:
     """Add a constant to what a norm in evaluation mode gets, by its bias."""
     bias, variance = getattr(norm, "bias", None), getattr(norm, "running_var", None)
     if bias is not None and variance is not None and len(bias) == len(amount):
-        bias += norm.get_parameter("weight") * amount / torch.sqrt(variance + norm.eps)  # type: ignore[operator]
+        bias += norm.get_parameter("weight") * amount / torch.sqrt(variance + norm.eps)
 
 
 # --- do they fit? ---------------------------------------------------------------------------------
@@ -254,7 +253,7 @@ def original_width_stage(
         b: the same of base b.
         summary: the model.json of their network.
         dataset: the data set's images.safetensors.
-        points: the parquet file to write, see `paths.follow`; without rows if they do not fit.
+        points: the parquet file to write, see `paths.follow`; only the start if they do not fit.
         units: the JSON file to write: `fits`, `times`, the width that it takes as a multiple of the
             network's, and `layers`, see `fit`.
         stride: the longest step, as a share of the norm of base a's weights.
@@ -268,13 +267,11 @@ def original_width_stage(
     about: Mapping[str, Any] = artifacts.read_json(summary, ["network"])
     models = [[restore(path, about) for path in paths] for paths in (a, b)]
     rows = fit(Skeleton.of(models[0][2]), Skeleton.of(models[1][2]))
-    times = max((row["a"] + row["b"]) / row["units"] for row in rows)
+    times = max(((row["a"] + row["b"]) / row["units"] for row in rows), default=0.0)
     artifacts.write_json(units, {"fits": times <= 1, "times": times, "layers": rows})
     print(f"Living units of both take {times:.3f} times the units of the network.", flush=True)
-    if times > 1:
-        artifacts.write_table(points, pd.DataFrame({"part": pd.Series(dtype=str)}))
-        return
-    begin, path = legs(models[0][1:], models[1][1:])
+    whole: tuple[Tensors, list[Leg]] = (_copied(models[0][1]), [])
+    begin, path = legs(models[0][1:], models[1][1:]) if times <= 1 else whole
     base = models[0][0]
     norm = length_of(tensors(base), [name for name, _ in base.named_parameters()])
     gauge = Gauge(base.to(place), Images.read(dataset, "train", place), "fp32")

@@ -285,7 +285,10 @@ def check(network: nn.Sequential) -> None:
 
 
 def mixed(
-    holder: Holder, laid: Sequence[Tensors], hidden: Sequence[float], shares: Sequence[float]
+    holder: Holder,
+    laid: Sequence[Mapping[str, Tensor]],
+    hidden: Sequence[float],
+    shares: Sequence[float],
 ) -> Tensors:
     """The tensors of a network that holds two models.
 
@@ -305,9 +308,8 @@ def mixed(
         factors: Sequence[float] = (1.0, 1.0)  # of statistics, and of what no training changes
         if name in parameters - fixed:
             factors = shares if name in outputs else hidden
-        found[name] = sum(
-            factor * each[name].double() for factor, each in zip(factors, laid, strict=True)
-        ).to(one.dtype)
+        first, second = (f * each[name].double() for f, each in zip(factors, laid, strict=True))
+        found[name] = (first + second).to(one.dtype)
     return found
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -22,7 +23,7 @@ def hold(network: nn.Module, masks: Mapping[str, Tensor]) -> None:
     """
     held = [(network.get_parameter(name), mask) for name, mask in masks.items()]
     for weight, mask in held:
-        weight.register_hook(lambda gradient, mask=mask: gradient * mask.to(gradient.device))
+        weight.register_hook(functools.partial(_masked, mask))  # type: ignore[no-untyped-call]
 
     def clear(module: nn.Module, inputs: Any) -> None:
         empty(held)
@@ -31,8 +32,12 @@ def hold(network: nn.Module, masks: Mapping[str, Tensor]) -> None:
     empty(held)
 
 
+def _masked(mask: Tensor, gradient: Tensor) -> Tensor:
+    return gradient * mask.to(gradient.device)
+
+
 @torch.no_grad()
-def empty(held: list[tuple[nn.Parameter, Tensor]]) -> None:
+def empty(held: Sequence[tuple[nn.Parameter, Tensor]]) -> None:
     """Set weights to zero where their masks are False."""
     for weight, mask in held:
         weight.masked_fill_(~mask.to(weight.device), 0.0)

@@ -18,14 +18,13 @@ from skeletons.config.networks import Setup
 from skeletons.model_ids import Model
 from skeletons.store.fingerprint import fingerprint
 from skeletons.user_code import references
-from skeletons.workflow import shown
+from skeletons.workflow import exchange, shown
 from skeletons.workflow.architecture import architecture, trained_from
 from skeletons.workflow.plan import Plan
 
 Wildcards = Mapping[str, str]
 Settings = Callable[[Plan, Wildcards], dict[str, Any]]
 TOLERANCE = 0.02  # of accuracy that a skeleton may lose, as in the findings
-STRIDE = 0.025  # longest step of a bridge, as a share of the norm of the weights
 TIMED_BATCH = 500  # images in a batch when inference is timed
 
 
@@ -288,27 +287,6 @@ def _curve(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
     }
 
 
-def _stride(plan: Plan) -> float:
-    """The longest step of a bridge: well below what its certificate allows."""
-    return min(STRIDE, plan.config.findings.largest_step / 2)
-
-
-def _bridge(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
-    return {"stride": _stride(plan), "device": plan.config.compute.device}
-
-
-def _judge_bridge(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
-    limits = plan.config.findings
-    return {
-        "models": _pair(wildcards),
-        "ood": plan.ood,
-        "labelled": [ood for ood in plan.ood if ood in plan.labelled],
-        "measure": plan.judged[0],
-        "loss_rise": limits.loss_rise,
-        "largest_step": limits.largest_step,
-    }
-
-
 def _transfer(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
     return {**_train_base(plan, wildcards), "mask": wildcards["mask"]}
 
@@ -406,18 +384,18 @@ STAGES: Mapping[str, Stage] = {
     "plane": Stage("inspection.plane:plane_stage", _plane, _network, computes=True, cached=True),
     "curve": Stage("inspection.curve:curve_stage", _curve, _network, computes=True, cached=True),
     "bridge": Stage(
-        "inspection.bridge:bridge_stage", _bridge, _network, computes=True, cached=True
+        "inspection.bridge:bridge_stage", exchange.bridge, _network, computes=True, cached=True
     ),
     "original_width": Stage(
         "inspection.original_width:original_width_stage",
-        _bridge,
+        exchange.bridge,
         _network,
         computes=True,
         cached=True,
     ),
     "judge_bridge": Stage(
         "findings.bridges:judge_bridge_stage",
-        _judge_bridge,
+        exchange.judge_bridge,
         lambda plan, wildcards: plan.judged[:1],
     ),
     "transfer": Stage(
