@@ -51,7 +51,7 @@ def looking(**looks: Any) -> Change:
 
 LOOKED_AT = copy.deepcopy(CHAIN)
 LOOKED_AT["base"]["seeds"] = [1, 2]
-looking(layers=["mutual_knn"])(LOOKED_AT)
+looking(lines=True)(LOOKED_AT)
 DIGITS, NOISE = {"kind": "digits"}, {"kind": "noise", "images": 40}
 SETS = {**CHAIN, "ood": [DIGITS, NOISE]}
 CONFIGURATION: dict[str, tuple[dict[str, Any], Change, dict[str, int]]] = {
@@ -252,7 +252,7 @@ CONFIGURATION: dict[str, tuple[dict[str, Any], Change, dict[str, int]]] = {
     ),
     "a bridge is asked for": (
         LOOKED_AT,
-        looking(layers=["mutual_knn"], bridge=True),
+        looking(lines=True, bridge=True),
         {
             "bridge": 1,
             "original_width": 1,
@@ -264,10 +264,8 @@ CONFIGURATION: dict[str, tuple[dict[str, Any], Change, dict[str, int]]] = {
     ),
     "a transfer of masks is asked for": (
         LOOKED_AT,
-        looking(layers=["mutual_knn"], transfer=True),
+        looking(lines=True, transfer=True),
         {
-            "symmetries": 1,
-            "align": 1,
             "transfer": 3,
             "inspection_figures": 1,
             "record": 1,
@@ -458,10 +456,17 @@ def sets(chain: Workflow, tmp_path_factory: pytest.TempPathFactory) -> Workflow:
     return made
 
 
+@pytest.fixture(scope="module")
+def looked_at(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
+    made = Workflow(tmp_path_factory.mktemp("looked_at"))
+    assert made.jobs(LOOKED_AT)["line"] == 4  # two bases, each with its variant, and the variants
+    return made
+
+
 @pytest.fixture
 def start(row: str, request: pytest.FixtureRequest) -> Workflow:
     """The workflow in which the starting point of a row has finished."""
-    names = {id(GRID): "grid", id(CHAIN): "chain", id(SETS): "sets"}
+    names = {id(GRID): "grid", id(CHAIN): "chain", id(SETS): "sets", id(LOOKED_AT): "looked_at"}
     ended: Workflow = request.getfixturevalue(names[id(CONFIGURATION[row][0])])
     return ended
 
