@@ -25,6 +25,7 @@ from skeletons.store import artifacts
 from skeletons.training.base import train_base
 from skeletons.training.held import hold
 from skeletons.training.images import Images
+from skeletons.training.job import tensors_of
 from skeletons.training.ridge import Gauge
 from skeletons.training.settings import BaseSettings
 
@@ -257,7 +258,9 @@ def noisy(model: nn.Sequential, seed: int) -> nn.Sequential:
 
 
 @pytest.mark.parametrize(("name", "width"), [("cnn", 8), ("resnet9", 4)])
-def test_two_skeletons_that_fit_are_exchanged_in_the_original_width(name: str, width: int) -> None:
+def test_two_skeletons_that_fit_are_exchanged_in_the_original_width(
+    name: str, width: int, tmp_path: Path
+) -> None:
     # Both live in the same units, so one of the two has to move.
     pruned = [half(name, seed, slice(0, width // 2), width) for seed in (1, 2)]
     walked = [noisy(model, seed) for seed, model in enumerate(pruned)]
@@ -275,10 +278,48 @@ def test_two_skeletons_that_fit_are_exchanged_in_the_original_width(name: str, w
     assert torch.allclose(end, predict(walked[1], shown), rtol=1e-4, atol=1e-4)
     moved = dict(measurer.network.named_parameters())
     weights = dict(walked[1].named_parameters())
-    assert any(not torch.equal(moved[name], weights[name]) for name in moved)
-    for name, one in moved.items():  # the same weights in another order
-        ours, others = (w.detach().flatten().sort().values for w in (one, weights[name]))
+    assert any(not torch.equal(one, weights[key]) for key, one in moved.items())
+    for key, one in moved.items():  # the same weights in another order
+        ours, others = (w.detach().flatten().sort().values for w in (one, weights[key]))
         assert torch.allclose(ours, others, atol=1e-6)
+
+    staged(tmp_path, name, width, list(zip(walked, walked, pruned, strict=True)))
+    units = artifacts.read_json(tmp_path / "units.json")
+    assert units["fits"]
+    assert units["times"] == 1
+    pd.testing.assert_frame_equal(artifacts.read_table(tmp_path / "points.parquet"), found)
+    staged(tmp_path, name, width, [[network(name, width, seed)] * 3 for seed in (1, 2)])
+    units = artifacts.read_json(tmp_path / "units.json")
+    assert not units["fits"]
+    assert units["times"] == 2
+    assert len(artifacts.read_table(tmp_path / "points.parquet")) == 1
+
+
+def staged(folder: Path, name: str, width: int, models: Sequence[Sequence[nn.Sequential]]) -> None:
+    """Run the stage on two bases, each with the end of its walk and its pruned model."""
+    paths: list[list[str]] = []
+    for k, three in enumerate(models):
+        paths.append([str(folder / f"{k}{j}.safetensors") for j in range(3)])
+        for path, model in zip(paths[-1], three, strict=True):
+            artifacts.write_tensors(path, tensors_of(model))
+    about = {"network": {"name": name, "width": width, "classes": CLASSES}}
+    artifacts.write_json(folder / "model.json", about)
+    split = images(name)
+    arrays = {"images": split.pixels.numpy(), "labels": split.labels.numpy()}
+    artifacts.write_tensors(
+        folder / "images.safetensors", {f"train_{key}": value for key, value in arrays.items()}
+    )
+    original_width.original_width_stage(
+        a=paths[0],
+        b=paths[1],
+        summary=str(folder / "model.json"),
+        dataset=str(folder / "images.safetensors"),
+        points=str(folder / "points.parquet"),
+        units=str(folder / "units.json"),
+        stride=0.025,
+        device="cpu",
+        threads=1,
+    )
 
 
 def test_living_units_of_b_never_take_the_place_of_living_ones_of_a() -> None:

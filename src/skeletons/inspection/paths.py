@@ -124,4 +124,4 @@ def apart(one: Tensors, other: Tensors, names: Iterable[str]) -> float:
 
 def length_of(tensors: Tensors, names: Iterable[str]) -> float:
     """The L2 norm of a network's tensors of the given names."""
-    return math.sqrt(sum(float(tensors[name].double().square().sum()) for name in names))
+    return math.sqrt(sum(float(tensors[name].detach().double().square().sum()) for name in names))
