@@ -71,6 +71,7 @@ wildcard_constraints:
     draw=r"[1-9]\d*",
     fork=model_ids.NUMBER,
     width=r"[1-9]\d*",
+    mask=rf"own|random|{model_ids.BASE_ID}",
     net=r"(?:net=[^/]+_)?",
     by="weights|activations",
     model=r"(?:net|seed|own)=[^/]+?",

@@ -77,6 +77,90 @@ rule curve:
         "../scripts/stage.py"
 
 
+rule bridge:
+    input:
+        a=f"{RESULTS}/models/{{a}}/weights.safetensors",
+        b=f"{RESULTS}/models/{{b}}/weights.safetensors",
+        summary=lambda wildcards: TARGETS.network(wildcards.a),
+        dataset=f"results/data/{ID}/images.safetensors",
+    output:
+        points=f"{RESULTS}/bridge/{{a}}--{{b}}.parquet",
+    log:
+        f"{LOGS}/bridge/{{a}}--{{b}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/bridge/{{a}}--{{b}}.tsv"
+    conda:
+        "../envs/skeletons.yaml"
+    threads: CONFIG.compute.threads
+    params:
+        **process("bridge"),
+    script:
+        "../scripts/stage.py"
+
+
+rule original_width:
+    input:
+        a=lambda wildcards: [
+            TARGETS.weights(model) for model in TARGETS.walk_of(wildcards.a)
+        ],
+        b=lambda wildcards: [
+            TARGETS.weights(model) for model in TARGETS.walk_of(wildcards.b)
+        ],
+        summary=lambda wildcards: TARGETS.network(wildcards.a),
+        dataset=f"results/data/{ID}/images.safetensors",
+    output:
+        points=f"{RESULTS}/bridge/original_width/{{a}}--{{b}}.parquet",
+        units=f"{RESULTS}/bridge/original_width/{{a}}--{{b}}.json",
+    log:
+        f"{LOGS}/original_width/{{a}}--{{b}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/original_width/{{a}}--{{b}}.tsv"
+    conda:
+        "../envs/skeletons.yaml"
+    threads: CONFIG.compute.threads
+    params:
+        **process("original_width"),
+    script:
+        "../scripts/stage.py"
+
+
+rule judge_bridge:
+    input:
+        unpack(lambda wildcards: TARGETS.bridged(wildcards.a, wildcards.b)),
+        points=f"{RESULTS}/bridge/{{a}}--{{b}}.parquet",
+        original=f"{RESULTS}/bridge/original_width/{{a}}--{{b}}.parquet",
+        units=f"{RESULTS}/bridge/original_width/{{a}}--{{b}}.json",
+        summary=lambda wildcards: TARGETS.network(wildcards.a),
+    output:
+        bridge=f"{RESULTS}/bridge/{{a}}--{{b}}.json",
+    log:
+        f"{LOGS}/judge_bridge/{{a}}--{{b}}.log",
+    params:
+        **stage("judge_bridge"),
+    run:
+        run_stage(input, output, params, wildcards, log)
+
+
+rule transfer:
+    input:
+        unpack(lambda wildcards: TARGETS.masked_by(wildcards.base_id, wildcards.mask)),
+        dataset=f"results/data/{ID}/images.safetensors",
+        info=f"results/data/{ID}/info.json",
+    output:
+        result=f"{RESULTS}/transfer/{{base_id}}_mask={{mask}}.json",
+    log:
+        f"{LOGS}/transfer/{{base_id}}_mask={{mask}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/transfer/{{base_id}}_mask={{mask}}.tsv"
+    conda:
+        "../envs/skeletons.yaml"
+    threads: CONFIG.compute.threads
+    params:
+        **process("transfer"),
+    script:
+        "../scripts/stage.py"
+
+
 rule expose:
     input:
         pruned=f"{RESULTS}/models/{{model}}/weights.safetensors",
@@ -284,6 +368,7 @@ rule inspection_figures:
 
 
 localrules:
+    judge_bridge,
     match_importance,
     layers,
     compare_layers,

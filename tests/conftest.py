@@ -74,6 +74,7 @@ SCIENCE: dict[str, Any] = {
     "inspect": {
         "variant": {"l1": 1e-4, "epochs": 1, "threshold": 0.2},
         **dict.fromkeys(("lines", "plane", "curve", "expose", "importance", "sparsest"), True),
+        **dict.fromkeys(("bridge", "transfer"), True),
         "probe": [1e-3],
         "layers": ["mutual_knn"],
         "epochs": 1,

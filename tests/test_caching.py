@@ -46,6 +46,13 @@ def more(old: int, new: int) -> int:
     return (new * (new - 1) - old * (old - 1)) // 2
 
 
+def looking(**looks: Any) -> Change:
+    return top(inspect={"variant": {"l1": 1e-4, "epochs": 1, "threshold": 0.05}, **looks})
+
+
+LOOKED_AT = copy.deepcopy(CHAIN)
+LOOKED_AT["base"]["seeds"] = [1, 2]
+looking(lines=True)(LOOKED_AT)
 DIGITS, NOISE = {"kind": "digits"}, {"kind": "noise", "images": 40}
 SETS = {**CHAIN, "ood": [DIGITS, NOISE]}
 FORKS = {**CHAIN, "controls": {"orders": [], "forks": [0.5]}}
@@ -326,10 +333,32 @@ CONFIGURATION: dict[str, tuple[dict[str, Any], Change, dict[str, int]]] = {
             **SHOWN,
         },
     ),
+    "a bridge is asked for": (
+        LOOKED_AT,
+        looking(lines=True, bridge=True),
+        {
+            "bridge": 1,
+            "original_width": 1,
+            "judge_bridge": 1,
+            "inspection_figures": 1,
+            "record": 1,
+            **SHOWN,
+        },
+    ),
     "the sparsest skeleton is asked for": (
         RETRAINED,
         top(inspect={"variant": {"l1": 1e-4, "epochs": 1, "threshold": 0.05}, "sparsest": True}),
         {"rank": 1, "sparsest": 1, "inspection_figures": 1, "record": 1, **SHOWN},
+    ),
+    "a transfer of masks is asked for": (
+        LOOKED_AT,
+        looking(lines=True, transfer=True),
+        {
+            "transfer": 3,
+            "inspection_figures": 1,
+            "record": 1,
+            **SHOWN,
+        },
     ),
     "a measure of masks is asked for": (
         GRID,
@@ -541,6 +570,13 @@ def retrained(chain: Workflow, tmp_path_factory: pytest.TempPathFactory) -> Work
     return made
 
 
+@pytest.fixture(scope="module")
+def looked_at(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
+    made = Workflow(tmp_path_factory.mktemp("looked_at"))
+    assert made.jobs(LOOKED_AT)["line"] == 4  # two bases, each with its variant, and the variants
+    return made
+
+
 @pytest.fixture
 def start(row: str, request: pytest.FixtureRequest) -> Workflow:
     """The workflow in which the starting point of a row has finished."""
@@ -551,6 +587,7 @@ def start(row: str, request: pytest.FixtureRequest) -> Workflow:
         id(FORKS): "forks",
         id(ALIGNED): "aligned",
         id(RETRAINED): "retrained",
+        id(LOOKED_AT): "looked_at",
     }
     ended: Workflow = request.getfixturevalue(names[id(CONFIGURATION[row][0])])
     return ended

@@ -244,6 +244,9 @@ CONFIG = {
     "dataset;",
     "{base: {seeds: [1]}, inspect: {variant: {l1: 2.0e-4, epochs: 1, threshold: 0.1}, curve: true}}": "inspect.curve: found true, but "
     "base.seeds has one seed; allowed: false, or two or more seeds, because it needs two base models.",
+    "{network: {checkpoints: {x: x.pt}}, inspect: {variant: {l1: 2.0e-4, epochs: 1, threshold: 0.1}, transfer: true}}": "inspect.transfer: "
+    "found true, but network.checkpoints has trained models, whose initial weights are not known; allowed: "
+    "false, or bases that are trained here.",
     "{base: {seeds: [1]}, controls: {orders: []}, compare: {states: [base]}}": "compare.states: found base, of which there is one "
     "model; allowed: states, seeds or controls of two or more models, because models are compared in pairs.",
     # controls
@@ -1178,6 +1181,14 @@ def not_exposable(scene: Scene) -> str:
     return absent_looks(Plan(load({"network": {"name": "mine.py:net"}, "inspect": inspect})))
 
 
+def no_bridge(scene: Scene) -> str:
+    network = "nn.Sequential(nn.BatchNorm2d(3), nn.Conv2d(3, w, 32), nn.Flatten(), nn.Linear(w, c))"
+    scene.file("mine.py", f"from torch import nn\n\ndef net(w, c):\n    return {network}\n")
+    variant = {"l1": 2e-4, "epochs": 1, "threshold": 0.1}
+    inspect = {"variant": variant, "bridge": True}
+    return absent_looks(Plan(load({"network": {"name": "mine.py:net"}, "inspect": inspect})))
+
+
 def off_target(_: Scene) -> str:
     measured = {"train_loss": 0.4305, "train_accuracy": 0.8476}
     return lines.missed("seed=1", measured, {"train_loss": 0.1, "train_accuracy": 0.97})
@@ -1200,6 +1211,13 @@ RUN = [
         "`inspect.expose` will not be available for mine.py:net, and all else is made without it: "
         "….",
         not_exposable,
+    ),
+    Mistake(
+        "two of a user-defined network cannot lie side by side, with `inspect.bridge`",
+        "`inspect.bridge` will not be available for mine.py:net, and all else is made without it: "
+        "The network normalises its images or logits, which both networks would share; allowed for "
+        "two networks side by side: ….",
+        no_bridge,
     ),
     Mistake(
         "a base model is not trained to optimality",

@@ -24,11 +24,15 @@ from skeletons.store import artifacts
 BASES = ("seed=1", "seed=2")
 VARIANTS = tuple(f"{base}_l1=0.0001_ep=1_t=0.2" for base in BASES)
 DATA = "shapes_train=200_test=100"
+MASKS = ("seed=1", "own", "random")
 IMAGES, POINTS, PROBE = 50, 5, "0.001"
 RULES = {
     *("align", "activations", "align_activations", "align_together", "align_through_frame"),
     *("line", "plane", "curve", "expose", "time_exposed", "importance"),
     *("match_importance", "probe", "sparsest", "layers", "compare_layers", "inspection_figures"),
+    *("align", "line", "plane", "curve", "expose", "time_exposed", "importance"),
+    *("match_importance", "probe", "layers", "compare_layers", "inspection_figures"),
+    *("bridge", "original_width", "judge_bridge", "transfer"),
 }
 
 
@@ -44,6 +48,8 @@ def paths(results: Path) -> dict[str, list[str]]:
     return {
         "lines": [f"{results}/lines/{a}--{b}.parquet" for a, b in (*pairs, *matched)],
         "curve": [f"{results}/curve/seed=1--seed=2.parquet"],
+        "bridge": [f"{results}/bridge/seed=1--seed=2.json"],
+        "transfer": [f"{results}/transfer/seed=2_mask={of}.json" for of in MASKS],
         "exposed": [f"{results}/exposed/{name}/exposed.json" for name in VARIANTS],
         "importance": [f"{results}/importance/{name}.json" for name in VARIANTS],
         "matched": [f"{results}/importance/matched/{a}--{b}.json" for a, b in matched],
@@ -66,7 +72,9 @@ def test_every_file_is_there(results: Path) -> None:
         *(f"exposed/{name}/timing.json" for name in VARIANTS),
         *(f"importance/{name}.parquet" for name in VARIANTS),
         *(f"probe/{base}_l1={PROBE}.parquet" for base in BASES),
+        *("bridge/seed=1--seed=2.parquet", "bridge/original_width/seed=1--seed=2.json"),
         *(f"figures/{name}.svg" for name in ("lines", "curve", "plane", "plane_surface")),
+        *(f"figures/{name}.svg" for name in ("bridge", "transfer")),
         *(f"figures/importance_{name}.svg" for name in VARIANTS),
         *(f"figures/probe_{base}_l1={PROBE}.svg" for base in BASES),
         *("figures/exposure.svg", "figures/sparsest.svg"),
@@ -151,6 +159,8 @@ def test_results_are_given_in_numbers_and_in_words(results: Path) -> None:
     assert {kind: len(rows) for kind, rows in found.items()} == {
         "lines": 2 * (3 + 2 + 2),  # pairs of bases, bases and variants, pairs of variants; repaired
         "curve": 1,
+        "bridge": 1,
+        "transfer": 2,  # comparisons: with its own mask, and with a random one
         "exposed": 2,
         "importance": 2,
         "matched": 1,
@@ -171,10 +181,41 @@ def test_results_are_given_in_numbers_and_in_words(results: Path) -> None:
     assert found["importance"][0]["units"] == len(units) == found["matched"][0]["units"]
     sections = inspections.inspection_sections(found)
     names = ["ridge", "exposed", "importance", "matched", "probe", "layer_maps"]
+    names = ["ridge", "bridge", "transfer", "exposed", "importance", "matched", "probe"]
     assert [section.name for section in sections] == names
     text = "\n\n".join(section.text for section in sections)
     for words in ("barrier", VARIANTS[0], f"λ = {PROBE}", found["probe"][0]["sentence"]):
         assert words in text
+
+
+def test_a_bridge_ends_at_its_bases_and_says_how_it_was_judged(results: Path) -> None:
+    found = artifacts.read_json(results / "bridge/seed=1--seed=2.json")
+    table = artifacts.read_table(results / "bridge/seed=1--seed=2.parquet")
+    summaries = [artifacts.read_json(results / f"models/{base}/model.json") for base in BASES]
+    for row, summary in zip((table.iloc[0], table.iloc[-1]), summaries, strict=True):
+        assert row.loss == pytest.approx(summary["train_loss"], abs=1e-5)
+    assert found["points"] == len(table)
+    assert (found["width"], found["doubled_width"]) == (2, 4)
+    assert found["highest_rise"] == table.rise.max()
+    assert not found["certified"]  # two epochs do not reach the target
+    assert found["broken"][0] == "its base misses `base.target`"
+    pairs = artifacts.read_table(results / "similarity/digits.parquet")
+    both = pairs[(pairs.a == BASES[0]) & (pairs.b == BASES[1])]
+    assert found["similarity"]["digits"]["value"] == both.kappa.item()
+    units = artifacts.read_json(results / "bridge/original_width/seed=1--seed=2.json")
+    assert found["original"]["fits"] == units["fits"] == (units["times"] <= 1)
+
+
+def test_a_base_that_is_trained_again_keeps_the_mask(results: Path) -> None:
+    own, random = (
+        artifacts.read_json(results / f"transfer/seed=2_mask={of}.json") for of in MASKS[1:]
+    )
+    assert own["densities"] == random["densities"]
+    sparsity = artifacts.read_json(results / f"models/{VARIANTS[1]}/sparsity.json")
+    assert own["density"] == pytest.approx(1 - sparsity["sparsity"])
+    other = artifacts.read_json(results / f"transfer/seed=2_mask={MASKS[0]}.json")
+    sparsity = artifacts.read_json(results / f"models/{VARIANTS[0]}/sparsity.json")
+    assert other["density"] == pytest.approx(1 - sparsity["sparsity"])
 
 
 def test_without_inspections_there_is_no_section() -> None:
@@ -251,6 +292,8 @@ def test_by_default_nothing_of_it_is_planned(workflow: Workflow) -> None:
         ({"lines": True}, {"align", "activations", "align_activations", "line"}),
         ({"curve": True}, {"align", "curve"}),
         ({"plane": True}, {"align", "plane"}),
+        ({"bridge": True}, {"bridge", "original_width", "judge_bridge"}),
+        ({"transfer": True}, {"align", "transfer"}),
         ({"expose": True}, {"expose", "time_exposed"}),
         ({"importance": True}, {"align", "importance", "match_importance"}),
         ({"probe": [1e-3, 1e-2]}, {"probe"}),

@@ -16,11 +16,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from skeletons.errors import SkeletonsError
-from skeletons.figures import heatmaps, models, pairs, ridge, units
+from skeletons.figures import exchange, heatmaps, models, pairs, ridge, units
 from skeletons.figures import layers as layer_maps
 from skeletons.figures import sparsest as searches
 from skeletons.figures.style import panels
 from skeletons.findings import inspections
+from skeletons.inspection import absence
 from skeletons.measures.layers import COLUMNS
 from skeletons.measures.measure import Measure
 from skeletons.model_ids import REGULARIZED, Model
@@ -156,6 +157,21 @@ def curve(experiment: Experiment, ax: Axes) -> None:
     ridge.paths(artifacts.read_table(path, ridge.COLUMNS), panels(ax, 1, 2))
 
 
+def bridge(experiment: Experiment, ax: Axes) -> None:
+    """The rise of the loss on the bridges between bases, in twice the width and in the original."""
+    doubled = _made(experiment, "bridge/*.parquet", "bridge")
+    original = sorted((experiment.path / "bridge/original_width").glob("*.parquet"))
+    groups = exchange.read_bridges(*(list(filter(_is_there, each)) for each in (doubled, original)))
+    for part, (name, tables) in zip(panels(ax, 1, len(groups)), groups.items(), strict=True):
+        exchange.bridges(tables, name, part)
+
+
+def transfer(experiment: Experiment, ax: Axes) -> None:
+    """The accuracy of bases that were trained again with another's, their own or a random mask."""
+    files = _made(experiment, "transfer/*.json", "transfer")
+    exchange.transfers(exchange.read_transfers(list(filter(_is_there, files))), ax)
+
+
 def layers(
     experiment: Experiment,
     ax: Axes,
@@ -234,6 +250,11 @@ def _made(experiment: Experiment, pattern: str, key: str) -> list[Path]:
     return found
 
 
+def _is_there(path: Path) -> bool:
+    """Whether a look could be had."""
+    return not absence.reason(path)
+
+
 def _one(experiment: Experiment, pattern: str, key: str, model: str | None) -> Path:
     """The file of one model; None for the first.
 
@@ -261,6 +282,8 @@ PLOTS: Mapping[str, Callable[..., None]] = {
         ridge_walk,
         lines,
         curve,
+        bridge,
+        transfer,
         layers,
         plane,
         plane_surface,

@@ -220,3 +220,15 @@ def test_pretrained_weights_that_do_not_fit_end_the_run_before_it_begins(folder:
     foresight.demand_network(plan)
     (folder / "models/r18.pt").touch()
     foresight.demand_network(plan)
+
+
+def test_a_bridge_that_cannot_be_had_is_foreseen_too(folder: Workflow) -> None:
+    two = {**config(expose=False, bridge=True), "base": {**CHAIN["base"], "seeds": [1, 2]}}
+    sentence = "`inspect.bridge` will not be available for mine.py:net"
+    done = folder.run(two, "--dry-run")
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.count(sentence) == 1
+    (folder / "mine.py").write_text(PLAIN)
+    done = folder.run(two, "--dry-run")
+    assert done.returncode == 0, done.stdout
+    assert "inspect.bridge" not in done.stdout

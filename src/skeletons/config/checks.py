@@ -47,6 +47,7 @@ def problems(config: Config) -> Iterator[str]:
         _measures_without_labels(config),
         _too_few_seeds(config),
         _no_shuffles(config),
+        _transfer_to_trained(config),
         _unclear_folders(config),
         _same_folder(config),
         _unfit_tables(config),
@@ -270,7 +271,7 @@ def _measures_without_labels(config: Config) -> Iterator[str]:
 def _too_few_seeds(config: Config) -> Iterator[str]:
     if any(_bases(one) > 1 for one in setups(config)):
         return
-    for key in ("plane", "curve"):
+    for key in ("plane", "curve", "bridge", "transfer"):
         if getattr(config.inspect, key):
             yield (
                 f"inspect.{key}: found true, but base.seeds has one seed; allowed: false, or two "
@@ -283,6 +284,16 @@ def _no_shuffles(config: Config) -> Iterator[str]:
         yield (
             f"compare.permutations: found {config.compare.permutations}, but inspect.layers is on; "
             "allowed: 19 or more, because p is at least 1 / (permutations + 1)."
+        )
+
+
+def _transfer_to_trained(config: Config) -> Iterator[str]:
+    """Masks are transferred to networks that are trained from their initial weights."""
+    own = [setup.key for setup in setups(config) if setup.checkpoints]
+    if config.inspect.transfer and own:
+        yield (
+            f"inspect.transfer: found true, but {own[0]}.checkpoints has trained models, whose "
+            "initial weights are not known; allowed: false, or bases that are trained here."
         )
 
 

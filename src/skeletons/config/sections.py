@@ -261,6 +261,15 @@ class Inspect(Section):
     )
     plane: Flag = Field(False, description="loss on the plane through two bases and a variant")
     curve: Flag = Field(False, description="train a curve of low loss between two bases")
+    bridge: Flag = Field(
+        False,
+        description="turn one base on while another is turned off, in twice the width, and with "
+        "skeletons that fit in the width itself",
+    )
+    transfer: Flag = Field(
+        False,
+        description="train each base again with another base's mask, its own and a random one",
+    )
     expose: Flag = Field(False, description="convert the skeleton to a smaller dense network")
     importance: Flag = Field(
         False,

@@ -177,6 +177,25 @@ CAPTIONS: Mapping[str, Caption] = {
         "regularisation, and hollow marks are pruned models. All models but the three that span "
         "the plane are shown at their nearest point on it, and may lie off the plane.",
     ),
+    "bridge": Caption(
+        WALK,
+        "From one base to another at constant loss",
+        "The rise of the training loss above the first base, point by point on the bridge to the "
+        "second one, against the place on the path. In twice the width, the two lie side by side: "
+        "first the units of the second get their weights, then it is turned on while the first is "
+        "turned off (grey), then the units of the first lose their weights. In the original width, "
+        "if the skeletons fit, the path leads from the end of one walk to the end of the other. "
+        "Each line is a pair of bases.",
+    ),
+    "transfer": Caption(
+        INSIDE,
+        "A base trained with another base's mask",
+        "Test accuracy of bases that are trained again from their own initial weights, with all "
+        "weights outside of a mask held at zero: the mask of another base, with units aligned, "
+        "their own, and a random one that keeps as many weights in each layer. Each line is a pair "
+        "of bases. If bases share a skeleton, the lines are level from another's mask to the own "
+        "one.",
+    ),
     "layers": Caption(
         INSIDE,
         "Every layer against every layer",

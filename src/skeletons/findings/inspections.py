@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from skeletons import text as prose
-from skeletons.findings import layer_maps, walk_certificates
+from skeletons.findings import bridges, layer_maps, transfers, walk_certificates
 from skeletons.findings.plain import plain
 from skeletons.findings.sections import Section, joined
 from skeletons.inspection import absence, barriers
@@ -24,7 +24,7 @@ COLUMNS = (  # of paths
 )
 READ = (  # kinds of artifacts
     *("lines", "curve", "exposed", "importance", "matched", "probe"),
-    *("layer_maps", "sparsest"),
+    *("layer_maps", "sparsest", "bridge", "transfer"),
 )
 
 BASES, OWN, VARIANTS = "two bases", "a base and its variant", "variants of two bases"
@@ -62,7 +62,8 @@ def inspections(
         model, before, after, difference and dead_reason (see `inspection.exposure`). `importance`
         and `matched`: the totals of `unit_ranks.summarize` and `matched_units.summarize`, with the
         model, or a and b. `probe`: model and the numbers of `second_skeleton.probe_verdict`.
-        `layer_maps`: see `layer_maps.summarize`. `sparsest`: what `sparsest.sparsest_stage` wrote.
+        `bridge` and `transfer`: see `bridges.read` and `transfers.read`. `layer_maps`: see
+        `layer_maps.summarize`. `sparsest`: what `sparsest.sparsest_stage` wrote.
         The row of a look that cannot be had has only the models and `absent`, the reason (see
         `inspection.absence`).
 
@@ -73,6 +74,8 @@ def inspections(
     return {
         "lines": [row for path in paths.get("lines", ()) for row in _line_rows(path)],
         "curve": [_curve_row(path, rise, step, missed) for path in paths.get("curve", ())],
+        "bridge": [bridges.read(path) for path in paths.get("bridge", ())],
+        "transfer": transfers.read(paths.get("transfer", ())),
         "exposed": [_exposed_row(path) for path in paths.get("exposed", ())],
         "importance": [
             {"model": Path(path).stem, **_totals(path, ["spearman", "shared", "expected"])}
@@ -110,6 +113,8 @@ def model_of(path: str) -> str:
     file = Path(path)
     named = file.stem if "=" in file.stem else file.parent.name
     model, _, rest = named.partition("--")
+    if not rest and "/transfer/" in path:
+        return model.partition("_mask=")[0]
     return model.rpartition("_l1=")[0] if not rest and "/probe/" in path else model
 
 
@@ -183,6 +188,8 @@ def inspection_sections(found: Mapping[str, Any]) -> list[Section]:
         *(
             Section(kind, title, joined(in_words(there[kind]), missing[kind]))
             for kind, title, in_words in (
+                ("bridge", "Can one machinery be exchanged for another?", bridges.in_words),
+                ("transfer", "Does a mask help another base?", transfers.in_words),
                 ("exposed", "The exposed skeletons", _exposed_text),
                 ("importance", "Are large units important?", _importance_text),
                 ("matched", matched, _matched_text),

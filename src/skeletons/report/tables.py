@@ -72,6 +72,16 @@ COLUMNS: Mapping[str, Sequence[Column]] = {
         _number("Path", "path", "{:.2f}"),
         _number("Distance", "distance", "{:.2f}"),
     ),
+    "bridges": (
+        Column("From", "a", "model"),
+        Column("To", "b", "model"),
+        Column("Width", "place"),
+        Column("Certified", "answer", "badge"),
+        _number("Points", "points", "{:,}"),
+        _number("Highest rise of the training loss", "highest_rise", "{:.4f}"),
+        _number("Deepest fall of the training loss", "deepest_fall", "{:.4f}"),
+        _number("Longest step", "longest_step", "{:.3%}"),
+    ),
     "stages": (Column("Stage", "stage"), _number("Jobs", "jobs", "{:,}"), *_COSTS),
     "jobs": (Column("Stage", "stage"), Column("Job", "job"), *_COSTS),
     "versions": (Column("Package", "name"), Column("Version", "version")),
@@ -106,6 +116,24 @@ def certificates(found: Mapping[str, Any]) -> list[dict[str, Any]]:
         {**one, "model": model, "answer": "yes" if one["holds"] else "no"}
         for model, one in found["walks"].items()
     ]
+
+
+def bridges(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One row per bridge in twice the width, and per path in the original width that there is.
+
+    Args:
+        found: findings.json.
+    """
+    parts = found.get("networks", [found])
+    rows = [row for part in parts for row in part.get("inside", {}).get("bridge", [])]
+    ends = [{"a": row["a"], "b": row["b"]} for row in rows]
+    paths = [
+        {**both, **path, "place": place}
+        for row, both in zip(rows, ends, strict=True)
+        for place, path in (("twice", row), ("original", row["original"]))
+        if "points" in path
+    ]
+    return [{**path, "answer": "yes" if path["certified"] else "no"} for path in paths]
 
 
 def models(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -189,8 +189,25 @@ def _not_traced(about: Mapping[str, Any]) -> str:
     return ""
 
 
+def _not_bridged(about: Mapping[str, Any]) -> str:
+    from skeletons.networks import side_by_side  # with torch
+    from skeletons.networks.build import rebuild
+
+    try:
+        side_by_side.check(rebuild(about))
+    except WiringError as error:
+        return str(error)
+    except SkeletonsError:
+        return ""  # as above
+    return ""
+
+
 # Looks whose channels are traced, by the key of `inspect`, which is the name of their stage.
-LOOKS: dict[str, Look] = {"expose": _not_exposed, "importance": _not_traced}
+LOOKS: dict[str, Look] = {
+    "expose": _not_exposed,
+    "importance": _not_traced,
+    "bridge": _not_bridged,
+}
 
 
 def _not_made(about: Mapping[str, Any]) -> str:

@@ -125,7 +125,7 @@ class Hooks:
             return 0, 0
         base = Model.parse(job.wildcards["base_id"])
         trained = self._plan.setup_of(base).base.epochs
-        if job.rule in ("train_base", "reorder", "relabel", "fork", "stop"):
+        if job.rule in ("train_base", "reorder", "relabel", "fork", "stop", "transfer"):
             return 1, trained
         if job.rule == "trunk":
             return 1, int(job.wildcards["epochs"])

@@ -146,6 +146,28 @@ def _of_sparsest(targets: Targets, wildcards: Wildcards) -> list[str]:
     ]
 
 
+def _of_original_width(targets: Targets, wildcards: Wildcards) -> list[str]:
+    a, b = (targets.walk_of(wildcards[name]) for name in ("a", "b"))
+    models = [targets.weights(model) for model in (*a, *b)]
+    return [*models, targets.network(wildcards["a"]), targets.images(targets.plan.task)]
+
+
+def _of_judged_bridge(targets: Targets, wildcards: Wildcards) -> list[str]:
+    a, b = wildcards["a"], wildcards["b"]
+    place, pair = f"{targets.results}/bridge", f"{a}--{b}"
+    return [
+        f"{place}/{pair}.parquet",
+        *(f"{place}/original_width/{pair}.{suffix}" for suffix in ("parquet", "json")),
+        *(path for paths in targets.bridged(a, b).values() for path in paths),
+        targets.network(a),
+    ]
+
+
+def _of_transfer(targets: Targets, wildcards: Wildcards) -> list[str]:
+    data = _of_data(targets, "images.safetensors", "info.json")
+    return [*data, *targets.masked_by(wildcards["base_id"], wildcards["mask"]).values()]
+
+
 def _of_block(targets: Targets, wildcards: Wildcards) -> list[str]:
     bases = dict.fromkeys((wildcards["one"], wildcards["two"]))
     return [path for base in bases for path in targets.predictions_of_base(wildcards["ood"], base)]
@@ -249,6 +271,10 @@ _MADE: tuple[tuple[str, str, Reads], ...] = (
             *targets.aligned(pair["a"], pair["b"]).values(),
         ],
     ),
+    (rf"bridge/original_width/{_PAIR}\.(parquet|json)", "original_width", _of_original_width),
+    (rf"bridge/{_PAIR}\.parquet", "bridge", _bases),
+    (rf"bridge/{_PAIR}\.json", "judge_bridge", _of_judged_bridge),
+    (r"transfer/(?P<base_id>[^/]+)_mask=(?P<mask>[^/]+)\.json", "transfer", _of_transfer),
     (r"plane/(plane|located)\.parquet", "plane", _of_plane),
     (rf"exposed/{_MODEL}/(weights\.safetensors|exposed\.json)", "expose", _of_network),
     (rf"exposed/{_MODEL}/timing\.json", "time_exposed", _of_timing),

@@ -179,6 +179,19 @@ class Plan:
         inspected = [variant.base for variant in self.variants]
         return self.within_networks(inspected)[:1]
 
+    def bridge_pairs(self) -> list[tuple[Model, Model]]:
+        """The pairs of inspected bases of one network."""
+        return self.within_networks(variant.base for variant in self.variants)
+
+    def transfers(self) -> list[tuple[Model, str]]:
+        """The bases that are trained again, each with the base or kind that its mask is of.
+
+        Of every two bases, the later one gets the mask of the earlier one.
+        """
+        pairs = [(b, str(a)) for a, b in self.bridge_pairs()]
+        getting = dict.fromkeys(b for b, _ in pairs)
+        return [*pairs, *((b, kind) for b in getting for kind in ("own", "random"))]
+
     def plane_models(self) -> list[Model]:
         """The three models that span the plane, and those that are shown on it."""
         first, second = self.first_bases()[0]

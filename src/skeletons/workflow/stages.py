@@ -18,7 +18,7 @@ from skeletons.config.networks import Setup
 from skeletons.model_ids import Model
 from skeletons.store.fingerprint import fingerprint
 from skeletons.user_code import references
-from skeletons.workflow import retraining, shown
+from skeletons.workflow import exchange, retraining, shown
 from skeletons.workflow.architecture import architecture, trained_from
 from skeletons.workflow.control_models import planted_epochs
 from skeletons.workflow.plan import Plan
@@ -320,6 +320,10 @@ def _curve(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
     }
 
 
+def _transfer(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
+    return {**_train_base(plan, wildcards), "mask": wildcards["mask"]}
+
+
 def _expose(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
     return {"images": plan.config.inspect.images}
 
@@ -429,6 +433,24 @@ STAGES: Mapping[str, Stage] = {
     "line": Stage("inspection.lines:line_stage", _line, _network, computes=True, cached=True),
     "plane": Stage("inspection.plane:plane_stage", _plane, _network, computes=True, cached=True),
     "curve": Stage("inspection.curve:curve_stage", _curve, _network, computes=True, cached=True),
+    "bridge": Stage(
+        "inspection.bridge:bridge_stage", exchange.bridge, _network, computes=True, cached=True
+    ),
+    "original_width": Stage(
+        "inspection.original_width:original_width_stage",
+        exchange.bridge,
+        _network,
+        computes=True,
+        cached=True,
+    ),
+    "judge_bridge": Stage(
+        "findings.bridges:judge_bridge_stage",
+        exchange.judge_bridge,
+        lambda plan, wildcards: plan.judged[:1],
+    ),
+    "transfer": Stage(
+        "inspection.transfer:transfer_stage", _transfer, _network, computes=True, cached=True
+    ),
     "expose": Stage(
         "inspection.exposure:expose_stage", _expose, _network, computes=True, cached=True
     ),

@@ -170,6 +170,28 @@ class Targets:
         found = {f"by_{by}": path for by in ways for path in self.alignment(a, b, by)}
         return {**found, "symmetries": self.symmetries(b)} if found else {}
 
+    def walk_of(self, base: Model | str) -> list[Model]:
+        """A base, the end of the walk to its inspected variant, and the variant."""
+        variant = self.plan.variant_of(base)
+        return [variant.base, variant.parent, variant]
+
+    def bridged(self, a: str, b: str) -> dict[str, list[str]]:
+        """What a bridge is judged by, by its name as an input, beside its own points."""
+        ends = [self.walk_of(base)[1] for base in (a, b)]
+        return {
+            "walks": [self.model_file(end, "walk.parquet") for end in ends],
+            "histories": [self.model_file(end, "history.parquet") for end in ends],
+            "scores": [f"{self.results}/scores/{base}.json" for base in (a, b)],
+            "predictions_a": [self.predictions(ood, a) for ood in self.plan.ood],
+            "predictions_b": [self.predictions(ood, b) for ood in self.plan.ood],
+        }
+
+    def masked_by(self, base: str, mask: str) -> dict[str, str]:
+        """The pruned model whose mask a base is trained with, and what aligns its units."""
+        of = base if mask in ("own", "random") else mask
+        variant = self.plan.variant_of(of)
+        return {"pruned": self.weights(variant), **self.aligned(of, base)}
+
     # --- pairs ------------------------------------------------------------------------------------
 
     def compared(self, ood: str) -> list[str]:
@@ -303,6 +325,8 @@ class Targets:
         names = ["curve"] if looks.curve else []
         names += ["lines"] if "lines" in found else []
         names += ["plane", "plane_surface"] if looks.plane else []
+        names += ["bridge"] if "bridge" in found else []
+        names += ["transfer"] if "transfer" in found else []
         names += ["exposure"] if looks.expose else []
         names += ["sparsest"] if "sparsest" in found else []
         if "layer_maps" in found:
@@ -340,12 +364,23 @@ class Targets:
         matched = plan.within_networks(plan.variants) if looks.importance else []
         curves = [f"{results}/curve/{a}--{b}" for a, b in plan.first_bases() if looks.curve]
         planes = [f"{results}/plane"] if looks.plane else []
+        bridges = [f"{a}--{b}" for a, b in plan.bridge_pairs() if looks.bridge]
+        transfers = plan.transfers() if looks.transfer else []
         kinds = {
             "lines": [f"{results}/lines/{a}--{b}.parquet" for a, b in plan.line_pairs()],
             "plane": [f"{path}/plane.parquet" for path in planes],
             "located": [f"{path}/located.parquet" for path in planes],
             "curve": [f"{path}.parquet" for path in curves],
             "curve_weights": [f"{path}.safetensors" for path in curves],
+            "bridge": [f"{results}/bridge/{pair}.json" for pair in bridges],
+            "bridge_points": [f"{results}/bridge/{pair}.parquet" for pair in bridges],
+            "original_width": [
+                f"{results}/bridge/original_width/{pair}.parquet" for pair in bridges
+            ],
+            "original_width_units": [
+                f"{results}/bridge/original_width/{pair}.json" for pair in bridges
+            ],
+            "transfer": [f"{results}/transfer/{b}_mask={of}.json" for b, of in transfers],
             "exposed": [f"{path}/exposed.json" for path in exposed],
             "exposed_weights": [f"{path}/weights.safetensors" for path in exposed],
             "timing": [f"{path}/timing.json" for path in exposed],
