@@ -28,7 +28,7 @@ from skeletons.networks.describe import prunable
 from skeletons.networks.generators import generator_for
 from skeletons.store import artifacts
 from skeletons.store.artifacts import Array
-from skeletons.training.base import _to_prepare, _untrained, train_base
+from skeletons.training.base import to_prepare, train_base, untrained_network
 from skeletons.training.epochs import measure_splits
 from skeletons.training.held import hold
 from skeletons.training.images import Images
@@ -120,9 +120,9 @@ def transfer_stage(
         TrainingError: the loss became NaN or infinite.
     """
     place = start(seed, threads, device)
-    made, _ = _untrained(info, network, seed)
+    made, _ = untrained_network(info, network, seed)
     train, test = (Images.read(dataset, split, place) for split in ("train", "test"))
-    prepare(made.to(place), _to_prepare(train).to(place))
+    prepare(made.to(place), to_prepare(train).to(place))
     masks = masks_of(_read(pruned, symmetries, matched), made)
     if mask == RANDOM:
         masks = shuffled(masks, seed)
