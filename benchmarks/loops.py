@@ -83,10 +83,10 @@ def dataloader(workers: int) -> Loop:
         )
         yield from loader
 
-    return Loop(_plain_network, _over(loaded))
+    return Loop(_plain_network, over(loaded))
 
 
-def _over(batches: Callable[[Images, int, int], Batches]) -> Run:
+def over(batches: Callable[[Images, int, int], Batches]) -> Run:
     """The usual pass over batches, without autocast."""
 
     def run(
@@ -105,34 +105,36 @@ def _over(batches: Callable[[Images, int, int], Batches]) -> Run:
     return run
 
 
-def _airbench_network(name: str, width: int, seed: int) -> nn.Sequential:
+def airbench_network(name: str, width: int, seed: int, fast: torch.dtype = FAST) -> nn.Sequential:
     """Weights in the fast precision, batch norm in fp32; images must be standardised."""
     network = _network(name, width, seed)
     network.standardize = nn.Identity()
-    network.to(FAST)
+    network.to(fast)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.float()
     return network.to(memory_format=torch.channels_last)
 
 
-def _airbench_batches(images: Images, size: int, seed: int) -> Batches:
+def whole_epoch(images: Images, size: int, seed: int) -> Batches:
     """Augment all images of the epoch at once, as one tensor, then split it into batches."""
     order = torch.Generator().manual_seed(seed)
-    mean, std = (torch.tensor(x).view(1, 3, 1, 1) for x in (MEAN, STD))
-    pixels = ((images.pixels / 255 - mean) / std).to(FAST)
+    place = images.pixels.device
+    mean, std = (torch.tensor(x, device=place).view(1, 3, 1, 1) for x in (MEAN, STD))
+    fast = torch.bfloat16 if pick_precision("auto", place) == "bf16" else torch.float32
+    pixels = ((images.pixels / 255 - mean) / std).to(fast)
     padded = F.pad(pixels, (SHIFT,) * 4, mode="reflect")
     count = len(pixels)
     moved = torch.empty_like(pixels)
-    shifts = torch.randint(2 * SHIFT + 1, (2, count), generator=order)
+    shifts = torch.randint(2 * SHIFT + 1, (2, count), generator=order).to(place)
     for down in range(2 * SHIFT + 1):
         for right in range(2 * SHIFT + 1):
             chosen = (shifts[0] == down) & (shifts[1] == right)
             moved[chosen] = padded[chosen, :, down : down + 32, right : right + 32]
-    mirrored = torch.rand(count, generator=order) < 0.5
+    mirrored = (torch.rand(count, generator=order) < 0.5).to(place)
     moved = torch.where(mirrored.view(-1, 1, 1, 1), moved.flip(3), moved)
     moved = moved.contiguous(memory_format=torch.channels_last)
-    for chosen in torch.randperm(count, generator=order).split(size):
+    for chosen in torch.randperm(count, generator=order).to(place).split(size):
         yield moved[chosen], images.labels[chosen]
 
 
@@ -154,7 +156,7 @@ LOOPS = {
     OWN: Loop(_network, _own_run),
     "DataLoader, 0 workers, fp32": dataloader(0),
     "DataLoader, 2 workers, fp32": dataloader(2),
-    f"airbench style, {PRECISION}": Loop(_airbench_network, _over(_airbench_batches)),
+    f"airbench style, {PRECISION}": Loop(airbench_network, over(whole_epoch)),
 }
 
 

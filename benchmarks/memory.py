@@ -6,6 +6,10 @@ The counted parts are both splits of the data set at their size on disk, the net
 with their gradients and the optimiser's state, and the tensors that a batch's forward pass keeps
 for the backward pass (each storage once). The table also shows a bare process that only imported
 the library.
+
+The last row is a data set that is larger than the memory which the library may use: it is mapped,
+and the system may drop its pages. So its own memory is shown, without mapped files, and beside it
+the limit of 1 GB beyond the activations.
 """
 
 from __future__ import annotations
@@ -29,6 +33,10 @@ CASES = (
     *(("cnn", 32, 32, 2_000), ("resnet9", 16, 32, 2_000), ("speednet", 64, 32, 2_000)),
     ("cnn", 8, 64, 50_000),
 )
+# A data set that is mapped: network and width, side and number of images, and the memory in bytes
+# that the library may use.
+MAPPED = ("cnn", 8, 32, 400_000, 1 << 30)
+ROOM = 1e9  # bytes that a job may use beyond the activations
 BARE = f"""
 import skeletons.training.base, skeletons.training.walk
 print({stages.PEAK})
@@ -64,6 +72,21 @@ def kept(network: torch.nn.Module, side: int) -> int:
     return sum(seen.values())
 
 
+def counted(name: str, width: int, side: int) -> tuple[int, int]:
+    """Bytes of the parameters with gradients and optimiser state, and of the activations."""
+    network = build(name, width, 10, [0.5] * 3, [0.25] * 3, image_shape=(3, side, side))
+    return 3 * 4 * sum(p.numel() for p in network.parameters()), kept(network, side)
+
+
+def peaks(
+    place: Path, name: str, width: int, data: tuple[str, str], repeats: int, memory: int | None
+) -> list[stages.Peak]:
+    """The peak memory of a training job, for each repetition."""
+    settings = {"epochs": 1, "batch_size": BATCH, "learning_rate": 0.001, "memory": memory}
+    network = {"name": name, "width": width}
+    return [stages.finish(stages.base(place, data, network, 1, **settings)) for _ in range(repeats)]
+
+
 def measure(options: argparse.Namespace, folder: Path) -> str:
     """Measure the peak of each network and return the table."""
     lines = [
@@ -75,24 +98,45 @@ def measure(options: argparse.Namespace, folder: Path) -> str:
     for name, width, side, images in CASES:
         place = folder / f"{name}{side}"
         data = stages.shapes(place, images, side=side)
-        network = build(name, width, 10, [0.5] * 3, [0.25] * 3, image_shape=(3, side, side))
-        weights = sum(p.numel() for p in network.parameters())
-        counted = Path(data[0]).stat().st_size + 3 * 4 * weights + kept(network, side)
-        settings = {"epochs": 1, "batch_size": BATCH, "learning_rate": 0.001}
-        peaks = [
-            stages.finish(stages.base(place, data, {"name": name, "width": width}, 1, **settings))
-            for _ in range(options.repeats)
-        ]
-        peak = statistics.median(peaks)
+        known = Path(data[0]).stat().st_size + sum(counted(name, width, side))
+        found = peaks(place, name, width, data, options.repeats, None)
+        peak = statistics.median(one.resident for one in found)
         lines.append(
-            f"| `{name}`, width {width} | {images:,} of {side}×{side} | {counted / mb:,.0f} | "
-            f"{empty / mb:,.0f} | {peak / mb:,.0f} | {peak / (counted + empty):.2f} × |"
+            f"| `{name}`, width {width} | {images:,} of {side}×{side} | {known / mb:,.0f} | "
+            f"{empty / mb:,.0f} | {peak / mb:,.0f} | {peak / (known + empty):.2f} × |"
         )
     return "\n".join(lines) + (
-        f"\n\nA base model of one epoch in batches of {BATCH}, one thread, median of n = "
-        f"{options.repeats}; {machine()}."
+        f"\n\n{mapped(options, folder / 'mapped')}\n\nA base model of one epoch in batches of "
+        f"{BATCH}, one thread, median of n = {options.repeats}; {machine()}."
+    )
+
+
+def mapped(options: argparse.Namespace, place: Path) -> str:
+    """The table of a data set that is larger than the memory that the library may use."""
+    name, width, side, _, memory = MAPPED
+    data = stages.shapes(place, options.mapped, side=side)
+    size = Path(data[0]).stat().st_size
+    if size <= memory // 2:
+        sys.exit(f"{options.mapped:,} images are not mapped: {size:,} bytes of {memory:,}.")
+    weights, activations = counted(name, width, side)
+    found = peaks(place, name, width, data, options.repeats, memory)
+    own = statistics.median(one.own for one in found)
+    resident = statistics.median(one.resident for one in found)
+    mb = 1e6
+    return "\n".join(
+        [
+            "| mapped data set, larger than the allowed memory | MB |",
+            "|---|---:|",
+            f"| `{name}`, width {width}; {options.mapped:,} images of {side}×{side} on disk | "
+            f"{size / mb:,.0f} |",
+            f"| memory that the library may use | {memory / mb:,.0f} |",
+            f"| activations and weights, counted | {(activations + weights) / mb:,.0f} |",
+            f"| peak of the job's own memory | {own / mb:,.0f} |",
+            f"| limit: counted + 1 GB | {(activations + weights + ROOM) / mb:,.0f} |",
+            f"| with mapped pages that the system may drop | {resident / mb:,.0f} |",
+        ]
     )
 
 
 if __name__ == "__main__":
-    run(__doc__, "memory", measure, repeats=2)
+    run(__doc__, "memory", measure, repeats=2, mapped=MAPPED[3])

@@ -7,7 +7,7 @@ from skeletons.config.names import CRITERIA, MASK_MEASURES, REPRESENTATIONS
 from skeletons import model_ids
 from skeletons.errors import SkeletonsError
 from skeletons.model_ids import Model
-from skeletons.workflow import checkpoints, configuration, jobs
+from skeletons.workflow import checkpoints, configuration, gpus, jobs, workers
 from skeletons.workflow.foresight import absent_looks, demand_layers, demand_network
 from skeletons.workflow.hooks import Hooks
 from skeletons.workflow.internals import Run
@@ -30,6 +30,7 @@ def in_a_sentence(function, *arguments):
 RUN = Run(workflow)
 CONFIG = in_a_sentence(configuration.read, config, RUN)
 config["cache"] = CONFIG.cache  # jobs in their own process read it there
+config["jobs_per_gpu"] = CONFIG.compute.jobs_per_gpu  # the same
 PLAN = in_a_sentence(Plan, CONFIG)
 in_a_sentence(lambda: (PLAN.files, PLAN.digests))  # reads the user's images and models
 TARGETS = Targets(PLAN)
@@ -46,6 +47,10 @@ if RUN.is_main():
 if RUN.is_main() and (sentence := in_a_sentence(absent_looks, PLAN)):
     logger.warning(sentence)
 
+# A job that may use a GPU counts as one where their number is limited; on a cluster, SLURM assigns GPUs.
+LIMIT = gpus.at_once(CONFIG.compute.device, CONFIG.compute.jobs_per_gpu)
+GPU_JOBS = int(LIMIT is not None and RUN.limit("gpu_jobs", LIMIT))
+
 RESULTS, LOGS, FIGURES, ID = PLAN.results, PLAN.logs, PLAN.figures, PLAN.task
 
 
@@ -54,7 +59,7 @@ wildcard_constraints:
     ood="|".join(map(re.escape, PLAN.sets)),
     representation="|".join(REPRESENTATIONS),
     overlap="|".join(MASK_MEASURES),
-    base_id=model_ids.BASE_ID,
+    base_id=model_ids.ROOT_ID,
     l1=model_ids.NUMBER,
     epochs=r"[1-9]\d*",
     threshold=model_ids.NUMBER,
@@ -64,7 +69,11 @@ wildcard_constraints:
     two=model_ids.BASE_ID,
     order=r"[1-9]\d*",
     draw=r"[1-9]\d*",
+    fork=model_ids.NUMBER,
+    width=r"[1-9]\d*",
+    mask=rf"own|random|{model_ids.BASE_ID}",
     net=r"(?:net=[^/]+_)?",
+    by="weights|activations",
     model=r"(?:net|seed|own)=[^/]+?",
     a=r"(?:net|seed|own)=[^/]+?",
     b=r"(?:net|seed|own)=[^/]+?",
@@ -96,11 +105,15 @@ def process(name):
     }
 
 
-def run_stage(reads, makes, chosen, wildcards, logs):
+def run_stage(reads, makes, chosen, wildcards, logs, run=jobs.Job.run):
     """Run a rule's stage inside Snakemake's own process."""
     lineages = LINEAGES.among(reads)
     known = (lineages, CONFIG.cache, config.get("forced", ()))
-    jobs.run_inside(reads, makes, chosen, wildcards, logs, *known)
+    jobs.run_inside(reads, makes, chosen, wildcards, logs, *known, run)
+
+
+# What holds all pairs of many models: its memory goes with the process.
+OF_ALL_PAIRS = workers.run if PLAN.blocks else jobs.Job.run
 
 
 def named(**files):
@@ -139,6 +152,24 @@ def units_file(wildcards):
     return named(units=TARGETS.units(Model.parse(wildcards.base_id).of(**parts)))
 
 
+def trunk_file(wildcards):
+    """The state of a base that a child begins at; none if they share no whole epoch."""
+    parts = model_ids.numbers(dict(wildcards.items()))
+    return named(trunk=TARGETS.trunk(Model.parse(wildcards.base_id).of(**parts)))
+
+
+def small_files(wildcards):
+    """The files of the small network of planted ones."""
+    return TARGETS.small(Model.parse(wildcards.base_id))
+
+
+def stopped_like(wildcards):
+    """The pruned model whose training loss a base is stopped at, and what describes it."""
+    parts = model_ids.numbers(dict(wildcards.items()))
+    like = Model.parse(wildcards.base_id).of(**parts)
+    return {"like": TARGETS.weights(like), "like_summary": TARGETS.network(like)}
+
+
 def sparsity_file(wildcards):
     """The sparsity.json of a pruned model; none for other models."""
     return named(sparsity=TARGETS.sparsity(wildcards.model))
@@ -157,6 +188,11 @@ def alignment_for_masks(wildcards):
     """The permutations that align b's units to a's, for the measure that aligns them."""
     aligned = wildcards.overlap == "mask_overlap_aligned"
     return alignment(wildcards) if aligned else {}
+
+
+def bases_for_masks(wildcards):
+    """The bases of two pruned models, for the overlap of masks without a walk."""
+    return TARGETS.unwalked(wildcards.a, wildcards.b)
 
 
 def probed(wildcards):

@@ -15,7 +15,7 @@ rule compare:
         run_stage(input, output, params, wildcards, log)
 
 
-# Beyond `compare.blocks_beyond` models: one file for all pairs of two bases, in its own process.
+# Beyond `compare.blocks_beyond` models: one file for all pairs of two bases, in a process that stays.
 rule compare_bases:
     input:
         unpack(predictions_of_bases),
@@ -23,14 +23,10 @@ rule compare_bases:
         block=f"{RESULTS}/similarity/{{ood}}/bases/{{one}}--{{two}}.parquet",
     log:
         f"{LOGS}/compare_bases/{{ood}}/{{one}}--{{two}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/compare_bases/{{ood}}/{{one}}--{{two}}.tsv"
-    conda:
-        "../envs/skeletons.yaml"
     params:
-        **process("compare_bases"),
-    script:
-        "../scripts/stage.py"
+        **stage("compare_bases"),
+    run:
+        run_stage(input, output, params, wildcards, log, run=workers.run)
 
 
 rule similarity:
@@ -43,7 +39,7 @@ rule similarity:
     params:
         **stage("similarity"),
     run:
-        run_stage(input, output, params, wildcards, log)
+        run_stage(input, output, params, wildcards, log, run=OF_ALL_PAIRS)
 
 
 localrules:

@@ -7,8 +7,9 @@ rule findings:
         scored=TARGETS.scores(),
         similarity=TARGETS.similarity_tables(),
         predictions=TARGETS.compared_predictions(),
-        walks=TARGETS.longest_walks("walk.parquet"),
+        walks=TARGETS.walks("walk.parquet"),
         histories=TARGETS.walks_without_loss(),
+        masks=TARGETS.mask_layers(),
     output:
         json=f"{RESULTS}/findings.json",
         text=f"{RESULTS}/findings.md",
@@ -93,7 +94,7 @@ rule report:
     params:
         **stage("report"),
     run:
-        run_stage(input, output, params, wildcards, log)
+        run_stage(input, output, params, wildcards, log, run=OF_ALL_PAIRS)
 
 
 localrules:

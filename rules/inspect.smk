@@ -4,7 +4,7 @@
 
 rule line:
     input:
-        unpack(alignment),
+        unpack(lambda wildcards: TARGETS.aligned_on_line(wildcards.a, wildcards.b)),
         a=f"{RESULTS}/models/{{a}}/weights.safetensors",
         b=f"{RESULTS}/models/{{b}}/weights.safetensors",
         summary=lambda wildcards: TARGETS.network(wildcards.a),
@@ -18,6 +18,8 @@ rule line:
     conda:
         "../envs/skeletons.yaml"
     threads: CONFIG.compute.threads
+    resources:
+        gpu_jobs=GPU_JOBS,
     params:
         **process("line"),
     script:
@@ -42,6 +44,8 @@ rule plane:
     conda:
         "../envs/skeletons.yaml"
     threads: CONFIG.compute.threads
+    resources:
+        gpu_jobs=GPU_JOBS,
     params:
         **process("plane"),
     script:
@@ -50,6 +54,7 @@ rule plane:
 
 rule curve:
     input:
+        unpack(alignment),
         a=f"{RESULTS}/models/{{a}}/weights.safetensors",
         b=f"{RESULTS}/models/{{b}}/weights.safetensors",
         summary=lambda wildcards: TARGETS.network(wildcards.a),
@@ -64,8 +69,94 @@ rule curve:
     conda:
         "../envs/skeletons.yaml"
     threads: CONFIG.compute.threads
+    resources:
+        gpu_jobs=GPU_JOBS,
     params:
         **process("curve"),
+    script:
+        "../scripts/stage.py"
+
+
+rule bridge:
+    input:
+        a=f"{RESULTS}/models/{{a}}/weights.safetensors",
+        b=f"{RESULTS}/models/{{b}}/weights.safetensors",
+        summary=lambda wildcards: TARGETS.network(wildcards.a),
+        dataset=f"results/data/{ID}/images.safetensors",
+    output:
+        points=f"{RESULTS}/bridge/{{a}}--{{b}}.parquet",
+    log:
+        f"{LOGS}/bridge/{{a}}--{{b}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/bridge/{{a}}--{{b}}.tsv"
+    conda:
+        "../envs/skeletons.yaml"
+    threads: CONFIG.compute.threads
+    params:
+        **process("bridge"),
+    script:
+        "../scripts/stage.py"
+
+
+rule original_width:
+    input:
+        a=lambda wildcards: [
+            TARGETS.weights(model) for model in TARGETS.walk_of(wildcards.a)
+        ],
+        b=lambda wildcards: [
+            TARGETS.weights(model) for model in TARGETS.walk_of(wildcards.b)
+        ],
+        summary=lambda wildcards: TARGETS.network(wildcards.a),
+        dataset=f"results/data/{ID}/images.safetensors",
+    output:
+        points=f"{RESULTS}/bridge/original_width/{{a}}--{{b}}.parquet",
+        units=f"{RESULTS}/bridge/original_width/{{a}}--{{b}}.json",
+    log:
+        f"{LOGS}/original_width/{{a}}--{{b}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/original_width/{{a}}--{{b}}.tsv"
+    conda:
+        "../envs/skeletons.yaml"
+    threads: CONFIG.compute.threads
+    params:
+        **process("original_width"),
+    script:
+        "../scripts/stage.py"
+
+
+rule judge_bridge:
+    input:
+        unpack(lambda wildcards: TARGETS.bridged(wildcards.a, wildcards.b)),
+        points=f"{RESULTS}/bridge/{{a}}--{{b}}.parquet",
+        original=f"{RESULTS}/bridge/original_width/{{a}}--{{b}}.parquet",
+        units=f"{RESULTS}/bridge/original_width/{{a}}--{{b}}.json",
+        summary=lambda wildcards: TARGETS.network(wildcards.a),
+    output:
+        bridge=f"{RESULTS}/bridge/{{a}}--{{b}}.json",
+    log:
+        f"{LOGS}/judge_bridge/{{a}}--{{b}}.log",
+    params:
+        **stage("judge_bridge"),
+    run:
+        run_stage(input, output, params, wildcards, log)
+
+
+rule transfer:
+    input:
+        unpack(lambda wildcards: TARGETS.masked_by(wildcards.base_id, wildcards.mask)),
+        dataset=f"results/data/{ID}/images.safetensors",
+        info=f"results/data/{ID}/info.json",
+    output:
+        result=f"{RESULTS}/transfer/{{base_id}}_mask={{mask}}.json",
+    log:
+        f"{LOGS}/transfer/{{base_id}}_mask={{mask}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/transfer/{{base_id}}_mask={{mask}}.tsv"
+    conda:
+        "../envs/skeletons.yaml"
+    threads: CONFIG.compute.threads
+    params:
+        **process("transfer"),
     script:
         "../scripts/stage.py"
 
@@ -109,6 +200,8 @@ rule time_exposed:
     conda:
         "../envs/skeletons.yaml"
     threads: CONFIG.compute.threads
+    resources:
+        gpu_jobs=GPU_JOBS,
     params:
         **process("time_exposed"),
     script:
@@ -131,10 +224,27 @@ rule importance:
     conda:
         "../envs/skeletons.yaml"
     threads: CONFIG.compute.threads
+    resources:
+        gpu_jobs=GPU_JOBS,
     params:
         **process("importance"),
     script:
         "../scripts/stage.py"
+
+
+use rule importance as importance_to_density with:
+    input:
+        regularized=f"{RESULTS}/models/{{base_id}}_l1={{l1}}_ep={{epochs}}/weights.safetensors",
+        summary=f"{RESULTS}/models/{{base_id}}_l1={{l1}}_ep={{epochs}}/model.json",
+        pruned=f"{RESULTS}/models/{{base_id}}_l1={{l1}}_ep={{epochs}}_d={{density}}/weights.safetensors",
+        dataset=f"results/data/{ID}/images.safetensors",
+    output:
+        table=f"{RESULTS}/importance/{{base_id}}_l1={{l1}}_ep={{epochs}}_d={{density}}.parquet",
+        ranks=f"{RESULTS}/importance/{{base_id}}_l1={{l1}}_ep={{epochs}}_d={{density}}.json",
+    log:
+        f"{LOGS}/importance_to_density/{{base_id}}_l1={{l1}}_ep={{epochs}}_d={{density}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/importance_to_density/{{base_id}}_l1={{l1}}_ep={{epochs}}_d={{density}}.tsv"
 
 
 rule match_importance:
@@ -172,6 +282,8 @@ rule probe:
     conda:
         "../envs/skeletons.yaml"
     threads: CONFIG.compute.threads
+    resources:
+        gpu_jobs=GPU_JOBS,
     params:
         **process("probe"),
     script:
@@ -197,8 +309,36 @@ rule takeover:
     conda:
         "../envs/skeletons.yaml"
     threads: CONFIG.compute.threads
+    resources:
+        gpu_jobs=GPU_JOBS,
     params:
         **process("takeover"),
+    script:
+        "../scripts/stage.py"
+
+
+# The lowest density at which the walk of the inspected variant still gives a skeleton.
+rule sparsest:
+    input:
+        dataset=f"results/data/{ID}/images.safetensors",
+        regularized=lambda wildcards: TARGETS.weights(probed(wildcards).parent),
+        summary=lambda wildcards: TARGETS.network(probed(wildcards)),
+        base=f"{RESULTS}/models/{{base_id}}/weights.safetensors",
+        base_summary=f"{RESULTS}/models/{{base_id}}/model.json",
+        ranks=lambda wildcards: TARGETS.ranks_of(probed(wildcards).parent),
+    output:
+        found=f"{RESULTS}/sparsest/{{base_id}}.json",
+    log:
+        f"{LOGS}/sparsest/{{base_id}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/sparsest/{{base_id}}.tsv"
+    conda:
+        "../envs/skeletons.yaml"
+    threads: CONFIG.compute.threads
+    resources:
+        gpu_jobs=GPU_JOBS,
+    params:
+        **process("sparsest"),
     script:
         "../scripts/stage.py"
 
@@ -255,6 +395,7 @@ rule inspection_figures:
 
 
 localrules:
+    judge_bridge,
     match_importance,
     layers,
     compare_layers,

@@ -48,6 +48,7 @@ rule representations:
 rule compare_masks:
     input:
         unpack(alignment_for_masks),
+        unpack(bases_for_masks),
         a=f"{RESULTS}/models/{{a}}/weights.safetensors",
         b=f"{RESULTS}/models/{{b}}/weights.safetensors",
         summary=lambda wildcards: TARGETS.network(wildcards.a),
@@ -66,6 +67,7 @@ rule weights:
         pairs=lambda wildcards: TARGETS.mask_pairs(wildcards.overlap),
     output:
         table=f"{RESULTS}/weights/{{overlap}}.parquet",
+        layers=f"{RESULTS}/weights/{{overlap}}_layers.parquet",
     log:
         f"{LOGS}/weights/{{overlap}}.log",
     params:

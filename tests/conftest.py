@@ -73,11 +73,13 @@ SCIENCE: dict[str, Any] = {
     },
     "inspect": {
         "variant": {"l1": 1e-4, "epochs": 1, "threshold": 0.2},
-        **dict.fromkeys(("lines", "plane", "curve", "expose", "importance", "takeover"), True),
+        **dict.fromkeys(("lines", "plane", "curve", "expose", "importance", "sparsest"), True),
+        **dict.fromkeys(("bridge", "transfer", "takeover"), True),
         "probe": [1e-3],
         "layers": ["mutual_knn"],
         "epochs": 1,
         "points": 5,
+        "grid": 5,
         "images": 50,
     },
     "compute": {"precision": "fp32"},  # so that the verdict does not depend on the processor
@@ -89,7 +91,10 @@ SHOWN = {"findings": 1, "figures": 1, "report": 1}
 
 
 # The slowest files begin first, so that the workers end at about the same time.
-LONG = ("caching", "slurm", "readme", "workflow", "reliability", "experiment", "report_browser")
+LONG = (
+    *("caching", "slurm", "readme", "workflow", "reliability", "library_networks", "experiment"),
+    *("report_browser", "inspect_workflow", "trained_models", "images", "errors"),
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 import itertools
 import json
@@ -8,9 +9,9 @@ import pytest
 import torch
 from shuffled import inverse, random_permutations, specification_of, symmetries_of
 
-from skeletons.alignment import matching, permutations
+from skeletons.alignment import frame, matching, permutations, results, stages
 from skeletons.alignment.permutations import Array, Part, Specification
-from skeletons.errors import ArtifactError
+from skeletons.errors import ArtifactError, SkeletonsError
 from skeletons.networks import architectures
 from skeletons.networks.build import build
 from skeletons.prediction import inference
@@ -163,14 +164,16 @@ def test_a_permuted_copy_is_recovered_exactly(name: str, seed: int) -> None:
 def test_matching_strangers_never_loses_and_repeats_itself(name: str) -> None:
     tensors, spec = parts(name)
     names = matching.compared(spec)
+    first = matching.prepared(tensors, spec, names)
     for seed in (2, 3):
         other = model(name, seed)
-        before = matching.inner_product(tensors, other, names)
+        second = matching.prepared(other, spec, names)
+        before = matching.inner_product(first, second, names)
         values = []
         for restarts in (1, 3):
             found = matching.match(tensors, other, spec, seed=7, restarts=restarts)
-            moved = permutations.apply(other, spec, found)
-            values.append(matching.inner_product(tensors, moved, names))
+            moved = permutations.apply(second, spec, found)
+            values.append(matching.inner_product(first, moved, names))
             again = matching.match(tensors, other, spec, seed=7, restarts=restarts)
             assert all(np.array_equal(found[group], again[group]) for group in found)
         assert before < values[0] <= values[1]
@@ -200,6 +203,174 @@ def test_no_permutation_of_two_groups_is_better_in_a_tiny_network() -> None:
         got = matching.inner_product(a, permutations.apply(b, spec, found), shapes)
         assert got <= best + 1e-12
         assert got == pytest.approx(best, rel=0.05)
+
+
+def test_weights_are_matched_as_they_are_applied() -> None:
+    """Of cnn, stored weights of the first layers are too small beside those of later ones."""
+    tensors, spec = parts("cnn")
+    other = model("cnn", 2)
+    scales = {name.removesuffix(".weight"): factor for name, factor in spec.factors.items()}
+    modules = dict(network("cnn").named_modules())
+    assert scales == {
+        name: module.scale for name, module in modules.items() if hasattr(module, "scale")
+    }
+    applied = [
+        {key: values * np.float64(spec.factors.get(key, 1)) for key, values in one.items()}
+        for one in (tensors, other)
+    ]
+    plain = dataclasses.replace(spec, factors={})
+    found = matching.match(tensors, other, spec)
+    wanted = matching.match(*applied, plain)
+    stored = matching.match(tensors, other, plain)
+    assert all(np.array_equal(found[group], wanted[group]) for group in found)
+    assert any(not np.array_equal(found[group], stored[group]) for group in found)
+    names = matching.compared(spec)
+    values = [
+        matching.inner_product(applied[0], permutations.apply(applied[1], spec, p), names)
+        for p in (found, stored)
+    ]
+    assert values[0] > values[1]
+
+
+def test_without_such_layers_nothing_is_multiplied() -> None:
+    assert not parts("resnet9")[1].factors
+
+
+# --- all models in one frame ----------------------------------------------------------------------
+
+
+def around(spec: Specification, frames: list[dict[str, Array]]) -> dict[str, Array]:
+    """From the first model to the second, the third and back: what each pair does, composed."""
+    order = {group: np.arange(size) for group, size in spec.sizes.items()}
+    for one, two in itertools.pairwise([*frames, frames[0]]):
+        step = frame.through_frame(one, two)
+        order = {group: step[group][order[group]] for group in order}
+    return order
+
+
+@pytest.mark.parametrize("name", ["cnn", "resnet20"])
+def test_the_permutations_of_three_models_compose_to_the_identity(name: str) -> None:
+    tensors, spec = parts(name)
+    models = [tensors, model(name, 2), model(name, 3)]
+    found = frame.common_frame(models, spec)
+    assert all(np.array_equal(p, np.arange(len(p))) for p in around(spec, found).values())
+    assert all(
+        np.array_equal(frame.through_frame(p, p)[group], np.arange(size))
+        for p in found
+        for group, size in spec.sizes.items()
+    )
+    again = frame.common_frame(models, spec)
+    assert all(np.array_equal(p[g], q[g]) for p, q in zip(found, again, strict=True) for g in p)
+    # Matched pair by pair, they contradict each other.
+    alone = {group: np.arange(size) for group, size in spec.sizes.items()}
+    for one, two in itertools.pairwise([*models, models[0]]):
+        step = matching.match(one, two, spec)
+        alone = {group: step[group][alone[group]] for group in alone}
+    assert any(not np.array_equal(p, np.arange(len(p))) for p in alone.values())
+
+
+@pytest.mark.parametrize("name", architectures.REGISTRY)
+def test_permuted_copies_meet_in_the_frame(name: str) -> None:
+    tensors, spec = parts(name)
+    copies = [permutations.apply(tensors, spec, random_permutations(spec, k)) for k in (1, 2)]
+    models = [tensors, *copies]
+    found = frame.common_frame(models, spec)
+    for k, copy in enumerate(copies, start=1):
+        aligned = permutations.apply(copy, spec, frame.through_frame(found[0], found[k]))
+        assert all(np.array_equal(aligned[key], tensors[key]) for key in tensors)
+
+
+def test_the_frame_is_about_as_good_as_each_pair_alone_and_better_than_by_one_model() -> None:
+    tensors, spec = parts("cnn")
+    models = [tensors, model("cnn", 2), model("cnn", 3)]
+    names = matching.compared(spec)
+    fixed = [matching.prepared(one, spec, names) for one in models]
+    found = frame.common_frame(models, spec)
+    by_first = [permutations.identity(spec)]
+    by_first += [matching.match(tensors, other, spec) for other in models[1:]]
+    alone = sum(
+        matching.inner_product(
+            fixed[i],
+            permutations.apply(fixed[j], spec, matching.match(models[i], models[j], spec)),
+            names,
+        )
+        for i, j in itertools.combinations(range(3), 2)
+    )
+    value = frame.total(fixed, spec, found)
+    assert frame.total(fixed, spec, by_first) < value
+    assert value > 0.95 * alone
+
+
+def test_a_frame_of_two_is_a_match() -> None:
+    tensors, spec = parts("resnet9")
+    other = model("resnet9", 2)
+    names = matching.compared(spec)
+    found = frame.through_frame(*frame.common_frame([tensors, other], spec))
+    values = [
+        matching.inner_product(tensors, permutations.apply(other, spec, p), names)
+        for p in (found, matching.match(tensors, other, spec))
+    ]
+    assert values[0] > 0.97 * values[1]
+
+
+def test_the_stages_of_the_frame_align_pairs(tmp_path: Path) -> None:
+    tensors, spec = parts("cnn")
+    models = [
+        tensors,
+        *(permutations.apply(tensors, spec, random_permutations(spec, k)) for k in (1, 2)),
+    ]
+    units, together, out, report = (str(tmp_path / n) for n in ("s.json", "f", "p", "r.json"))
+    paths = [str(tmp_path / name) for name in "abc"]
+    bases = ["seed=1", "seed=2", "seed=3"]
+    for path, one in zip(paths, models, strict=True):
+        artifacts.write_tensors(path, one)
+    artifacts.write_json(units, symmetries_of("cnn", WIDTHS["cnn"]))
+    common = {"symmetries": units, "by": "weights"}
+    stages.align_together_stage(models=paths, frame=together, bases=bases, seed=0, **common)
+    through = {"frame": together, "permutations": out, "gains": report, **common}
+    stages.align_through_frame_stage(a=paths[2], b=paths[1], bases=["seed=3", "seed=2"], **through)
+    aligned = permutations.read_aligned(paths[1], units, out)
+    assert all(np.array_equal(aligned[key], models[2][key]) for key in tensors)
+    assert artifacts.read_json(report)["cosine_after"] == pytest.approx(1)
+    with pytest.raises(ArtifactError, match=r"f does not align .*b to .*c"):
+        stages.align_through_frame_stage(
+            a=paths[2], b=paths[1], bases=["seed=3", "seed=9"], **through
+        )
+    artifacts.write_tensors(paths[1], model("resnet9", 1))
+    with pytest.raises(ArtifactError, match="cannot be aligned: the two models are not of one"):
+        stages.align_together_stage(models=paths, frame=together, bases=bases, seed=0, **common)
+
+
+def test_results_are_aligned_as_the_experiment_aligned_them(tmp_path: Path) -> None:
+    tensors, spec = parts("cnn")
+    other = model("cnn", 2)
+    about = {"name": "cnn", "width": WIDTHS["cnn"], "classes": 5}
+    bases = [tmp_path / f"models/seed={k}/weights.safetensors" for k in (1, 2)]
+    for path, one in zip(bases, (tensors, other), strict=True):
+        artifacts.write_tensors(path, one)
+
+    def found(model: dict[str, Array], files: list[Path], **chosen: str) -> dict[str, Array]:
+        return results.aligned(model, tmp_path, files, about, chosen)
+
+    by_weights = permutations.apply(other, spec, matching.match(tensors, other, spec))
+    drawn = random_permutations(spec, 5)
+    for chosen, folder in (
+        ({}, ""),
+        ({"match": "activations"}, "activations/"),
+        ({"match": "activations", "order": "all"}, "together/activations/"),
+        ({"order": "all"}, "together/weights/"),
+    ):
+        if chosen:
+            with pytest.raises(SkeletonsError, match="seed=1 and seed=2 were not aligned by"):
+                found(other, bases, **chosen)
+        else:
+            assert all(np.array_equal(found(other, bases)[k], by_weights[k]) for k in other)
+        artifacts.write_tensors(tmp_path / f"alignment/{folder}seed=1--seed=2.safetensors", drawn)
+        moved = found(other, bases, **chosen)
+        wanted = permutations.apply(other, spec, drawn)
+        assert all(np.array_equal(moved[key], wanted[key]) for key in other)
+        back = found(moved, bases[::-1], **chosen)
+        assert all(np.array_equal(back[key], other[key]) for key in other)
 
 
 def test_only_the_named_tensors_count() -> None:
@@ -253,7 +424,7 @@ def test_the_stage_writes_what_aligns(tmp_path: Path) -> None:
     artifacts.write_tensors(b, copy)
     artifacts.write_json(units, symmetries_of("resnet9", WIDTHS["resnet9"]))
     given = {"a": a, "b": b, "symmetries": units, "permutations": out, "gains": report}
-    matching.align_stage(**given, seed=1, restarts=2)
+    stages.align_stage(**given, by="weights", seed=1, restarts=2)
     aligned = permutations.read_aligned(b, units, out)
     assert all(np.array_equal(aligned[key], tensors[key]) for key in tensors)
     said = artifacts.read_json(report)
@@ -261,6 +432,6 @@ def test_the_stage_writes_what_aligns(tmp_path: Path) -> None:
     assert set(said["moved"]) == set(spec.parts)
     artifacts.write_tensors(b, model("cnn", 1))
     with pytest.raises(ArtifactError, match=r"b cannot be aligned to .*a: the two models"):
-        matching.align_stage(**given, seed=1, restarts=2)
+        stages.align_stage(**given, by="weights", seed=1, restarts=2)
     with pytest.raises(ArtifactError, match=r"p does not align .*b"):
         permutations.read_aligned(b, units, out)

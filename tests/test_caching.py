@@ -17,6 +17,7 @@ import pytest
 from conftest import CHAIN, GRID, ROOT, SHOWN, Workflow, artifacts_of, trained
 from PIL import Image
 from test_extensions import ROWS as OWN  # tested there
+from test_library_networks import ROWS as PRETRAINED  # tested there
 from test_trained_models import ROWS as NETWORKS  # tested there
 
 Change = Callable[[dict[str, Any]], None]
@@ -45,10 +46,36 @@ def more(old: int, new: int) -> int:
     return (new * (new - 1) - old * (old - 1)) // 2
 
 
+def looking(**looks: Any) -> Change:
+    return top(inspect={"variant": {"l1": 1e-4, "epochs": 1, "threshold": 0.05}, **looks})
+
+
+LOOKED_AT = copy.deepcopy(CHAIN)
+LOOKED_AT["base"]["seeds"] = [1, 2]
+looking(lines=True)(LOOKED_AT)
 DIGITS, NOISE = {"kind": "digits"}, {"kind": "noise", "images": 40}
 SETS = {**CHAIN, "ood": [DIGITS, NOISE]}
 VARIANT = {"l1": 1e-4, "epochs": 1, "threshold": 0.05}
 LOOKED = {**CHAIN, "inspect": {"variant": VARIANT, "epochs": 1, "images": 30, "expose": True}}
+FORKS = {**CHAIN, "controls": {"orders": [], "forks": [0.5]}}
+# What a control adds that is walked and pruned as a base is: of its three models, two are compared.
+WALKED = {"regularize": 1, "prune": 1, "predict": 5, "score": 3, "compare": more(2, 4), **AGAIN}
+ALONE = {"predict": 2, "score": 1, "compare": more(2, 3), **AGAIN}
+# A look that aligns the units of two bases.
+ALIGNED = {
+    **CHAIN,
+    "base": {**CHAIN["base"], "seeds": [1, 2]},
+    "inspect": {
+        "variant": {"l1": 1e-4, "epochs": 1, "threshold": 0.05},
+        "plane": True,
+        "grid": 3,
+        "points": 3,
+        "images": 20,
+    },
+}
+ALIGNED_AGAIN = {"plane": 1, "inspection_figures": 1, "record": 1, "report": 1}
+RETRAINED = {**CHAIN, "prune": {"thresholds": [0.05], "retrain": 1}}
+RETRAINS = {"retrain": 1, "predict": 2, "score": 1, "compare": 1, "similarity": 1}
 CONFIGURATION: dict[str, tuple[dict[str, Any], Change, dict[str, int]]] = {
     "a seed is added": (
         GRID,
@@ -109,6 +136,21 @@ CONFIGURATION: dict[str, tuple[dict[str, Any], Change, dict[str, int]]] = {
             "compare": more(18, 26),
             **AGAIN,
         },
+    ),
+    "retraining is asked for": (
+        CHAIN,
+        setting("prune", retrain=1),
+        {"cut": 1, **RETRAINS, "record": 1, **SHOWN},
+    ),
+    "the epochs or the rate of retraining change": (
+        RETRAINED,
+        setting("prune", retrain=2, retrain_learning_rate=0.01),
+        {**RETRAINS, "record": 1, **SHOWN},
+    ),
+    "a density is added to models that are retrained": (
+        RETRAINED,
+        setting("prune", densities=[0.3]),
+        {"rank": 1, "cut_to_density": 1, **RETRAINS, "compare": 2, "record": 1, **SHOWN},
     ),
     "a threshold is removed": (GRID, setting("prune", thresholds=[0.1]), AGAIN),
     "thresholds are reordered": (GRID, setting("prune", thresholds=[0.1, 0.05]), {}),
@@ -232,6 +274,32 @@ CONFIGURATION: dict[str, tuple[dict[str, Any], Change, dict[str, int]]] = {
         setting("base", target={"train_loss": 0.2, "train_accuracy": 0.9}),
         {"score": 3, "record": 1, **SHOWN},
     ),
+    "a walk without a penalty is asked for": (
+        CHAIN,
+        setting("controls", plain=True),
+        {"regularize": 1, **ALONE},
+    ),
+    "forks are asked for": (CHAIN, setting("controls", forks=[0.5]), {"fork": 1, **WALKED}),
+    "an earlier fork is added": (
+        FORKS,
+        setting("controls", forks=[0.2, 0.5]),
+        {"fork": 1, **ALONE, "compare": more(4, 5)},
+    ),
+    "permuted labels are asked for": (
+        CHAIN,
+        setting("controls", labels=True),
+        {"relabel": 1, **WALKED},
+    ),
+    "planted networks are asked for": (
+        CHAIN,
+        setting("controls", planted=1),
+        {"small": 1, "plant": 1, **WALKED},
+    ),
+    "stopped bases are asked for": (
+        CHAIN,
+        setting("controls", stopped=True),
+        {"stop": 1, **ALONE},
+    ),
     "a measure of features is asked for": (
         CHAIN,
         setting("compare", representations=["linear_cka"]),
@@ -257,7 +325,56 @@ CONFIGURATION: dict[str, tuple[dict[str, Any], Change, dict[str, int]]] = {
             "compare_layers": 1,
             "inspection_figures": 1,
             "record": 1,
-            "report": 1,
+            **SHOWN,
+        },
+    ),
+    "units are aligned by activations": (
+        ALIGNED,
+        top(alignment={"match": "activations"}),
+        {"activations": 2, "align_activations": 1, **ALIGNED_AGAIN},
+    ),
+    "all units are aligned together": (
+        ALIGNED,
+        top(alignment={"order": "all"}),
+        {"align_together": 1, "align_through_frame": 1, **ALIGNED_AGAIN},
+    ),
+    "lines are asked for": (
+        ALIGNED,
+        setting("inspect", lines=True),
+        {
+            "activations": 2,
+            "align_activations": 1,
+            "line": 4,
+            "inspection_figures": 1,
+            "record": 1,
+            **SHOWN,
+        },
+    ),
+    "a bridge is asked for": (
+        LOOKED_AT,
+        looking(lines=True, bridge=True),
+        {
+            "bridge": 1,
+            "original_width": 1,
+            "judge_bridge": 1,
+            "inspection_figures": 1,
+            "record": 1,
+            **SHOWN,
+        },
+    ),
+    "the sparsest skeleton is asked for": (
+        RETRAINED,
+        top(inspect={"variant": {"l1": 1e-4, "epochs": 1, "threshold": 0.05}, "sparsest": True}),
+        {"rank": 1, "sparsest": 1, "inspection_figures": 1, "record": 1, **SHOWN},
+    ),
+    "a transfer of masks is asked for": (
+        LOOKED_AT,
+        looking(lines=True, transfer=True),
+        {
+            "transfer": 3,
+            "inspection_figures": 1,
+            "record": 1,
+            **SHOWN,
         },
     ),
     "an inspection is added": (
@@ -273,7 +390,7 @@ CONFIGURATION: dict[str, tuple[dict[str, Any], Change, dict[str, int]]] = {
             "weights": 1,
             "heatmap_of_masks": 1,
             "record": 1,
-            "report": 1,
+            **SHOWN,
         },
     ),
     "the figures' colours change": (
@@ -284,6 +401,11 @@ CONFIGURATION: dict[str, tuple[dict[str, Any], Change, dict[str, int]]] = {
     "the folder of the run cache changes": (
         CHAIN,
         top(cache="other/cache"),
+        {"record": 1, "report": 1},
+    ),
+    "the number of jobs on a GPU is limited": (
+        CHAIN,
+        setting("compute", jobs_per_gpu=1),
         {"record": 1, "report": 1},
     ),
 }
@@ -425,7 +547,7 @@ IMAGES: dict[str, tuple[Edit, dict[str, int]]] = {
     ),
 }
 BY_HAND = "a result is edited by hand"  # its test is in test_reliability.py
-ROWS = [*CONFIGURATION, *CODE, *OWN, *FILES, *IMAGES, *NETWORKS, BY_HAND]
+ROWS = [*CONFIGURATION, *CODE, *OWN, *FILES, *IMAGES, *PRETRAINED, *NETWORKS, BY_HAND]
 
 
 @pytest.fixture(scope="module")
@@ -456,10 +578,47 @@ def looked(chain: Workflow, tmp_path_factory: pytest.TempPathFactory) -> Workflo
     return made
 
 
+@pytest.fixture(scope="module")
+def forks(chain: Workflow, tmp_path_factory: pytest.TempPathFactory) -> Workflow:
+    made = chain.copy(tmp_path_factory.mktemp("forks") / "w")
+    assert made.jobs(FORKS)["fork"] == 1
+    return made
+
+
+@pytest.fixture(scope="module")
+def aligned(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
+    made = Workflow(tmp_path_factory.mktemp("aligned"))
+    assert made.jobs(ALIGNED)["align"] == 1
+    return made
+
+
+@pytest.fixture(scope="module")
+def retrained(chain: Workflow, tmp_path_factory: pytest.TempPathFactory) -> Workflow:
+    made = chain.copy(tmp_path_factory.mktemp("retrained") / "w")
+    assert made.jobs(RETRAINED)["retrain"] == 1
+    return made
+
+
+@pytest.fixture(scope="module")
+def looked_at(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
+    made = Workflow(tmp_path_factory.mktemp("looked_at"))
+    assert made.jobs(LOOKED_AT)["line"] == 4  # two bases, each with its variant, and the variants
+    return made
+
+
 @pytest.fixture
 def start(row: str, request: pytest.FixtureRequest) -> Workflow:
     """The workflow in which the starting point of a row has finished."""
-    names = {id(GRID): "grid", id(CHAIN): "chain", id(SETS): "sets", id(LOOKED): "looked"}
+    names = {
+        id(GRID): "grid",
+        id(CHAIN): "chain",
+        id(SETS): "sets",
+        id(FORKS): "forks",
+        id(ALIGNED): "aligned",
+        id(RETRAINED): "retrained",
+        id(LOOKED_AT): "looked_at",
+        id(LOOKED): "looked",
+    }
     ended: Workflow = request.getfixturevalue(names[id(CONFIGURATION[row][0])])
     return ended
 

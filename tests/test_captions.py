@@ -124,7 +124,8 @@ def test_the_heatmap_of_a_costly_measure_names_its_data_set(tmp_path: Path) -> N
 
 def test_every_figure_of_an_inspection_has_its_caption(tmp_path: Path) -> None:
     t = [0.0, 0.5, 1.0]
-    line = pd.DataFrame({"path": "naive", "t": t, "loss": [1.0, 2.0, 1.0], "accuracy": 0.9})
+    loss = [1.0, 2.0, 1.0]
+    line = pd.DataFrame({"path": "naive", "repaired": False, "t": t, "loss": loss, "accuracy": 0.9})
     files = {name: tmp_path / name / "seed=1--seed=2.parquet" for name in ("lines", "curve")}
     artifacts.write_table(files["lines"], line)
     artifacts.write_table(files["curve"], line.assign(path="curve"))

@@ -43,6 +43,7 @@ from skeletons.errors import SkeletonsError
 from skeletons.measures import catalogue
 from skeletons.networks import symmetries
 from skeletons.networks.build import build as build_network
+from skeletons.prediction import units
 from skeletons.prediction.device import pick_device
 from skeletons.prediction.inputs import guard
 from skeletons.store import artifacts, seals
@@ -123,9 +124,8 @@ def raised(mistake: Mistake, scene: Scene) -> str:
 CONFIG = {
     # unknown keys, at every level, with the nearest valid one
     "experimant: x": "experimant: unknown key; allowed here: experiment, dataset, ood, data_root, "
-    "cache, images, network, networks, base, regularize, prune, compare, controls, inspect, findings, "
-    "figures, "
-    "compute (did you mean 'experiment'?).",
+    "cache, images, network, networks, base, regularize, prune, compare, controls, alignment, inspect, "
+    "findings, figures, compute (did you mean 'experiment'?).",
     "base: {epoch: 1}": "(did you mean 'epochs'?)",
     "base: {augment: {flips: true}}": "base.augment.flips: unknown key; allowed here: flip, shift, "
     "cutout (did you mean 'flip'?).",
@@ -136,7 +136,7 @@ CONFIG = {
     "ood: [{kind: noise, image: 3}]": "ood[0].image: unknown key",
     "dataset: {kind: cifar10, seed: 5}": "dataset.seed: unknown key; allowed here: train, test, kind.",
     "inspect: {variant: {l1: 2.0e-4, epochs: 2, threshold: 0.5, lambda: 1}}": "inspect.variant.lambda: "
-    "unknown key; allowed here: l1, epochs, threshold.",
+    "unknown key; allowed here: l1, epochs, threshold, density.",
     "dataset: {kind: cifar10, train: 0}": "dataset.train: found 0; allowed: a number ≥ 1.",
     # names from a list
     "network: {name: 3}": "network.name: found 3; allowed: cnn, resnet9, resnet20, speednet, "
@@ -181,6 +181,8 @@ CONFIG = {
         "square by which its weights shrink in a step; allowed: numbers below 1."
     ),
     "prune: {densities: [0.1, 2]}": "prune.densities[1]: found 2; allowed: a number ≤ 1.",
+    "prune: {retrain: -1}": "prune.retrain: found -1; allowed: a number ≥ 0.",
+    "prune: {retrain_learning_rate: 0}": "prune.retrain_learning_rate: found 0; allowed: a number > 0.",
     "prune: {scale: relative}": "prune.scale: found 'relative'; allowed: absolute, layer_rms.",
     "regularize: {optimizer: adamw}": "regularize.optimizer: found 'adamw'; allowed: sgd, adam (did",
     "regularize: {penalty: l2}": "regularize.penalty: found 'l2'; allowed: subgradient, proximal.",
@@ -199,6 +201,18 @@ CONFIG = {
     "cosine_prob, …",
     "findings: {primary: {recipe: {l1: 2.0e-4, epochs: 1, threshold: 0.5}}}": "findings.primary.recipe"
     ".threshold: found 0.5; allowed: 0.1, 0.3 (the values of prune.thresholds).",
+    "findings: {primary: {recipe: {l1: 2.0e-4, epochs: 1}}}": "findings.primary.recipe: found neither "
+    "of threshold and density; allowed: one of them, because a recipe prunes in one way.",
+    "inspect: {variant: {l1: 2.0e-4, epochs: 1, threshold: 0.1, density: 0.1}}": "inspect.variant: found "
+    "both of threshold and density; allowed: one of them, because a recipe prunes in one way.",
+    "inspect: {variant: {l1: 2.0e-4, epochs: 1, density: 0.1}}": "inspect.variant.density: found 0.1; "
+    "allowed: none (the values of prune.densities).",
+    "inspect: {expose: true}": "inspect.variant: found nothing, but inspect.expose is on; allowed: "
+    "{l1: …, epochs: …, threshold: …} or {l1: …, epochs: …, density: …} of one recipe of the grid.",
+    "{regularize: {groups: units}, prune: {thresholds: [0.1]}, inspect: {sparsest: true, variant: "
+    "{l1: 2.0e-4, epochs: 1, threshold: 0.1}}}": "inspect.sparsest: found true, but "
+    "regularize.groups is 'units', and the search prunes single weights; allowed: false, or "
+    "regularize.groups: weights.",
     "findings: {not_below: 0.6}": "findings.not_below: found 0.6; allowed: at most "
     "findings.converges_above, which is 0.5.",
     "inspect: {variant: {l1: 2.0e-4, epochs: 8, threshold: 0.1}}": "inspect.variant.epochs: found 8; "
@@ -218,6 +232,7 @@ CONFIG = {
     "base: {augment: {shift: 20}}": "base.augment.shift: found 20; allowed: a number ≤ 16.",
     "network: {width: 0}": "network.width: found 0; allowed: a number ≥ 1.",
     "compute: {threads: 0}": "compute.threads: found 0; allowed: a number ≥ 1.",
+    "compute: {jobs_per_gpu: 0}": "compute.jobs_per_gpu: found 0; allowed: a number ≥ 1.",
     "compare: {ood_images: 0}": "compare.ood_images: found 0; allowed: a number ≥ 1.",
     # lists
     "base: {seeds: []}": "base.seeds: found an empty list; allowed: a list with at least one entry.",
@@ -233,8 +248,19 @@ CONFIG = {
     "dataset;",
     "{base: {seeds: [1]}, inspect: {variant: {l1: 2.0e-4, epochs: 1, threshold: 0.1}, curve: true}}": "inspect.curve: found true, but "
     "base.seeds has one seed; allowed: false, or two or more seeds, because it needs two base models.",
+    "{network: {checkpoints: {x: x.pt}}, inspect: {variant: {l1: 2.0e-4, epochs: 1, threshold: 0.1}, transfer: true}}": "inspect.transfer: "
+    "found true, but network.checkpoints has trained models, whose initial weights are not known; allowed: "
+    "false, or bases that are trained here.",
     "{base: {seeds: [1]}, controls: {orders: []}, compare: {states: [base]}}": "compare.states: found base, of which there is one "
     "model; allowed: states, seeds or controls of two or more models, because models are compared in pairs.",
+    # controls
+    "controls: {forks: [0.5, 2]}": "controls.forks[1]: found 2; allowed: a number ≤ 1.",
+    "controls: {forks: [0.5, 0.50]}": "controls.forks: found 0.5 twice; allowed: each value once.",
+    "controls: {planted: true}": "controls.planted: found true; allowed: a whole number.",
+    "controls: {planted: 8}": "controls.planted: found 8, but network.width is 8; allowed: a smaller width than "
+    "that of the network, in which units are left over.",
+    "{network: {name: speednet, width: 8}, controls: {planted: 4}}": "controls.planted: found 4, but network.name "
+    "is 'speednet'; allowed: null, or the networks cnn, resnet9, resnet20.",
     # images
     "images: {side: 64}": "images.side: unknown key; allowed here: size",
     "images: {size: 8}": "images.size: found 8; allowed: a number ≥ 16.",
@@ -458,6 +484,14 @@ def photos(*images: str, empty: str = "", **values: Any) -> Callable[[Scene], An
     return provoke
 
 
+def broken_images(scene: Scene) -> None:
+    for k in range(4):
+        scene.image(f"photos/{('cats', 'dogs')[k % 2]}/{k}.png")
+    for k in range(7):
+        scene.file(f"photos/{'cats' if k < 4 else 'dogs'}/b{k}.png", b"no image")
+    build(kind="imagefolder", path="photos", test_share=1.0)
+
+
 def broken_image(scene: Scene) -> None:
     half = scene.image("photos/cats/1.png").read_bytes()[:50]
     for name in ("cats/2.png", "dogs/1.png"):
@@ -578,6 +612,12 @@ DATA = [
         "an image is broken",
         "photos/dogs/2.png is not a complete image (…); repair or remove it.",
         broken_image,
+    ),
+    Mistake(
+        "several images are broken",
+        "7 of 11 images are not complete: photos/cats/b0.png, photos/cats/b1.png, photos/cats/b2.png, "
+        "photos/cats/b3.png and 3 more (the first: …); repair or remove them.",
+        broken_images,
     ),
     Mistake(
         "an image is a link to nothing",
@@ -1038,8 +1078,8 @@ NETWORKS = [
     ),
     Mistake(
         "pretrained weights that would run code",
-        "network.weights: found '…r18.pt', which cannot be read as weights (UnpicklingError); allowed: a "
-        "state dict, saved by torch.save or safetensors.",
+        "network.weights: …r18.pt: found a pickle that would run code when it is read (…); allowed: a "
+        "state dict, written by torch.save(model.state_dict(), path) or as safetensors.",
         weights_with_code,
     ),
     Mistake(
@@ -1062,7 +1102,37 @@ NETWORKS = [
         "operations on single values such as activations and sums, and those that move values.",
         lambda _: symmetries.find(network_of("torchvision:resnext50_32x4d")),
     ),
+    Mistake(
+        "units are to be aligned by their activations, which depend on the number of images",
+        "The operations of the network depend on the number of images, so the activations of its "
+        "units cannot be seen; allowed for aligning by activations: networks that treat each image "
+        "alike.",
+        lambda _: seen_in_batches(),
+    ),
+    Mistake(
+        "units are to be aligned by their activations, which are nowhere together",
+        "The activations of the units of body.0 cannot be seen in one place; allowed for aligning by "
+        "activations: networks in which all units of a layer are in one result of an operation.",
+        lambda scene: seen_nowhere(scene),
+    ),
 ]
+
+
+def seen_in_batches() -> None:
+    """Activations of a network that has one more operation if there are five images."""
+    network = build_network("cnn", 4, 10, [0.5] * 3, [0.2] * 3)
+    found = symmetries.find(network)
+    images = torch.zeros(5, 3, 32, 32, dtype=torch.uint8)
+    network.get_submodule("body.0").register_forward_pre_hook(
+        lambda module, given: (given[0] + 0,) if len(given[0]) == len(images) else None
+    )
+    units.activations(network, found, images)
+
+
+def seen_nowhere(scene: Scene) -> None:
+    network = build_network("cnn", 4, 10, [0.5] * 3, [0.2] * 3)
+    scene.patch.setattr(units, "_values", lambda *_: {})  # no value has all units of a group
+    units.find_values(network, symmetries.find(network))
 
 
 def diverged(**changes: Any) -> Callable[[Scene], Any]:
@@ -1127,6 +1197,14 @@ def ungrouped(section: str, **keys: Any) -> Callable[[Scene], Any]:
     return provoke
 
 
+def no_bridge(scene: Scene) -> str:
+    network = "nn.Sequential(nn.BatchNorm2d(3), nn.Conv2d(3, w, 32), nn.Flatten(), nn.Linear(w, c))"
+    scene.file("mine.py", f"from torch import nn\n\ndef net(w, c):\n    return {network}\n")
+    variant = {"l1": 2e-4, "epochs": 1, "threshold": 0.1}
+    inspect = {"variant": variant, "bridge": True}
+    return absent_looks(Plan(load({"network": {"name": "mine.py:net"}, "inspect": inspect})))
+
+
 def off_target(_: Scene) -> str:
     measured = {"train_loss": 0.4305, "train_accuracy": 0.8476}
     return lines.missed("seed=1", measured, {"train_loss": 0.1, "train_accuracy": 0.97})
@@ -1163,6 +1241,13 @@ RUN = [
         "magnitude, taylor, fisher, because this cannot be done for 'mine.py:net': The network has "
         "an unsupported operation, …: its channels cannot be followed; allowed: ….",
         ungrouped("prune", criterion="counterfactual"),
+    ),
+    Mistake(
+        "two of a user-defined network cannot lie side by side, with `inspect.bridge`",
+        "`inspect.bridge` will not be available for mine.py:net, and all else is made without it: "
+        "The network normalises its images or logits, which both networks would share; allowed for "
+        "two networks side by side: ….",
+        no_bridge,
     ),
     Mistake(
         "a base model is not trained to optimality",
@@ -1351,6 +1436,14 @@ def command(*words: str) -> Callable[[Scene], Any]:
     return provoke
 
 
+def other_folder(scene: Scene) -> str:
+    scene.file("notes/a.txt")
+    scene.file("notes/.git/HEAD")
+    said = command("cache", "--folder", "notes", "--limit", "1MB")(scene)
+    assert (scene.folder / "notes/.git/HEAD").exists()
+    return str(said)
+
+
 def show_elsewhere(scene: Scene) -> str:
     scene.file("notes.json", "{}")
     return command("show", "notes.json")(scene)
@@ -1421,6 +1514,18 @@ COMMAND = [
         "`skeletons show` of a file outside of `results`",
         "notes.json is not in results/EXPERIMENT, so it is not an artifact.",
         show_elsewhere,
+    ),
+    Mistake(
+        "`skeletons cache --folder nowhere`",
+        "nowhere is not a folder; allowed: the folder of a run cache, which a run makes (`cache` in "
+        "the configuration).",
+        command("cache", "--folder", "nowhere"),
+    ),
+    Mistake(
+        "`skeletons cache` of another folder",
+        "notes is not a run cache: found '.git' in it; allowed: the folder that `cache` names in the "
+        "configuration.",
+        other_folder,
     ),
     Mistake(
         "`skeletons cache --limit abc`",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import shutil
@@ -324,6 +325,10 @@ REFUSED = {
     "prune: {criterion: 'mine:cut', densities: [0.1]}": "prune.densities: found 0.1, but a "
     "user-defined criterion takes thresholds; allowed: [], or criterion: magnitude, taylor or "
     "fisher.",
+    "{prune: {criterion: 'mine:cut'}, inspect: {sparsest: true, variant: {l1: 2.0e-4, epochs: 1, "
+    "threshold: 0.1}}}": "inspect.sparsest: found true, but the criterion 'mine.py:cut' is "
+    "user-defined and takes thresholds; allowed: false, or criterion: magnitude, taylor, fisher or "
+    "counterfactual.",
     "prune: {criterion: 'mine:cut', scale: layer_rms}": "prune.scale: found 'layer_rms', but a "
     "user-defined criterion takes the thresholds unscaled; allowed: absolute.",
 }
@@ -609,13 +614,14 @@ def test_a_measure_must_give_what_it_declares(
     assert sentence in refused(lambda: mine.values(answers(0), answers(1)))
 
 
-def test_a_verdict_computes_each_pair_once(
+def test_a_measure_that_is_called_computes_each_pair_once(
     write: Callable[[str], str],
 ) -> None:
     counting = "CALLS = []\n\ndef f(p, q):\n    CALLS.append(1)\n    return 0 * p[:, 0]\n"
     reference = write(counting)
     mine = user_defined.load(reference)
-    behaviour.over_images([answers(k) for k in range(3)], mine)
+    for one, two in itertools.combinations([answers(k) for k in range(3)], 2):
+        mine.values(one, two)
     calls = load(f"{file_of(reference)}:CALLS")
     assert len(calls) == 3  # symmetry was checked when the tables were made
 

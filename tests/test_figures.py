@@ -115,6 +115,38 @@ def test_every_figure_is_drawn_at_every_size(tmp_path: Path, seeds: int, variant
             assert len(list(root.iter(f"{SVG}text"))) > 4
 
 
+@pytest.mark.parametrize(
+    ("thresholds", "densities", "axes"),
+    [((0.1, 0.2), (), ["threshold"]), ((), (0.02, 0.5), ["density"]), ((0.1,), (0.5,), None)],
+)
+def test_similarities_are_drawn_against_thresholds_and_densities(
+    thresholds: tuple[float, ...], densities: tuple[float, ...], axes: list[str] | None
+) -> None:
+    chosen = model_ids.grid(
+        [Model(1), Model(2)], [1e-4], [1, 2], thresholds, ["base", "pruned"], densities
+    )
+    random = np.random.default_rng(0)
+    rows = [
+        {"a": str(a), "b": str(b), "cosine_prob": random.uniform(0.3, 1)}
+        for a, b in model_ids.pairs(chosen)
+    ]
+    labels_of = {"threshold": "pruning threshold", "density": "density after pruning"}
+    wanted = [labels_of[name] for name in axes or labels_of]
+    both, base = Figure(), Figure()
+    pair_figures.cross_base(pd.DataFrame(rows), COSINE, both.add_subplot())
+    pair_figures.similarity_to_base(
+        pd.DataFrame(rows), COSINE, list(base.subplots(1, 2, squeeze=False).flat)
+    )
+    for figure, ends in ((both, [f"{one} of both" for one in wanted]), (base, wanted)):
+        shown = {ax.get_xlabel(): ax for ax in figure.axes if ax.axison}
+        assert shown.keys() - {"epochs of regularisation"} == set(ends)
+        for name in ends:
+            lines = [line for line in shown[name].get_lines() if line.get_linestyle() != "None"]
+            points = [tuple(line.get_xdata()) for line in lines]
+            used = densities if name.startswith("density") else thresholds
+            assert points.count(used) == 2  # a line per number of epochs
+
+
 def test_the_same_figure_is_the_same_bytes(tmp_path: Path) -> None:
     with style.styled():
         for name in ("one", "two"):
@@ -275,6 +307,24 @@ def test_bases_alone_share_no_walk() -> None:
     assert labels.recipes(["seed=1", "seed=2_untrained"]) == ["base", "before training"]
 
 
+@pytest.mark.parametrize(("bases", "named"), [(2, "model"), (12, "base")])
+def test_labels_that_would_be_too_small_give_way_to_the_bases(bases: int, named: str) -> None:
+    names = [f"seed={k}{end}" for k in range(1, bases + 1) for end in ("", *CUTS)]
+    pairs = pd.DataFrame(itertools.combinations(names, 2), columns=["a", "b"]).assign(cosine_prob=1)
+    scores = pd.DataFrame({"model": names, "accuracy": 0.9, "sparsity": 0.0})
+    with style.styled():
+        figure = Figure(figsize=(9, 9))
+        ax = figure.add_axes((0.15, 0.25, 0.6, 0.6))
+        heatmaps.heatmap(pairs, scores, COSINE, ax)
+    shown = [label.get_text() for label in ax.get_yticklabels()]
+    wanted = ["base", *(f"pruned at 0.{k}" for k in range(1, 9))] * bases
+    assert shown == (wanted if named == "model" else [f"seed {k + 1}" for k in range(bases)])
+    assert all(label.get_fontsize() >= 6 for label in ax.get_yticklabels())
+
+
+CUTS = [f"_l1=0.0001_ep=1_t=0.{k}" for k in range(1, 9)]
+
+
 @pytest.mark.parametrize(
     "names",
     [
@@ -315,7 +365,7 @@ def test_nothing_in_the_heatmap_runs_into_anything(names: list[str], tmp_path: P
         bars = [image.colorbar.ax for image in images if image.colorbar is not None]
         assert len(bars) == 3
         boxes += [("scale", ax.get_window_extent()) for ax in bars]
-    assert len(boxes) > len(names)
+    assert len(boxes) > min(len(names), 40)  # of many models, only bases are named
     clashes = [
         (one, other)
         for (one, here), (other, there) in itertools.combinations(boxes, 2)

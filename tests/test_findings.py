@@ -2,7 +2,7 @@ import dataclasses
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from skeletons import model_ids
 from skeletons.config.sections import Findings
 from skeletons.findings import (
     gather,
+    networks,
     pair_kinds,
     pair_tables,
     preconditions,
@@ -24,6 +25,7 @@ from skeletons.findings import (
 from skeletons.findings.plain import plain
 from skeletons.findings.rules import CONVERGES, NOT, UNDECIDED
 from skeletons.findings.scores import score
+from skeletons.findings.sections import Section
 from skeletons.findings.settings import Settings
 from skeletons.findings.verdict import DIFFERS
 from skeletons.measures import behaviour
@@ -53,7 +55,7 @@ def scores(chosen: Sequence[Model] = tuple(model_ids.grid(*GRID))) -> pd.DataFra
                 "sparsity": 0.9 if threshold else 0.0,
                 "dead": False,
                 "dead_reason": None,
-                "optimal": model.state == "base" or None,
+                "optimal": model.stage in ("base", *model_ids.FAMILIES) or None,
                 "optimal_reason": None,
             }
         )
@@ -75,6 +77,26 @@ def test_skeletons_are_sparse_and_as_good_as_their_base() -> None:
         f"seed={s}_l1=0.0001_ep={e}_t=0.02" for s in (1, 2, 3) for e in (1, 2)
     ]
     assert (found["drop"] <= 0.02).all()
+
+
+def test_a_retrained_skeleton_keeps_its_training_loss_too() -> None:
+    table = scores()
+    pruned = table.model.str.contains("t=0.02")
+    bounds = [0.051 if name.startswith("seed=2") else 0.05 for name in table.model[pruned]]
+    table.loc[pruned, "loss_bound"] = bounds
+    found = pair_tables.skeletons(table, rise=0.05)
+    assert list(found.model) == [
+        f"seed={s}_l1=0.0001_ep={e}_t=0.02" for s in (1, 3) for e in (1, 2)
+    ]
+    assert len(pair_tables.skeletons(table, rise=0.06)) == 6
+    assert pair_tables.retrained(table) == set(table.model[pruned])
+    group = [Model.parse(name) for name in table.model[pruned] if "ep=1" in name]
+    required = preconditions.skeletons(group, table, "r", 0.9, 0.8, 0.02, 0.05)
+    assert not required.holds
+    assert required.found == (
+        "2 of 3 pruned models are skeletons of at least 80% sparsity within 2 points of accuracy "
+        "and 0.05 nats of training loss (r)"
+    )
 
 
 def test_models_of_different_bases_are_compared_when_made_the_same_way() -> None:
@@ -106,7 +128,7 @@ def test_the_page_says_what_was_found() -> None:
     assert found["compared_models"] == 15
     assert found["pairs"] == 15 * 14 // 2
     text = stage.as_markdown(found)
-    assert "15 are compared in 105 pairs" in text
+    assert "15 of them are compared, in 105 pairs" in text
     titles = [line for line in text.splitlines() if line.startswith("## ")]
     assert titles[0] == "## Do models of different bases converge?"
     assert titles[-1] == "## Details"
@@ -122,7 +144,8 @@ def test_the_page_is_its_sections_and_json_has_them_in_this_order() -> None:
     sections = stage.as_json(found)["sections"]
     names = [section["name"] for section in sections]
     assert names == [
-        *("verdict", "next", "claims", "kinds", "bases", "walks", "skeletons", "details"),
+        *("verdict", "next", "claims", "within_bases", "kinds", "bases"),
+        *("walks", "skeletons", "details"),
     ]
     text = stage.as_markdown(found)
     parts = [
@@ -153,7 +176,7 @@ def test_bases_off_the_optimum_are_named_right_under_the_verdict() -> None:
     text = stage.as_markdown(gather.summarize("x", table, {"m": pairs()}, ["cosine_prob"]))
     opening = text.split("\n\n")[2]
     assert opening.startswith("**Not tested**: 1 of 3 base models miss `base.target`; 0 of 3 walks")
-    assert text.split("\n\n")[4].startswith("`seed=2` misses `base.target`. The question is about")
+    assert text.split("\n\n")[4].startswith("`seed=2` misses `base.target`. Train the bases longer")
 
 
 @pytest.mark.parametrize(
@@ -339,10 +362,13 @@ def test_walks_that_are_not_certified_leave_the_question_untested() -> None:
     made["walked"][name] = walk([1.0, 1.2, 1.0])
     found = gather.summarize(**made)
     answer = found["verdict"]["answer"]
-    assert answer == ("not tested: 5 of 6 walks are certified (λ = 0.0001, 1 epoch, threshold 0.1)")
+    assert answer == (
+        "not tested: 5 of 6 walks are certified, fewer than 90% "
+        "(λ = 0.0001, 1 epoch, threshold 0.1)"
+    )
     assert found["verdict"]["pruning"] == answer
     sentence = found["verdict"]["by"]["digits"]["agreement"]["sentence"]
-    assert sentence.startswith("Not tested; the mean similarity is 0.")
+    assert sentence.startswith("The mean similarity is 0.")
     [recipe] = found["verdict"]["by"]["digits"]["agreement"]["recipes"]
     assert recipe.walk.effect > 0.5  # what was measured is shown all the same
     allowed = gather.summarize(**{**made, "settings": Settings(loss_rise=0.3)})
@@ -408,7 +434,7 @@ def test_a_planted_outlier_is_named_beside_its_loss() -> None:
 def test_pairs_of_a_kind_have_in_common_what_it_says() -> None:
     pairs = experiment(3, "alike", (0.1, 0.2))["similarity"]["digits"]
     found = pair_kinds.by_kind(pairs)
-    assert list(found) == list(pair_kinds.NAMES)
+    assert list(found) == list(pair_kinds.NAMES)[:6]  # no walks without a penalty, no stopped bases
     counts = {name: len(group) for name, group in found.items()}
     # 3 pairs of seeds; pruned at two thresholds, at random in two drawings each
     assert list(counts.values()) == [3, 3, 3, 3, 6, 12]
@@ -506,7 +532,7 @@ def test_findings_open_with_the_verdict_and_hold_all_else(science: Workflow) -> 
         "skeletons": False,
     }
     assert len(found["claims"]["digits"]) == 6
-    assert {row["kind"] for row in found["kinds"]["digits"]["kappa"]} == set(pair_kinds.NAMES)
+    assert {row["kind"] for row in found["kinds"]["digits"]["kappa"]} == set(pair_kinds.NAMES[:6])
     assert set(found["walks"]) == {f"seed={k}_l1=0.0001_ep=1" for k in SCIENCE["base"]["seeds"]}
     assert all(one["every"] == 1 for one in found["walks"].values())
     text = (folder / "findings.md").read_text()
@@ -566,3 +592,25 @@ def test_constant_output_is_dead() -> None:
     found = score(model_ids.Model(1, 0.1, 1), DEAD, summary(0.3, 0.9), None, TARGET)
     assert found["dead"]
     assert found["dead_reason"] == "it answers every image alike"
+
+
+def test_explanations_stand_once_for_several_networks() -> None:
+    found = {
+        "networks": [{"title": title, "bases": []} for title in ("one", "two")],
+        "between": {},
+        "verdict": {"measure": "kappa"},
+    }
+
+    def words(one: Mapping[str, Any]) -> list[Section]:
+        text = f"Value of {one['title']}.\n\n### How\n\nIt is so.\n\n### More\n\nNo."
+        return [Section("a", "A", text, "It is so."), Section("b", "B", "It is so.", "Lead.")]
+
+    parts = networks.sections({**found, "networks": []}, words)
+    assert [part.name for part in parts] == ["networks", "between"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(networks, "_answers", lambda found: "")
+        one, other, two, last = networks.sections(found, words, ["It is so."])[2:]
+    assert one.text == "Value of one.\n\n### How\n\nIt is so.\n\n### More\n\nNo."
+    assert two.text == "Value of two.\n\n### More\n\nNo."
+    assert two.lead == "It is so."
+    assert (other.text, last.text, last.lead) == ("", "", "Lead.")

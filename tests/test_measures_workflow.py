@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import SCIENCE, Workflow
+from conftest import SCIENCE, SHOWN, Workflow
 from torch import nn
 
 from skeletons import model_ids
@@ -154,6 +154,49 @@ def test_the_overlap_of_a_pair_is_that_of_its_weights(science: Workflow) -> None
         assert found[measure] == pytest.approx(beyond, abs=1e-12)
 
 
+def test_bases_without_a_walk_are_compared_at_the_same_densities(science: Workflow) -> None:
+    folder = science / "results/science"
+    a, b = f"seed=1_{RECIPE}_t=0.2", f"seed=2_{RECIPE}_t=0.2"
+    one, two, layers = with_masks(science, a, b)
+    bases = [
+        artifacts.read_tensors(folder / f"models/seed={seed}/weights.safetensors")
+        for seed in (1, 2)
+    ]
+    cut = []
+    for base, pruned in zip(bases, (one, two), strict=True):
+        least = {
+            n: np.sort(np.abs(base[n]).ravel())[base[n].size - np.count_nonzero(pruned[n])]
+            for n in layers
+        }
+        cut.append({n: np.where(np.abs(base[n]) >= least[n], base[n], 0) for n in layers})
+    table = artifacts.read_table(folder / f"weights/mask_overlap/{a}--{b}.parquet")
+    assert table.base_jaccard[0] == pytest.approx(jaccard(*cut, layers), abs=1e-12)
+    both = [(one[n] != 0) & (two[n] != 0) for n in layers]
+    signs = [np.sign(one[n]) == np.sign(two[n]) for n in layers]
+    same = sum(int((s & k).sum()) for s, k in zip(signs, both, strict=True))
+    assert table.same_sign[0] == pytest.approx(same / sum(int(k.sum()) for k in both), abs=1e-12)
+    own = artifacts.read_table(folder / f"weights/mask_overlap/{a}--{a}_random=1.parquet")
+    assert own.base_jaccard.isna().all()
+
+
+def test_the_findings_show_masks_beside_their_controls_and_which_layers_correspond(
+    science: Workflow,
+) -> None:
+    folder = science / "results/science"
+    every = artifacts.read_table(folder / "weights/mask_overlap_layers.parquet")
+    assert every.layer.nunique() == 8
+    found = artifacts.read_json(folder / "findings.json")
+    assert set(found["masks"]) == {"mask_overlap", "mask_overlap_aligned"}
+    rows = [row for row in found["masks"]["mask_overlap"] if row["layer"] == "all"]
+    assert [row["kind"] for row in rows] == ["pruned", "unwalked", "random"]
+    pair = every[(every.layer == "all") & every.base_excess.notna()]
+    assert rows[1]["excess"] == pytest.approx(pair.base_excess.mean())
+    assert {row["measure"] for row in found["inside"]["layer_maps"]} == {"mutual_knn"}
+    text = (folder / "findings.md").read_text(encoding="utf-8")
+    assert "## Do models of different bases keep the same weights?" in text
+    assert "## Which layers of two models correspond?" in text
+
+
 def test_two_models_of_one_base_are_aligned_as_they_are(science: Workflow) -> None:
     folder = science / "results/science/weights"
     plain = artifacts.read_table(folder / "mask_overlap.parquet")
@@ -179,8 +222,8 @@ def test_random_controls_share_what_chance_gives(science: Workflow) -> None:
             {"compare_features": 66, "representations": 1, "heatmap_of_features": 1},
         ),
         ({"representations": []}, {}),
-        ({"weights": ["mask_overlap"]}, {}),
         # The findings are made again, with the table of scores that heatmaps show.
+        ({"weights": ["mask_overlap"]}, {"heatmap_of_features": 1, "heatmap_of_masks": 1}),
         ({"test_set": False}, {"heatmap_of_features": 1, "heatmap_of_masks": 2}),
     ],
 )
@@ -200,13 +243,15 @@ def test_a_new_measure_of_masks_trains_and_predicts_nothing(
     measure = "mask_overlap_aligned"
     # The bases are aligned already, for the lines between them.
     shutil.rmtree(folder / f"weights/{measure}")
-    for path in (f"weights/{measure}.parquet", f"figures/heatmap_{measure}.svg"):
+    tables = (f"weights/{measure}.parquet", f"weights/{measure}_layers.parquet")
+    for path in (*tables, f"figures/heatmap_{measure}.svg"):
         (folder / path).unlink()
     assert copied.planned(SCIENCE) == {
         "compare_masks": 6,
         "weights": 1,
-        "heatmap_of_masks": 1,
-        "report": 1,
+        "heatmap_of_masks": 2,  # and those of others, which show the scores beside the findings
+        "heatmap_of_features": 1,
+        **SHOWN,
     }
 
 

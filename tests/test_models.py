@@ -60,6 +60,42 @@ def test_controls_have_ids_too() -> None:
     assert [Model.parse(str(model)) for model in chosen] == chosen
 
 
+@pytest.mark.parametrize(
+    ("text", "state", "stage", "parent"),
+    [
+        ("seed=1_l1=0_ep=2", "plain", "regularized", "seed=1_l1=0_ep=1"),
+        ("seed=1_l1=0_ep=1_t=0.1", "pruned", "pruned", "seed=1_l1=0_ep=1"),
+        ("seed=1_fork=0.3_order=2", "forked", "forked", None),
+        ("seed=1_fork=0.3_order=2_l1=0.1_ep=1", "forked", "regularized", "seed=1_fork=0.3_order=2"),
+        ("net=a_seed=1_labels", "labels", "labels", None),
+        ("seed=1_labels_l1=0.1_ep=1_d=0.2", "labels", "pruned", "seed=1_labels_l1=0.1_ep=1"),
+        ("seed=1_planted", "planted", "planted", None),
+        ("seed=1_planted_l1=0.1_ep=1", "planted", "regularized", "seed=1_planted"),
+        ("seed=1_l1=0.1_ep=1_t=0.5_stopped", "stopped", "stopped", "seed=1_l1=0.1_ep=1"),
+    ],
+)
+def test_controls_that_walk_are_named_after_what_they_start_from(
+    text: str, state: str, stage: str, parent: str | None
+) -> None:
+    model = Model.parse(text)
+    assert (str(model), model.state, model.stage) == (text, state, stage)
+    assert str(model.base).endswith("seed=1")
+    assert parent is None or str(model.parent) == parent
+
+
+def test_children_of_one_base_draw_their_own_random_numbers() -> None:
+    children = [Model(1, fork=0.3, order=n) for n in (1, 2)]
+    assert len({child.number for child in (Model(1), *children)}) == 3
+    assert Model(1, labels=True).number == Model(1, planted=True).number == 1
+
+
+def test_families_of_controls_come_after_all_other_models_of_their_seed() -> None:
+    grid_of_one = grid([Model(1)], [0.1], [1], [0.5])
+    family = [Model(1, planted=True), Model(1, labels=True), Model(1, fork=0.3, order=1)]
+    ordered = sorted([*family, *grid_of_one, Model(2)], key=lambda model: model.sort_key)
+    assert ordered == [*grid_of_one, family[2], family[1], family[0], Model(2)]
+
+
 @given(models)
 def test_an_id_names_its_model(model: Model) -> None:
     assert Model.parse(str(model)) == model
@@ -71,6 +107,8 @@ def test_an_id_names_its_model(model: Model) -> None:
         *("", "seed=x", "seed=01", "seed=1_l1=1e-5_ep=1", "seed=1_l1=0.1", "seed=1_t=0.05", "a/b"),
         *("seed=1_random=1", "seed=1_l1=0.1_ep=1_untrained", "seed=1_l1=0.1_ep=1_order=1"),
         *("seed=1_order=0", "seed=1_l1=0.1_ep=1_random=1", "seed=1_l1=0.1.1_ep=1"),
+        *("seed=1_fork=0.3", "seed=1_labels_planted", "seed=1_l1=0.1_ep=1_labels"),
+        *("seed=1_stopped", "own=a_order=1", "own=a_fork=0.3_order=1"),
     ],
 )
 def test_what_is_not_an_id_is_refused_in_one_sentence(text: str) -> None:

@@ -94,6 +94,23 @@ def test_controls_are_asked_for_if_there_are_none(tmp_path: Path, random: tuple[
     assert ("controls.random" in step["keys"]) == (not random)
 
 
+def weak(why: str, **scores: Any) -> list[next_steps.Step]:
+    """The steps if models pruned at random take no part, for a reason."""
+    walk = SimpleNamespace(missing={"random": why})
+    recipes = [SimpleNamespace(primary=True, walk=walk)]
+    verdict = {"measure": "m", "controls": [], "by": {"digits": {"m": {"recipes": recipes}}}}
+    table = pd.DataFrame({"model": ["seed=1_l1=0.1_ep=1_d=0.1"], **scores})
+    return next_steps._weak_controls(verdict, table)
+
+
+def test_controls_that_are_too_weak_ask_for_retraining() -> None:
+    because = "with an accuracy of 12.0%, 60 points below the pruned models, they control nothing"
+    (step,) = weak(because)
+    assert step.keys == ("prune.retrain",)
+    assert weak("there is none") == []
+    assert weak(because, loss_bound=[0.1]) == []  # they are retrained already
+
+
 def test_walks_that_leave_the_ridge_name_what_is_too_large(tmp_path: Path) -> None:
     made = found(tmp_path)
     assert steps_about(made, "walks") == []

@@ -8,7 +8,7 @@ from shuffled import inverse, random_permutations, specification_of, symmetries_
 
 from skeletons.alignment import permutations
 from skeletons.errors import ArtifactError
-from skeletons.measures import masks
+from skeletons.measures import magnitude_masks, masks
 from skeletons.store import artifacts
 
 
@@ -110,6 +110,58 @@ def test_what_cannot_be_said_is_nan_with_a_reason() -> None:
         masks.overlap_of(some, some, ["layer1"])
 
 
+def test_signs_of_shared_weights_are_compared_with_independent_signs() -> None:
+    a = {"x": np.array([1.0, -2, 3, -4, 0, 5]), "y": np.array([1.0, 1, 0, 1])}
+    b = {"x": np.array([2.0, 1, 1, -1, 7, 0]), "y": np.array([-1.0, -1, 3, 0])}
+    table = masks.with_signs(masks.overlap_of(a, b, a), a, b, a)
+    # x: four shared weights, three with one sign; a has 2 of 4 positive, b has 3 of 4.
+    # y: two shared weights, none with one sign; all of a are positive and none of b.
+    assert table.same_sign.tolist() == [3 / 6, 3 / 4, 0]
+    assert table.same_sign_expected.tolist() == pytest.approx([2 / 6, 0.5, 0])
+    apart = {"x": np.zeros(6), "y": np.zeros(4)}
+    none = masks.with_signs(masks.overlap_of(a, apart, a), a, apart, a)
+    assert none.same_sign.isna().all()
+    assert none.same_sign_expected.isna().all()
+
+
+def test_independent_signs_agree_as_often_as_expected() -> None:
+    draw = np.random.default_rng(3)
+    a, b = ({"x": draw.normal(0.5, 1, 40_000)} for _ in range(2))
+    row = masks.with_signs(masks.overlap_of(a, b, a), a, b, a).iloc[0]
+    assert row.same_sign == pytest.approx(row.same_sign_expected, abs=0.01)
+    assert row.same_sign_expected > 0.55  # both lean to positive weights
+
+
+@pytest.mark.parametrize("kept", [0, 1, 3, 6])
+def test_the_largest_weights_are_kept(kept: int) -> None:
+    weights = np.array([[1.0, -3, 2], [-2, 0.5, 2]])
+    found = magnitude_masks.largest(weights, kept)
+    first = [(0, 1), (0, 2), (1, 0), (1, 2), (0, 0), (1, 1)][:kept]  # of equal ones, the first
+    assert set(zip(*np.nonzero(found), strict=True)) == set(first)
+    assert all(found[at] == weights[at] for at in first)
+
+
+def test_bases_without_a_walk_keep_as_many_weights_in_each_layer() -> None:
+    draw = np.random.default_rng(0)
+    bases = [{n: draw.normal(size=200) for n in ("x", "y")} for _ in range(2)]
+    pruned = [model((200, 50), (200, 20), seed=s) for s in (1, 2)]
+    pruned = [dict(zip(("x", "y"), one.values(), strict=True)) for one in pruned]
+    names = ["x", "y"]
+    table = masks.with_unwalked(
+        masks.overlap_of(*pruned, names), *pruned, (bases[0], bases[0]), names
+    )
+    assert (table.base_jaccard == 1).all()
+    assert (table.base_same_sign == 1).all()
+    table = masks.with_unwalked(masks.overlap_of(*pruned, names), *pruned, tuple(bases), names)
+    by_hand = []
+    for name, kept in (("x", 50), ("y", 20)):
+        one, two = (set(np.argsort(-np.abs(base[name]))[:kept]) for base in bases)
+        by_hand.append(len(one & two) / len(one | two))
+    assert table.base_jaccard[1:].tolist() == by_hand
+    none = masks.with_unwalked(table, *pruned, None, names)
+    assert none.base_excess.isna().all()
+
+
 def test_the_stage_aligns_before_it_compares(tmp_path: Path) -> None:
     draw = np.random.default_rng(0)
     shapes = {"weight": [(6, 3, 3, 3), (6, 6, 3, 3), (12, 6, 3, 3), (12, 12, 3, 3)]}
@@ -136,8 +188,10 @@ def test_the_stage_aligns_before_it_compares(tmp_path: Path) -> None:
     naive = artifacts.read_table(out)
     assert naive.layer.tolist() == ["all", *(f"body.{n}.weight" for n in numbers[:-1])]
     assert abs(naive.excess[0]) < 0.1
-    masks.compare_masks_stage(**given, matched=p, symmetries=units)
-    assert (artifacts.read_table(out).jaccard == 1).all()
+    assert naive.base_excess.isna().all()
+    masks.compare_masks_stage(**given, base_a=a, base_b=b, matched=p, symmetries=units)
+    aligned = artifacts.read_table(out)
+    assert (aligned[["jaccard", "same_sign", "base_jaccard", "base_same_sign"]] == 1).all(axis=None)
     artifacts.write_tensors(b, {**tensors, "body.0.weight": np.zeros((5, 3, 3, 3))})
     with pytest.raises(ArtifactError, match=r"a and .*b cannot be compared: .*'body\.0\.weight'"):
         masks.compare_masks_stage(**given)

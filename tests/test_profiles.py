@@ -40,7 +40,7 @@ def test_what_a_site_sets_only_needs_its_hash_taken_away() -> None:
     site = r"^( *)# ((?:gpu|slurm_account|slurm_partition|slurm-status-command): )"
     found = settings(re.sub(site, r"\1\2", SLURM, flags=re.M))
     assert {"slurm_account", "slurm_partition"} <= set(found["default-resources"])
-    for rule in ("train_base", "regularize"):
+    for rule in ("train_base", "regularize", "retrain"):
         assert found["set-resources"][rule]["gpu"] == 1
         assert "slurm_partition" in found["set-resources"][rule]
     assert found["slurm-status-command"] == "squeue"

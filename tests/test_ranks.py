@@ -91,3 +91,9 @@ def test_nothing_is_left_changed() -> None:
     for criterion in ("magnitude", "taylor", "fisher"):
         scores_of(made, images(12), criterion)
     assert all(torch.equal(tensor, before[name]) for name, tensor in made.state_dict().items())
+
+
+def test_weights_of_attention_are_applied_as_they_are() -> None:
+    """Those that torch's attention holds itself do not belong to a layer of their own."""
+    attention = nn.Sequential(nn.MultiheadAttention(4, 2))
+    assert factors(attention) == {"0.in_proj_weight": 1, "0.out_proj.weight": 1}

@@ -16,8 +16,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 from conftest import ROOT, Workflow, python, said
+from PIL import Image
+from torchvision.models import resnet18
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```bash\n(.*?)^```$", README, re.M | re.S)
@@ -88,6 +91,36 @@ def own_experiment(clone: Clone, command: str) -> None:
         json.loads(path.read_text()) for path in (clone / "results/mine/scores").glob("*.json")
     ]
     assert [base["optimal"] for base in bases if base.get("optimal") is not None] == [True, True]
+
+
+def activated(clone: Clone, command: str) -> None:
+    assert "/.venv/bin/snakemake" in clone.says(f"{command} && command -v snakemake")
+
+
+def brought(clone: Clone, command: str) -> None:
+    """Of five models and a few photos that are made for it."""
+    draw = np.random.default_rng(0)
+    for split in ("train", "test"):
+        for k in range(20):
+            path = clone / f"photos/{split}/{('cat', 'dog')[k % 2]}/{k}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(draw.integers(0, 256, (70, 90, 3), dtype=np.uint8)).save(path)
+    (clone / "my_models").mkdir()
+    names = ("alice", "bob", "carol", "dave", "erin")
+    for seed, name in enumerate(names):
+        torch.manual_seed(seed)
+        state = resnet18(num_classes=2).state_dict()
+        torch.save(state, clone / f"my_models/{name}.pt")
+    path = clone / "workflow_config.yaml"
+    small = path.read_text()
+    shutil.copy(ROOT / path.name, path)  # whose width is that of no network of a package
+    clone.warmly_says(command)
+    path.write_text(small)
+    assert (clone / "results/compare/report.html").is_file()
+    found = json.loads((clone / "results/compare/findings.json").read_text())
+    assert [base["model"] for base in found["bases"]] == [f"own={name}" for name in names]
+    assert len(yaml.safe_load(command.split("END")[1].partition("\n")[2])) == 4
+    assert command.count("\n") <= 15
 
 
 def the_tests(clone: Clone, command: str) -> None:
@@ -182,7 +215,9 @@ HOW: dict[str, Callable[[Clone, str], None]] = {
     "make demo": demo,
     "make env": nothing_to_be_done,  # because the environment of the tests is used
     "make test": the_tests,
-    "source .venv/bin/activate": own_experiment,
+    "source .venv/bin/activate": activated,
+    "cat > experiments/compare.yaml": brought,
+    "cat > experiments/mine.yaml": own_experiment,
     "snakemake -n": nothing_to_be_done,
     "skeletons show": shown,
     "skeletons remove": removal,

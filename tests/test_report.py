@@ -445,7 +445,7 @@ def test_the_verdict_says_that_bases_are_off_the_optimum(
     stage.report_stage(**made)
     page = Path(made["html"]).read_text()
     assert "Not tested: 2 of 3 base models miss base.target;" in verdict_box(page)
-    assert "seed=2 and seed=3 miss base.target. The question is about" in verdict_box(page)
+    assert "seed=2 and seed=3 miss base.target. Train the bases longer" in verdict_box(page)
     assert '<span class="badge good">' not in page.split('class="claims"')[1].split("</table>")[0]
     assert "miss base.target" not in verdict_box(Path(files["html"]).read_text())
 

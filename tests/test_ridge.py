@@ -7,15 +7,18 @@ import pytest
 import torch
 from colours import PLAIN, images
 from shuffled import inverse, random_permutations, specification_of, symmetries_of
+from test_symmetries import drawn
 
-from skeletons.alignment import matching, permutations
+from skeletons.alignment import frame, matching, permutations
 from skeletons.errors import ArtifactError
 from skeletons.inspection import barriers, landscape, lines
 from skeletons.inspection import curve as curves
 from skeletons.inspection import plane as planes
 from skeletons.inspection.landscape import Landscape
+from skeletons.networks import architectures
 from skeletons.networks.build import build
 from skeletons.networks.generators import generator_for
+from skeletons.prediction import units
 from skeletons.store import artifacts
 from skeletons.store.artifacts import Array
 from skeletons.training.base import train_base
@@ -25,7 +28,6 @@ from skeletons.training.settings import BaseSettings
 
 SETTINGS = BaseSettings(3, 16, "sgd", 0.05, 0.9, 5e-4, 0.0, 0.2, PLAIN)
 MEASURED: dict[str, Any] = {
-    "split": "test",
     "images": None,
     "norm_images": 64,
     "precision": "fp32",
@@ -90,13 +92,26 @@ def test_what_is_not_a_number_has_no_barrier() -> None:
 
 
 def test_paths_are_summed_up_in_their_order() -> None:
-    t = np.tile([0, 0.5, 1], 2)
-    table = pd.DataFrame({"path": ["naive"] * 3 + ["aligned"] * 3, "t": t})
-    table["loss"] = [1, 4, 2, 1, 1.5, 2]
-    table["accuracy"] = [0.8, 0.2, 0.9, 0.8, 0.9, 0.9]
-    rows = barriers.by_path(table.sample(frac=1, random_state=0).sort_values("path")[::-1])
-    assert rows.path.tolist() == ["naive", "aligned"]
+    t = np.tile([0, 0.5, 1], 3)
+    table = pd.DataFrame({"path": ["weights"] * 6 + ["naive"] * 3, "t": t})
+    table["repaired"] = [False] * 3 + [True] * 3 + [False] * 3
+    table["loss"] = [1, 1.5, 2, 1, 1, 2, 1, 4, 2]
+    table["accuracy"] = [0.8, 0.9, 0.9, 0.8, 0.85, 0.9, 0.8, 0.2, 0.9]
+    for name, factor in (("test_loss", 2), ("tempered_loss", 0.5)):
+        table[name] = factor * table.loss
+    table["test_accuracy"] = table.accuracy / 2
+    every = barriers.by_path(table.sample(frac=1, random_state=0))
+    assert sorted(zip(every.path, every.repaired, strict=True)) == [
+        ("naive", False),
+        ("weights", False),
+        ("weights", True),
+    ]
+    rows = barriers.by_path(table[~table.repaired][::-1])
+    assert rows.path.tolist() == ["naive", "weights"]
     assert rows.barrier.tolist() == [2.5, 0]
+    assert rows.test_barrier.tolist() == [5, 0]
+    assert rows.tempered_barrier.tolist() == [1.25, 0]
+    assert rows.test_drop.tolist() == pytest.approx([0.325, 0])
     assert rows.highest_loss.tolist() == [4, 2]
     assert rows.highest_at.tolist() == [0.5, 1]
     assert rows.accuracy_drop.tolist() == pytest.approx([0.65, 0])
@@ -167,20 +182,74 @@ def test_without_batch_norm_nothing_is_recomputed(trained: Trained) -> None:
 
 
 @pytest.mark.parametrize("name", ["cnn", "resnet9"])
-def test_the_barrier_to_a_permuted_copy_vanishes_when_aligned(trained: Trained, name: str) -> None:
+@pytest.mark.parametrize("repaired", [False, True])
+@pytest.mark.parametrize("by", ["weights", "activations", "the frame"])
+def test_the_barrier_to_a_permuted_copy_vanishes_when_aligned(
+    trained: Trained, name: str, by: str, repaired: bool
+) -> None:
     a = trained[name, 1]
     spec = specification_of(name, 4, 3)
     copy = permutations.apply(a, spec, random_permutations(spec, 1))
     ground = ground_of(name)
-    naive = lines.line(ground, a, copy, 5)
-    aligned = permutations.apply(copy, spec, matching.match(a, copy, spec))
-    straight = lines.line(ground, a, aligned, 5)
+    naive = lines.line(ground, a, copy, 5, repaired=repaired)
+    aligned = permutations.apply(copy, spec, order_by(by, name, a, copy))
+    straight = lines.line(ground, a, aligned, 5, repaired=repaired)
     assert naive.t.tolist() == [0, 0.25, 0.5, 0.75, 1]
     assert barriers.barrier(naive.loss)[0] > 0.05
-    assert barriers.barrier(straight.loss) == (0, 0)
-    for table, last in ((naive, copy), (straight, aligned)):
-        assert (table.loss[0], table.accuracy[0]) == ground.measure(a)
-        assert (table.loss[4], table.accuracy[4]) == ground.measure(last)
+    assert barriers.barrier(straight.loss)[0] < (1e-6 if repaired else 1e-12)
+    if repaired and name == "resnet9":
+        for table, last in ((naive, copy), (straight, aligned)):
+            assert (table.loss[0], table.accuracy[0]) == ground.measure(a)
+            assert (table.loss[4], table.accuracy[4]) == ground.measure(last)
+
+
+@pytest.mark.parametrize("name", architectures.REGISTRY)
+@pytest.mark.parametrize("by", ["weights", "activations", "the frame"])
+def test_a_permuted_copy_of_every_network_has_no_barrier(name: str, by: str) -> None:
+    net = network(name)
+    a = drawn(net, 1)
+    spec = specification_of(name, 4, 3)
+    copy = permutations.apply(a, spec, random_permutations(spec, 1))
+    aligned = permutations.apply(copy, spec, order_by(by, name, a, copy))
+    ground = Landscape(net, images(48, 1), images(), test=images(48, 1))
+    for repaired in (False, True):
+        line = lines.line(ground, a, aligned, 3, repaired=repaired)
+        for values in (line.loss, -line.accuracy, line.test_loss, line.tempered_loss):
+            assert barriers.barrier(values)[0] < 1e-6
+    naive = lines.line(ground, a, copy, 3)
+    assert barriers.barrier(naive.loss)[0] > 1e-4 or abs(naive.loss[1] - naive.loss[0]) > 1e-4
+
+
+def order_by(by: str, name: str, a: dict[str, Array], copy: dict[str, Array]) -> dict[str, Any]:
+    """The permutations that align a model to another."""
+    spec = specification_of(name, 4, 3)
+    if by == "weights":
+        return matching.match(a, copy, spec)
+    if by == "the frame":
+        return frame.through_frame(*frame.common_frame([a, copy], spec))
+    held = []
+    for model in (a, copy):
+        net = network(name)
+        landscape.put(net, model)
+        held.append(units.activations(net, symmetries_of(name, 4, 3), images().pixels))
+    alike = permutations.of_activations(symmetries_of(name, 4, 3), held[0])
+    return matching.match(held[0], held[1], alike, restarts=1)
+
+
+def test_the_temperature_is_the_best_one_and_confidence_does_not_matter() -> None:
+    draw = torch.Generator().manual_seed(0)
+    logits = torch.randn(500, 4, generator=draw, dtype=torch.float64)
+    labels = torch.distributions.Categorical(logits=logits).sample()
+    temperature, loss = landscape.best_temperature(logits, labels)
+    assert temperature == pytest.approx(1, abs=0.25)
+    hot, same = landscape.best_temperature(20 * logits, labels)
+    assert (hot, same) == pytest.approx((20 * temperature, loss), rel=1e-3)
+    for other in (0.5, 0.9, 1.1, 2):
+        scaled = torch.nn.functional.cross_entropy(logits / (other * temperature), labels)
+        assert float(scaled) > loss
+    wrong = -10 * torch.nn.functional.one_hot(labels, 4).double()
+    assert landscape.best_temperature(wrong, labels)[1] == pytest.approx(np.log(4), abs=0.01)
+    assert np.isnan(landscape.best_temperature(logits * np.nan, labels)).all()
 
 
 # --- planes -------------------------------------------------------------------------------------
@@ -265,10 +334,30 @@ def test_a_trained_curve_keeps_its_ends_and_passes_under_the_barrier(
     control = curves.train_curve(network(name), a, b, images(), 1, settings, "fp32")
     again = curves.train_curve(network(name, 5), a, b, images(), 1, settings, "fp32")
     assert all(np.array_equal(control[key], again[key]) for key in a)
-    curve, straight = curves.curve_line(ground, a, control, b, 5), lines.line(ground, a, b, 5)
-    assert curve.iloc[[0, 4]].equals(straight.iloc[[0, 4]])
+    middle = landscape.mix([a, b], [0.5, 0.5])
+    curve, straight = (curves.curve_line(ground, a, m, b, 5) for m in (control, middle))
+    ends = ["t", "loss", "accuracy", "distance"]
+    assert curve.loc[[0, 4], ends].equals(straight.loc[[0, 4], ends])
+    assert straight.step_length[0] == 0
+    assert straight.step_length[1:].tolist() == pytest.approx([straight.distance[4] / 4] * 4)
+    assert curve.step_length.sum() > straight.step_length.sum()
     assert barriers.highest(straight.loss)[0] > barriers.highest(straight.loss[[0, 4]])[0]
     assert barriers.barrier(curve.loss)[0] < 0.5 * barriers.barrier(straight.loss)[0]
+
+
+def test_a_curve_has_enough_points_for_its_steps(trained: Trained) -> None:
+    a, b = trained["cnn", 1], trained["cnn", 2]
+    names = ground_of("cnn").parameters
+    for middle in (landscape.mix([a, b], [0.5, 0.5]), landscape.mix([a, b], [2, -1])):
+        needed = curves.points_needed(a, middle, b, names, 11)
+        assert needed > 11
+        _, steps = curves._lengths(
+            lambda t, middle=middle: landscape.mix([a, middle, b], curves.bezier(t)),
+            lines.places(needed),
+            names,
+        )
+        assert 0.5 * curves.LONGEST_STEP < max(steps) <= curves.LONGEST_STEP
+    assert curves.points_needed(a, a, a, names, 11) == 11
 
 
 def test_one_step_of_a_curve_is_the_chain_rule(trained: Trained) -> None:
@@ -331,23 +420,26 @@ def files(tmp_path: Path, trained: Trained) -> dict[str, str]:
 def test_the_line_stage_writes_both_paths(files: dict[str, str], tmp_path: Path) -> None:
     out = str(tmp_path / "line.parquet")
     seen = set()
+    once = {"points": 3, "measured": MEASURED, **PLACE}
     for _ in range(2):
         lines.line_stage(
             a=files["a"],
             b=files["copy"],
             summary=files["summary"],
             dataset=files["data"],
-            matched=files["p"],
+            by_weights=files["p"],
+            by_activations=files["p"],
             symmetries=files["symmetries"],
             table=out,
-            points=3,
-            measured=MEASURED,
-            **PLACE,
+            **once,
         )
-        table = artifacts.read_table(out, ["path", "t", "loss", "accuracy"])
+        table = artifacts.read_table(out, lines.COLUMNS)
         heights = barriers.by_path(table)
-        assert heights.path.tolist() == ["naive", "aligned"]
-        assert heights.barrier[0] > heights.barrier[1] == 0
+        paths = [path for path in ("naive", "weights", "activations") for _ in range(2)]
+        assert heights.path.tolist() == paths
+        assert heights.repaired.tolist() == [False, True] * 3
+        assert heights.barrier[:2].min() > 0
+        assert heights.barrier[2:].max() < 1e-6
         seen.add(Path(out).read_bytes())
     assert len(seen) == 1
     with pytest.raises(ArtifactError, match=r"a and .*c do not fit together: the models are not"):
@@ -357,9 +449,7 @@ def test_the_line_stage_writes_both_paths(files: dict[str, str], tmp_path: Path)
             summary=files["summary"],
             dataset=files["data"],
             table=out,
-            points=3,
-            measured=MEASURED,
-            **PLACE,
+            **once,
         )
 
 
@@ -378,19 +468,41 @@ def test_the_curve_stage_writes_a_control_point_that_gives_its_table(
         base=vars(SETTINGS) | {"epochs": 1},
         precision="bf16",
         points=3,
-        measured=MEASURED | {"split": "train", "images": 30},
+        measured=MEASURED | {"images": 30},
         **PLACE,
     )
     table = artifacts.read_table(out)
-    assert table.path.tolist() == ["curve"] * 3
+    assert table.path.unique().tolist() == ["straight", "curve"]
+    points = len(table) // 2
+    assert table.step_length.max() <= curves.LONGEST_STEP
     ground = Landscape(
         network("resnet9"),
         Images(images().pixels[:30], images().labels[:30]),
         Images(images().pixels[:64], images().labels[:64]),
+        test=Images(images(48, 1).pixels[:30], images(48, 1).labels[:30]),
     )
     a, middle, b = (artifacts.read_tensors(path) for path in (files["a"], control, files["b"]))
-    again = curves.curve_line(ground, a, middle, b, 3)
-    pd.testing.assert_frame_equal(table.drop(columns="path"), again)
+    again = curves.curve_line(ground, a, middle, b, points)
+    own = table[table.path == "curve"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(own[again.columns], again)
+    curves.curve_stage(
+        a=files["a"],
+        b=files["copy"],
+        matched=files["p"],
+        symmetries=files["symmetries"],
+        summary=files["summary"],
+        dataset=files["data"],
+        weights=control,
+        table=out,
+        seed=1,
+        base=vars(SETTINGS) | {"epochs": 1},
+        precision="fp32",
+        points=3,
+        measured=MEASURED,
+        **PLACE,
+    )
+    heights = barriers.by_path(artifacts.read_table(out)).set_index("path")
+    assert heights.barrier["straight"] < 1e-6, "a permuted copy, aligned"
 
 
 def test_the_plane_stage_writes_grid_and_models(files: dict[str, str], tmp_path: Path) -> None:

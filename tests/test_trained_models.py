@@ -19,7 +19,10 @@ from test_lineage import check
 from skeletons.config.load import load
 from skeletons.config.networks import as_they_are, completed, setups
 from skeletons.errors import CheckpointError, ConfigError
+from skeletons.findings import post_claims
+from skeletons.findings.page import MEASURED_ON
 from skeletons.model_ids import Model
+from skeletons.networks import state_dict
 from skeletons.networks.build import build
 from skeletons.store import artifacts
 from skeletons.training import checkpoints
@@ -118,6 +121,9 @@ def test_every_network_has_its_own_verdict_and_settings(networks: Workflow) -> N
     made = artifacts.read_seal(results / "models/net=wide_seed=1/weights.safetensors")
     assert made is not None
     assert made["made"]["settings"]["base"]["learning_rate"] == 0.1
+    words = (results / "findings.md").read_text(encoding="utf-8")
+    for explained in (MEASURED_ON, post_claims.METHOD):
+        assert words.count(explained) == 1, "explanations stand once, not once per network"
     page = (results / "report.html").read_text(encoding="utf-8")
     assert "net=wide_seed=3" in page
     for title in ("network", "mine", "wide"):
@@ -204,10 +210,100 @@ def test_five_files_and_a_short_configuration_reach_a_report(
     assert [base["model"] for base in found["bases"]] == [f"own={name}" for name in NAMES]
     assert found["pairs"] == 10
     assert found["verdict"]["answer"].startswith("not tested")
-    assert "near chance" in (workflow / "results/mine/findings.md").read_text(encoding="utf-8")
+    page = (workflow / "results/mine/findings.md").read_text(encoding="utf-8")
+    assert "5 of 5 base models have an accuracy near chance" in page
+    assert "miss `base.target`" not in page
     log = (workflow / "logs/mine/adopt/own=alice.log").read_text()
     assert "near chance" in log
     assert "standardisation" in log
+
+
+STRIDED = """
+from torch import nn
+
+def build(width, classes, image_shape=(3, 32, 32)):
+    channels, side, _ = image_shape
+    return nn.Sequential(
+        nn.Conv2d(channels, width, 3, 2, 1), nn.ReLU(), nn.Conv2d(width, width, 3, 2, 1), nn.ReLU(),
+        nn.Flatten(), nn.Linear(width * (side // 4) ** 2, classes),
+    )
+"""
+
+
+def of_size(side: int, channels: int, folder: Path) -> dict[str, Any]:
+    """Networks of each kind for images of a size, each with two trained models."""
+    kinds: dict[str, dict[str, Any]] = {
+        "cnn": {"name": "cnn", "width": 2},
+        "mine": {"name": "mine.py:build", "width": 3},
+        "package": {"name": "timm:resnet10t"},
+    }
+    if channels == 3:
+        kinds["r18"] = {"name": "torchvision:resnet18"}
+    unit = ([0.5] * channels, [0.2] * channels)
+    for tag, about in kinds.items():
+        (folder / tag).mkdir(parents=True)
+        shape = (channels, side, side)
+        for seed in (1, 2):
+            parts = (about["name"], about.get("width"), 10)
+            network = build(*parts, *unit, seed=seed, image_shape=shape)
+            state = network.get_submodule("body").state_dict()
+            torch.save(state, folder / f"{tag}/m{seed}.pt")
+        about["checkpoints"] = str(folder / tag)
+        if channels != 3:
+            about["channels"] = channels
+    return kinds
+
+
+@pytest.mark.parametrize(("side", "channels"), [(48, 3), (28, 1)])
+def test_trained_models_take_images_of_any_size(
+    side: int, channels: int, workflow: Workflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are compared, walked on and pruned; their weights and images are as given."""
+    (workflow / "mine.py").write_text(STRIDED)
+    monkeypatch.chdir(workflow.folder)
+    networks = of_size(side, channels, workflow / "given")
+    config = {
+        **TINY,
+        "images": {"size": side},
+        "network": None,
+        "networks": networks,
+        "compare": {"states": ["base", "pruned"], "representations": ["linear_cka"]},
+    }
+    done = workflow.run(config)
+    assert done.returncode == 0, done.stdout
+    results = workflow / "results/grid"
+    for tag in networks:
+        given = torch.load(workflow / f"given/{tag}/m1.pt", weights_only=True)
+        made = load_file(results / f"models/net={tag}_own=m1/weights.safetensors")
+        assert all(torch.equal(made[f"body.{key}"], tensor) for key, tensor in given.items())
+        about = artifacts.read_json(results / f"models/net={tag}_own=m1/model.json")["network"]
+        assert about["image_shape"] == [channels, side, side]
+    (table,) = (results / "similarity").glob("noise_*.parquet")
+    pairs = artifacts.read_table(table)
+    count = 4 * len(networks)
+    assert len(pairs) == count * (count - 1) // 2
+    assert pairs.cosine_prob.notna().all()
+    assert workflow.planned(config) == {}
+
+
+@pytest.mark.parametrize(
+    ("shape", "sentence"),
+    [
+        ((3, 48, 48), "the file fits network {name: cnn, width: 2} with images: {size: 48}."),
+        ((1, 32, 32), "the file fits network {name: cnn, width: 2, channels: 1}."),
+    ],
+)
+def test_weights_for_images_of_another_kind_say_for_which(
+    shape: tuple[int, int, int], sentence: str, tmp_path: Path
+) -> None:
+    unit = ([0.5] * shape[0], [0.2] * shape[0])
+    network = build("cnn", 2, 10, *unit, image_shape=shape)
+    torch.save(network.get_submodule("body").state_dict(), tmp_path / "m.pt")
+    about = {"name": "cnn", "width": 2, "classes": 10}
+    with pytest.raises(CheckpointError) as caught:
+        adopted(str(tmp_path / "m.pt"), about, [0.5] * 3, [0.2] * 3)
+    assert sentence in str(caught.value)
+    adopted(str(tmp_path / "m.pt"), about, *unit, shape)
 
 
 def test_an_accuracy_that_is_missed_stops_the_run(workflow: Workflow, files: Path) -> None:
@@ -320,20 +416,20 @@ def test_what_is_wrong_in_the_configuration_is_one_sentence(
 # --- parts ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("key", [None, *checkpoints.WRAPPERS])
+@pytest.mark.parametrize("key", [None, *state_dict.WRAPPERS])
 @pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod."])
 def test_wrappers_and_prefixes_are_seen_through(
     key: str | None, prefix: str, tmp_path: Path
 ) -> None:
     state = {f"{prefix}{name}": tensor for name, tensor in body(1).items()}
     torch.save(state if key is None else {key: state, "epoch": 1}, tmp_path / "m.pt")
-    found = checkpoints.read(tmp_path / "m.pt")
+    found = state_dict.read(tmp_path / "m.pt")
     assert found.keys() == body(1).keys()
 
 
 def test_half_precision_becomes_single(tmp_path: Path) -> None:
     save_file({key: tensor.half() for key, tensor in body(1).items()}, tmp_path / "m.safetensors")
-    assert {t.dtype for t in checkpoints.read(tmp_path / "m.safetensors").values()} == {torch.float}
+    assert {t.dtype for t in state_dict.read(tmp_path / "m.safetensors").values()} == {torch.float}
 
 
 def test_files_of_this_package_bring_their_standardisation() -> None:

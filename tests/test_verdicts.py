@@ -19,7 +19,6 @@ from skeletons.findings import answer, model_pairs, pair_values, recipes_togethe
 from skeletons.findings.answer import Answer
 from skeletons.findings.rules import Rules
 from skeletons.findings.scale import Scale
-from skeletons.measures import behaviour
 from skeletons.measures.catalogue import MEASURES
 from skeletons.measures.predictions import Predictions
 from skeletons.model_ids import Model
@@ -246,10 +245,10 @@ def test_a_new_experiment_is_costed_with_its_probable_answer() -> None:
     assert found.needed is not None
     assert found.needed > 6
     assert found.likely == "does not converge"
-    assert f"a new experiment of about {found.needed} seeds" in found.sentence
+    assert f"A new experiment of about {found.needed} seeds" in found.sentence
     hopeless = walk({"base": 0.3, "pruned": (0.45, 0.3), "ceiling": 0.9})
     assert hopeless.needed is None
-    assert "even 100 new seeds" in hopeless.sentence
+    assert "Even a new experiment of 100 seeds" in hopeless.sentence
 
 
 def test_seeds_that_are_named_decide_as_often_as_promised() -> None:
@@ -333,15 +332,6 @@ def test_a_control_that_gives_every_image_one_answer_has_no_part() -> None:
     assert rows[rows.kind == "random"].value.mean() > 0.99
     left_out = {"random": "at chance"}
     assert both(rows, left_out=left_out)[0].answer == "converges"
-
-
-def test_values_of_images_and_their_mean_agree() -> None:
-    """The table of pairs holds the means over images that the measure itself gives."""
-    rng = np.random.default_rng(2)
-    logits = rng.normal(size=(3, 50, 4))
-    models = [Predictions(one, np.zeros(50, dtype=np.int64)) for one in logits]
-    over_images = behaviour.over_images(models, MEASURES["cosine_prob"])
-    assert similarities(logits, "cosine_prob") == pytest.approx(over_images.mean(axis=1))
 
 
 # --- from tables of models ----------------------------------------------------------------------

@@ -25,8 +25,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from skeletons import plots
-from skeletons.alignment import matching, permutations
+from skeletons.alignment.results import aligned
 from skeletons.arrays import Floats
+from skeletons.config.names import MASK_MEASURES, REPRESENTATIONS
 from skeletons.data.files import check_source, read_split
 from skeletons.data.given import as_pixels
 from skeletons.errors import ArtifactError, SkeletonsError
@@ -158,17 +159,18 @@ class Experiment:
         wide = self.pairs(name)
         names = [*MEASURES, *self._user_defined]
         found = [(wide, measure) for measure in names if measure in wide.columns]
-        for folder, pattern in (("representations", f"*/{name}.parquet"), ("weights", "*.parquet")):
-            for path in sorted((self.path / folder).glob(pattern)):
-                measure = path.parent.name if folder == "representations" else path.stem
+        features = self.path.glob(f"representations/*/{name}.parquet")
+        for path in [*sorted(features), *sorted(self.path.glob("weights/*.parquet"))]:
+            measure = path.stem if path.parent.name == "weights" else path.parent.name
+            if measure in (*REPRESENTATIONS, *MASK_MEASURES):  # not the tables of single layers
                 found.append((artifacts.read_table(path, ["a", "b", measure]), measure))
         parts = [pair_tables.one_measure(*one) for one in found]
         return pair_tables.annotate(pd.concat(parts, ignore_index=True))
 
     def history(self, model: str) -> pd.DataFrame:
-        """The training of a base or regularised model: one row per epoch.
+        """The training of a model: one row per epoch.
 
-        For a pruned model, it is that of its regularised model.
+        For a pruned model, it is its retraining, or without one that of its regularised model.
 
         Raises:
             SkeletonsError: there is no such model, or it was not trained.
@@ -192,7 +194,8 @@ class Experiment:
     def _of_training(self, model: str, name: str) -> Path:
         """A file of a trained model, or of the trained model that a pruned one comes from."""
         found = self._model(model)
-        trained = found.parent if found.state in MASKED else found
+        own = name == "history.parquet" and model in pair_tables.retrained(self._scores)
+        trained = found.parent if found.stage in MASKED and not own else found
         path = self._folder(trained) / name
         if not path.is_file():
             have = self.models(REGULARIZED).model.iloc[0]
@@ -357,13 +360,11 @@ class Experiment:
 
     def _aligned(self, tensors: dict[str, Array], a: Model, b: Model) -> dict[str, Array]:
         """A model's tensors, with the units of base b in the order in which the bases fit best."""
-        from skeletons.networks import symmetries
-
         if a == b:
             return tensors
-        one, two = (artifacts.read_tensors(self._weights(base)) for base in (a, b))
-        spec = permutations.specification(symmetries.of(self._summary(str(a))["network"]), one)
-        return permutations.apply(tensors, spec, matching.match(one, two, spec))
+        about, bases = self._summary(str(a))["network"], [self._weights(base) for base in (a, b)]
+        chosen = settings.alignment_in(self.path / "config.yaml")
+        return aligned(tensors, self.path, bases, about, chosen)
 
     # --- figures ----------------------------------------------------------------------------------
 
@@ -401,7 +402,7 @@ class Experiment:
     def _summary(self, name: str) -> dict[str, Any]:
         """The model.json of a model; for a pruned model, that of its parent."""
         model = Model.parse(name)
-        described = model.parent if model.state in MASKED else model
+        described = model.parent if model.stage in MASKED else model
         return artifacts.read_json(self._folder(described) / "model.json", ["network", "layers"])
 
 

@@ -15,11 +15,17 @@ from skeletons.errors import SkeletonsError
 BASE, REGULARIZED, PRUNED = "base", "regularized", "pruned"
 STATES = (BASE, REGULARIZED, PRUNED)
 # Controls: a base before training; a base trained with its images in another order; a regularised
-# model pruned at random, which keeps as many weights in each layer as its pruned model.
+# model pruned at random, which keeps as many weights in each layer as its pruned model; a walk
+# without a penalty; a base stopped at the training loss of a pruned model.
 UNTRAINED, REORDERED, RANDOM = "untrained", "reordered", "random"
-CONTROLS = (UNTRAINED, REORDERED, RANDOM)
+PLAIN, STOPPED = "plain", "stopped"
+# Controls that are walked and pruned as bases are: children that share a part of a base's training;
+# bases whose labels are permuted; bases in which one small network is laid.
+FORKED, LABELS, PLANTED = "forked", "labels", "planted"
+FAMILIES = (FORKED, LABELS, PLANTED)
+CONTROLS = (UNTRAINED, REORDERED, RANDOM, PLAIN, STOPPED, *FAMILIES)
 OWN = "own"  # a base that a user brought; its state is that of any base
-MASKED = (PRUNED, RANDOM)  # states in which some weights are permanently zero
+MASKED = (PRUNED, RANDOM)  # stages in which some weights are permanently zero
 
 # The numbers in model ids, with their types.
 NUMBERS: Mapping[str, Callable[[str], int | float]] = {
@@ -29,6 +35,7 @@ NUMBERS: Mapping[str, Callable[[str], int | float]] = {
     "density": float,
     "order": int,
     "draw": int,
+    "fork": float,
 }
 
 # The parts of model ids, as patterns. No tag and no name contains `=`, so an id has one reading.
@@ -37,13 +44,20 @@ NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 NUMBER = r"[0-9][0-9.e+-]*"
 TRAINED_ID, OWN_ID = rf"(?:net={TAG}_)?seed=\d+", rf"(?:net={TAG}_)?own={NAME}"
 BASE_ID = rf"(?:{TRAINED_ID}|{OWN_ID})"
+# What a walk starts from: a base, or a control that is walked as a base is.
+_FAMILY = rf"(?:_{LABELS}|_{PLANTED}|(?:_fork={NUMBER})?_order=[1-9]\d*)?"
+ROOT = rf"(?:seed=\d+{_FAMILY}|own={NAME})"  # without its network
+ROOT_ID = rf"(?:{TRAINED_ID}{_FAMILY}|{OWN_ID})"
 _PATTERN = re.compile(
-    rf"(?:net=(?P<net>{TAG})_)?(?:seed=(?P<seed>\d+)|own=(?P<own>{NAME}?))"
-    rf"(?:_(?P<untrained>untrained)|_order=(?P<order>[1-9]\d*)"
+    rf"(?:net=(?P<net>{TAG})_)?(?:own=(?P<own>{NAME}?)|seed=(?P<seed>\d+)"
+    rf"(?:_(?P<labels>{LABELS})|_(?P<planted>{PLANTED})"
+    rf"|(?:_fork=(?P<fork>{NUMBER}))?_order=(?P<order>[1-9]\d*))?)"
+    rf"(?:_(?P<untrained>{UNTRAINED})"
     rf"|_l1=(?P<l1>{NUMBER})_ep=(?P<epochs>\d+)"
     rf"(?:_(?:t=(?P<threshold>{NUMBER})|d=(?P<density>{NUMBER}))"
-    rf"(?:_random=(?P<draw>[1-9]\d*))?)?)?"
+    rf"(?:_random=(?P<draw>[1-9]\d*)|_(?P<stopped>{STOPPED}))?)?)?"
 )
+_FLAGS = (UNTRAINED, STOPPED, LABELS, PLANTED)  # parts of an id without a number
 
 
 def suffix(tag: str | None) -> str:
@@ -76,8 +90,9 @@ def numbers(parts: Mapping[str, str | None]) -> dict[str, Any]:
 class Model:
     """A base model, a regularised one (+ l1, epochs) or a pruned one (+ threshold or density).
 
-    Or a control: of a base, one that is `untrained` or has another `order`; of a pruned model, one
-    with a random `draw`.
+    Or a control: of a base, one that is `untrained`, has another `order`, shares a part of its
+    training (`fork`), or learns permuted `labels`; one in which a small network is `planted`; of a
+    pruned model, one with a random `draw`, or a base `stopped` at its training loss.
 
     Attributes:
         seed: of the base model; None if a user brought it.
@@ -90,6 +105,11 @@ class Model:
         net: the tag of its network; None for the experiment's unnamed network.
         own: the name of the base model, if a user brought it.
         density: the share of its prunable weights that pruning keeps, 0..1.
+        fork: the share of a base's training, above 0 and below 1, after which the order of the
+            images is another one; None for another order from the first image on.
+        labels: whether it learns permuted labels.
+        planted: whether a small network was laid in it.
+        stopped: whether it is a base that was stopped at the training loss of a pruned model.
     """
 
     seed: int | None = None
@@ -102,11 +122,20 @@ class Model:
     net: str | None = None
     own: str | None = None
     density: float | None = None
+    fork: float | None = None
+    labels: bool = False
+    planted: bool = False
+    stopped: bool = False
 
     def __str__(self) -> str:
         """The model id, for example `seed=1_l1=1e-05_ep=4_t=0.05` or `net=wide_own=alice`."""
         parts = [] if self.net is None else [f"net={self.net}"]
         parts += [f"seed={self.seed}" if self.own is None else f"own={self.own}"]
+        parts += [LABELS] * self.labels + [PLANTED] * self.planted
+        if self.fork is not None:
+            parts += [f"fork={spell(self.fork)}"]
+        if self.order is not None:
+            parts += [f"order={self.order}"]
         if self.l1 is not None:
             parts += [f"l1={spell(self.l1)}", f"ep={self.epochs}"]
         if self.threshold is not None:
@@ -115,10 +144,10 @@ class Model:
             parts += [f"d={spell(self.density)}"]
         if self.untrained:
             parts += [UNTRAINED]
-        if self.order is not None:
-            parts += [f"order={self.order}"]
         if self.draw is not None:
             parts += [f"random={self.draw}"]
+        if self.stopped:
+            parts += [STOPPED]
         return "_".join(parts)
 
     @classmethod
@@ -135,7 +164,7 @@ class Model:
             model = cls(
                 None if match["seed"] is None else int(match["seed"]),
                 **numbers(match.groupdict()),
-                untrained=match["untrained"] is not None,
+                **{flag: match[flag] is not None for flag in _FLAGS},
                 net=match["net"],
                 own=match["own"],
             )
@@ -148,8 +177,8 @@ class Model:
         return model
 
     def of(self, **parts: Any) -> Model:
-        """The model of the same base with other parts, such as `base.of(l1=1e-4, epochs=2)`."""
-        return dataclasses.replace(self.base, **parts)
+        """The model of the same root with other parts, such as `base.of(l1=1e-4, epochs=2)`."""
+        return dataclasses.replace(self.root, **parts)
 
     @property
     def title(self) -> str:
@@ -164,17 +193,30 @@ class Model:
 
     @property
     def number(self) -> int:
-        """Names the random numbers of its training: its seed, or a digest of its name."""
+        """Names the random numbers of its training: its seed, or a digest of its name.
+
+        Children of one base have digests, because each goes on in its own way.
+        """
+        if self.order is not None:
+            return zlib.crc32(str(self.root).encode())
         return zlib.crc32(str(self.own).encode()) if self.seed is None else self.seed
+
+    @property
+    def family(self) -> str | None:
+        """One of `FAMILIES`, for its bases, their walks and their pruned models; None otherwise."""
+        if self.labels or self.planted:
+            return LABELS if self.labels else PLANTED
+        return None if self.fork is None else FORKED
 
     @property
     def control(self) -> str | None:
         """One of `CONTROLS`; None if the model is not a control."""
-        if self.untrained:
-            return UNTRAINED
+        if self.family is not None:
+            return self.family
         if self.order is not None:
             return REORDERED
-        return None if self.draw is None else RANDOM
+        is_plain = self.l1 == 0 and not self.is_cut
+        return PLAIN if is_plain else None if self.stage in STATES else self.stage
 
     @property
     def is_cut(self) -> bool:
@@ -189,13 +231,22 @@ class Model:
         return "" if self.threshold is None else f"threshold {spell(self.threshold)}"
 
     @property
-    def state(self) -> str:
-        """One of `STATES` or of `CONTROLS`."""
-        if self.control is not None:
-            return self.control
+    def stage(self) -> str:
+        """How it is made: one of `STATES`, `untrained`, `random`, `stopped`, or as its root is."""
+        if self.stopped or self.draw is not None:
+            return STOPPED if self.stopped else RANDOM
         if self.is_cut:
             return PRUNED
-        return BASE if self.l1 is None else REGULARIZED
+        if self.l1 is not None:
+            return REGULARIZED
+        if self.untrained:
+            return UNTRAINED
+        return self.family or (BASE if self.order is None else REORDERED)
+
+    @property
+    def state(self) -> str:
+        """One of `STATES` or of `CONTROLS`."""
+        return self.control or self.stage
 
     @property
     def is_own_base(self) -> bool:
@@ -204,8 +255,24 @@ class Model:
 
     @property
     def base(self) -> Model:
-        """The base model that this one is derived from; a base model is its own base."""
+        """The base model of its seed or name; a base model is its own base."""
         return Model(self.seed, net=self.net, own=self.own)
+
+    @property
+    def root(self) -> Model:
+        """The model that its walk starts from: its base, or a control that is walked as bases are.
+
+        A model that is not walked is its own root, except that an untrained one has its base's.
+        """
+        return Model(
+            self.seed,
+            order=self.order,
+            net=self.net,
+            own=self.own,
+            fork=self.fork,
+            labels=self.labels,
+            planted=self.planted,
+        )
 
     @property
     def parent(self) -> Model:
@@ -224,23 +291,27 @@ class Model:
         if self.epochs is None:
             raise ValueError(f"{self} is not made from another model and has no parent")
         if self.epochs == 1:
-            return self.base
+            return self.root
         return self.of(l1=self.l1, epochs=1 << ((self.epochs - 1).bit_length() - 1))
 
     @property
-    def sort_key(self) -> tuple[str, bool, int, str, float, int, float, float, int, int]:
+    def sort_key(
+        self,
+    ) -> tuple[str, bool, int, str, int, float, float, int, float, float, int, int]:
         """Sorts models by (network, base, λ, epochs, threshold or density), unmodified first.
 
         Models pruned to a density come before those pruned by a threshold.
 
         The unnamed network comes first, and seeds come before names. Controls come after the model
-        that they are a control of.
+        that they are a control of; families of controls come after all other models of their seed.
         """
         return (
             self.net or "",
             self.own is not None,
             self.seed or 0,
             self.own or "",
+            0 if self.family is None else 1 + FAMILIES.index(self.family),
+            self.fork or 0.0,
             -1.0 if self.l1 is None else self.l1,
             -1 if self.epochs is None else self.epochs,
             -1.0 if self.threshold is None else self.threshold,
@@ -269,8 +340,8 @@ def grid(
     pruned = [
         dataclasses.replace(model, **cut) for model, cut in itertools.product(regularized, cuts)
     ]
-    wanted = set(states)
-    models = (model for model in (*bases, *regularized, *pruned) if model.state in wanted)
+    made = {BASE: bases, REGULARIZED: regularized, PRUNED: pruned}
+    models = [model for state in made if state in set(states) for model in made[state]]
     return sorted(models, key=lambda model: model.sort_key)
 
 

@@ -16,10 +16,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from skeletons.errors import SkeletonsError
-from skeletons.figures import heatmaps, models, pairs, ridge, units
+from skeletons.figures import exchange, heatmaps, models, pairs, ridge, units
 from skeletons.figures import layers as layer_maps
+from skeletons.figures import sparsest as searches
 from skeletons.figures.style import panels
 from skeletons.findings import inspections
+from skeletons.inspection import absence
 from skeletons.measures.layers import COLUMNS
 from skeletons.measures.measure import Measure
 from skeletons.model_ids import REGULARIZED, Model
@@ -71,7 +73,7 @@ def heatmap(
 def similarity_to_base(
     experiment: Experiment, ax: Axes, dataset: str | None = None, measure: str | None = None
 ) -> None:
-    """The similarity of pruned models to their base, by threshold and by epochs."""
+    """The similarity of pruned models to their base, by threshold or density, and by epochs."""
     pairs.similarity_to_base(*_with_value(experiment, dataset, measure), panels(ax, 1, 2))
 
 
@@ -143,17 +145,31 @@ def lines(experiment: Experiment, ax: Axes) -> None:
     """The loss on the lines between pairs of models, by kind of pair."""
     by_kind: dict[str, list[pd.DataFrame]] = {kind: [] for kind in inspections.KINDS}
     for path in _made(experiment, "lines/*.parquet", "lines"):
-        table = artifacts.read_table(path, ["path", "t", "loss"]).assign(pair=path.stem)
+        table = artifacts.read_table(path, ridge.COLUMNS).assign(pair=path.stem)
         by_kind[inspections.kind_of(*path.stem.split("--"))].append(table)
     groups = {kind: pd.concat(found) for kind, found in by_kind.items() if found}
-    ridge.lines(groups, panels(ax, 1, len(groups)))
+    ridge.lines(groups, panels(ax, ridge.rows_of_lines(groups), len(groups)))
 
 
 def curve(experiment: Experiment, ax: Axes) -> None:
-    """Loss and accuracy between two bases, on the trained curve and on straight lines."""
+    """Loss and accuracy between two bases, on the trained curve and on the straight line."""
     path = _made(experiment, "curve/*.parquet", "curve")[0]
-    parts = [experiment.path / "lines" / path.name, path]
-    ridge.paths(artifacts.read_tables(parts, ["path", "t", "loss"]), panels(ax, 1, 2))
+    ridge.paths(artifacts.read_table(path, ridge.COLUMNS), panels(ax, 1, 2))
+
+
+def bridge(experiment: Experiment, ax: Axes) -> None:
+    """The rise of the loss on the bridges between bases, in twice the width and in the original."""
+    doubled = _made(experiment, "bridge/*.parquet", "bridge")
+    original = sorted((experiment.path / "bridge/original_width").glob("*.parquet"))
+    groups = exchange.read_bridges(*(list(filter(_is_there, each)) for each in (doubled, original)))
+    for part, (name, tables) in zip(panels(ax, 1, len(groups)), groups.items(), strict=True):
+        exchange.bridges(tables, name, part)
+
+
+def transfer(experiment: Experiment, ax: Axes) -> None:
+    """The accuracy of bases that were trained again with another's, their own or a random mask."""
+    files = _made(experiment, "transfer/*.json", "transfer")
+    exchange.transfers(exchange.read_transfers(list(filter(_is_there, files))), ax)
 
 
 def layers(
@@ -206,6 +222,13 @@ def importance(experiment: Experiment, ax: Axes, model: str | None = None) -> No
     units.importance_scatter(table, panels(ax, -(-count // columns), columns))
 
 
+def sparsest(experiment: Experiment, ax: Axes) -> None:
+    """Loss and accuracy at the densities that were tried for the sparsest skeleton of each base."""
+    files = _made(experiment, "sparsest/*.json", "sparsest")
+    found = [artifacts.read_json(path, ["model", "tries", "rise", "drop"]) for path in files]
+    searches.searches({one["model"]: one for one in found}, panels(ax, 1, 2))
+
+
 def probe(experiment: Experiment, ax: Axes, model: str | None = None) -> None:
     """Accuracy and loss while a skeleton is penalised, of a `model` such as `seed=1_l1=0.001`."""
     path = _one(experiment, "probe/*.parquet", "probe", model)
@@ -232,6 +255,11 @@ def _made(experiment: Experiment, pattern: str, key: str) -> list[Path]:
             f"{experiment.path} holds no {pattern}; inspect.{key} in its configuration makes it."
         )
     return found
+
+
+def _is_there(path: Path) -> bool:
+    """Whether a look could be had."""
+    return not absence.reason(path)
 
 
 def _one(experiment: Experiment, pattern: str, key: str, model: str | None) -> Path:
@@ -261,6 +289,8 @@ PLOTS: Mapping[str, Callable[..., None]] = {
         ridge_walk,
         lines,
         curve,
+        bridge,
+        transfer,
         layers,
         plane,
         plane_surface,
@@ -268,5 +298,6 @@ PLOTS: Mapping[str, Callable[..., None]] = {
         importance,
         probe,
         takeover,
+        sparsest,
     )
 }

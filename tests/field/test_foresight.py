@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 import pytest
+import torch
 from conftest import CHAIN, Workflow, said
 
 from skeletons.config.load import load
@@ -70,7 +71,7 @@ def test_a_look_that_cannot_be_had_is_foreseen_in_a_dry_run(folder: Workflow) ->
 def test_a_network_is_tried_once(folder: Workflow, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = Plan(load(config()))
     assert foresight.absent_looks(plan).startswith(SENTENCE)
-    monkeypatch.setattr(foresight, "_not_exposed", None)
+    monkeypatch.setitem(foresight.LOOKS, "expose", None)
     assert foresight.absent_looks(plan).startswith(SENTENCE)
     assert foresight.absent_looks(Plan(load(config(expose=False, variant=None)))) == ""
     assert foresight.absent_looks(Plan(load({**config(), "network": CHAIN["network"]}))) == ""
@@ -123,9 +124,111 @@ def test_units_that_cannot_be_followed_end_the_run_before_it_begins(folder: Work
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.parametrize(
+    ("look", "match", "found"),
+    [
+        ("lines", "weights", "inspect.lines: found true"),
+        ("plane", "activations", "alignment.match: found 'activations'"),
+        ("plane", "weights", ""),
+    ],
+)
+def test_units_whose_activations_cannot_be_seen_end_it_too(
+    folder: Workflow, look: str, match: str, found: str
+) -> None:
+    looks = "x = self.a(x)\n        x = x + 0 if len(x) > 4 else x"
+    more = PLAIN.replace("x = self.a(x)", looks)
+    (folder / "mine.py").write_text(more)
+    base = {**CHAIN["base"], "seeds": [1, 2]}
+    own = {**config(expose=False, **{look: True}), "base": base, "alignment": {"match": match}}
+    plan = Plan(load(own))
+    if not found:
+        foresight.demand_network(plan)
+        return
+    with pytest.raises(ConfigError, match="depend on the number of images") as raised:
+        foresight.demand_network(plan)
+    assert str(raised.value).startswith(f"{found}, which aligns units by their activations; ")
+
+
 def test_an_option_that_a_package_does_not_know_ends_it_too(folder: Workflow) -> None:
     network: dict[str, Any] = {"name": "torchvision:resnet18", "options": {"depth": 3}}
     with pytest.raises(ConfigError, match=r"^network\.options: found depth, with which"):
         foresight.demand_network(Plan(load({**CHAIN, "network": network})))
     network["options"] = {"norm_layer": None}
     foresight.demand_network(Plan(load({**CHAIN, "network": network})))
+
+
+VIT = {"patch_size": 16, "embed_dim": 8, "depth": 1, "num_heads": 2}
+FOREIGN: dict[str, tuple[dict[str, Any], str]] = {
+    "timm:vit_tiny_patch16_224": ({"options": VIT}, "an unsupported operation"),
+    "torchvision:mobilenet_v3_small": ({}, "convolutions without groups"),
+    "torchvision:resnext50_32x4d": ({}, "convolutions without groups"),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_looks_at_the_channels_of_a_package_s_network_are_foreseen(
+    name: str, folder: Workflow
+) -> None:
+    """Both looks for one reason, in one sentence, also in a dry run."""
+    more, reason = FOREIGN[name]
+    found = {**config(importance=True), "network": {"name": name, **more}}
+    done = folder.run(found, "--dry-run")
+    assert done.returncode == 0, done.stdout
+    sentence = (
+        f"`inspect.expose` and `inspect.importance` will not be available for {name}, and all else "
+        "is made without them: "
+    )
+    assert done.stdout.count(sentence) == 1
+    assert reason in done.stdout.split(sentence)[1].splitlines()[0]
+    assert done.stdout.index(sentence) < done.stdout.index("Job stats")
+
+
+def test_importance_alone_is_foreseen_too(folder: Workflow) -> None:
+    found = foresight.absent_looks(Plan(load(config(expose=False, importance=True))))
+    assert found.startswith(SENTENCE.replace("expose", "importance"))
+
+
+def test_a_resnext_is_not_aligned_and_says_so_before_it_trains(folder: Workflow) -> None:
+    found = {**aligned(), "network": {"name": "torchvision:resnext50_32x4d"}}
+    done = folder.run({**found, "inspect": {}}, "--dry-run")
+    assert done.returncode != 0
+    assert "allowed: mask_overlap, because this cannot be done for 'torchvision:resnext" in (
+        done.stdout
+    )
+    assert "a convolution with groups of several channels" in done.stdout
+    assert "Traceback" not in done.stdout
+    assert "Job stats" not in done.stdout
+
+
+def test_pretrained_weights_that_do_not_fit_end_the_run_before_it_begins(folder: Workflow) -> None:
+    """A file that is replaced is tried again, and one that fits is not read a second time."""
+    from skeletons.networks import library
+
+    network = {"name": "torchvision:resnet18", "weights": "models/r18.pt"}
+    found = {**CHAIN, "network": None, "networks": {"wide": network}}
+    (folder / "models").mkdir()
+    (folder / "models/r18.pt").write_text("no")
+    done = folder.run(found, "--dry-run")
+    assert done.returncode != 0
+    assert "networks.wide.weights: models/r18.pt: found a file that torch and safetensors" in (
+        done.stdout
+    )
+    assert "Traceback" not in done.stdout
+    assert "Job stats" not in done.stdout
+    torch.save(library.create("torchvision:resnet18", 4, {}).state_dict(), "models/r18.pt")
+    plan = Plan(load(found))
+    foresight.demand_network(plan)
+    (folder / "models/r18.pt").touch()
+    foresight.demand_network(plan)
+
+
+def test_a_bridge_that_cannot_be_had_is_foreseen_too(folder: Workflow) -> None:
+    two = {**config(expose=False, bridge=True), "base": {**CHAIN["base"], "seeds": [1, 2]}}
+    sentence = "`inspect.bridge` will not be available for mine.py:net"
+    done = folder.run(two, "--dry-run")
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.count(sentence) == 1
+    (folder / "mine.py").write_text(PLAIN)
+    done = folder.run(two, "--dry-run")
+    assert done.returncode == 0, done.stdout
+    assert "inspect.bridge" not in done.stdout

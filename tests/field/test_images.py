@@ -337,7 +337,7 @@ def test_whatever_a_decoder_raises_is_one_sentence(
         raise error
 
     monkeypatch.setattr("skeletons.data.folders.ImageOps.exif_transpose", fail)
-    with pytest.raises(DataError, match=r"\.png is not a complete image \(.*\); repair") as caught:
+    with pytest.raises(DataError, match=r"images are not complete: .* \(the first: .*\)") as caught:
         build(tmp_path)
     assert "\n" not in str(caught.value)
 

@@ -2,7 +2,8 @@
 
 Two networks that compute the same function may have their units in different orders. Then neither
 their weights nor their masks can be compared one by one. Matching finds the order. It does not
-handle other symmetries, such as a positive factor that moves from one layer to the next.
+handle other symmetries, such as a positive factor that moves from one layer to the next. The same
+assignment matches units by their activations (`permutations.of_activations`).
 """
 
 from __future__ import annotations
@@ -22,11 +23,8 @@ from skeletons.alignment.permutations import (
     Specification,
     apply,
     identity,
-    read_specification,
 )
 from skeletons.arrays import Floats
-from skeletons.errors import ArtifactError
-from skeletons.store import artifacts
 
 STATISTICS = ("running_mean", "running_var")
 SWEEPS = 100  # at most; a few are enough in practice
@@ -51,6 +49,9 @@ def match(
     restarts: int = 3,
 ) -> dict[str, Indices]:
     """The permutations of `b` that maximise the inner product of its weights with those of `a`.
+
+    Weights count as they are applied: some layers multiply them by a factor. Otherwise, a layer
+    whose stored weights are large would outvote the others.
 
     Coordinate ascent over groups: each step finds the best permutation of one group while the
     others are fixed, by linear assignment. It stops when no group can gain. This is an optimum for
@@ -79,12 +80,12 @@ def match(
         ValueError: the two models are not of the network of `spec`.
     """
     names = set(compared(spec) if weights is None else weights)
-    one, two = _prepared(a, spec, names), _prepared(b, spec, names)
+    one, two = prepared(a, spec, names), prepared(b, spec, names)
     draw = np.random.default_rng(seed)
     best: tuple[float, dict[str, Indices]] | None = None
     for run in range(max(1, restarts)):
         start = _pass(one, two, spec) if run % 2 else identity(spec)
-        found = _ascend(one, two, spec, start, draw)
+        found = ascend(one, two, spec, start, draw)
         value = inner_product(one, apply(two, spec, found), one)
         if best is None or value > best[0]:
             best = value, found
@@ -92,29 +93,41 @@ def match(
     return best[1]
 
 
-def _prepared(
+def prepared(
     tensors: Mapping[str, Array], spec: Specification, names: Collection[str]
 ) -> dict[str, Floats]:
-    """The tensors to compare, in double precision; the other tensors are zero."""
+    """The tensors to compare, as they are applied, in double precision; the others are zero.
+
+    Raises:
+        ValueError: the tensors are not of the network of `spec`.
+    """
     for name in spec.tensors:
         if name not in tensors or tensors[name].shape != spec.shapes[name]:
             raise ValueError(f"the two models are not of one network: they differ at {name!r}")
     return {
-        name: tensors[name].astype(np.float64)
+        name: tensors[name].astype(np.float64) * spec.factors.get(name, 1.0)
         if name in names
         else np.zeros(spec.shapes[name])  # adds nothing to any product
         for name in spec.tensors
     }
 
 
-def _ascend(
+def ascend(
     a: Mapping[str, Floats],
     b: Mapping[str, Floats],
     spec: Specification,
     start: Permutations,
     draw: np.random.Generator,
 ) -> dict[str, Indices]:
-    """Improve `start` until no change of a single group gains anything."""
+    """Improve `start` until no change of a single group gains anything.
+
+    Args:
+        a: the tensors that are not changed, from `prepared`.
+        b: the tensors that are aligned, from `prepared`.
+        spec: of the network of both.
+        start: permutations to begin with.
+        draw: draws the order in which groups are visited.
+    """
     found = dict(start)
     moved = apply(b, spec, found)
     least = GAIN * np.sqrt(inner_product(a, a, a) * inner_product(b, b, b))
@@ -122,8 +135,8 @@ def _ascend(
     for _ in range(SWEEPS):
         gained = False
         for k in draw.permutation(len(bundles)):
-            products = {g: _products(a, moved, spec.parts[g]) for g in bundles[k]}
-            gain, steps = _assign(products, spec.blocks.get(bundles[k][0], 1))
+            products = {g: products_of(a, moved, spec.parts[g]) for g in bundles[k]}
+            gain, steps = assign(products, spec.blocks.get(bundles[k][0], 1))
             if gain <= least:
                 continue
             after = apply(moved, spec, steps)
@@ -150,7 +163,7 @@ def _pass(
         unknown = {(p.tensor, p.axis) for g in waiting for p in spec.parts[g]}
         waiting -= set(bundle)
         products = {
-            group: _products(
+            group: products_of(
                 a,
                 moved,
                 [
@@ -162,27 +175,27 @@ def _pass(
             for group in bundle
         }
         if all(values.ndim for values in products.values()):
-            steps = _assign(products, spec.blocks.get(bundle[0], 1))[1]
+            steps = assign(products, spec.blocks.get(bundle[0], 1))[1]
             found |= steps
             moved = apply(moved, spec, steps)
     return found
 
 
-def _products(a: Mapping[str, Array], b: Mapping[str, Array], parts: Iterable[Part]) -> Floats:
+def products_of(a: Mapping[str, Array], b: Mapping[str, Array], parts: Iterable[Part]) -> Floats:
     """G×G inner products of the units of `a` with the units of `b`, over all their weights."""
     total: Any = 0.0
     for part in parts:
-        total = total + _units(a[part.tensor], part) @ _units(b[part.tensor], part).T
+        total = total + _rows(a[part.tensor], part) @ _rows(b[part.tensor], part).T
     return np.asarray(total)
 
 
-def _units(tensor: Array, part: Part) -> Array:
+def _rows(tensor: Array, part: Part) -> Array:
     """A tensor's values by unit, G×(number of values of one unit)."""
     rows = np.moveaxis(tensor, part.axis, 0)[part.places]
     return rows.reshape(len(part.places), -1)
 
 
-def _assign(products: Mapping[str, Floats], blocks: int) -> tuple[float, dict[str, Indices]]:
+def assign(products: Mapping[str, Floats], blocks: int) -> tuple[float, dict[str, Indices]]:
     """The permutations of groups with the largest sum of products, and their gain over none.
 
     Args:
@@ -221,51 +234,3 @@ def cosine(a: Mapping[str, Array], b: Mapping[str, Array], names: Collection[str
     """The inner product as a cosine, −1..1; NaN if one of the two is all zero."""
     norms = inner_product(a, a, names) * inner_product(b, b, names)
     return inner_product(a, b, names) / float(np.sqrt(norms)) if norms else float("nan")
-
-
-# --- the stage ----------------------------------------------------------------------------------
-
-
-def align_stage(
-    *,
-    a: str,
-    b: str,
-    symmetries: str,
-    permutations: str,
-    gains: str,
-    seed: int,
-    restarts: int,
-) -> None:
-    """Write the permutations that align model `b` to model `a`, and their gain.
-
-    Args:
-        a: weights.safetensors of the model that is not changed.
-        b: weights.safetensors of the model that is aligned.
-        symmetries: the symmetries.json of their network.
-        permutations: the safetensors file to write, with one permutation (int64) per group.
-        gains: the JSON file to write: `cosine_before`, `cosine_after` (None if a model is all
-            zero), and `moved`, the share (0..1) of units of each group that change places.
-        seed: of the random orders.
-        restarts: number of runs; the best is written.
-
-    Raises:
-        ArtifactError: the two models are not of the network of `symmetries`.
-    """
-    one, two = artifacts.read_tensors(a), artifacts.read_tensors(b)
-    try:
-        spec = read_specification(symmetries, one)
-        found = match(one, two, spec, seed=seed, restarts=restarts)
-    except ValueError as error:
-        raise ArtifactError(f"{b} cannot be aligned to {a}: {error}.") from None
-    names = compared(spec)
-    before = cosine(one, two, names)
-    after = cosine(one, apply(two, spec, found), names)
-    artifacts.write_json(
-        gains,
-        {
-            "cosine_before": None if np.isnan(before) else before,
-            "cosine_after": None if np.isnan(after) else after,
-            "moved": {g: float(np.mean(p != np.arange(len(p)))) for g, p in found.items()},
-        },
-    )
-    artifacts.write_tensors(permutations, found)

@@ -51,12 +51,15 @@ class Specification:
             it is not given. Units are exchanged within a block, and blocks as wholes.
         heads: for a group whose blocks only change places together with those of another group, the
             name of that group; such as the values of attention, and its queries and keys.
+        factors: by the name of a tensor, the factor that it is multiplied by when its layer runs; 1
+            if it is not given.
     """
 
     shapes: Shapes
     parts: Mapping[str, tuple[Part, ...]]
     blocks: Mapping[str, int] = field(default_factory=dict)
     heads: Mapping[str, str] = field(default_factory=dict)
+    factors: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -178,6 +181,30 @@ def specification(symmetries: Mapping[str, Any], tensors: Mapping[str, Array]) -
         parts,
         {group["name"]: group["blocks"] for group in groups},
         {group["name"]: group["heads"] for group in groups if group["heads"] is not None},
+        symmetries.get("factors", {}),
+    )
+
+
+def of_activations(
+    symmetries: Mapping[str, Any], activations: Mapping[str, Array]
+) -> Specification:
+    """The specification by which the activations of two networks are matched like weights.
+
+    Args:
+        symmetries: the content of symmetries.json.
+        activations: by group, one row per unit, as from `prediction.units.activations`.
+
+    Raises:
+        ValueError: the activations are not of this network.
+    """
+    groups = {group["name"]: group for group in symmetries["groups"]}
+    if set(groups) != set(activations):
+        raise ValueError("these are not the activations of the units of the network")
+    return Specification(
+        {name: rows.shape for name, rows in activations.items()},
+        {name: (Part(name, 0, np.arange(len(activations[name]))[:, None]),) for name in groups},
+        {name: group["blocks"] for name, group in groups.items()},
+        {name: group["heads"] for name, group in groups.items() if group["heads"] is not None},
     )
 
 
@@ -195,6 +222,18 @@ def _places(encoded: Mapping[str, Any]) -> Indices:
 
 
 # --- files ----------------------------------------------------------------------------------------
+
+
+def folder_of(by: str, order: str) -> str:
+    """The folder of the permutations of pairs, within `alignment`; "" or ends with a slash.
+
+    Args:
+        by: `weights` or `activations`.
+        order: `pairs` or `all`, see `config.alignment`.
+    """
+    if order == "all":
+        return f"together/{by}/"
+    return "" if by == "weights" else f"{by}/"
 
 
 def read_specification(symmetries: str, tensors: Mapping[str, Array]) -> Specification:

@@ -162,7 +162,13 @@ def _agreed() -> bool:
 
 
 def _cache(options: argparse.Namespace) -> None:
+    """Print the size of the run cache, after pruning it if there is a limit.
+
+    Raises:
+        ArtifactError: the folder does not exist, or is not a run cache.
+    """
     cache = RunCache(options.folder)
+    cache.check()
     if options.limit is not None:
         removed = cache.prune(options.limit)
         print(f"Removed {_amount(sum(e.size for e in removed), len(removed))}.")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from skeletons import image_folders, image_tables
-from skeletons.config import network_keys, trained_models
+from skeletons.config import network_keys, planted, recipes, trained_models
 from skeletons.config.datasets import (
     Corrupted,
     DatasetSection,
@@ -19,14 +19,13 @@ from skeletons.config.datasets import (
 )
 from skeletons.config.labels import unlabelled_sets
 from skeletons.config.names import (
-    INSPECTIONS,
     LABELLED_MEASURES,
     MASK_MEASURES,
     MEASURES,
     REPRESENTATIONS,
 )
 from skeletons.config.networks import Setup, setups
-from skeletons.config.sections import Config, Variant, user_measures
+from skeletons.config.sections import Config, user_measures
 from skeletons.errors import DataError, ExtensionError
 from skeletons.user_code.check import check, clashes
 from skeletons.user_code.references import is_reference, name_of
@@ -39,15 +38,16 @@ def problems(config: Config) -> Iterator[str]:
         _missing_folders(config),
         _repeated_datasets(config),
         trained_models.problems(config),
-        _unknown_variant(config),
-        _unknown_recipe(config),
+        recipes.problems(config),
         _limits_of_answers(config),
         _too_few_models(config),
         _no_masks(config),
+        planted.problems(config),
         _unknown_labelled(config),
         _measures_without_labels(config),
         _too_few_seeds(config),
         _no_shuffles(config),
+        _transfer_to_trained(config),
         _unclear_folders(config),
         _same_folder(config),
         _unfit_tables(config),
@@ -192,38 +192,6 @@ def _reserved_name(config: Config) -> Iterator[str]:
         )
 
 
-def _unknown_variant(config: Config) -> Iterator[str]:
-    """The inspected variant must be in the grid, and there must be one if anything is inspected."""
-    variant = config.inspect.variant
-    active = [key for key in INSPECTIONS if getattr(config.inspect, key)]
-    if variant is not None:
-        yield from _not_in_grid("inspect.variant", variant, config)
-    elif active:
-        yield (
-            f"inspect.variant: found nothing, but inspect.{active[0]} is on; allowed: "
-            "{l1: …, epochs: …, threshold: …} of one recipe of the grid."
-        )
-
-
-def _unknown_recipe(config: Config) -> Iterator[str]:
-    recipe = config.findings.primary.recipe
-    if recipe is not None:
-        yield from _not_in_grid("findings.primary.recipe", recipe, config)
-
-
-def _not_in_grid(where: str, variant: Variant, config: Config) -> Iterator[str]:
-    grids = [(one.regularize, one.prune) for one in setups(config)]
-    for key, value, listed, source in (
-        ("l1", variant.l1, [walk.lambdas for walk, _ in grids], "regularize.lambdas"),
-        ("epochs", variant.epochs, [walk.epochs for walk, _ in grids], "regularize.epochs"),
-        ("threshold", variant.threshold, [cut.thresholds for _, cut in grids], "prune.thresholds"),
-    ):
-        known = sorted({number for values in listed for number in values})
-        if value not in known:
-            allowed = ", ".join(f"{number:g}" for number in known) or "none"
-            yield f"{where}.{key}: found {value:g}; allowed: {allowed} (the values of {source})."
-
-
 def _limits_of_answers(config: Config) -> Iterator[str]:
     upper, lower = config.findings.converges_above, config.findings.not_below
     if lower > upper:
@@ -254,7 +222,10 @@ def _too_few_models(config: Config) -> Iterator[str]:
     """Tables of pairs need two compared models."""
     models, controls = _counts(config), config.controls
     compared = sum(models[state] for state in config.compare.states)
-    compared += models["trained"] * (controls.untrained + len(controls.orders))
+    own = controls.untrained + len(controls.orders) + controls.labels
+    compared += models["trained"] * (own + (controls.planted is not None))
+    compared += sum(share < 1 for share in controls.forks) * (models["trained"] > 0)
+    compared += models["base"] * controls.plain * (models["regularized"] > 0)
     compared += models["pruned"] * len(controls.random)
     if compared < 2:
         yield (
@@ -300,7 +271,7 @@ def _measures_without_labels(config: Config) -> Iterator[str]:
 def _too_few_seeds(config: Config) -> Iterator[str]:
     if any(_bases(one) > 1 for one in setups(config)):
         return
-    for key in ("plane", "curve"):
+    for key in ("plane", "curve", "bridge", "transfer"):
         if getattr(config.inspect, key):
             yield (
                 f"inspect.{key}: found true, but base.seeds has one seed; allowed: false, or two "
@@ -313,6 +284,16 @@ def _no_shuffles(config: Config) -> Iterator[str]:
         yield (
             f"compare.permutations: found {config.compare.permutations}, but inspect.layers is on; "
             "allowed: 19 or more, because p is at least 1 / (permutations + 1)."
+        )
+
+
+def _transfer_to_trained(config: Config) -> Iterator[str]:
+    """Masks are transferred to networks that are trained from their initial weights."""
+    own = [setup.key for setup in setups(config) if setup.checkpoints]
+    if config.inspect.transfer and own:
+        yield (
+            f"inspect.transfer: found true, but {own[0]}.checkpoints has trained models, whose "
+            "initial weights are not known; allowed: false, or bases that are trained here."
         )
 
 

@@ -55,5 +55,8 @@ MaskMeasureName = Literal["mask_overlap", "mask_overlap_aligned"]
 REPRESENTATIONS: tuple[str, ...] = get_args(RepresentationName)
 MASK_MEASURES: tuple[str, ...] = get_args(MaskMeasureName)
 # Keys of `inspect` that switch an inspection on, and those that align units of different bases.
-INSPECTIONS = ("lines", "plane", "curve", "expose", "importance", "probe", "takeover", "layers")
-ALIGNED_INSPECTIONS = ("lines", "plane", "curve", "importance")
+INSPECTIONS = (
+    *("lines", "plane", "curve", "bridge", "transfer", "expose", "importance", "probe"),
+    *("takeover", "layers", "sparsest"),
+)
+ALIGNED_INSPECTIONS = ("lines", "plane", "curve", "importance", "transfer")

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from skeletons.config import layers
-from skeletons.config.sections import Base, Config, Network, Prune, Regularize
+from skeletons.config.pruning import Prune
+from skeletons.config.sections import Base, Config, Network, Regularize
 
 OVERRIDDEN = ("base", "regularize", "prune")  # sections that a network may have its own keys of
 STATE_DICTS = (".pt", ".pth", ".bin", ".safetensors")

@@ -6,22 +6,23 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, StrictInt, StrictStr
 
+from skeletons.config.alignment import Alignment
 from skeletons.config.datasets import Digits, OodSet, Shapes, TrainingSet, plain_options
+from skeletons.config.inspecting import Inspect
 from skeletons.config.names import (
     DEFAULT_WIDTH,
     LEAST_SIDE,
-    CriterionName,
     MaskMeasureName,
     MeasureName,
     NetworkName,
     RepresentationName,
     State,
 )
+from skeletons.config.pruning import Prune, Variant
 from skeletons.config.types import (
     EXPERIMENT_PATTERN,
     Count,
     Counts,
-    Densities,
     Draws,
     FilePath,
     Flag,
@@ -30,7 +31,6 @@ from skeletons.config.types import (
     Number,
     Numbers,
     OwnName,
-    Penalties,
     Positive,
     PositiveShare,
     Reference,
@@ -38,6 +38,7 @@ from skeletons.config.types import (
     Seeds,
     Share,
     ShareBelowOne,
+    Shares,
     Whole,
     distinct,
 )
@@ -179,29 +180,6 @@ class Regularize(Section):
     augment: Augment = Field(Augment(), description="random changes to training images")
 
 
-class Prune(Section):
-    """Permanent removal of small weights."""
-
-    thresholds: Numbers = Field(
-        (0.1, 0.3), description="weights of a smaller magnitude become zero"
-    )
-    densities: Densities = Field(
-        (),
-        description="shares of all prunable weights to keep: the largest as they are applied, in "
-        "all layers together",
-    )
-    criterion: CriterionName = Field(
-        "magnitude",
-        description="score of a weight; fisher is the diagonal of Optimal Brain Damage, "
-        "counterfactual the rise of the loss without its unit; or your own FILE.py:FUNCTION, for "
-        "thresholds",
-    )
-    scale: Literal["absolute", "layer_rms"] = Field(
-        "absolute",
-        description="unit of the thresholds: 1, or the root mean square weight of the layer",
-    )
-
-
 class NamedNetwork(Network):
     """A further network of the grid. It may have its own `base`, `regularize` and `prune`."""
 
@@ -256,60 +234,24 @@ class Controls(Section):
     random: Draws = Field(
         (), description="numbers of random prunings, each as dense per layer as the model"
     )
-
-
-class Variant(Section):
-    """One recipe of the grid."""
-
-    l1: Positive = Field(description="its λ, one of regularize.lambdas")
-    epochs: Count = Field(description="its epochs, one of regularize.epochs")
-    threshold: NotNegative = Field(description="its threshold, one of prune.thresholds")
-
-
-class Inspect(Section):
-    """Costly inspections of one variant of each base."""
-
-    variant: Variant | None = Field(None, description="recipe to inspect; null for none")
-    lines: Flag = Field(
-        False, description="loss on the lines between pairs, with and without aligned units"
+    plain: Flag = Field(
+        False, description="the same walk with λ = 0, which within a room shrinks no weight"
     )
-    plane: Flag = Field(False, description="loss on the plane through two bases and a variant")
-    curve: Flag = Field(False, description="train a curve of low loss between two bases")
-    expose: Flag = Field(False, description="convert the skeleton to a smaller dense network")
-    importance: Flag = Field(
-        False,
-        description="how much the loss rises without each unit, and whether pruning keeps the "
-        "important ones",
-    )
-    importance_by: Literal["loss", "divergence"] = Field(
-        "loss",
-        description="what importance measures: the training loss, or the divergence "
-        "(Kullback-Leibler) from the intact model",
-    )
-    probe: Penalties = Field(
-        (), description="λs to penalise the skeleton's weights with, in search of a second skeleton"
-    )
-    takeover: Flag = Field(
-        False,
-        description="scale the skeleton to zero while the rest is trained with the loss held, in "
-        "search of a second skeleton",
-    )
-    layers: Annotated[tuple[RepresentationName, ...], AfterValidator(distinct)] = Field(
+    forks: Shares = Field(
         (),
-        description="measures of features to compare every two layers with, of bases and variants, "
-        "on each OOD set",
+        description="shares of the first base's training that children share, 0 to 1, before each "
+        "goes on with its own order of the images; the latest below 1 are walked and pruned",
     )
-    layer_names: (
-        Annotated[tuple[StrictStr, ...], Field(min_length=1), AfterValidator(distinct)] | None
-    ) = Field(None, description="layers of the network; null for the last one of each stage")
-    epochs: Count = Field(4, description="epochs to train a curve, a probe or a takeover")
-    points: Annotated[StrictInt, Field(ge=3, le=10_001)] = Field(
-        21, description="points on a line at which the loss is measured, including both ends"
+    labels: Flag = Field(
+        False, description="bases that learn permuted classes, others for each seed"
     )
-    images: Count = Field(
-        2_000,
-        description="images on which losses are measured: test images, for importance training "
-        "images",
+    planted: Count | None = Field(
+        None,
+        description="width of a small network that is laid into one of the full width for each "
+        "seed, among units that hardly matter; null for none",
+    )
+    stopped: Flag = Field(
+        False, description="each base stopped at the training loss of its pruned model"
     )
 
 
@@ -395,6 +337,11 @@ class Compute(Section):
     threads: Annotated[StrictInt, Field(ge=1, le=4_096)] = Field(
         1, description="CPU threads per training job"
     )
+    jobs_per_gpu: Annotated[StrictInt, Field(ge=1, le=4_096)] | None = Field(
+        None,
+        description="most jobs at once on each GPU of a machine; null for as many as there are "
+        "cores, evenly on all GPUs",
+    )
 
 
 class Config(Section):
@@ -429,6 +376,7 @@ class Config(Section):
     prune: Prune = Field(Prune(), description="removal of small weights")
     compare: Compare = Field(Compare(), description="which models are compared")
     controls: Controls = Field(Controls(), description="models to compare similarities with")
+    alignment: Alignment = Field(Alignment(), description="how units of bases are aligned")
     inspect: Inspect = Field(Inspect(), description="costly inspections of one variant")
     findings: Findings = Field(Findings(), description="the primary question, levels and limits")
     figures: Figures = Field(Figures(), description="what the figures show")

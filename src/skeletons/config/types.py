@@ -123,6 +123,7 @@ Numbers = Annotated[tuple[NotNegative, ...], AfterValidator(_ascending)]
 Densities = Annotated[tuple[PositiveShare, ...], AfterValidator(_ascending)]
 Counts = Annotated[tuple[Count, ...], Field(min_length=1), AfterValidator(_ascending)]
 Seeds = Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(_ascending)]
+Shares = Annotated[tuple[Share, ...], AfterValidator(_ascending)]
 Draws = Annotated[tuple[Count, ...], AfterValidator(_ascending)]
 Penalties = Annotated[tuple[Positive, ...], AfterValidator(_ascending)]
 

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
-from skeletons import image_folders
+from skeletons import image_folders, text
 from skeletons.data.files import USUAL, Dataset, Form, Labels, Pixels
 from skeletons.data.sizes import demand_size, fit_picture
 from skeletons.errors import DataError
@@ -46,6 +46,14 @@ class Source(NamedTuple):
 
     name: str
     file: Path | BinaryIO
+
+
+class _BrokenImageError(DataError):
+    """An image file whose content cannot be decoded."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name} is not a complete image ({reason}); repair or remove it.")
+        self.name, self.reason = name, reason
 
 
 SIXTEEN_BITS = Range(0.0, FULL)
@@ -118,21 +126,45 @@ def read_sources(sources: Sequence[Source], form: Form) -> Pixels:
     """Read image files as uint8 N×3×S×S, with one range for all that have more than 8 bits.
 
     Raises:
-        DataError: one cannot be read.
+        DataError: some cannot be read.
     """
     pixels = memory.array((len(sources), 3, form.side, form.side))
     deep: dict[int, tuple[str, Range]] = {}  # kind of numbers and range, by the image's position
+    broken: list[_BrokenImageError] = []
     with ThreadPoolExecutor() as pool:  # decoding releases the interpreter lock
-        for k, seen in enumerate(pool.map(lambda source: _look(source, form), sources)):
-            if isinstance(seen, tuple):
+        for k, seen in enumerate(pool.map(lambda source: _tried(source, form), sources)):
+            if isinstance(seen, _BrokenImageError):
+                broken.append(seen)
+            elif isinstance(seen, tuple):
                 deep[k] = seen
             else:
                 pixels[k] = seen
+        if broken:
+            raise _all_broken(broken, len(sources))
         ranges = {kind: _common(deep, kind) for kind in ("I", "F")}
         again = [(sources[k], ranges[kind], form) for k, (kind, _) in deep.items()]
         for k, image in zip(deep, pool.map(lambda one: _read(*one), again), strict=True):
             pixels[k] = image
     return pixels
+
+
+def _tried(source: Source, form: Form) -> Pixels | tuple[str, Range] | _BrokenImageError:
+    """What `_look` sees, or why the image is broken: so that all broken ones are found at once."""
+    try:
+        return _look(source, form)
+    except _BrokenImageError as error:
+        return error
+
+
+def _all_broken(found: Sequence[_BrokenImageError], images: int) -> DataError:
+    """One error for all broken images among a number of images."""
+    if len(found) == 1:
+        return found[0]
+    return DataError(
+        f"{len(found):,} of {images:,} images are not complete: "
+        f"{text.listed([error.name for error in found])} (the first: {found[0].reason}); repair or "
+        "remove them."
+    )
 
 
 def _common(deep: Mapping[int, tuple[str, Range]], kind: str) -> Range:
@@ -201,9 +233,7 @@ def _opened(source: Source, use: Callable[[Image.Image], T]) -> T:
         ) from None
     except Exception as error:  # decoders raise whatever a broken file leads them to
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(
-            f"{source.name} is not a complete image ({reason.rstrip('.')}); repair or remove it."
-        ) from None
+        raise _BrokenImageError(source.name, reason.rstrip(".")) from None
 
 
 def _pixels(source: Source, image: Image.Image, of: Range, form: Form) -> Pixels:

@@ -121,25 +121,26 @@ CAPTIONS: Mapping[str, Caption] = {
         ALIKE,
         "Different bases, pruned in the same way",
         "Similarity of models of different bases that were regularised and pruned in the same way, "
-        "against the pruning threshold. If pruning exposed a shared skeleton, the lines would rise "
-        "above the grey band, which is the similarity of the unpruned bases.",
+        "against the threshold or the density of pruning. If pruning exposed a shared skeleton, the"
+        " lines would rise above the grey band, which is the similarity of the unpruned bases.",
     ),
     "similarity_to_base": Caption(
         PRUNING,
         "Similarity to the own base",
-        "Similarity of each pruned model to its own unpruned base, against the pruning threshold "
-        "(left) and the epochs of regularisation (right). Points are means over bases; bars extend "
-        "from the smallest to the largest value. The grey band is the similarity of the unpruned "
-        "bases to each other. A model below it differs from its own base more than two independent "
-        "bases differ.",
+        "Similarity of each pruned model to its own unpruned base, against the threshold or the "
+        "density of pruning (left) and the epochs of regularisation (right). Points are means over "
+        "bases; bars extend from the smallest to the largest value. The grey band is the similarity"
+        " of the unpruned bases to each other. A model below it differs from its own base more than"
+        " two independent bases differ.",
     ),
     "accuracy_vs_sparsity": Caption(
         PRUNING,
         "Accuracy against sparsity",
-        "What pruning costs: test accuracy against the share of prunable weights that are zero. "
-        "Stars are the unpruned bases; the dotted line is two points below their mean. Models "
-        "above this line on the right lost most of their weights and kept their accuracy. Crosses "
-        "are dead models: a layer is empty, or every image gets the same answer.",
+        "What pruning costs, after retraining if there is any: test accuracy against the share of "
+        "prunable weights that are zero. Stars are the unpruned bases; the dotted line is two "
+        "points below their mean. Models above this line on the right lost most of their weights "
+        "and kept their accuracy. Crosses are dead models: a layer is empty, or every image gets "
+        "the same answer.",
     ),
     "ridge_walk": Caption(
         WALK,
@@ -151,28 +152,49 @@ CAPTIONS: Mapping[str, Caption] = {
     "lines": Caption(
         RIDGE,
         "The loss on straight lines",
-        "Test loss on the straight lines between models: between bases, between each base and its "
-        "variant, and between variants of different bases. Thin lines are single pairs, thick "
+        "Training loss on the straight lines between models: between bases, between each base and "
+        "its variant, and between variants of different bases. Thin lines are single pairs, thick "
         "lines their mean. For models of different bases, b is also shown with its hidden units in "
-        "the order that brings its weights nearest to those of a. A barrier that remains then does "
-        "not come from the order of the units. A line without a barrier stays on the ridge.",
+        "the order that brings its weights, or the activations of its units, nearest to those of "
+        "a. Repaired: at each point, the mean and deviation of each unit are set to what lies "
+        "between those of a and b. A barrier that remains then comes neither from the order of the "
+        "units nor from a lack of variance. A line without a barrier stays on the ridge.",
     ),
     "curve": Caption(
         RIDGE,
         "A trained curve between two bases",
-        "Test loss and accuracy between two bases: on the straight line, with the units of the "
-        "second base in their own order and aligned to the first, and on a quadratic Bézier curve "
-        "with a trained control point. If the loss stays low on the curve and rises on the line, "
-        "the two bases lie on one connected ridge that bends.",
+        "Training loss and accuracy between two bases, with the units of the second aligned to the "
+        "first: on the straight line, and on a quadratic Bézier curve with a trained control "
+        "point. If the loss stays low on the curve and rises on the line, the two bases lie on one "
+        "connected ridge that bends.",
     ),
     "plane": Caption(
         RIDGE,
         "The loss on a plane",
-        "Test loss on the plane through the first two bases and the variant of the first base, in "
-        "units of L2 distance between weights. The units of the second base are aligned to those "
-        "of the first. Filled marks are bases, the line that starts at a base is its walk of "
+        "Training loss on the plane through the first two bases and the variant of the first base, "
+        "in units of L2 distance between weights. The units of the second base are aligned to "
+        "those of the first. Filled marks are bases, the line that starts at a base is its walk of "
         "regularisation, and hollow marks are pruned models. All models but the three that span "
         "the plane are shown at their nearest point on it, and may lie off the plane.",
+    ),
+    "bridge": Caption(
+        WALK,
+        "From one base to another at constant loss",
+        "The rise of the training loss above the first base, point by point on the bridge to the "
+        "second one, against the place on the path. In twice the width, the two lie side by side: "
+        "first the units of the second get their weights, then it is turned on while the first is "
+        "turned off (grey), then the units of the first lose their weights. In the original width, "
+        "if the skeletons fit, the path leads from the end of one walk to the end of the other. "
+        "Each line is a pair of bases.",
+    ),
+    "transfer": Caption(
+        INSIDE,
+        "A base trained with another base's mask",
+        "Test accuracy of bases that are trained again from their own initial weights, with all "
+        "weights outside of a mask held at zero: the mask of another base, with units aligned, "
+        "their own, and a random one that keeps as many weights in each layer. Each line is a pair "
+        "of bases. If bases share a skeleton, the lines are level from another's mask to the own "
+        "one.",
     ),
     "layers": Caption(
         INSIDE,
@@ -198,6 +220,14 @@ CAPTIONS: Mapping[str, Caption] = {
         "when this unit alone is silenced, against the size of its weights. Hollow marks are "
         "units that pruning kills. If pruning by magnitude keeps the important units, importance "
         "increases with size.",
+    ),
+    "sparsest": Caption(
+        INSIDE,
+        "How sparse a skeleton can be",
+        "The search for the sparsest skeleton of each base. The end of its walk is pruned to "
+        "various densities, and retrained if `prune.retrain` asks for it. Left: the upper 95 % "
+        "bound of the rise of the training loss above the base's. Right: the test accuracy lost. "
+        "Filled marks are within both limits (dashed), hollow ones are not.",
     ),
     "probe": Caption(
         INSIDE,

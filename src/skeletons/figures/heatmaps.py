@@ -22,7 +22,8 @@ from skeletons.figures.style import MISSING, described
 from skeletons.measures.measure import Measure
 from skeletons.model_ids import Model
 
-SMALLEST = 5  # points between two labels
+SMALLEST = 6  # points: the size of a label that can be read
+LINE = 0.85  # the size of a label in a row of size 1
 
 
 def ordered(names: Sequence[str]) -> list[str]:
@@ -48,7 +49,8 @@ def heatmap(
 ) -> None:
     """Draw the similarity of every pair of models as an N×N heatmap.
 
-    Labels say in words what each model is, and the base stands above its group. Two strips on the
+    Labels say in words what each model is, and the base stands above its group. If labels would be
+    too small, only the bases are named. Two strips on the
     left show the accuracy and sparsity of each model; the colour scales are below the labels.
     Everything is placed for the present size of the Axes, and moves with them.
 
@@ -59,7 +61,7 @@ def heatmap(
         ax: the Axes to draw into; they become square.
         colormap: a colour map of matplotlib or seaborn.
     """
-    models = ordered([*pairs.a, *pairs.b])
+    models = ordered([*pairs.a.unique(), *pairs.b.unique()])
     matrix = similarity_matrix(pairs, models, measure)
     about = scores.set_index("model").loc[models]
     side = _square(ax)
@@ -139,15 +141,24 @@ def _colours(measure: Measure, known: Floats, colormap: str) -> tuple[Colormap, 
 
 
 def _label_models(ax: Axes, models: Sequence[str], side: float) -> None:
+    """Name each model, or only each base if names of models would be too small to read."""
     cell = 72 * side / len(models)  # in points
-    step = max(1, math.ceil(SMALLEST / cell))  # more labels would overlap
-    ticks = range(0, len(models), step)
-    size = float(np.clip(0.85 * step * cell, 4, 8))
-    recipes = labels.recipes(models)
-    names = [recipes[k] for k in ticks]
-    ax.set_xticks(ticks, names, rotation=90, fontsize=size)
+    found = labels.groups(models)
     ax.yaxis.tick_right()
-    ax.set_yticks(ticks, names, fontsize=size)
+    if LINE * cell >= SMALLEST or len(found) == len(models):
+        names, places, room = labels.recipes(models), [float(k) for k in range(len(models))], cell
+    else:
+        names = [group.name for group in found]
+        places = [(group.start + group.end - 1) / 2 for group in found]
+        room = cell * min(group.end - group.start for group in found)
+    step = max(1, math.ceil(SMALLEST / LINE / room))  # more labels would overlap
+    size = float(np.clip(LINE * step * room, SMALLEST, 8))
+    shown = slice(None, None, step)
+    ax.set_yticks(places[shown], names[shown], fontsize=size)
+    if len(places) == len(models):
+        ax.set_xticks(places[shown], names[shown], rotation=90, fontsize=size)
+    else:
+        ax.set_xticks([])  # the bases stand above
     ax.tick_params(length=0, pad=2)
     ax.yaxis.set_tick_params(labelright=True)
     if shared := labels.shared(models):

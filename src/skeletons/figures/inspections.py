@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from skeletons.figures import captions, layers, ridge, units
+from skeletons.figures import captions, exchange, layers, ridge, sparsest, units
 from skeletons.figures.absence import save_absent
 from skeletons.findings import inspections
 from skeletons.inspection import absence
@@ -16,12 +16,12 @@ def inspection_figures_stage(*, folder: str, colormap: str, **kinds: str | Seque
 
     Args:
         folder: the folder that the SVG files are written to: lines, curve, plane, plane_surface,
-            exposure, one of importance and of the takeover per model, one of the probe per model
-            and λ, and one of layers per data set and measure.
+            bridge, transfer, exposure, sparsest, one of importance and of the takeover per
+            model, one of the probe per model and λ, and one of layers per data set and measure.
         colormap: the colour map of the plane and of layers.
-        kinds: the artifacts of each kind. Drawn are lines, curve, plane, located, exposed,
-            importance_units, probe, probe_epochs, takeover, takeover_epochs and layer_maps; other
-            kinds are ignored.
+        kinds: the artifacts of each kind. Drawn are lines, curve, plane, located, bridge_points,
+            original_width, transfer, exposed, importance_units, probe, probe_epochs, takeover,
+            takeover_epochs, sparsest and layer_maps; other kinds are ignored.
 
     Raises:
         ArtifactError: a file is missing or broken.
@@ -34,7 +34,13 @@ def inspection_figures_stage(*, folder: str, colormap: str, **kinds: str | Seque
         if not _absent(grid, captions.drawn("plane"), flat):
             ridge.save_plane(grid, located, flat, surface, colormap)
         _absent(grid, captions.drawn("plane", "surface"), surface)
+    _draw_exchange(files, target)
     _draw_units(files, target)
+    asked = files.get("sparsest", [])
+    if found := _there(asked):
+        sparsest.save_searches(found, target / "sparsest.svg")
+    elif asked:
+        _absent(asked[0], captions.drawn("sparsest"), target / "sparsest.svg")
     layers.save_maps(files.get("layer_maps", []), target, colormap)
 
 
@@ -57,11 +63,10 @@ def _both(files: dict[str, list[str]], one: str, other: str) -> list[tuple[str, 
 
 
 def _draw_paths(files: dict[str, list[str]], target: Path) -> None:
-    """Draw the lines and the curve; the curve is shown with the line between the same models."""
+    """Draw the lines and the curve."""
     asked = files.get("lines", [])
-    lines = {Path(path).name: path for path in _there(asked)}
-    kinds = {path: inspections.kind_of(*Path(path).stem.split("--")) for path in lines.values()}
-    if lines:
+    kinds = {path: inspections.kind_of(*Path(path).stem.split("--")) for path in _there(asked)}
+    if kinds:
         ridge.save_lines(kinds, inspections.KINDS, target / "lines.svg")
     elif asked:
         _absent(asked[0], captions.drawn("lines"), target / "lines.svg")
@@ -69,8 +74,22 @@ def _draw_paths(files: dict[str, list[str]], target: Path) -> None:
         if _absent(path, captions.drawn("curve"), target / "curve.svg"):
             continue
         a, b = Path(path).stem.split("--")
-        tables = [*filter(None, [lines.get(Path(path).name)]), path]
-        ridge.save_paths(tables, target / "curve.svg", f"From a, {a}, to b, {b}")
+        ridge.save_paths([path], target / "curve.svg", f"From a, {a}, to b, {b}, units aligned")
+
+
+def _draw_exchange(files: dict[str, list[str]], target: Path) -> None:
+    """Draw the bridges between bases, and the transfers of their masks."""
+    asked = files.get("bridge_points", [])
+    if there := _there(asked):
+        original = _there(files.get("original_width", []))
+        exchange.save_bridges(there, original, target / "bridge.svg")
+    elif asked:
+        _absent(asked[0], captions.drawn("bridge"), target / "bridge.svg")
+    masks = files.get("transfer", [])
+    if there := _there(masks):
+        exchange.save_transfers(there, target / "transfer.svg")
+    elif masks:
+        _absent(masks[0], captions.drawn("transfer"), target / "transfer.svg")
 
 
 def _draw_units(files: dict[str, list[str]], target: Path) -> None:

@@ -80,16 +80,23 @@ def shared(names: Sequence[str]) -> str:
 
 
 def _recipe(model: Model, walks: Sequence[str], draws: bool) -> str:
-    if model.state == model_ids.BASE:
-        return "base"
-    if model.state == model_ids.UNTRAINED:
-        return "before training"
-    if model.state == model_ids.REORDERED:
-        return f"image order {model.order}"
+    root = _root(model)
+    if model.l1 is None:
+        return root or ("before training" if model.untrained else "base")
     walk = [_WALKS[name](model) for name in walks]
-    if model.state == model_ids.REGULARIZED and not walk:
-        return "regularised"
-    return ", ".join([*walk, _cut(model, draws)])
+    if model.stage == model_ids.REGULARIZED and not walk:
+        return ", ".join([*filter(None, [root]), "regularised"])
+    return ", ".join([*filter(None, [root]), *walk, _cut(model, draws)])
+
+
+def _root(model: Model) -> str:
+    """What a walk starts from, if it is not a base."""
+    if model.labels or model.planted:
+        return "permuted labels" if model.labels else "planted"
+    if model.order is None:
+        return ""
+    order = f"image order {model.order}"
+    return order if model.fork is None else f"{order} after {100 * model.fork:g} %"
 
 
 def _cut(model: Model, draws: bool) -> str:
@@ -100,6 +107,8 @@ def _cut(model: Model, draws: bool) -> str:
         pruned, amount = "pruned at", spell(model.threshold or 0)
     else:
         pruned, amount = "pruned to", f"{100 * model.density:g} %"
+    if model.stopped:
+        return f"base stopped at the loss of {pruned.split()[0]} {amount}"
     if model.draw is None:
         return f"{pruned} {amount}"
     return f"at random like {amount}" + (f", draw {model.draw}" if draws else "")

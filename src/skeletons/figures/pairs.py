@@ -9,11 +9,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from skeletons.figures.style import LINES, MARKERS, PALETTE, legend_beside, likeness
+from skeletons.figures.style import LINES, MARKERS, PALETTE, legend_beside, likeness, panels
 from skeletons.findings import pair_kinds, pair_tables
 from skeletons.findings.answer_text import WORDS
 from skeletons.measures.measure import Measure
 from skeletons.model_ids import spell
+
+CUTS = {"threshold": "pruning threshold", "density": "density after pruning"}  # names of axes
 
 
 def own_base_similarity(pairs: pd.DataFrame, measure: str) -> pd.DataFrame:
@@ -25,25 +27,48 @@ def own_base_similarity(pairs: pd.DataFrame, measure: str) -> pd.DataFrame:
     return own.rename(columns={**names, measure: "value"})[[*names.values(), "value"]]
 
 
+def cuts(table: pd.DataFrame) -> list[str]:
+    """How pruned models of a table are pruned: by `threshold`, to a `density`, or both.
+
+    Args:
+        table: of models or pairs, whose columns of both may end with `_b`.
+    """
+    ends = {name: name if name in table else f"{name}_b" for name in CUTS}
+    return [name for name, column in ends.items() if table[column].notna().any()] or ["threshold"]
+
+
 def similarity_to_base(pairs: pd.DataFrame, measure: Measure, axes: Sequence[Axes]) -> None:
-    """Draw the similarity of pruned models to their base by threshold (left), epochs (right)."""
+    """Draw the similarity of pruned models to their base by threshold or density, and by epochs.
+
+    Args:
+        pairs: the table of all pairs.
+        measure: a column of it.
+        axes: two Axes: for the threshold or the density (replaced by two if there are both), and
+            for the epochs.
+    """
     own = own_base_similarity(pairs, measure.name)
     own = own[own.state == "pruned"]
     reference = pair_tables.across_bases(pairs, measure.name)[0]
+    found = cuts(own)
+    left = _side_by_side(axes[0], len(found))
     for ax, x, several in (
-        (axes[0], "threshold", ["epochs"]),
+        *((ax, cut, ["epochs"]) for ax, cut in zip(left, found, strict=True)),
         (axes[1], "epochs", ["density", "threshold"]),
     ):
         lines = [(name, *found) for name in several for found in groups(own, "l1", name)]
         for index, (series, (l1, value), group) in enumerate(lines):
             _spread_line(ax, group, x, "value", f"λ={spell(l1)}, {series} {value:g}", index)
         _reference(ax, reference, "unpruned bases, with each other")
-        ax.set_xlabel({"threshold": "pruning threshold", "epochs": "epochs of regularisation"}[x])
+        ax.set_xlabel({**CUTS, "epochs": "epochs of regularisation"}[x])
         ax.set_ylabel(f"{likeness(measure)} to its own base")
         ax.set_title(f"against {x}")
         _ticks_at(ax, own[x])
-    legend_beside(axes[0])
-    legend_beside(axes[1])
+        legend_beside(ax)
+
+
+def _side_by_side(ax: Axes, count: int) -> list[Axes]:
+    """Some Axes in place of one."""
+    return [ax] if count == 1 else panels(ax, 1, count)
 
 
 def groups(
@@ -94,19 +119,26 @@ def _ticks_at(ax: Axes, values: pd.Series[Any]) -> None:
 
 
 def cross_base(pairs: pd.DataFrame, measure: Measure, ax: Axes) -> None:
-    """Draw the similarity of equally pruned models of different bases, against the threshold."""
+    """Draw the similarity of equally pruned models of different bases, by threshold or density.
+
+    Args:
+        pairs: the table of all pairs.
+        measure: a column of it.
+        ax: replaced by two Axes if there are thresholds and densities.
+    """
     table = pair_tables.annotate(pairs)
     table = table[(table.base_a != table.base_b) & (table.state_b == "pruned")]
-    for key in ("l1", "epochs", "threshold"):
-        table = table[table[f"{key}_a"] == table[f"{key}_b"]]
-    for index, ((l1, epochs), group) in enumerate(groups(table, "l1_b", "epochs_b")):
-        name = f"λ={spell(l1)}, epochs {epochs:g}"
-        _spread_line(ax, group, "threshold_b", measure.name, name, index)
-    _reference(ax, pair_tables.across_bases(pairs, measure.name)[0], "the unpruned bases")
-    ax.set_xlabel("pruning threshold of both")
-    ax.set_ylabel(f"{likeness(measure)} of models of different bases")
-    _ticks_at(ax, table.threshold_b)
-    legend_beside(ax)
+    table = table[pair_tables.same(table, "l1", "epochs", "threshold", "density")]
+    found = cuts(table)
+    for one, cut in zip(_side_by_side(ax, len(found)), found, strict=True):
+        for index, ((l1, epochs), group) in enumerate(groups(table, "l1_b", "epochs_b")):
+            name = f"λ={spell(l1)}, epochs {epochs:g}"
+            _spread_line(one, group, f"{cut}_b", measure.name, name, index)
+        _reference(one, pair_tables.across_bases(pairs, measure.name)[0], "the unpruned bases")
+        one.set_xlabel(f"{CUTS[cut]} of both")
+        one.set_ylabel(f"{likeness(measure)} of models of different bases")
+        _ticks_at(one, table[f"{cut}_b"])
+        legend_beside(one)
 
 
 def rises(recipes: Sequence[Mapping[str, Any]], margin: float, alpha: float, ax: Axes) -> None:

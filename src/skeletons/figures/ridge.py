@@ -18,6 +18,7 @@ from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter
+from scipy.interpolate import interpn
 
 from skeletons.arrays import Floats
 from skeletons.figures import captions
@@ -29,10 +30,14 @@ from skeletons.store import artifacts
 Places = Mapping[str, tuple[float, float]]
 
 PATHS: Mapping[str, str] = {
-    "naive": "straight line, units as they are",
-    "aligned": "straight line, units aligned",
+    "naive": "units as they are",
+    "weights": "units aligned by weights",
+    "activations": "units aligned by activations",
+    "straight": "straight line",
     "curve": "trained curve",
 }
+COLUMNS = ("path", "repaired", "t", "loss", "accuracy")  # of tables of paths
+BESIDE = 0.01  # of the plane's width: a model further away is not on the plane
 LEVELS = 14
 OUTLINE = withStroke(linewidth=2, foreground="white")
 
@@ -56,13 +61,13 @@ def paths(table: pd.DataFrame, axes: Sequence[Axes]) -> None:
                 path.t,
                 path[column],
                 color=PALETTE[index],
-                linestyle=LINES[index],
+                linestyle=LINES[index % len(LINES)],
                 marker=MARKERS[index],
                 markersize=3.5,
                 linewidth=1.4,
                 label=f"{PATHS[str(name)]}:\nbarrier {height:.2g} nats",
             )
-    for ax, text in zip(axes, ("loss in nats", "accuracy"), strict=True):
+    for ax, text in zip(axes, ("training loss in nats", "training accuracy"), strict=True):
         ax.set_xlabel("place between the two models")
         ax.set_ylabel(text)
         ax.set_xticks([0, 0.25, 0.5, 0.75, 1], ["a", "¼", "½", "¾", "b"])
@@ -78,28 +83,42 @@ def _mark_barrier(ax: Axes, path: pd.DataFrame, index: int) -> float:
         foot = ends[0] + place * (ends[1] - ends[0])
         # Side by side, because two paths often rise highest at the same place.
         x = place + 0.012 * (index - 1)
-        style: dict[str, Any] = {"color": PALETTE[index], "linewidth": 1, "linestyle": LINES[index]}
+        style: dict[str, Any] = {
+            "color": PALETTE[index],
+            "linewidth": 1,
+            "linestyle": LINES[index % len(LINES)],
+        }
         ax.plot([x, x], [foot, foot + height], **style, marker="_", markersize=6)
     return height
+
+
+def rows_of_lines(groups: Mapping[str, pd.DataFrame]) -> int:
+    """How many rows of Axes `lines` needs: one more if a line was repaired."""
+    return 2 if any(table.repaired.any() for table in groups.values()) else 1
 
 
 def lines(groups: Mapping[str, pd.DataFrame], axes: Sequence[Axes]) -> None:
     """Draw the loss on many straight lines by kind of pair: thin lines, and their mean.
 
     Args:
-        groups: by kind, columns pair, path (`naive` or `aligned`), t and loss; all lines of a kind
-            have the same places t.
-        axes: one per kind.
+        groups: by kind, columns pair, path (a key of `PATHS`), repaired, t and loss; all lines of a
+            kind have the same places t.
+        axes: one per kind for the lines as they are; then one per kind for repaired ones, if there
+            are any (`rows_of_lines`).
     """
-    for ax, (kind, table) in zip(axes, groups.items(), strict=True):
-        for name, path in table.groupby("path", sort=False):
-            _bundle(ax, path, str(name))
-        pairs = table.pair.nunique()
-        ax.set_title(f"{kind} ({pairs} {'pair' if pairs == 1 else 'pairs'})")
-        ax.set_xlabel("place between the two models")
-        ax.set_xticks([0, 0.25, 0.5, 0.75, 1], ["a", "¼", "½", "¾", "b"])
-        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2))
-    axes[0].set_ylabel("loss in nats")
+    for row in range(rows_of_lines(groups)):
+        shown = axes[row * len(groups) : (row + 1) * len(groups)]
+        for ax, (kind, table) in zip(shown, groups.items(), strict=True):
+            for name, path in table[table.repaired == bool(row)].groupby("path", sort=False):
+                _bundle(ax, path, str(name))
+            pairs = table.pair.nunique()
+            also = ", repaired" if row else f" ({pairs} {'pair' if pairs == 1 else 'pairs'})"
+            ax.set_title(f"{kind}{also}")
+            ax.set_xlabel("place between the two models")
+            ax.set_xticks([0, 0.25, 0.5, 0.75, 1], ["a", "¼", "½", "¾", "b"])
+            if ax.lines:
+                ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2))
+        shown[0].set_ylabel("training loss in nats")
 
 
 def _bundle(ax: Axes, table: pd.DataFrame, name: str) -> None:
@@ -109,12 +128,19 @@ def _bundle(ax: Axes, table: pd.DataFrame, name: str) -> None:
     for _, line in table.groupby("pair", sort=False):
         line = line.sort_values("t")
         heights.append(barriers.barrier(line.loss)[0])
-        ax.plot(line.t, line.loss, LINES[index], color=PALETTE[index], linewidth=0.8, alpha=0.6)
+        ax.plot(
+            line.t,
+            line.loss,
+            LINES[index % len(LINES)],
+            color=PALETTE[index],
+            linewidth=0.8,
+            alpha=0.4,
+        )
     mean = table.groupby("t").loss.mean()
     ax.plot(
         mean.index,
         mean,
-        LINES[index],
+        LINES[index % len(LINES)],
         color=PALETTE[index],
         marker=MARKERS[index],
         markersize=3.5,
@@ -145,12 +171,12 @@ def plane(grid: pd.DataFrame, located: pd.DataFrame, ax: Axes, colormap: str = "
 
     A base model is a filled mark; the walk of regularisation from it is a line with a mark at each
     model. A pruned model is a hollow mark, joined to the model that it comes from. Anything else,
-    such as the control point of a curve, is a cross. The title counts the models whose distance
-    from the plane is more than a hundredth of its width: the loss drawn there is not theirs.
+    such as the control point of a curve, is a cross. The title says how high the loss is at the
+    first two models and between them, and how many models are not on the plane.
 
     Args:
         grid: columns x, y and loss of a complete grid.
-        located: columns model, x, y and residual.
+        located: columns model, x, y, residual and loss; first the three models that span the plane.
         ax: the Axes to draw into; a colour scale is added beside them.
         colormap: a colour map of matplotlib or seaborn, dark for low losses.
     """
@@ -162,14 +188,32 @@ def plane(grid: pd.DataFrame, located: pd.DataFrame, ax: Axes, colormap: str = "
     ax.contour(x, y, losses, levels, colors="white", linewidths=0.3, alpha=0.6)
     _loss_scale(ax, shown, levels)
     _draw_models(ax, located)
-    off = located[located.residual > 0.01 * float(np.ptp(x))]
-    if len(off):
-        far = f"{off.residual.max():.2g} at most"
-        ax.set_title(f"{len(off)} of {len(located)} models lie off the plane, by {far}")
+    ax.set_title(_seen(x, y, losses, located))
     ax.set_aspect("equal")
     ax.set_xlabel("L2 distance, towards the second model")
     ax.set_ylabel("L2 distance, across")
     ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+
+
+def _seen(x: Floats, y: Floats, losses: Floats, located: pd.DataFrame) -> str:
+    """What a plane shows, in words."""
+    first, second = located.iloc[0], located.iloc[1]
+    along = np.linspace([first.y, first.x], [second.y, second.x], 2 * len(x))
+    top = float(interpn((y, x), losses, along, bounds_error=False, fill_value=None).max())
+    between = max(top, float(first.loss), float(second.loss))
+    names = (Model.parse(str(m)).title if _is_model(str(m)) else m for m in located.model[:2])
+    text = (
+        f"Training loss {first.loss:.2g} at {next(names)} and {second.loss:.2g} at {next(names)}, "
+        f"up to {between:.2g} nats between them"
+    )
+    beside = int((located.residual > BESIDE * float(np.ptp(x))).sum())
+    if not beside:
+        return text
+    return (
+        f"{text}\n{beside} of {len(located)} models {'lies' if beside == 1 else 'lie'} beside this "
+        "plane: the colour at "
+        f"{'its mark is not its' if beside == 1 else 'their marks is not their'} loss"
+    )
 
 
 def _loss_scale(ax: Axes, shown: ContourSet, levels: Floats) -> None:
@@ -178,7 +222,7 @@ def _loss_scale(ax: Axes, shown: ContourSet, levels: Floats) -> None:
     bar = figure.colorbar(shown, ax=ax, location="bottom", shrink=0.8, aspect=40)
     bar.set_ticks(list(levels[::3]), labels=[f"{level:.2g}" for level in levels[::3]])
     bar.minorticks_off()
-    bar.set_label("loss in nats")
+    bar.set_label("training loss in nats")
 
 
 def _draw_models(ax: Axes, located: pd.DataFrame) -> None:
@@ -254,7 +298,7 @@ def surface(grid: pd.DataFrame, ax: Any, colormap: str = "mako") -> None:
     ax.zaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{10**value:.2g}"))
     ax.set_xlabel("towards the second model")
     ax.set_ylabel("across")
-    ax.set_zlabel("loss in nats")
+    ax.set_zlabel("training loss in nats")
     ax.view_init(elev=38, azim=-60)
     for axis in (ax.xaxis, ax.yaxis, ax.zaxis):
         axis.pane.set_facecolor("white")
@@ -264,8 +308,8 @@ def surface(grid: pd.DataFrame, ax: Any, colormap: str = "mako") -> None:
 
 
 def save_paths(tables: Sequence[str], path: Path, title: str) -> None:
-    """Draw the paths between one pair of models, from the tables of their line and their curve."""
-    table = artifacts.read_tables(tables, ("path", "t", "loss", "accuracy"))
+    """Draw the paths between one pair of models, from their tables."""
+    table = artifacts.read_tables(tables, COLUMNS)
     with styled():
         figure, axes = new_figure(9, 3.2, 1, 2)
         paths(table, axes)
@@ -283,7 +327,7 @@ def save_lines(kinds: Mapping[str, str], order: Sequence[str], path: Path) -> No
     """
     tables = {
         kind: [
-            artifacts.read_table(file, ["path", "t", "loss"]).assign(pair=file)
+            artifacts.read_table(file, COLUMNS).assign(pair=file)
             for file, own in kinds.items()
             if own == kind
         ]
@@ -291,7 +335,8 @@ def save_lines(kinds: Mapping[str, str], order: Sequence[str], path: Path) -> No
     }
     groups = {kind: pd.concat(found) for kind, found in tables.items() if found}
     with styled():
-        figure, axes = new_figure(3.4 * len(groups) + 0.4, 3.9, 1, len(groups))
+        rows = rows_of_lines(groups)
+        figure, axes = new_figure(3.4 * len(groups) + 0.4, 4.2 * rows, rows, len(groups))
         lines(groups, axes)
         save_svg(figure, path, captions.drawn("lines"))
 
@@ -307,7 +352,7 @@ def save_plane(grid: str, located: str, flat: Path, solid: Path, colormap: str) 
         colormap: a colour map of matplotlib or seaborn, dark for low losses.
     """
     table = artifacts.read_table(grid, ["x", "y", "loss"])
-    models = artifacts.read_table(located, ["model", "x", "y", "residual"])
+    models = artifacts.read_table(located, ["model", "x", "y", "residual", "loss"])
     with styled():
         figure, axes = new_figure(7, 5)
         plane(table, models, axes[0], colormap)

@@ -16,11 +16,13 @@ from skeletons.figures import captions, heatmaps, models, pairs
 from skeletons.figures.absence import save_absent
 from skeletons.figures.captions import Drawn
 from skeletons.figures.style import described, new_figure, save_svg, styled
-from skeletons.findings import networks, pair_kinds
+from skeletons.findings import networks, pair_kinds, pair_tables
 from skeletons.measures.catalogue import MEASURES, resolve
 from skeletons.measures.measure import Measure
 from skeletons.model_ids import Model, suffix
 from skeletons.store import artifacts
+
+ROW = 0.145  # inches of a heatmap for each model, so that labels of 8 points fit
 
 
 def figures_stage(
@@ -132,10 +134,11 @@ def _save_verdict(compared: pd.DataFrame, found: Mapping[str, Any], shown: _Show
 
 
 def _save_similarity(compared: pd.DataFrame, shown: _Shown) -> None:
-    figure, axes = new_figure(10, 3.6, 1, 2)
+    both = len(pairs.cuts(pair_tables.annotate(compared))) > 1
+    figure, axes = new_figure(15 if both else 10, 3.6, 1, 2)
     pairs.similarity_to_base(compared, shown.measure, axes)
     shown.save(figure, "similarity_to_base")
-    figure, axes = new_figure(6.5, 3.6)
+    figure, axes = new_figure(11 if both else 6.5, 3.6)
     pairs.cross_base(compared, shown.measure, axes[0])
     shown.save(figure, "cross_base")
 
@@ -160,7 +163,7 @@ def save_heatmap(
         colormap: a colour map of matplotlib or seaborn.
         about: what the figure shows.
     """
-    side = float(np.clip(0.11 * len({*compared.a, *compared.b}), 3, 9))
+    side = float(np.clip(ROW * len({*compared.a, *compared.b}), 3, 9))
     width, height = side + 2.1, side + 2.7  # room for the labels, strips and scales
     figure = Figure(figsize=(width, height))
     ax = figure.add_axes((0.7 / width, 2 / height, side / width, side / height))

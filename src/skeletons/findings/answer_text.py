@@ -123,8 +123,8 @@ def _why_undecided(found: Answer, rules: Rules) -> str:
     if found.seeds < max(2, rules.alive * found.asked):
         have = "has" if dead == 1 else "have"
         return (
-            f"{dead} of {found.asked} seeds {have} no living pruned model or comparison; the "
-            f"living are a selection, and a decision needs {rules.alive:.0%} of the seeds"
+            f"{dead} of {found.asked} seeds {have} no living pruned model or comparison. The "
+            f"others are a selection, so a decision needs {rules.alive:.0%} of the seeds"
         )
     row = next(row for row in found.comparisons if row.against == found.against)
     upper, lower = found.limits
@@ -132,17 +132,17 @@ def _why_undecided(found: Answer, rules: Rules) -> str:
         f"{lower:g}" if upper == lower or found.question == PRUNING else f"{lower:g} and {upper:g}"
     )
     return (
-        f"{measured(found, row, rules)}, not clearly on one side of {between}, with "
-        f"{text.counted(found.seeds, 'seed')}; {needed_text(found)}"
+        f"{measured(found, row, rules)}, from {text.counted(found.seeds, 'seed')}. That is not "
+        f"clearly on one side of {between}. {needed_text(found)}"
     )
 
 
 def needed_text(found: Answer) -> str:
     """How many seeds would decide, and what the answer would probably be."""
-    likely = f", most probably with *{found.likely}*" if found.likely else ""
     if found.needed is None:
-        return f"even 100 new seeds would probably not decide it{likely and ''}"
-    return f"a new experiment of about {found.needed} seeds would probably decide it{likely}"
+        return "Even a new experiment of 100 seeds would probably not decide it"
+    likely = f"; *{found.likely}* is the likeliest answer" if found.likely else ""
+    return f"A new experiment of about {found.needed} seeds would probably decide it{likely}"
 
 
 def _missing(found: Answer) -> str:

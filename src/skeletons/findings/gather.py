@@ -6,8 +6,9 @@ rest describes the models.
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -16,21 +17,24 @@ from skeletons import text
 from skeletons.findings import (
     apart,
     inspections,
+    known_controls,
     multiplicity,
     next_steps,
     pair_kinds,
     pair_tables,
     post_claims,
     preconditions,
+    shared_weights,
     verdict,
     walk_certificates,
+    within_base,
 )
 from skeletons.findings.pair_tables import ALIKE
 from skeletons.findings.settings import Settings
 from skeletons.measures.catalogue import MEASURES
 from skeletons.measures.measure import Measure
 from skeletons.measures.predictions import Predictions
-from skeletons.model_ids import BASE, CONTROLS
+from skeletons.model_ids import BASE, CONTROLS, Model
 
 TEST_SET = "the test set"  # stands for an OOD set, where a claim needs none
 SHOWN = 5  # number of the least similar models that are listed
@@ -45,6 +49,7 @@ def summarize(
     walked: Mapping[str, pd.DataFrame] | None = None,
     known: Mapping[str, Mapping[str, Predictions]] | None = None,
     inside: Mapping[str, Any] | None = None,
+    masks: Mapping[str, pd.DataFrame] | None = None,
     controls: Collection[str] = (),
     drawn: Sequence[str] | None = None,
     settings: Settings | None = None,
@@ -60,6 +65,7 @@ def summarize(
         walked: the table of each walk (see `walk_certificates.certify`), by its last model.
         known: predictions by data set and model, for the multiplicity of the set; may be missing.
         inside: the results of the inspections (`inspections.inspections`).
+        masks: overlaps of masks by measure (`shared_weights.read`).
         controls: the OOD sets that are controls, which have no vote in the verdict and the claims.
         drawn: the measures of the figures, which the claims use; by default all of `measures`.
         settings: levels and limits.
@@ -68,13 +74,18 @@ def summarize(
     chosen = settings or Settings()
     table = pair_tables.identified(table)
     similarity = {ood: pair_tables.annotate(pairs) for ood, pairs in similarity.items()}
-    compared = {name for pairs in similarity.values() for name in (*pairs.a, *pairs.b)}
+    compared = {name for pairs in similarity.values() for name in pair_tables.models_in(pairs)}
     post_pairs = {ood: pair_tables.without_controls(pairs) for ood, pairs in similarity.items()}
     voting = [ood for ood in similarity if ood not in controls]
     kinds = {
         ood: {measure: pair_kinds.summary(pairs, measure, declared) for measure in measures}
         for ood, pairs in similarity.items()
     }
+    judged = functools.partial(verdict.verdict, settings=chosen, declared=declared)
+    own_walks = _of_bases(walked or {})
+    known_answers = _known_controls(
+        judged, table, similarity, walked or {}, voting, list(measures), chosen, declared
+    )
     found = {
         "experiment": experiment,
         "models": len(table),
@@ -82,9 +93,17 @@ def summarize(
         "compared_models": len(compared),
         "pairs": len(compared) * (len(compared) - 1) // 2,
         "settings": chosen,
-        "verdict": verdict.verdict(
-            similarity, voting, measures, table, walked or {}, kinds, chosen, declared
+        "verdict": judged(
+            similarity,
+            voting,
+            measures,
+            table,
+            own_walks,
+            kinds,
+            beside=known_controls.preconditions(known_answers["answers"]),
         ),
+        "known_controls": known_answers,
+        "within_bases": within_base.by_set(similarity, measures, declared, chosen.rules.level),
         **_claims(
             table,
             {ood: similarity[ood] for ood in voting},
@@ -93,8 +112,9 @@ def summarize(
             chosen.drop,
         ),
         "kinds": kinds,
-        "walks": _certificates(walked or {}, preconditions.short_of_target(table), chosen),
+        "walks": _certificates(own_walks, preconditions.short_of_target(table), chosen),
         "multiplicity": multiplicity.by_set(table, known or {}, chosen.loss_rise),
+        "masks": shared_weights.summarize(masks or {}),
         "inside": inside or inspections.inspections({}),
         "similarity": {
             ood: {measure: _similarity(pairs, declared[measure]) for measure in measures}
@@ -103,6 +123,40 @@ def summarize(
         **_models(table, chosen),
     }
     return {**found, "next": next_steps.steps(found, table)}
+
+
+def _known_controls(
+    judged: Callable[..., dict[str, Any]],
+    table: pd.DataFrame,
+    similarity: Mapping[str, pd.DataFrame],
+    walked: Mapping[str, pd.DataFrame],
+    voting: Sequence[str],
+    measures: Sequence[str],
+    settings: Settings,
+    declared: Mapping[str, Measure],
+) -> dict[str, Any]:
+    """The answers about controls that are known beforehand, and the dose–response of forks."""
+    models = verdict.compared(similarity)
+    if not measures or not any(model.family for model in models):
+        return {"answers": [], "doses": {}}
+    recipe = verdict.choose(models, measures, table, settings).recipe
+    measure = declared[measures[0]]
+    return {
+        "answers": known_controls.answers(
+            judged, recipe, models, table, similarity, walked, voting, measure
+        ),
+        "doses": known_controls.doses(models, similarity, measure),
+    }
+
+
+def _of_bases(walked: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """The walks without those of controls that are walked as bases are."""
+    models = {name: Model.parse(name) for name in walked if "_l1=" in name}
+    return {
+        name: walk
+        for name, walk in walked.items()
+        if name not in models or models[name].family is None
+    }
 
 
 def _claims(
@@ -170,8 +224,9 @@ def _models(table: pd.DataFrame, chosen: Settings) -> dict[str, Any]:
             "optimal_reason",
         ),
         "skeleton_models": _records(
-            pair_tables.skeletons(table, chosen.sparsity, chosen.drop),
+            pair_tables.skeletons(table, chosen.sparsity, chosen.drop, chosen.loss_rise),
             ["model", "sparsity", "accuracy", "base_accuracy", "drop"],
+            *(["loss_bound"] if "loss_bound" in table else []),
         ),
         "dead": _records(table[table.dead], ["model", "sparsity", "dead_reason"]),
     }

@@ -6,49 +6,77 @@ differs between runs, and the same inputs must give the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from skeletons import text as prose
+from skeletons.findings import bridges, layer_maps, transfers, walk_certificates
 from skeletons.findings.plain import plain
 from skeletons.findings.sections import Section, joined
 from skeletons.inspection import absence, barriers
 from skeletons.model_ids import BASE, Model
 from skeletons.store import artifacts
 
-READ = ("lines", "curve", "exposed", "importance", "matched", "probe", "takeover")  # of artifacts
+COLUMNS = (  # of paths
+    *("path", "repaired", "t", "loss", "accuracy"),
+    *("test_loss", "test_accuracy", "tempered_loss"),
+)
+READ = (  # kinds of artifacts
+    *("lines", "curve", "exposed", "importance", "matched", "probe", "takeover"),
+    *("layer_maps", "sparsest", "bridge", "transfer"),
+)
 
 BASES, OWN, VARIANTS = "two bases", "a base and its variant", "variants of two bases"
 KINDS = (BASES, OWN, VARIANTS)
-PATHS = {"naive": "as they are", "aligned": "aligned"}
+PATHS = {
+    "naive": "as they are",
+    "weights": "aligned by weights",
+    "activations": "aligned by activations",
+}
 
 
-def inspections(paths: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+def inspections(
+    paths: Mapping[str, Sequence[str]],
+    *,
+    rise: float = walk_certificates.RISE,
+    step: float = walk_certificates.STEP,
+    missed: Collection[str] = (),
+) -> dict[str, Any]:
     """The results of all inspections.
 
     Args:
         paths: the artifacts by kind. Kinds that are not in `READ` are ignored; a kind may be absent
             if the configuration does not ask for it.
+        rise: the limit of a walk's training loss, in nats, which a curve is certified by.
+        step: the limit of a walk's steps, as a share of the weights' norm.
+        missed: ids of bases that miss their target; a curve between such is on no ridge.
 
     Returns:
-        For each kind in `READ` a list, empty if there is no artifact. None stands for a missing
-        value. `lines`: one row per pair and path, with kind (one of `KINDS`), a, b, and the columns
-        of `barriers.by_path`. `curve`: the same for the curve, and `line`, the row of the straight
-        line between the same models. `exposed`: model, before, after, difference and dead_reason
-        (see `inspection.exposure`). `importance` and `matched`: the totals of
-        `unit_ranks.summarize` and `matched_units.summarize`, with the model, or a and b. `probe`:
-        model and the numbers of `second_skeleton.probe_verdict`. `takeover`: model and those of
-        `takeover.takeover_verdict`. The row of a look that cannot be
-        had has only the models and `absent`, the reason (see `inspection.absence`).
+        For each kind in `READ` a list, empty if there is no artifact (`sparsest` is then left out).
+        None stands for a missing value. `lines`: one row per pair, path and whether it is repaired,
+        with kind (one of `KINDS`), a, b, and the columns of `barriers.by_path`. `curve`: the
+        same for the curve; `line`, the row of the straight line between the same ends; certified,
+        and broken, a clause for each limit that the curve exceeds; points; and longest, the longest
+        step. `exposed`:
+        model, before, after, difference and dead_reason (see `inspection.exposure`). `importance`
+        and `matched`: the totals of `unit_ranks.summarize` and `matched_units.summarize`, with the
+        model, or a and b. `probe`: model and the numbers of `second_skeleton.probe_verdict`.
+        `takeover`: model and those of `takeover.takeover_verdict`.
+        `bridge` and `transfer`: see `bridges.read` and `transfers.read`. `layer_maps`: see
+        `layer_maps.summarize`. `sparsest`: what `sparsest.sparsest_stage` wrote.
+        The row of a look that cannot be had has only the models and `absent`, the reason (see
+        `inspection.absence`).
 
     Raises:
         ArtifactError: a file is missing or broken, or lacks a key.
     """
-    lines = [row for path in paths.get("lines", ()) for row in _line_rows(path)]
+    asked = paths.get("sparsest", ())
     return {
-        "lines": lines,
-        "curve": [_curve_row(path, lines) for path in paths.get("curve", ())],
+        "lines": [row for path in paths.get("lines", ()) for row in _line_rows(path)],
+        "curve": [_curve_row(path, rise, step, missed) for path in paths.get("curve", ())],
+        "bridge": [bridges.read(path) for path in paths.get("bridge", ())],
+        "transfer": transfers.read(paths.get("transfer", ())),
         "exposed": [_exposed_row(path) for path in paths.get("exposed", ())],
         "importance": [
             {"model": Path(path).stem, **_totals(path, ["spearman", "unit_sets"])}
@@ -69,7 +97,15 @@ def inspections(paths: Mapping[str, Sequence[str]]) -> dict[str, Any]:
             {"model": Path(path).stem, **_totals(path, ["verdict", "sentence", "room"])}
             for path in paths.get("takeover", ())
         ],
+        "layer_maps": layer_maps.summarize(paths.get("layer_maps", ()), kind_of),
+        **({"sparsest": [_search(path) for path in asked]} if asked else {}),
     }
+
+
+def _search(path: str) -> dict[str, Any]:
+    if because := absence.reason(path):
+        return {"model": model_of(path), absence.KEY: because}
+    return artifacts.read_json(path, ["model", "density", "tries"])
 
 
 def _ends(path: str) -> dict[str, str]:
@@ -82,6 +118,8 @@ def model_of(path: str) -> str:
     file = Path(path)
     named = file.stem if "=" in file.stem else file.parent.name
     model, _, rest = named.partition("--")
+    if not rest and "/transfer/" in path:
+        return model.partition("_mask=")[0]
     return model.rpartition("_l1=")[0] if not rest and "/probe/" in path else model
 
 
@@ -96,19 +134,28 @@ def kind_of(a: str, b: str) -> str:
 def _line_rows(path: str) -> list[dict[str, Any]]:
     if because := absence.reason(path):
         return [{"kind": kind_of(**_ends(path)), **_ends(path), absence.KEY: because}]
-    table = barriers.by_path(artifacts.read_table(path, ["path", "t", "loss", "accuracy"]))
+    table = barriers.by_path(artifacts.read_table(path, COLUMNS))
     ends = _ends(path)
     return [{"kind": kind_of(**ends), **ends, **plain(row)} for row in table.to_dict("records")]
 
 
-def _curve_row(path: str, lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    (row,) = _line_rows(path)
-    straight = (
-        line
-        for line in lines
-        if (line["a"], line["b"], line.get("path")) == (row["a"], row["b"], "naive")
-    )
-    return {**row, "line": next(straight, None)}
+def _curve_row(path: str, rise: float, step: float, missed: Collection[str]) -> dict[str, Any]:
+    rows = {row.get("path"): row for row in _line_rows(path)}
+    if None in rows:
+        return rows[None]  # why there is none
+    table = artifacts.read_table(path, [*COLUMNS, "distance", "step_length"])
+    curve = table[table.path == "curve"].reset_index(drop=True)
+    walk = curve.assign(step=curve.index, epoch=(curve.index > 0).astype(int))
+    optimal = not set(_ends(path).values()) & set(missed)
+    found = walk_certificates.certify(walk, 1.0, rise=rise, step=step, optimal=optimal)
+    return {
+        **rows["curve"],
+        "line": rows["straight"],
+        "certified": found.holds,
+        "broken": list(found.broken),
+        "points": len(curve),
+        "longest": found.longest,
+    }
 
 
 def _exposed_row(path: str) -> dict[str, Any]:
@@ -146,11 +193,14 @@ def inspection_sections(found: Mapping[str, Any]) -> list[Section]:
         *(
             Section(kind, title, joined(in_words(there[kind]), missing[kind]))
             for kind, title, in_words in (
+                ("bridge", "Can one machinery be exchanged for another?", bridges.in_words),
+                ("transfer", "Does a mask help another base?", transfers.in_words),
                 ("exposed", "The exposed skeletons", _exposed_text),
                 ("importance", "Are large units important?", _importance_text),
                 ("matched", matched, _matched_text),
                 ("probe", "One skeleton or two?", _probe_text),
                 ("takeover", "Can another skeleton take over?", _takeover_text),
+                ("layer_maps", "Which layers of two models correspond?", layer_maps.in_words),
             )
         ),
     ]
@@ -184,38 +234,56 @@ def _lines_text(rows: Sequence[Mapping[str, Any]]) -> str:
     table = [_barriers_row(kind, path, group) for (kind, path), group in groups.items() if group]
     if not table:
         return ""
-    head = ["between", "units", "lines", "mean barrier", "highest barrier", "at", "of the pair"]
+    head = ["between", "units", "lines", "barrier", "repaired"]
+    head += ["accuracy lost, points", "repaired", "tempered test loss", "repaired"]
     return (
-        "A barrier is the highest rise of the test loss, in nats, over the line between its ends; "
-        "0 means that the straight line stays on the ridge. Its position runs from 0 to 1.\n\n"
+        "A barrier is the highest rise of the training loss, in nats, over the line between its "
+        "ends; 0 means that the straight line stays on the ridge. Each number is a mean over "
+        "lines, with the highest in brackets. *Repaired*: at each point, the mean and the "
+        "deviation of each unit are set to what lies between those of the ends (REPAIR), because "
+        "units of a mixture vary too little. *Accuracy lost*: how far the training accuracy falls "
+        "below the line between the ends. *Tempered test loss*: the barrier of the test loss at "
+        "its best temperature at each point, which confidence alone cannot move.\n\n"
         + prose.table(head, table)
     )
 
 
 def _barriers_row(kind: str, path: str, rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    known = [row for row in rows if row["barrier"] is not None]
-    mean = sum(row["barrier"] for row in known) / len(known) if known else None
-    worst = max(known, key=lambda row: row["barrier"], default=None)
-    where = ["–"] * 3
-    if worst:
-        pair = f"`{worst['a']}`, `{worst['b']}`"
-        where = [f"{worst['barrier']:.3f}", f"{worst['barrier_at']:.2f}", pair]
-    return [kind, PATHS[path], str(len(rows)), _number(mean, ".3f"), *where]
+    pairs = {(row["a"], row["b"]) for row in rows}
+    cells = [
+        _mean_and_highest([row[key] for row in rows if row["repaired"] == repaired], scale, digits)
+        for key, scale, digits in (
+            ("barrier", 1, 3),
+            ("accuracy_drop", 100, 1),
+            ("tempered_barrier", 1, 3),
+        )
+        for repaired in (False, True)
+    ]
+    return [kind, PATHS[path], str(len(pairs)), *cells]
+
+
+def _mean_and_highest(values: Sequence[float | None], scale: float, digits: int) -> str:
+    known = [scale * value for value in values if value is not None]
+    if not known:
+        return "–"
+    return f"{sum(known) / len(known):.{digits}f} ({max(known):.{digits}f})"
 
 
 def _curve_text(row: Mapping[str, Any]) -> str:
     line = row["line"]
     text = (
-        f"On a trained curve between `{row['a']}` and `{row['b']}`, the highest test loss is "
-        f"{_number(row['highest_loss'], '.3f')}, a barrier of "
-        f"{_number(row['barrier'], '.3f')}"
+        f"On a trained curve between `{row['a']}` and `{row['b']}`, whose units are aligned to "
+        f"those of `{row['a']}`, the highest training loss is "
+        f"{_number(row['highest_loss'], '.3f')}, a barrier of {_number(row['barrier'], '.3f')}, "
+        f"and the accuracy falls by {_number(100 * row['accuracy_drop'], '.1f')} points; on the "
+        f"straight line the loss is {_number(line['highest_loss'], '.3f')}, a barrier of "
+        f"{_number(line['barrier'], '.3f')}, and the accuracy falls by "
+        f"{_number(100 * line['accuracy_drop'], '.1f')} points. "
     )
-    if line:
-        text += (
-            f"; on the straight line it is {_number(line['highest_loss'], '.3f')}, a barrier of "
-            f"{_number(line['barrier'], '.3f')}"
-        )
-    return f"{text}."
+    measured = f"{row['points']} points, no further apart than {row['longest']:.1%} of the weights"
+    if row["certified"]:
+        return f"{text}By the limits of a walk, the curve lies on the ridge: {measured}."
+    return f"{text}By the limits of a walk, it is not on a ridge: {' and '.join(row['broken'])}."
 
 
 def _exposed_text(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -16,7 +16,18 @@ from skeletons import text
 from skeletons.errors import SkeletonsError
 from skeletons.findings import pair_values
 from skeletons.findings.pair_values import CEILING, COLUMNS, PLAIN, STOPPED
-from skeletons.model_ids import BASE, PRUNED, RANDOM, REORDERED, Model, spell
+from skeletons.model_ids import (
+    BASE,
+    FORKED,
+    PRUNED,
+    RANDOM,
+    REGULARIZED,
+    REORDERED,
+    Model,
+    spell,
+)
+
+WALKED = (BASE, REGULARIZED, PRUNED)  # states of what is no control
 
 Values = Callable[[str, str], float]
 
@@ -40,7 +51,9 @@ def from_table(pairs: pd.DataFrame, measure: str) -> Values:
         A function from two model ids to a value. It raises SkeletonsError if the table lacks the
         pair.
     """
-    found = dict(zip(zip(pairs.a, pairs.b, strict=True), pairs[measure], strict=True))
+    # As arrays of objects, which Python iterates faster than columns of text.
+    a, b = (pairs[side].to_numpy(object) for side in ("a", "b"))
+    found = dict(zip(zip(a, b, strict=True), pairs[measure].to_numpy(), strict=True))
 
     def value(a: str, b: str) -> float:
         pair = (a, b) if (a, b) in found else (b, a)
@@ -107,6 +120,60 @@ def _same(one: Model, other: Model, fields: Sequence[str]) -> bool:
     return all(getattr(one, field) in (None, getattr(other, field)) for field in fields)
 
 
+def forks(models: Iterable[Model]) -> dict[float, list[Model]]:
+    """Children of one base by the share of its training that they share, the base first.
+
+    Only the base that most children are of counts; without forks beyond a share of 0, none does.
+
+    Args:
+        models: of one network.
+    """
+    models = list(models)
+    trunks = [model.base for model in models if model.stage == FORKED]
+    if not trunks:
+        return {}
+    trunk = max(sorted(set(trunks), key=lambda model: model.sort_key), key=trunks.count)
+    found: dict[float, list[Model]] = {}
+    for model in sorted(models, key=lambda model: model.order or 0):
+        if model.base == trunk and model.stage in (FORKED, REORDERED):
+            found.setdefault(model.fork or 0.0, [trunk]).append(model)
+    return found
+
+
+def latest_forks(models: Iterable[Model]) -> list[Model]:
+    """The children that share most of one base's training, the base first; none without forks."""
+    found = forks(models)
+    return found[max(found)] if found else []
+
+
+def pruned_forks(model: Model, models: Iterable[Model]) -> list[str]:
+    """The latest forks, walked and pruned as a model is; as they are if these are not compared.
+
+    How alike two models of nearly the same past are after walks of their own is as alike as two
+    pruned models get.
+
+    Args:
+        model: a pruned one.
+        models: all that were compared.
+    """
+    models = list(models)
+    parts = {part: getattr(model, part) for part in ("l1", "epochs", "threshold", "density")}
+    roots = latest_forks(models)
+    pruned = [root.of(**parts) for root in roots]
+    return [str(child) for child in (pruned if set(pruned) <= set(models) else roots)]
+
+
+def between_children(
+    children: Sequence[str], bases: Sequence[str], recipe: str, value: Values
+) -> list[tuple[str, str, str, str, float]]:
+    """The rows of a ceiling: of each two children, one for each base in its order."""
+    played = dict(zip(children, bases, strict=False))
+    return [
+        (played[x], played[y], CEILING, recipe, value(x, y))
+        for x, y in itertools.combinations(played, 2)
+    ]
+
+
 def relatives(base: Model, models: Iterable[Model]) -> list[str]:
     """The models of one base that are as alike as two models get: a base and its other orders."""
     return [
@@ -120,6 +187,9 @@ def tidy(group: Sequence[Model], models: Sequence[Model], value: Values) -> pd.D
     If a kind has several models of a base, such as several random drawings, the first ones of all
     bases are compared with each other, the second ones with each other and so on, and a pair has
     the mean of those that have a value.
+
+    The ceiling is the latest forks, pruned by the same recipe (`pruned_forks`), one for each base
+    in its order. Without forks, it is within each base (`relatives`).
 
     Args:
         group: the pruned models of one recipe.
@@ -135,6 +205,9 @@ def tidy(group: Sequence[Model], models: Sequence[Model], value: Values) -> pd.D
         for (a, ones), (b, others) in itertools.combinations(by_base.items(), 2):
             drawn = [value(x, y) for x, y in zip(ones, others, strict=False)]
             rows.append((a, b, kind, recipe, _mean(drawn)))
+    if children := pruned_forks(group[0], models):
+        rows += between_children(children, [str(model.base) for model in group], recipe, value)
+        return pd.DataFrame(rows, columns=list(COLUMNS))
     for model in group:
         names = relatives(model.base, models)
         if len(names) > 1:

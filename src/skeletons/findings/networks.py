@@ -247,23 +247,46 @@ def _trends(parts: Sequence[Part], measure: str) -> dict[str, dict[str, Any]]:
 Words = Callable[[Mapping[str, Any]], list[Section]]
 
 
-def sections(found: Mapping[str, Any], words: Words) -> list[Section]:
+def sections(
+    found: Mapping[str, Any], words: Words, explained: Sequence[str] = ()
+) -> list[Section]:
     """The page of an experiment with several networks.
 
     Args:
         found: what `together` returns.
         words: the sections of one network.
+        explained: paragraphs that are shown only where they come first.
     """
+    shown: set[str] = set()
     parts = [
         Section("networks", "Do models of different bases converge?", "", _answers(found)),
         Section("between", "How alike are models of different networks?", _between(found)),
     ]
     for one in found["networks"]:
         parts += [
-            Section(f"{s.name}-{one['title']}", f"{one['title']}: {s.title}", s.text, s.lead)
+            Section(
+                f"{s.name}-{one['title']}",
+                f"{one['title']}: {s.title}",
+                _once(s.text, explained, shown),
+                s.lead,
+            )
             for s in words(one)
         ]
     return parts
+
+
+def _once(words: str, explained: Sequence[str], shown: set[str]) -> str:
+    """A text without explanations that were shown before, and without headings of nothing."""
+    parts = [part for part in words.split("\n\n") if part not in shown]
+    shown.update(part for part in parts if part in explained)
+    following = [*parts, "#"][1:]
+    return joined(
+        *(
+            part
+            for part, after in zip(parts, following, strict=True)
+            if not (part.startswith("#") and after.startswith("#"))
+        )
+    )
 
 
 def _answers(found: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from skeletons import text
-from skeletons.findings import pair_values, preconditions
+from skeletons.findings import pair_tables, pair_values, preconditions
 from skeletons.findings.answer import NONE
 from skeletons.findings.claim import UNDECIDED
 from skeletons.findings.modified_t import FEWEST
@@ -62,6 +62,7 @@ def steps(found: Mapping[str, Any], table: pd.DataFrame) -> list[Step]:
         *seeds,
         *_skeletons(found["verdict"]),
         *_controls(found["verdict"]),
+        *_weak_controls(found["verdict"], table),
         *_dead(found, table),
         *_walks(found["walks"], found["settings"].loss_rise, found["settings"].largest_step),
         *_claims(found["claims"], table, bool(seeds)),
@@ -87,6 +88,13 @@ def _bases(table: pd.DataFrame) -> Step | None:
     missed = preconditions.off_optimum(table)
     if not missed:
         return None
+    if preconditions.near_chance(table):
+        return Step(
+            BASES,
+            "Check how your models take images: `mean`, `std`, `classes` and `images.size`",
+            f"{missed}.",
+            ("network.mean", "network.std", "network.classes", "images.size"),
+        )
     if brought := [name for name in table.model if "own=" in name]:
         return Step(
             BASES,
@@ -137,10 +145,10 @@ def _skeletons(verdict: Mapping[str, Any]) -> list[Step]:
     return [
         Step(
             VERDICT,
-            "Find a recipe that gives skeletons: change `prune.thresholds`, or walk longer "
-            "(`regularize.epochs`)",
+            "Find a recipe that gives skeletons: change `prune.thresholds`, train on after pruning "
+            "(`prune.retrain`), or walk longer (`regularize.epochs`)",
             f"{one.found[0].upper()}{one.found[1:]}.",
-            ("prune.thresholds", "regularize.epochs"),
+            ("prune.thresholds", "prune.retrain", "regularize.epochs"),
         )
         for one in missing
     ]
@@ -249,6 +257,23 @@ def _controls(verdict: Mapping[str, Any]) -> list[Step]:
             "of the gap is closed, and whether a rise comes from what survives pruning.",
             tuple(keys),
             {key: value for key, value, _ in add},
+        )
+    ]
+
+
+def _weak_controls(verdict: Mapping[str, Any], table: pd.DataFrame) -> list[Step]:
+    """Retraining, if models pruned at random take no part because they are too weak."""
+    voting = [one for one in _voting(verdict) if one is not None]
+    weak = any(one.walk.missing.get(RANDOM, NONE) != NONE for one in voting)
+    if not weak or pair_tables.retrained(table):
+        return []
+    return [
+        Step(
+            CONTROLS,
+            "Train models on after pruning, those pruned at random as well: set `prune.retrain`",
+            "Models pruned at random are dead or far less accurate than the pruned models, so they "
+            "control nothing.",
+            ("prune.retrain",),
         )
     ]
 

@@ -9,13 +9,19 @@ from skeletons import text
 from skeletons.findings import (
     apart,
     inspections,
+    known_controls_page,
+    layer_maps,
     multiplicity,
     next_steps,
     pair_kinds,
     post_claims,
+    shared_weights,
+    sparsest,
     verdict_page,
     walk_certificates,
+    within_base,
 )
+from skeletons.findings.answer_text import number
 from skeletons.findings.pair_tables import ALIKE
 from skeletons.findings.sections import Section, joined, once
 from skeletons.findings.settings import Settings
@@ -36,7 +42,17 @@ def sections(found: Mapping[str, Any]) -> list[Section]:
     parts = [
         verdict_page.section(found["verdict"], found["settings"]),
         Section("next", "What to change next", "", next_steps.markdown(found["next"])),
+        Section(
+            "known_controls",
+            "Does the method find what is there, and only that?",
+            known_controls_page.markdown(found["known_controls"], found["verdict"]["measure"]),
+        ),
         _claims(found["claims"], found["claims_note"], found["apart"]),
+        Section(
+            "within_bases",
+            "Do different strategies from one base grow alike?",
+            within_base.markdown(found["within_bases"], found["settings"].rules.level),
+        ),
         Section("kinds", "Similarities of pairs by kind", _kinds(found["kinds"])),
         Section("bases", "Are the base models optimal?", _bases(found["bases"])),
         Section(
@@ -45,11 +61,24 @@ def sections(found: Mapping[str, Any]) -> list[Section]:
             _walks(found["walks"], found["settings"]),
         ),
         _skeletons(found["skeleton_models"], found["dead"], found["settings"]),
+        sparsest.section(found["inside"].get("sparsest", []), found["walks"]),
+        shared_weights.section(found["masks"], found["verdict"]["recipe"]),
         multiplicity.section(found["multiplicity"], found["settings"].loss_rise),
         *inspections.inspection_sections(found["inside"]),
         Section("details", "Details", _details(found)),
     ]
     return [section for section in parts if section.text or section.lead]
+
+
+def explanations(settings: Settings) -> list[str]:
+    """The paragraphs that explain methods: the same for every network of an experiment."""
+    return [
+        MEASURED_ON,
+        post_claims.METHOD,
+        shared_weights.METHOD,
+        layer_maps.METHOD,
+        verdict_page.method(settings),
+    ]
 
 
 # --- claims -------------------------------------------------------------------------------------
@@ -118,7 +147,7 @@ def _kinds(found: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]) -> st
     missing = [kind for kind in pair_kinds.NAMES if kind not in present]
     if parts and missing:
         parts.append(
-            f"Missing: {text.listed(missing, most=len(missing))}. Add them with `controls` and "
+            f"Missing: {'; '.join(f'*{kind}*' for kind in missing)}. Add them with `controls` and "
             "`compare.states` in the configuration."
         )
     return joined(*parts)
@@ -141,7 +170,7 @@ def _kinds_table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _spread(row: Mapping[str, Any]) -> list[str]:
     """Mean, min and max of a group of pairs."""
-    return ["–" if row[key] is None else f"{row[key]:.3f}" for key in ("mean", "min", "max")]
+    return ["–" if row[key] is None else number(row[key]) for key in ("mean", "min", "max")]
 
 
 def _bases(bases: Sequence[Mapping[str, Any]]) -> str:
@@ -175,16 +204,20 @@ def _walks(found: Mapping[str, Certificate], settings: Settings) -> str:
 def _skeletons(
     found: Sequence[Mapping[str, Any]], dead: Sequence[Mapping[str, Any]], settings: Settings
 ) -> Section:
+    bounds = [row.get("loss_bound") for row in found]
+    retrained = any(bound is not None for bound in bounds)
     rows = [
         [
             f"`{row['model']}`",
             f"{row['sparsity']:.2%}",
             f"{row['accuracy']:.2%}",
             text.points(-row["drop"], 2),
+            *(["–" if bound is None else f"{bound:.3f}"] if retrained else []),
         ]
-        for row in found
+        for row, bound in zip(found, bounds, strict=True)
     ]
     head = ["model", "sparsity", "test accuracy", "difference from its base, points"]
+    head += ["upper 95 % bound of the rise of its training loss, nats"] if retrained else []
     names = "; ".join(f"`{row['model']}` ({row['dead_reason']})" for row in dead)
     return Section(
         "skeletons",
@@ -192,6 +225,9 @@ def _skeletons(
         f"{text.points(settings.drop, 0)} points of accuracy?",
         joined(
             text.table(head, rows) if rows else "None.",
+            f"The training loss of a retrained model rises by at most {settings.loss_rise:g} nats."
+            if retrained
+            else "",
             f"{text.counted(len(dead), 'dead model')}: {names}." if dead else "",
         ),
     )
@@ -199,10 +235,12 @@ def _skeletons(
 
 def _details(found: Mapping[str, Any]) -> str:
     controls = f", {found['controls']} of them controls" if found["controls"] else ""
+    count = found["compared_models"]
+    compared = "All" if count == found["models"] else f"{count} of them"
     return joined(
-        f"{found['models']} models{controls}, of which {found['compared_models']} are compared in "
-        f"{found['pairs']} pairs on each OOD set. These numbers describe the given models; the "
-        "tests are above.",
+        f"There are {text.counted(found['models'], 'model')}{controls}. {compared} are compared, "
+        f"in {text.counted(found['pairs'], 'pair')} on each OOD set. These numbers describe the "
+        "given models; the tests are above.",
         *(
             _similarity(ood, measure, values)
             for ood, by_measure in found["similarity"].items()
@@ -215,7 +253,7 @@ def _similarity(ood: str, measure: str, found: Mapping[str, Any]) -> str:
     share, pairs = found["share_above"], found["all_pairs"]
     shares = (
         f"Of {pairs['pairs']} pairs of bases and pruned models, {share['share']:.1%} are above "
-        f"{share['value']}; mean {pairs['mean']:.3f}, min {pairs['min']:.3f}. "
+        f"{share['value']}; mean {number(pairs['mean'])}, min {number(pairs['min'])}. "
         if share
         else ""
     )

@@ -14,7 +14,16 @@ from skeletons.findings import pair_tables
 from skeletons.findings.pair_tables import ALIKE
 from skeletons.measures.catalogue import MEASURES
 from skeletons.measures.measure import Measure
-from skeletons.model_ids import BASE, PRUNED, RANDOM, REGULARIZED, REORDERED, UNTRAINED
+from skeletons.model_ids import (
+    BASE,
+    PLAIN,
+    PRUNED,
+    RANDOM,
+    REGULARIZED,
+    REORDERED,
+    STOPPED,
+    UNTRAINED,
+)
 
 UNTRAINED_PAIRS = "before training, different seeds"
 ORDERS = "bases of one seed, images in another order"
@@ -23,6 +32,8 @@ ACROSS = {
     REGULARIZED: "regularised alike, different bases",
     PRUNED: "pruned alike, different bases",
     RANDOM: "pruned at random alike, different bases",
+    PLAIN: "walked without a penalty, different bases",
+    STOPPED: "stopped at the loss of pruned models, different bases",
 }
 NAMES = (UNTRAINED_PAIRS, ORDERS, *ACROSS.values())
 

@@ -9,6 +9,7 @@ import pandas as pd
 from skeletons.model_ids import BASE, PRUNED, REGULARIZED, Model
 
 SPARSE = 0.8  # a skeleton has lost at least this share of its weights
+RISE = 0.05  # nats; the training loss of one that was retrained rises by at most this
 MAX_DROP = 0.02  # a skeleton has lost at most this much of its base's accuracy
 ALIKE = 0.6  # the post's observation: most pairs have a cosine above this
 FIELDS = ("network", "seed", "own", "state", "l1", "epochs", "threshold", "density", "draw")
@@ -56,22 +57,32 @@ def with_unpruned_accuracy(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def retrained(table: pd.DataFrame) -> set[str]:
+    """The pruned models that were trained on after pruning, of the scores of all models."""
+    return set(table.model[table.loss_bound.notna()]) if "loss_bound" in table else set()
+
+
 def skeletons(
-    table: pd.DataFrame, sparsity: float = SPARSE, drop: float = MAX_DROP
+    table: pd.DataFrame, sparsity: float = SPARSE, drop: float = MAX_DROP, rise: float = RISE
 ) -> pd.DataFrame:
     """The living pruned models that lost enough weights and little accuracy.
+
+    Retrained ones also keep the training loss; of others, it is not known.
 
     Args:
         table: all models' scores.
         sparsity: the least share of weights that a skeleton has lost.
         drop: the most accuracy that it has lost against its base.
+        rise: the most that the upper bound of its training loss lies above its base's, in nats.
     """
     table = with_base_accuracy(table)
+    bound = table.loss_bound if "loss_bound" in table else pd.Series(float("nan"), table.index)
     kept = table[
         (table.state == PRUNED)
         & ~table.dead.astype(bool)
         & (table.sparsity >= sparsity)
         & (table["drop"] <= drop)
+        & ~(bound > rise)
     ]
     return kept.sort_values(["sparsity", "model"], ascending=[False, True])
 
@@ -83,16 +94,21 @@ def annotate(pairs: pd.DataFrame) -> pd.DataFrame:
     """
     if f"{FIELDS[0]}_a" in pairs:
         return pairs
-    parsed = {name: Model.parse(name) for name in {*pairs.a, *pairs.b}}
-    columns = {
-        f"{field}_{side}": [getattr(parsed[name], field) for name in pairs[side]]
-        for side in ("a", "b")
-        for field in FIELDS
-    }
-    bases = {
-        f"base_{side}": [str(parsed[name].base) for name in pairs[side]] for side in ("a", "b")
-    }
-    return pairs.assign(**columns, **bases)
+    columns = {}
+    for side in ("a", "b"):
+        places, names = pd.factorize(pairs[side])  # a model takes part in many pairs
+        models = [Model.parse(name) for name in names]
+        fields = {field: [getattr(model, field) for model in models] for field in FIELDS}
+        fields |= {"base": [str(model.base) for model in models]}
+        for field, values in fields.items():
+            column = pd.Series(values).take(places)
+            columns[f"{field}_{side}"] = column.set_axis(pairs.index)
+    return pairs.assign(**columns)
+
+
+def models_in(pairs: pd.DataFrame) -> set[str]:
+    """The ids of all models in a table of pairs."""
+    return {*pairs.a.unique(), *pairs.b.unique()}
 
 
 def same(table: pd.DataFrame, *keys: str) -> pd.Series[bool]:

@@ -40,6 +40,7 @@ from skeletons.measures.measure import Measure
 from skeletons.model_ids import BASE, PRUNED, REGULARIZED, Model
 
 RECIPE = ("l1", "epochs", "threshold", "density")
+COSINE = "cosine_prob"  # of the post's number
 MARGIN = 0.05  # a model behaves like its base if its similarity falls by less than this
 
 
@@ -71,7 +72,7 @@ def claims(
         higher_threshold_changes_more(pairs, measure),
         more_epochs_smaller(scores),
         more_epochs_like_the_base(compared, measure, possible=range_of(found)),
-        most_pairs_alike(compared, measure),
+        most_pairs_alike(compared),
         some_models_stand_apart(scores, compared, measure, declared),
     ]
 
@@ -294,32 +295,50 @@ def _trend_detail(p: float, attainable: float, grid: pd.DataFrame, value: str) -
 # --- all pairs ----------------------------------------------------------------------------------
 
 
-def most_pairs_alike(pairs: pd.DataFrame, measure: str) -> Claim:
-    """More than half of all pairs are above 0.6; the interval comes from leaving out each base."""
-    table = pairs.dropna(subset=[measure])
-    share = float((table[measure] > ALIKE).mean()) if len(table) else math.nan
-    own, low, high = _share_interval(table, measure)
-    undefined = len(pairs) - len(table)
-    return {
-        "claim": f"Most pairs of models are more alike than {ALIKE:g}",
-        "measured": f"{share:.1%} of {len(table)} pairs, {interval_text(own, low, high, percent)}"
-        if len(table)
-        else "no pair has a similarity",
+def most_pairs_alike(pairs: pd.DataFrame) -> Claim:
+    """More than half of the pairs of different bases have a cosine above 0.6.
+
+    The post's number is a cosine of probabilities, so the claim is about `COSINE` whatever the
+    primary measure is. Pairs of one base are left out: how many there are follows from the grid.
+    The interval comes from leaving out each base.
+
+    Args:
+        pairs: of bases and pruned models on one OOD set.
+    """
+    row = {
+        "claim": f"Most pairs of models of different bases have a cosine above {ALIKE:g}",
+        "measured": "no pair has a cosine",
+        "holds": UNDECIDED,
+        "detail": f"`{COSINE}`, the measure of the post",
+    }
+    table = pair_tables.annotate(pairs)
+    table = table[table.base_a != table.base_b]
+    known = table.dropna(subset=[COSINE]) if COSINE in table else table[:0]
+    if known.empty:
+        return row
+    share = float((known[COSINE] > ALIKE).mean())
+    own, low, high = _share_interval(known, COSINE)
+    undefined = len(table) - len(known)
+    return row | {
+        "measured": f"{share:.1%} of {prose.counted(len(known), 'pair')}, "
+        f"{interval_text(own, low, high, percent)}",
         "holds": {YES: NO, NO: YES, UNDECIDED: UNDECIDED}[side(own, low, high, at_most=0.5)],
-        "detail": f"`{measure}`; including pairs of models of one base"
-        + (f"; {undefined} undefined" if undefined else ""),
+        "detail": row["detail"] + (f"; {undefined} undefined" if undefined else ""),
     }
 
 
-def _share_interval(pairs: pd.DataFrame, measure: str) -> tuple[Floats, float, float]:
+def _share_interval(table: pd.DataFrame, measure: str) -> tuple[Floats, float, float]:
     """The jackknife of the share of pairs above 0.6 over bases (Tukey 1958).
+
+    Args:
+        table: pairs of different bases.
+        measure: one of its columns.
 
     Returns:
         One pseudo-value per base, and the ends of the interval, within 0..1. They are NaN for fewer
         than three bases, because without one of two no pair of different bases remains; and if
         leaving out a base never changes the share, as at 100 %.
     """
-    table = pair_tables.annotate(pairs)
     first, second = table.base_a, table.base_b
     above = table[measure] > ALIKE
     bases = sorted({*first, *second})
@@ -351,10 +370,15 @@ def claims_markdown(found: Sequence[Mapping[str, str]]) -> str:
     else:
         rose = f" For {counts[ROSE]}, what they say is kept rose." if counts[ROSE] else ""
         opening = (
-            f"Of {prose.counted(len(found), 'claim')}, {counts[YES]} hold here, {counts[NO]} do "
-            f"not, and {counts[UNDECIDED]} cannot be decided with these seeds.{rose}"
+            f"Of {prose.counted(len(found), 'claim')}, {_verb(counts[YES], 'holds', 'hold')} here, "
+            f"{_verb(counts[NO], 'does', 'do')} not, and "
+            f"{_verb(counts[UNDECIDED], 'is', 'are')} undecided with these seeds.{rose}"
         )
     return f"{opening}\n\n" + prose.table(["claim", "measured here", "holds", "detail"], rows)
+
+
+def _verb(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"
 
 
 METHOD = (

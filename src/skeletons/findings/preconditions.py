@@ -27,11 +27,13 @@ class Precondition:
         name: `bases`, `walks`, `skeletons` or `images`.
         holds: whether it is true.
         found: what was found, in a clause.
+        about: the recipe that it is about; empty if it is about none.
     """
 
     name: str
     holds: bool
     found: str
+    about: str = ""
 
 
 def short_of_target(table: pd.DataFrame) -> list[str]:
@@ -44,13 +46,30 @@ def short_of_target(table: pd.DataFrame) -> list[str]:
     return [str(name) for name in bases.model[bases.optimal.eq(False)]]
 
 
+def near_chance(table: pd.DataFrame) -> list[str]:
+    """Those of the bases that miss `base.target` because they hardly do better than guessing.
+
+    They are models that a user brings: their images or classes are probably not as they should be.
+    """
+    if "near_chance" not in table:
+        return []
+    near = set(table.model[table.near_chance.fillna(False).astype(bool)])
+    return [name for name in short_of_target(table) if name in near]
+
+
 def off_optimum(table: pd.DataFrame) -> str:
     """Why nothing was tested if bases miss `base.target`, in a clause; empty if all reach it."""
-    missed, bases = short_of_target(table), int((table.state == BASE).sum())
-    if not missed:
-        return ""
-    miss = "misses" if bases == 1 else "miss"
-    return f"{len(missed)} of {text.counted(bases, 'base model')} {miss} `base.target`"
+    missed, near = short_of_target(table), near_chance(table)
+    count = int((table.state == BASE).sum())
+    bases, rest = text.counted(count, "base model"), len(missed) - len(near)
+    said = []
+    if near:
+        have = "has" if count == 1 else "have"
+        said.append(f"{len(near)} of {bases} {have} an accuracy near chance")
+    if rest:
+        miss = "misses" if count == 1 else "miss"
+        said.append(f"{rest} of {bases} {miss} `base.target`")
+    return " and ".join(said)
 
 
 def off_optimum_text(table: pd.DataFrame) -> str:
@@ -58,16 +77,35 @@ def off_optimum_text(table: pd.DataFrame) -> str:
 
     It stands below the answer, which has the number of bases.
     """
-    missed = [f"`{name}`" for name in short_of_target(table)]
-    if not missed:
+    near = near_chance(table)
+    rest = [name for name in short_of_target(table) if name not in near]
+    if not near and not rest:
         return ""
-    miss = "misses" if len(missed) == 1 else "miss"
-    return (
-        f"{text.listed(missed)} {miss} `base.target`. The question is about networks trained to "
-        "optimality, so neither the verdict nor a claim is given. Train the bases longer or better "
-        "(the section `base`), or set a target that they reach. What was measured is shown all the "
-        "same."
+    parts = []
+    if near:
+        have = "has" if len(near) == 1 else "have"
+        parts.append(
+            f"{_names(near)} {have} an accuracy near chance. Check how the images are standardised "
+            "(`mean`, `std`), the order of the classes (`classes`) and the size of the images "
+            "(`images.size`)."
+        )
+    if rest:
+        miss = "misses" if len(rest) == 1 else "miss"
+        parts.append(
+            f"{_names(rest)} {miss} `base.target`. Train the bases longer or better (the section "
+            "`base`), or set a target that they reach."
+        )
+    return " ".join(
+        [
+            *parts,
+            "The question is about networks trained to optimality, so neither the verdict nor a "
+            "claim is given. What was measured is shown all the same.",
+        ]
     )
+
+
+def _names(models: Sequence[str]) -> str:
+    return text.listed([f"`{name}`" for name in models])
 
 
 def bases(table: pd.DataFrame) -> Precondition:
@@ -124,10 +162,12 @@ def walks(
     hold = sum(one.holds for one in found.values())
     enough = bool(group) and hold >= alive * len(group)
     are = "is" if hold == 1 else "are"
-    said = f"{hold} of {text.counted(len(group), 'walk')} {are} certified"
+    said = (
+        f"{hold} of {text.counted(len(group), 'walk')} {are} certified{_few(hold, enough, alive)}"
+    )
     if len(found) < len(group):
         said += f" and {len(group) - len(found)} not recorded"
-    return Precondition("walks", enough, f"{said} ({recipe})")
+    return Precondition("walks", enough, said, recipe)
 
 
 def skeletons(
@@ -137,17 +177,32 @@ def skeletons(
     alive: float,
     sparsity: float,
     drop: float,
+    rise: float,
 ) -> Precondition:
     """Whether the pruned models of a recipe are skeletons, for as many bases as must live."""
     names = {str(model) for model in group}
-    there = names & set(pair_tables.skeletons(table, sparsity, drop).model)
+    there = names & set(pair_tables.skeletons(table, sparsity, drop, rise).model)
     are = "is a skeleton" if len(there) == 1 else "are skeletons"
+    enough = bool(group) and len(there) >= alive * len(group)
     return Precondition(
         "skeletons",
-        bool(group) and len(there) >= alive * len(group),
+        enough,
         f"{len(there)} of {text.counted(len(group), 'pruned model')} {are} of at least "
-        f"{sparsity:.0%} sparsity within {text.points(drop, 0)} points of accuracy ({recipe})",
+        f"{sparsity:.0%} sparsity within {text.points(drop, 0)} points of accuracy"
+        f"{_and_loss(table, names, rise)}{_few(len(there), enough, alive)}",
+        recipe,
     )
+
+
+def _few(there: int, enough: bool, alive: float) -> str:
+    """How many are needed, if there are some but too few."""
+    return f", fewer than {alive:.0%}" if there and not enough else ""
+
+
+def _and_loss(table: pd.DataFrame, names: Collection[str], rise: float) -> str:
+    """What else a retrained model must keep, in words; empty if the models are not retrained."""
+    known = pair_tables.retrained(table).intersection(names)
+    return f" and {rise:g} nats of training loss" if known else ""
 
 
 def images(voting: Collection[str], controls: Collection[str]) -> Precondition:
@@ -161,4 +216,6 @@ def images(voting: Collection[str], controls: Collection[str]) -> Precondition:
 
 def because(found: Sequence[Precondition]) -> str:
     """Why nothing was tested, in clauses; empty if everything holds."""
-    return "; ".join(one.found for one in found if not one.holds)
+    failed = [one for one in found if not one.holds]
+    about = next((f" ({one.about})" for one in failed if one.about), "")
+    return "; ".join(one.found for one in failed) + about

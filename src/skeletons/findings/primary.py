@@ -38,23 +38,24 @@ def choose(
     scores: pd.DataFrame,
     sparsity: float,
     drop: float,
+    rise: float,
 ) -> Primary:
     """The primary question of an experiment.
 
     Args:
         measure: its name in results.
-        wanted: l1, epochs and threshold of the recipe; None if the rule chooses.
+        wanted: l1, epochs, and threshold or density of the recipe; None if the rule chooses.
         groups: the compared pruned models by recipe.
         scores: of all models.
         sparsity: the least of a skeleton.
         drop: the most accuracy that a skeleton may lose.
+        rise: by how much the training loss of a retrained skeleton may rise, in nats.
     """
     if wanted is not None:
-        model = Model(0, float(wanted["l1"]), int(wanted["epochs"]), float(wanted["threshold"]))
-        return Primary(measure, named(model), True)
+        return Primary(measure, named(Model(0).of(**wanted)), True)
     if not groups:
         return Primary(measure, "", False)
-    known = set(pair_tables.skeletons(scores, sparsity, drop).model)
+    known = set(pair_tables.skeletons(scores, sparsity, drop, rise).model)
     sparse = scores.set_index("model").sparsity
 
     def rank(recipe: str) -> tuple[int, float]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from skeletons.measures.predictions import Predictions
 from skeletons.measures.predictions import read as read_predictions
-from skeletons.model_ids import BASE, Model
+from skeletons.model_ids import BASE, FAMILIES, Model
 from skeletons.store import artifacts
 
 TYPES: Mapping[str, str] = {
@@ -17,6 +18,7 @@ TYPES: Mapping[str, str] = {
     "seed": "Int64",
     "own": "object",
     **dict.fromkeys(("l1", "epochs", "threshold"), "float"),
+    "near_chance": "boolean",
 }
 
 
@@ -39,17 +41,23 @@ def score(
 
     Returns:
         model, state, network (its tag), seed or own (the name of a user's model), l1, epochs,
-        threshold; loss (nats) and accuracy (0..1) on the test set;
-        train_loss and train_accuracy (unpruned models); parameters, prunable, kept, density,
-        sparsity, flops (per image, without zero weights); dead and dead_reason; and for a base
-        model optimal, with optimal_reason if it is not.
+        threshold; loss (nats) and accuracy (0..1) on the test set; train_loss and train_accuracy
+        (models that were trained last); parameters, prunable, kept, density, sparsity, flops (per
+        image, without zero weights); dead and dead_reason; and for a base model optimal, with
+        optimal_reason if it is not; near_chance (true) for a model that a user brings if it hardly
+        does better than guessing. For a retrained model also loss_bound, the upper 95 % bound of
+        the rise of its training loss above the base's, in nats.
     """
     kept = summary["prunable"] if sparsity is None else sparsity["kept"]
     dead_reason = sparsity["dead_reason"] if sparsity else None
     if dead_reason is None and on_test.constant:
         dead_reason = "it answers every image alike"
-    short = _short_of(target, summary) if model.state == BASE else None
-    if short is not None and "doubt" in summary:
+    on_test = _of_task(on_test, summary)
+    trained = summary if sparsity is None else sparsity.get("retrained", {})
+    roots = (BASE, *FAMILIES)  # which must reach the target before they are walked
+    short = _short_of(target, summary) if model.stage in roots else None
+    doubtful = short is not None and "doubt" in summary
+    if doubtful:
         short = summary["doubt"]
     return {
         "model": str(model),
@@ -62,8 +70,8 @@ def score(
         "threshold": model.threshold,
         "loss": on_test.loss,
         "accuracy": on_test.accuracy,
-        "train_loss": None if sparsity else summary["train_loss"],
-        "train_accuracy": None if sparsity else summary["train_accuracy"],
+        "train_loss": trained.get("train_loss"),
+        "train_accuracy": trained.get("train_accuracy"),
         "parameters": summary["parameters"],
         "prunable": summary["prunable"],
         "kept": kept,
@@ -74,7 +82,17 @@ def score(
         "dead_reason": dead_reason,
         "optimal": None if short is None else not short,
         "optimal_reason": short or None,
+        **({"near_chance": True} if doubtful else {}),
+        **({"loss_bound": trained["bound"]} if sparsity and trained else {}),
     }
+
+
+def _of_task(on_test: Predictions, summary: Mapping[str, Any]) -> Predictions:
+    """Predictions with the labels of the model's task, if its classes are permuted."""
+    labels = summary.get("network", {}).get("labels")
+    if labels is None:
+        return on_test
+    return Predictions(on_test.logits, np.array(labels)[on_test.labels])
 
 
 def _short_of(target: Mapping[str, float], summary: Mapping[str, Any]) -> str:

@@ -20,7 +20,8 @@ class Settings:
     fingerprint of the findings, so that any new key would rerun them.
 
     Attributes:
-        primary: measure, and recipe with l1, epochs and threshold; None if a rule chooses one.
+        primary: measure, and recipe with l1, epochs, and threshold or density; None if a rule
+            chooses one.
         alpha: level of the intervals.
         converges_above: see `rules.Rules`, as for the next four.
         not_below: see there.

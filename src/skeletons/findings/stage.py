@@ -8,9 +8,18 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from skeletons.findings import inspections, networks, page, sections, walk_certificates
+from skeletons.findings import (
+    inspections,
+    networks,
+    page,
+    post_claims,
+    sections,
+    shared_weights,
+    walk_certificates,
+)
 from skeletons.findings.gather import summarize
 from skeletons.findings.plain import plain
+from skeletons.findings.preconditions import short_of_target
 from skeletons.findings.scores import read_all
 from skeletons.findings.settings import Settings
 from skeletons.measures.catalogue import resolve
@@ -52,6 +61,7 @@ def findings_stage(
     walks: Sequence[str] = (),
     histories: Sequence[str] = (),
     predictions: Sequence[str] = (),
+    masks: Sequence[str] = (),
     json: str,
     text: str,
     scores: str,
@@ -71,6 +81,7 @@ def findings_stage(
         walks: tables of walks, one row per step.
         histories: see `read_walks`.
         predictions: of the compared models, for the multiplicity of the set.
+        masks: tables of the overlap of masks in each layer, one per measure.
         json: findings.json to write.
         text: findings.md to write.
         scores: scores.parquet to write.
@@ -87,13 +98,15 @@ def findings_stage(
         ExtensionError: a reference is not a measure.
     """
     declared = resolve(measures)
-    columns = ["a", "b", *declared]
+    columns = dict.fromkeys(["a", "b", *declared, post_claims.COSINE])
     table = read_all(scored)
     pairs = dict(
         zip(ood, (artifacts.read_table(path, columns) for path in similarity), strict=True)
     )
     parts = networks.split(table, pairs)
+    chosen = Settings(**(settings or {}))
     walked, known = read_walks(walks, histories), read_predictions(predictions)
+    overlaps = shared_weights.read(masks)
     summaries = [
         summarize(
             experiment,
@@ -102,10 +115,16 @@ def findings_stage(
             list(declared),
             walked=_own(part, walked),
             known={name: _own(part, by_model) for name, by_model in known.items()},
-            inside=inspections.inspections(_looks(part, looks)),
+            inside=inspections.inspections(
+                _looks(part, looks),
+                rise=chosen.loss_rise,
+                step=chosen.largest_step,
+                missed=short_of_target(part.table),
+            ),
+            masks={name: rows[rows.a.map(part.owns)] for name, rows in overlaps.items()},
             controls=controls,
             drawn=[name_of(measure) for measure in drawn or measures],
-            settings=Settings(**(settings or {})),
+            settings=chosen,
             declared=declared,
         )
         for part in parts
@@ -146,5 +165,6 @@ def as_markdown(found: Mapping[str, Any]) -> str:
 
 def _sections(found: Mapping[str, Any]) -> list[sections.Section]:
     if "networks" in found:
-        return networks.sections(found, page.sections)
+        explained = page.explanations(found["settings"])
+        return networks.sections(found, page.sections, explained)
     return page.sections(found)

@@ -7,17 +7,27 @@ precondition fails (see `preconditions`).
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
 from skeletons import text
-from skeletons.findings import model_pairs, pair_kinds, preconditions, primary, scale
+from skeletons.findings import (
+    model_pairs,
+    pair_kinds,
+    pair_tables,
+    preconditions,
+    primary,
+    scale,
+)
 from skeletons.findings.answer import CONTROLS, Answer, answers
+from skeletons.findings.known_controls import Adjust
 from skeletons.findings.pair_values import REGULARIZED
+from skeletons.findings.preconditions import Precondition
 from skeletons.findings.rules import NOT_TESTED, PRUNING, UNDECIDED, WALK
 from skeletons.findings.settings import Settings
 from skeletons.measures.measure import Measure
@@ -52,6 +62,10 @@ def verdict(
     kinds: Mapping[str, Mapping[str, Any]],
     settings: Settings,
     declared: Mapping[str, Measure],
+    *,
+    recipe: str | None = None,
+    adjust: Adjust | None = None,
+    beside: Sequence[Precondition] = (),
 ) -> dict[str, Any]:
     """The verdict of an experiment.
 
@@ -64,6 +78,10 @@ def verdict(
         kinds: by OOD set and measure, the rows of `pair_kinds.summary`.
         settings: levels and limits.
         declared: the measures by their names.
+        recipe: the primary one in words; None for that of the settings, or of the rule.
+        adjust: changes the tidy table of a recipe, given the data set, before it is judged; for
+            controls, see `known_controls`.
+        beside: further preconditions.
 
     Returns:
         answer and pruning, the answers to both questions; measure and recipe of the primary
@@ -71,28 +89,28 @@ def verdict(
         controls, the sets without a vote; and `by` OOD set and measure: sentence, walk, pruning and
         recipes, a list of `RecipeAnswers`.
     """
-    models = _compared(similarity)
+    models = compared(similarity)
     groups = model_pairs.by_recipe(models)
-    chosen = primary.choose(
-        measures[0] if measures else "",
-        settings.recipe,
-        groups,
-        table,
-        settings.sparsity,
-        settings.drop,
-    )
+    chosen = choose(models, measures, table, settings)
+    if recipe is not None:
+        chosen = replace(chosen, recipe=recipe)
     controls = [ood for ood in similarity if ood not in voting]
     required = _required(
         chosen, groups.get(chosen.recipe, []), table, walked, voting, controls, settings
     )
+    required += beside
     because = preconditions.because(required)
     by: dict[str, dict[str, Any]] = {}
     for ood, pairs in similarity.items():
         by[ood] = {}
+        on_set = None if adjust is None else functools.partial(adjust, ood=ood)
         for measure in measures:
+            value = model_pairs.from_table(pairs, measure)
             recipes = [
-                _answers(group, models, pairs, declared[measure], table, settings, recipe, chosen)
-                for recipe, group in groups.items()
+                _answers(
+                    group, models, value, declared[measure], table, settings, name, chosen, on_set
+                )
+                for name, group in groups.items()
             ]
             if because:
                 recipes = [_withheld(one, because) for one in recipes]
@@ -111,8 +129,31 @@ def verdict(
     }
 
 
-def _compared(similarity: Mapping[str, pd.DataFrame]) -> list[Model]:
-    names = {name for pairs in similarity.values() for name in (*pairs.a, *pairs.b)}
+def choose(
+    models: Sequence[Model], measures: Sequence[str], table: pd.DataFrame, settings: Settings
+) -> primary.Primary:
+    """The primary question.
+
+    Args:
+        models: all that were compared.
+        measures: the primary one first.
+        table: all models' scores.
+        settings: levels and limits.
+    """
+    return primary.choose(
+        measures[0] if measures else "",
+        settings.recipe,
+        model_pairs.by_recipe(models),
+        table,
+        settings.sparsity,
+        settings.drop,
+        settings.loss_rise,
+    )
+
+
+def compared(similarity: Mapping[str, pd.DataFrame]) -> list[Model]:
+    """The models of tables of pairs, sorted."""
+    names = {name for pairs in similarity.values() for name in pair_tables.models_in(pairs)}
     return sorted((Model.parse(name) for name in names), key=lambda model: model.sort_key)
 
 
@@ -136,7 +177,13 @@ def _required(
         *required,
         preconditions.walks(group, found, chosen.recipe, settings.alive),
         preconditions.skeletons(
-            group, table, chosen.recipe, settings.alive, settings.sparsity, settings.drop
+            group,
+            table,
+            chosen.recipe,
+            settings.alive,
+            settings.sparsity,
+            settings.drop,
+            settings.loss_rise,
         ),
     ]
 
@@ -144,16 +191,18 @@ def _required(
 def _answers(
     group: Sequence[Model],
     models: Sequence[Model],
-    pairs: pd.DataFrame,
+    value: model_pairs.Values,
     measure: Measure,
     table: pd.DataFrame,
     settings: Settings,
     recipe: str,
     chosen: primary.Primary,
+    adjust: Callable[[pd.DataFrame], pd.DataFrame] | None,
 ) -> RecipeAnswers:
     """The answers for one recipe; only the primary question says how many seeds it would need."""
-    value = model_pairs.from_table(pairs, measure.name)
     tidy = model_pairs.tidy(group, models, value)
+    if adjust is not None:
+        tidy = adjust(tidy)
     is_primary = recipe == chosen.recipe
     found = answers(
         tidy,
@@ -211,7 +260,7 @@ def _on_set(
     """The answers of the primary recipe on one data set, and those of all recipes."""
     first = next((one for one in recipes if one.primary), None)
     if because:
-        sentence = f"Not tested{_similarity(kinds)}."
+        sentence = _similarity(kinds)
     elif first is None:
         missing = (
             "the primary recipe was not compared"
@@ -232,14 +281,14 @@ def _on_set(
 
 
 def _similarity(kinds: Sequence[Mapping[str, Any]]) -> str:
-    """The mean similarities, to be shown without an answer."""
+    """The mean similarities in a sentence, to be shown without an answer; empty for none."""
     means = {row["kind"]: row["mean"] for row in kinds if row["mean"] is not None}
     shown = [
         f"{means[kind]:.3f} for {kind}"
         for kind in (pair_kinds.ACROSS[BASE], pair_kinds.ACROSS[PRUNED])
         if kind in means
     ]
-    return f"; the mean similarity is {text.listed(shown)}" if shown else ""
+    return f"The mean similarity is {text.listed(shown)}." if shown else ""
 
 
 def _over_sets(found: Sequence[str], because: str) -> str:

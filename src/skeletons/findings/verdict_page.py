@@ -34,9 +34,8 @@ def section(found: Mapping[str, Any], settings: Settings) -> Section:
         control = ", a control without a vote" if ood in found["controls"] else ""
         recipes = values[main]["recipes"]
         parts += [f"### On `{ood}`, by `{main}`{control}", _recipes(recipes, settings.rules)]
-    return Section(
-        "verdict", TITLE, joined(*parts, _other_measures(found), _method(settings)), lead
-    )
+    decided = f"### How it is decided\n\n{method(settings)}"
+    return Section("verdict", TITLE, joined(*parts, _other_measures(found), decided), lead)
 
 
 def _opening(found: Mapping[str, Any]) -> list[str]:
@@ -46,6 +45,7 @@ def _opening(found: Mapping[str, Any]) -> list[str]:
     sentences = [
         (f"On `{ood}`: " if len(voting) > 1 else "") + values[main]["sentence"]
         for ood, values in voting.items()
+        if values[main]["sentence"]
     ]
     if found["answer"].startswith(NOT_TESTED):
         sentences.insert(0, f"**Not tested**{found['answer'].removeprefix(NOT_TESTED)}.")
@@ -143,16 +143,17 @@ def _other_measures(found: Mapping[str, Any]) -> str:
     )
 
 
-def _method(settings: Settings) -> str:
+def method(settings: Settings) -> str:
+    """How answers follow from intervals, in a paragraph."""
     rules = settings.rules
     looks = (
         f" Alpha is divided by the {rules.looks} looks that are planned." if rules.looks > 1 else ""
     )
     return (
-        "### How it is decided\n\n"
         "*Walk* compares the pruned models of different bases with the bases and with every "
         "living control. The share of the gap closed is (pruned − compared) / (ceiling − bases), "
-        "from mean similarities over pairs of seeds; without a ceiling, the rise itself is "
+        "from mean similarities over pairs of seeds (of Fisher's z, so they differ a little from "
+        "plain means); without a ceiling, the rise itself is "
         f"compared with the margin of {rules.margin:g}. *Converges*: the interval is above "
         f"{rules.converges_above:g} in every comparison. *Does not converge*: it is below "
         f"{rules.not_below:g} in one of them. *In part*: in between. *Pruning* compares them with "

@@ -51,26 +51,31 @@ def highest(losses: Iterable[float]) -> tuple[float, float]:
 
 
 def by_path(paths: pd.DataFrame) -> pd.DataFrame:
-    """One row for each path of a table with columns path, t, loss and accuracy.
+    """One row for each path of a table with columns path, repaired, t, loss and accuracy.
 
     Returns:
-        path; barrier and barrier_at (see `barrier`); highest_loss and highest_at (see `highest`);
-        accuracy_drop, the largest amount by which the accuracy is below the line between its ends,
-        ≥ 0.
+        path and repaired; barrier and barrier_at (see `barrier`); highest_loss and highest_at (see
+        `highest`); accuracy_drop, the largest amount by which the accuracy is below the line
+        between its ends, ≥ 0; all of training images. And of test images test_barrier, test_drop
+        (of the accuracy), and tempered_barrier, of the loss at its best temperature.
     """
     rows: list[dict[str, Any]] = []
-    for name, path in paths.groupby("path", sort=False):
+    for (name, repaired), path in paths.groupby(["path", "repaired"], sort=False):
         path = path.sort_values("t")
         height, place = barrier(path.loss)
         top, at = highest(path.loss)
         rows.append(
             {
                 "path": name,
+                "repaired": bool(repaired),
                 "barrier": height,
                 "barrier_at": place,
                 "highest_loss": top,
                 "highest_at": at,
                 "accuracy_drop": barrier(-path.accuracy)[0],
+                "test_barrier": barrier(path.test_loss)[0],
+                "test_drop": barrier(-path.test_accuracy)[0],
+                "tempered_barrier": barrier(path.tempered_loss)[0],
             }
         )
     return pd.DataFrame(rows)

@@ -1,14 +1,23 @@
-"""A trained curve of low loss between two models."""
+"""A trained curve of low loss between two models.
+
+The units of the second model are aligned to those of the first, so that the curve need not turn
+units into others on its way. The curve is a walk between the two, and is certified like one: by the
+training loss at each point, and by the length of each step.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from skeletons.alignment import permutations
+from skeletons.arrays import Floats
 from skeletons.inspection.absence import look
 from skeletons.inspection.landscape import (
     Landscape,
@@ -19,7 +28,7 @@ from skeletons.inspection.landscape import (
     naming,
     put,
 )
-from skeletons.inspection.lines import along, write_paths
+from skeletons.inspection.lines import along, places, write_paths
 from skeletons.networks.generators import generator_for
 from skeletons.store import artifacts
 from skeletons.store.artifacts import Array
@@ -29,6 +38,8 @@ from skeletons.training.optimizers import optimizer_of_groups, scheduled_rate
 from skeletons.training.settings import BaseSettings
 
 Batches = Iterator[tuple[Tensor, Tensor]]
+MOST_STEPS = 400  # of a curve that goes far away, and is not on the ridge anyway
+LONGEST_STEP = 0.04  # of the norm of the weights; less than `findings.largest_step` by default
 
 
 def bezier(t: float) -> tuple[float, float, float]:
@@ -39,12 +50,68 @@ def bezier(t: float) -> tuple[float, float, float]:
 def curve_line(
     landscape: Landscape, a: Weights, control: Weights, b: Weights, points: int
 ) -> pd.DataFrame:
-    """Loss and accuracy on the curve from `a` by `control` to `b`: the table of `lines.line`.
+    """What is measured on the curve from `a` by `control` to `b`; and on the straight line.
 
-    The control point has no trained statistics, so a network with batch norm needs the landscape's
-    `norm_images`.
+    The control point has no trained statistics, so those of batch norm are recomputed at every
+    point if the landscape has `norm_images`, on the line as well.
+
+    Args:
+        landscape: measures.
+        a: tensors of the model at t = 0.
+        control: tensors of the control point; the mean of a and b gives the straight line.
+        b: tensors of the model at t = 1.
+        points: ≥ 2, ends included.
+
+    Returns:
+        The table of `lines.line`; and distance, to a, and step_length, from the point before (0 at
+        first), as shares of the norm of a's parameters.
     """
-    return along(landscape, points, lambda t: mix([a, control, b], bezier(t)))
+
+    def at(t: float) -> dict[str, Array]:
+        return mix([a, control, b], bezier(t))
+
+    found = along(landscape, points, at, lambda t: landscape.renew_norms())
+    moved = _lengths(at, places(points), landscape.parameters)
+    return found.assign(distance=moved[0], step_length=moved[1])
+
+
+def _lengths(
+    at: Callable[[float], Weights], places: Sequence[float], names: Sequence[str]
+) -> tuple[list[float], list[float]]:
+    """Distances to the first place and steps, as shares of the norm at the first place."""
+    start = before = _flat(at(places[0]), names)
+    norm = float(np.linalg.norm(start)) or 1.0
+    distances, steps = [], []
+    for place in places:
+        here = _flat(at(place), names)
+        distances.append(float(np.linalg.norm(here - start)) / norm)
+        steps.append(float(np.linalg.norm(here - before)) / norm)
+        before = here
+    return distances, steps
+
+
+def _flat(model: Weights, names: Sequence[str]) -> Floats:
+    return np.concatenate([model[name].ravel().astype(np.float64) for name in names])
+
+
+def points_needed(
+    a: Weights, control: Weights, b: Weights, names: Sequence[str], least: int
+) -> int:
+    """How many points a curve needs so that no step between two is longer than `LONGEST_STEP`.
+
+    A curve moves fastest at an end, by twice the distance between it and the control point.
+
+    Args:
+        a: tensors of the model at t = 0.
+        control: tensors of the control point.
+        b: tensors of the model at t = 1.
+        names: of the parameters.
+        least: the least number of points.
+    """
+    ends, middle = [_flat(model, names) for model in (a, b)], _flat(control, names)
+    norm = float(np.linalg.norm(ends[0])) or 1.0
+    fastest = 2 * max(float(np.linalg.norm(middle - end)) for end in ends) / norm
+    return max(least, 1 + min(MOST_STEPS, math.ceil(fastest / LONGEST_STEP)))
 
 
 def train_curve(
@@ -159,6 +226,8 @@ def curve_stage(
     b: str,
     summary: str,
     dataset: str,
+    matched: str | None = None,
+    symmetries: str | None = None,
     weights: str,
     table: str,
     seed: int,
@@ -171,19 +240,22 @@ def curve_stage(
 ) -> None:
     """Train a curve between two models; write its control point, and loss and accuracy on it.
 
-    Columns: `path` (`curve`), and those of `lines.line`.
+    Columns: `path` (`curve`, and `straight`, the line between the same ends), `repaired` (never),
+    and those of `curve_line`.
 
     Args:
         a: weights.safetensors of the model at t = 0.
         b: weights.safetensors of the model at t = 1.
         summary: the model.json of their network.
         dataset: the data set's images.safetensors.
+        matched: the permutations that align b to a; None to leave the units in their order.
+        symmetries: the symmetries.json of their network, if `matched` is given.
         weights: the safetensors file of the control point to write.
         table: the parquet file to write.
         seed: of the order of images, and of the points on the curve.
         base: the fields of `BaseSettings`.
         precision: for training: `auto`, `bf16` or `fp32`.
-        points: ≥ 2, ends included.
+        points: ≥ 2, ends included; more if steps would be longer than `LONGEST_STEP`.
         measured: the fields of `Measured` without the device and the threads. Without `norm_images`
             a network with batch norm is measured with statistics that belong to no point.
         device: `auto`, `cpu` or `cuda`.
@@ -196,12 +268,18 @@ def curve_stage(
     landscape = Measured(**measured, device=device, threads=threads).landscape(
         a, summary, dataset, seed
     )
-    one, other = artifacts.read_tensors(a), artifacts.read_tensors(b)
+    one = artifacts.read_tensors(a)
+    other = permutations.read_aligned(b, symmetries, matched)
     train = Images.read(dataset, "train", landscape.images.labels.device)
     with naming(a, b):
         check_alike([one, other])
     settings = BaseSettings(**base)
     control = train_curve(landscape.network, one, other, train, seed, settings, precision)
-    found = curve_line(landscape, one, control, other, points)
-    write_paths(table, [found.assign(path="curve")])
+    needed = points_needed(one, control, other, landscape.parameters, points)
+    paths = {"straight": mix([one, other], [0.5, 0.5]), "curve": control}
+    tables = [
+        curve_line(landscape, one, middle, other, needed).assign(path=path, repaired=False)
+        for path, middle in paths.items()
+    ]
+    write_paths(table, tables, "distance", "step_length")
     artifacts.write_tensors(weights, control)

@@ -16,7 +16,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import nn
+import torch.nn.functional as F
+from scipy.optimize import minimize_scalar
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from skeletons.errors import ArtifactError
@@ -32,6 +34,7 @@ from skeletons.training.job import start
 Weights = Mapping[str, Array]  # a model's tensors by name, as in weights.safetensors
 
 NORM_BATCH = 500
+COLDEST, HOTTEST = 1e-3, 1e3  # temperatures that are tried
 
 
 def check_alike(models: Sequence[Weights]) -> None:
@@ -114,24 +117,78 @@ class Landscape:
         norm_images: training images from which the statistics of batch norm are recomputed at every
             point; None to mix the statistics like weights.
         precision: `auto`, `bf16` (autocast) or `fp32`.
+        test: test images, for `row`; None for none.
     """
 
     network: nn.Sequential
     images: Images
     norm_images: Images | None = None
     precision: str = "fp32"
+    test: Images | None = None
 
     def measure(self, weights: Weights) -> tuple[float, float]:
         """Mean cross-entropy (nats) and accuracy (0..1) at a point."""
         put(self.network, weights)
+        self.renew_norms()
+        return measure(self.network, self.images, self.precision)
+
+    def renew_norms(self) -> None:
+        """Recompute the statistics of batch norm for the network as it is now."""
         if self.norm_images is not None:
             recompute_norms(self.network, self.norm_images, self.precision)
-        return measure(self.network, self.images, self.precision)
+
+    def row(self) -> dict[str, float]:
+        """What is measured of the network as it is now.
+
+        Returns:
+            loss and accuracy; and with test images test_loss, test_accuracy, tempered_loss (nats,
+            at the best temperature) and temperature, see `best_temperature`.
+        """
+        loss, accuracy = measure(self.network, self.images, self.precision)
+        found = {"loss": loss, "accuracy": accuracy}
+        if self.test is None:
+            return found
+        with torch.inference_mode(), autocast(self.precision, self.test.labels.device):
+            logits = inference.predict(self.network, self.test.pixels).double().cpu()
+        labels = self.test.labels.cpu()
+        temperature, tempered = best_temperature(logits, labels)
+        return found | {
+            "test_loss": F.cross_entropy(logits, labels).item(),
+            "test_accuracy": (logits.argmax(1) == labels).double().mean().item(),
+            "tempered_loss": tempered,
+            "temperature": temperature,
+        }
 
     @property
     def parameters(self) -> list[str]:
         """The names of the coordinates of weight space: all parameters, without statistics."""
         return [name for name, _ in self.network.named_parameters()]
+
+
+def best_temperature(logits: Tensor, labels: Tensor) -> tuple[float, float]:
+    """The number by which to divide logits so that their loss is lowest, and that loss in nats.
+
+    It is fitted to the very images that the loss is measured on: one number for all of them, so
+    what is left of the loss comes from wrong answers and not from their confidence. Temperatures
+    from `COLDEST` to `HOTTEST` are allowed. Both are NaN if a logit is not a number.
+
+    Source: Guo et al. 2017, On calibration of modern neural networks, section 4.2.
+
+    Args:
+        logits: float64 N×K.
+        labels: int64 N.
+    """
+    if not bool(logits.isfinite().all()):
+        return float("nan"), float("nan")
+
+    def loss(log_temperature: float) -> float:
+        return F.cross_entropy(logits / np.exp(log_temperature), labels).item()
+
+    # The loss is convex in the inverse temperature, so it has one minimum.
+    bounds = (np.log(COLDEST), np.log(HOTTEST))
+    found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-4})
+    best = min((found.x, 0.0), key=loss)  # never worse than the logits as they are
+    return float(np.exp(best)), loss(best)
 
 
 # --- for the stages -----------------------------------------------------------------------------
@@ -142,8 +199,8 @@ class Measured:
     """How the stages of lines, planes and curves measure.
 
     Attributes:
-        split: `train` or `test`: the images that the loss is measured on.
-        images: number of these images, from the first; None for all.
+        images: number of training images that the loss is measured on, and of test images for
+            `Landscape.row`, from the first; None for all.
         norm_images: number of training images from which the statistics of batch norm are
             recomputed; None to mix the statistics like weights.
         device: `auto`, `cpu` or `cuda`.
@@ -151,7 +208,6 @@ class Measured:
         threads: number of CPU threads.
     """
 
-    split: str
     images: int | None
     norm_images: int | None
     device: str
@@ -162,11 +218,15 @@ class Measured:
         """The landscape of the network of `weights` on the images in a data set's file."""
         device = start(seed, self.threads, self.device)
         network = inference.restore(weights, artifacts.read_json(summary, ["network"])).to(device)
-        measured = _first(Images.read(dataset, self.split, device), self.images)
-        norms = None
-        if self.norm_images is not None:
-            norms = _first(Images.read(dataset, "train", device), self.norm_images)
-        return Landscape(network, measured, norms, self.precision)
+        train = Images.read(dataset, "train", device)
+        norms = None if self.norm_images is None else _first(train, self.norm_images)
+        return Landscape(
+            network,
+            _first(train, self.images),
+            norms,
+            self.precision,
+            _first(Images.read(dataset, "test", device), self.images),
+        )
 
 
 def _first(images: Images, count: int | None) -> Images:

@@ -27,10 +27,17 @@ from skeletons.model_ids import Model
 from skeletons.store import artifacts
 
 
-def cosines(a: Floats, b: Floats) -> Floats:
-    """Cosine similarity of row i of `a` and row i of `b` (both N×K), −1..1; NaN for a zero row."""
-    products = np.einsum("nk,nk->n", a, b)
-    norms = np.sqrt(np.einsum("nk,nk->n", a, a) * np.einsum("nk,nk->n", b, b))
+def cosines(a: Predictions, b: Predictions, quantity: str, *, flat: bool) -> Floats:
+    """Cosine similarity of each image's logits or probabilities, −1..1; NaN for a row of zeros.
+
+    Args:
+        a: the predictions of one model.
+        b: the predictions of the other model.
+        quantity: `logits` or `probabilities`.
+        flat: whether all images are one row, as by `Predictions.rows`.
+    """
+    products = np.einsum("nk,nk->n", *(model.rows(quantity, flat=flat) for model in (a, b)))
+    norms = np.sqrt(a.squares(quantity, flat=flat) * b.squares(quantity, flat=flat))
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(np.clip(products / norms, -1.0, 1.0))
 
@@ -52,6 +59,8 @@ def jensen_shannon(p: Floats, q: Floats) -> Floats:
 
 def _divergence(p: Floats, q: Floats) -> Floats:
     """Kullback–Leibler divergence of rows in bits, N; a class with p = 0 contributes 0."""
+    if p.all():  # as usual; the same numbers, without a mask
+        return np.asarray((p * np.log2(p / q)).sum(axis=1))
     chosen = p > 0
     ratio = np.divide(p, q, out=np.ones_like(p), where=chosen)
     return np.asarray((p * np.log2(ratio)).sum(axis=1))
@@ -73,17 +82,12 @@ def _cosine(quantity: str, blind_to: str) -> Measure:
         source="the post (Udell, Park and Nicky 2022)",
         per_image=True,
         cheap=True,
-        values=lambda a, b: cosines(getattr(a, quantity), getattr(b, quantity)),
+        values=lambda a, b: cosines(a, b, quantity, flat=False),
     )
 
 
 def _cosine_flat(quantity: str, blind_to: str) -> Measure:
     logits = quantity == "logits"
-
-    def values(a: Predictions, b: Predictions) -> float:
-        flat = (getattr(model, quantity).reshape(1, -1) for model in (a, b))
-        return float(cosines(*flat)[0])
-
     return Measure(
         name="cosine_logit_flat" if logits else "cosine_prob_flat",
         label=f"cosine of {quantity}, all images as one vector",
@@ -99,7 +103,7 @@ def _cosine_flat(quantity: str, blind_to: str) -> Measure:
         source="the post (Udell, Park and Nicky 2022)",
         per_image=False,
         cheap=True,
-        values=values,
+        values=lambda a, b: float(cosines(a, b, quantity, flat=True)[0]),
     )
 
 
@@ -221,12 +225,23 @@ def compare(
         if measure.labelled and not labelled:
             continue
         values = np.asarray(float("nan") if reason else measure.values(a, b))
-        row[measure.name] = float(values.mean())
+        mean, deviation = _moments(values)
+        row[measure.name] = mean
         if measure.per_image:
-            row[f"{measure.name}_std"] = float(values.std())
+            row[f"{measure.name}_std"] = deviation
         if not reason and np.isnan(row[measure.name]):
             missing.setdefault(measure.undefined, []).append(measure.name)
     return row | _without_value(missing)
+
+
+def _moments(values: Floats) -> tuple[float, float]:
+    """The mean and the standard deviation, as NumPy computes them, but with one mean for both."""
+    if values.ndim != 1 or values.dtype != np.float64:
+        return float(values.mean()), float(values.std())
+    mean = np.add.reduce(values) / len(values)
+    rest = values - mean
+    np.multiply(rest, rest, out=rest)
+    return float(mean), float(np.sqrt(np.add.reduce(rest) / len(values)))
 
 
 def _without_value(missing: Mapping[str, Sequence[str]]) -> dict[str, str]:
@@ -248,31 +263,6 @@ def _why_not(a: Predictions, b: Predictions, known: npt.NDArray[np.bool_]) -> st
     if not known.any():
         return "on every image one of the two prefers no class"
     return ""
-
-
-def over_images(models: Sequence[Predictions], measure: Measure) -> Floats:
-    """A measure of all pairs of models for each image.
-
-    Args:
-        models: the predictions of n models on the same N images.
-        measure: a mean over images.
-
-    Returns:
-        n(n−1)/2 × N, pairs in the order of `itertools.combinations`; NaN on images where one of the
-        two models prefers no class, and on all images if one is dead.
-
-    Raises:
-        ValueError: the measure is not a mean over images.
-    """
-    if not measure.per_image:
-        raise ValueError(f"{measure.name} is not a mean over images")
-    pairs = list(itertools.combinations(models, 2))
-    table = np.full((len(pairs), len(models[0].labels)), np.nan)
-    for row, (a, b) in zip(table, pairs, strict=True):
-        known = ~(a.silent | b.silent)
-        if known.any() and not (a.constant or b.constant):
-            row[known] = measure.values(a.only(known), b.only(known))  # NaN if it has no value
-    return table
 
 
 # --- the stages ---------------------------------------------------------------------------------

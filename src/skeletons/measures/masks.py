@@ -15,6 +15,7 @@ import pandas as pd
 from skeletons.alignment import permutations
 from skeletons.arrays import Floats
 from skeletons.errors import ArtifactError
+from skeletons.measures import magnitude_masks
 from skeletons.measures.measure import Measure
 from skeletons.store import artifacts
 
@@ -138,6 +139,76 @@ def overlap_of(
     )
 
 
+SIGNS = ("same_sign", "same_sign_expected")
+UNWALKED = ("base_jaccard", "base_excess", "base_same_sign")
+
+
+def with_signs(
+    table: pd.DataFrame, a: Mapping[str, Array], b: Mapping[str, Array], names: Iterable[str]
+) -> pd.DataFrame:
+    """The overlap of masks, and how often a weight that both keep has the same sign in both.
+
+    Args:
+        table: from `overlap_of` for the same models and names.
+        a: the tensors of one model by name.
+        b: the tensors of the other model.
+        names: the names of the prunable weights.
+
+    Returns:
+        The table with `same_sign`, the share (0..1) of the weights kept by both that have the same
+        sign, and `same_sign_expected`, that share if the signs of each layer were independent of
+        each other: p·q + (1 − p)(1 − q), where p and q are the shares of positive weights among
+        those that both keep. NaN if no weight is kept by both.
+    """
+    found = [_signs(a[name], b[name]) for name in names]
+    every = np.array([np.sum(found, axis=0), *found], dtype=np.float64).reshape(-1, 3)
+    shared = np.where(every[:, 0] > 0, every[:, 0], np.nan)
+    return table.assign(**{name: every[:, k] / shared for k, name in enumerate(SIGNS, start=1)})
+
+
+def _signs(a: Array, b: Array) -> tuple[int, int, float]:
+    """The numbers of weights that both keep, of those with one sign, and of these by chance."""
+    both = (a != 0) & (b != 0)
+    one, two = a[both] > 0, b[both] > 0
+    count = len(one)
+    if not count:
+        return 0, 0, 0.0
+    p, q = float(one.mean()), float(two.mean())
+    return count, int((one == two).sum()), count * (p * q + (1 - p) * (1 - q))
+
+
+def with_unwalked(
+    table: pd.DataFrame,
+    a: Mapping[str, Array],
+    b: Mapping[str, Array],
+    bases: tuple[Mapping[str, Array], Mapping[str, Array]] | None,
+    names: Sequence[str],
+) -> pd.DataFrame:
+    """The overlap of masks, beside that of their bases, pruned as much without a walk.
+
+    Args:
+        table: from `overlap_of` for the same models and names.
+        a: the tensors of one pruned model by name.
+        b: the tensors of the other pruned model.
+        bases: the tensors of the bases of both; None for pairs without this control.
+        names: the names of the prunable weights.
+
+    Returns:
+        The table with `UNWALKED`: jaccard, excess and same_sign of the largest weights of the
+        bases, as many in each layer as the pruned models keep. NaN without bases.
+    """
+    if bases is None:
+        return table.assign(**dict.fromkeys(UNWALKED, np.nan))
+    one, two = (
+        magnitude_masks.like(base, {name: model[name] for name in names})
+        for base, model in zip(bases, (a, b), strict=True)
+    )
+    found = with_signs(overlap_of(one, two, names), one, two, names)
+    return table.assign(
+        base_jaccard=found.jaccard, base_excess=found.excess, base_same_sign=found.same_sign
+    )
+
+
 def excess(a: Mapping[str, Array], b: Mapping[str, Array]) -> float:
     """The overlap of two masks beyond chance over all layers: `excess` of `compare`.
 
@@ -185,17 +256,23 @@ def compare_masks_stage(
     a: str,
     b: str,
     summary: str,
+    base_a: str | None = None,
+    base_b: str | None = None,
     matched: str | None = None,
     symmetries: str | None = None,
     pair: str,
     models: Sequence[str],
 ) -> None:
-    """Write the overlap of two pruned models' masks: a, b and the columns of `overlap_of`.
+    """Write the overlap of two pruned models' masks, in total and by layer.
+
+    The table has the columns a, b, and those of `overlap_of`, `with_signs` and `with_unwalked`.
 
     Args:
         a: weights.safetensors of one model.
         b: weights.safetensors of the other model.
         summary: the model.json of their network.
+        base_a: weights.safetensors of a's base, for the control without a walk; None for none.
+        base_b: weights.safetensors of b's base.
         matched: the permutations that align b to a, from `align_stage`; None to leave the units in
             their order.
         symmetries: the symmetries.json of their network, if `matched` is given.
@@ -207,9 +284,14 @@ def compare_masks_stage(
     """
     about = artifacts.read_json(summary, ["layers"])
     names = [layer["name"] for layer in about["layers"] if layer["prunable"]]
-    other = permutations.read_aligned(b, symmetries, matched)
+    one, other = artifacts.read_tensors(a), permutations.read_aligned(b, symmetries, matched)
+    bases = None
+    if base_a is not None and base_b is not None:
+        aligned = permutations.read_aligned(base_b, symmetries, matched)
+        bases = artifacts.read_tensors(base_a), aligned
     try:
-        table = overlap_of(artifacts.read_tensors(a), other, names)
+        table = with_signs(overlap_of(one, other, names), one, other, names)
+        table = with_unwalked(table, one, other, bases, names)
     except ValueError as error:
         raise ArtifactError(f"{a} and {b} cannot be compared: {error}.") from None
     table.insert(0, "a", models[0])
@@ -217,17 +299,19 @@ def compare_masks_stage(
     artifacts.write_table(pair, table)
 
 
-def collect_masks_stage(*, pairs: Sequence[str], table: str, overlap: str) -> None:
-    """Write the rows of all pairs over all layers as one table, in the order given.
+def collect_masks_stage(*, pairs: Sequence[str], table: str, layers: str, overlap: str) -> None:
+    """Write the rows of all pairs as two tables, in the order given.
 
     Args:
         pairs: the tables of single pairs.
-        table: the parquet file to write.
+        table: the parquet file to write, with one row per pair, over all layers.
+        layers: the parquet file to write, with a row `all` and one row per layer of each pair.
         overlap: the name of the measure, which is the column for `excess` of a pair's table.
 
     Raises:
         ArtifactError: a table is missing or broken.
     """
-    layers = artifacts.read_tables(pairs, ["a", "b", "layer", "excess"])
-    rows = layers[layers.layer == "all"].drop(columns="layer")
+    every = artifacts.read_tables(pairs, ["a", "b", "layer", "excess", *SIGNS, *UNWALKED])
+    rows = every[every.layer == "all"].drop(columns="layer")
+    artifacts.write_table(layers, every)
     artifacts.write_table(table, rows.rename(columns={"excess": overlap}))

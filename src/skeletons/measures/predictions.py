@@ -81,6 +81,22 @@ class Predictions:
         return temperature.entropies(self.tempered)
 
     @functools.cached_property
+    def _squares(self) -> dict[tuple[str, bool], Floats]:
+        return {}
+
+    def rows(self, quantity: str, *, flat: bool) -> Floats:
+        """The logits or probabilities, N×K; if flat, all images as one row, 1×NK."""
+        values: Floats = getattr(self, quantity)
+        return values.reshape(1, -1) if flat else values
+
+    def squares(self, quantity: str, *, flat: bool) -> Floats:
+        """The squared length of each of `rows`, computed once: each model is in many pairs."""
+        if (quantity, flat) not in self._squares:
+            rows = self.rows(quantity, flat=flat)
+            self._squares[quantity, flat] = np.asarray(np.einsum("nk,nk->n", rows, rows))
+        return self._squares[quantity, flat]
+
+    @functools.cached_property
     def silent(self) -> npt.NDArray[np.bool_]:
         """For each image, N: whether all logits are equal, so the prediction prefers no class."""
         return np.asarray(np.ptp(self.logits, axis=1) == 0)

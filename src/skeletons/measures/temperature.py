@@ -17,7 +17,8 @@ PRECISION = 1e-10  # of the logarithm of a temperature
 
 def entropies(p: Floats) -> Floats:
     """The entropy of each row of `p` (N×K) in bits, N; a class with p = 0 contributes 0."""
-    logs = np.log2(p, out=np.zeros_like(p), where=p > 0)
+    # Without zeros, as usual, the same numbers need no mask.
+    logs = np.log2(p) if p.all() else np.log2(p, out=np.zeros_like(p), where=p > 0)
     return np.asarray(-np.einsum("nk,nk->n", p, logs))
 
 

@@ -16,6 +16,6 @@ def factors(network: nn.Module) -> dict[str, float]:
     modules = dict(network.named_modules())
     found = {}
     for name in prunable(network):
-        module = modules[name.removesuffix(".weight")]
+        module = modules.get(name.removesuffix(".weight"))  # None for those of attention
         found[name] = module.scale if isinstance(module, _EqualConv | _EqualLinear) else 1.0
     return found

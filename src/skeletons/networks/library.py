@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -17,13 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from skeletons.errors import ConfigError, SkeletonsError
+from skeletons.errors import CheckpointError, ConfigError, SkeletonsError
+from skeletons.networks import state_dict
 from skeletons.networks.image_shape import USUAL, Shape
 from skeletons.user_code.packages import is_file, problem_with
 from skeletons.user_code.references import PACKAGES
-
-WRAPPERS = ("state_dict", "model", "model_state_dict")
-WRAPPED = "module."  # before each name, by torch.nn.DataParallel
 
 
 @dataclass(frozen=True)
@@ -165,8 +162,8 @@ def load_pretrained(
         name: its name.
         classes: number of logits.
         options: as for `create`.
-        weights: a file (a state dict, also under `state_dict` or `model`, or with the prefix
-            `module.`), or the name that the package gives to weights, which are downloaded.
+        weights: a file, see `state_dict.read`, or the name that the package gives to weights, which
+            are downloaded.
         image_shape: as for `create`.
 
     Returns:
@@ -178,7 +175,7 @@ def load_pretrained(
         ConfigError: the weights cannot be read or downloaded, or are those of another network.
     """
     package, _, network = _known(name)
-    given = read_state(weights) if is_file(weights) else None
+    given = _read(weights) if is_file(weights) else None
     if package == "timm":
         scale = _load_timm(body, network, classes, options, weights, given, image_shape)
     else:
@@ -262,37 +259,16 @@ def _cannot_load(weights: str, error: Exception, *, downloaded: bool) -> ConfigE
     )
 
 
-def read_state(path: str) -> dict[str, Tensor]:
-    """The tensors of a file of weights, without what training programs wrap them in.
-
-    A file of pickles is read without running code.
+def _read(path: str) -> dict[str, Tensor]:
+    """The tensors of a file of pretrained weights.
 
     Raises:
-        ConfigError: the file cannot be read, or holds something else.
+        ConfigError: the file cannot be used, see `state_dict.read`.
     """
     try:
-        if path.endswith(".safetensors"):
-            from safetensors.torch import load_file
-
-            found: Any = load_file(path)
-        else:
-            found = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
-        raise ConfigError(
-            f"network.weights: found {path!r}, which cannot be read as weights "
-            f"({type(error).__name__}); allowed: a state dict, saved by torch.save or safetensors."
-        ) from None
-    except Exception as error:  # safetensors has its own kind of error
-        raise _cannot_load(path, error, downloaded=False) from None
-    for wrapper in WRAPPERS:
-        if isinstance(found, Mapping) and isinstance(found.get(wrapper), Mapping):
-            found = found[wrapper]
-    if not isinstance(found, Mapping) or not all(isinstance(v, Tensor) for v in found.values()):
-        raise ConfigError(
-            f"network.weights: found {path!r}, which holds something else than tensors by name; "
-            "allowed: a state dict."
-        )
-    return {str(key).removeprefix(WRAPPED): value for key, value in found.items()}
+        return state_dict.read(path)
+    except CheckpointError as error:
+        raise ConfigError(f"network.weights: {error}") from None
 
 
 def load_all_but_head(body: nn.Module, given: Mapping[str, Tensor], source: str) -> None:

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from skeletons.data.files import read_info
 from skeletons.errors import WiringError
+from skeletons.networks.applied import factors
 from skeletons.networks.build import rebuild
 from skeletons.networks.following import Follower
 from skeletons.networks.generators import generator_for
@@ -50,10 +51,11 @@ def find(network: nn.Module) -> Content:
         network: as `networks.build.build` makes it. Its weights do not matter, and do not change.
 
     Returns:
-        `groups`, a list of `name`; `blocks`, the number of blocks that its units fall into in equal
-        shares, 1 if they are all exchanged; `heads`, the name of the group whose blocks only change
-        places together with its own, None for none; and `parts`, a list of `tensor`, `axis` and
-        `places`, the indices of each unit along this axis.
+        `factors`, by the name of a weight the factor that it is multiplied by when its layer runs,
+        without those of 1; and `groups`, a list of `name`; `blocks`, the number of blocks that its
+        units fall into in equal shares, 1 if they are all exchanged; `heads`, the name of the group
+        whose blocks only change places together with its own, None for none; and `parts`, a list of
+        `tensor`, `axis` and `places`, the indices of each unit along this axis.
 
     Raises:
         WiringError: the units of an operation cannot be followed, or no unit can be permuted.
@@ -66,7 +68,8 @@ def find(network: nn.Module) -> Content:
             "network with a hidden layer."
         )
     _demand_unchanged(network, groups)
-    return {"groups": groups}
+    applied = {name: factor for name, factor in factors(network).items() if factor != 1}
+    return {"groups": groups, "factors": applied}
 
 
 def of(about: Mapping[str, Any]) -> Content:

@@ -15,7 +15,16 @@ from pathlib import Path
 import pandas as pd
 
 from skeletons.errors import SkeletonsError
-from skeletons.model_ids import BASE, REGULARIZED, REORDERED, UNTRAINED, Model
+from skeletons.model_ids import (
+    BASE,
+    FORKED,
+    LABELS,
+    PLANTED,
+    REGULARIZED,
+    REORDERED,
+    UNTRAINED,
+    Model,
+)
 
 COLUMNS = ("stage", "job", "cpu_s", "wall_s", "peak_mb")
 MADE_BY = {  # the stage that trains a model of each state, or makes its initial weights
@@ -23,6 +32,9 @@ MADE_BY = {  # the stage that trains a model of each state, or makes its initial
     REORDERED: "reorder",
     UNTRAINED: "untrained",
     REGULARIZED: "regularize",
+    FORKED: "fork",
+    LABELS: "relabel",
+    PLANTED: "plant",
 }
 SUFFIX = ".tsv"  # a name may contain a point, for example `l1=0.0002`
 
@@ -53,9 +65,9 @@ def unmeasured(folder: Path, models: Collection[str]) -> list[tuple[str, str]]:
     measured = {(stage, job) for path, stage, job in found if _numbers(path) is not None}
     jobs = {(stage, job) for _, stage, job in found}
     for name in models:
-        state = Model.parse(name).state
-        if state in MADE_BY:
-            jobs.add((MADE_BY[state], _job_of(name)))
+        stage = Model.parse(name).stage
+        if stage in MADE_BY:
+            jobs.add((MADE_BY[stage], _job_of(name)))
     return sorted(jobs - measured)
 
 

@@ -84,6 +84,7 @@ def gather(
         "heatmap": pictures.first_heatmap(drawn, found["verdict"]["measure"]),
         "grid": tables.models(table),
         "certificates": tables.certificates(found),
+        "bridges": tables.bridges(found),
         "sections": {
             section: groups
             for section in captions.SECTIONS

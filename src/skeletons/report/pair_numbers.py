@@ -6,6 +6,7 @@ values of (0, 1), (0, 2), …, (1, 2), …
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -38,7 +39,8 @@ def gather(
         λ, epochs, threshold; `shared`, what all walks have in common; `sparsity`, their positions
         from the densest to the sparsest; and `measures`, one for each data set and measure. Each
         has its name and label, `set` (None if it needs no images), `alike` (whether higher means
-        more alike), the positions of its `models`, the `values` of their pairs, `reasons` by the
+        more alike), `itself` (the value of every model with itself, or None), the positions of its
+        `models`, the `values` of their pairs, `reasons` by the
         position of the missing value, and `clustered`, the positions of the models in the order of
         a clustering.
     """
@@ -75,6 +77,7 @@ def _measures(
                 "label": measure.label,
                 "set": str(table.ood.iloc[0]) if "ood" in table else None,
                 "alike": measure.higher_is_alike,
+                "itself": _itself(measure),
                 "models": models,
                 "values": rounded(values[upper].tolist()),
                 "reasons": _reasons(table, measure, chosen),
@@ -82,6 +85,11 @@ def _measures(
             }
         )
     return found
+
+
+def _itself(measure: Measure) -> float | None:
+    """The value of every model with itself; None if models differ in it."""
+    return measure.itself if measure.reflexive and math.isfinite(measure.itself) else None
 
 
 def matrix(table: pd.DataFrame, measure: Measure, names: Sequence[str]) -> Floats:

@@ -136,6 +136,15 @@ def target_in(config: str | Path) -> Mapping[str, float]:
     return target if isinstance(target, Mapping) else {}
 
 
+def alignment_in(config: str | Path) -> Mapping[str, str]:
+    """How units of different bases are aligned, as a recorded configuration has it.
+
+    Raises:
+        ArtifactError: it cannot be read.
+    """
+    return _section(config, "alignment")
+
+
 def _section(config: str | Path, key: str) -> Mapping[str, Any]:
     """A section of a recorded configuration; empty if it does not exist."""
     try:

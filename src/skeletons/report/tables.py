@@ -72,6 +72,16 @@ COLUMNS: Mapping[str, Sequence[Column]] = {
         _number("Path", "path", "{:.2f}"),
         _number("Distance", "distance", "{:.2f}"),
     ),
+    "bridges": (
+        Column("From", "a", "model"),
+        Column("To", "b", "model"),
+        Column("Width", "place"),
+        Column("Certified", "answer", "badge"),
+        _number("Points", "points", "{:,}"),
+        _number("Highest rise of the training loss", "highest_rise", "{:.4f}"),
+        _number("Deepest fall of the training loss", "deepest_fall", "{:.4f}"),
+        _number("Longest step", "longest_step", "{:.3%}"),
+    ),
     "stages": (Column("Stage", "stage"), _number("Jobs", "jobs", "{:,}"), *_COSTS),
     "jobs": (Column("Stage", "stage"), Column("Job", "job"), *_COSTS),
     "versions": (Column("Package", "name"), Column("Version", "version")),
@@ -108,6 +118,24 @@ def certificates(found: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
+def bridges(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One row per bridge in twice the width, and per path in the original width that there is.
+
+    Args:
+        found: findings.json.
+    """
+    parts = found.get("networks", [found])
+    rows = [row for part in parts for row in part.get("inside", {}).get("bridge", [])]
+    ends = [{"a": row["a"], "b": row["b"]} for row in rows]
+    paths = [
+        {**both, **path, "place": place}
+        for row, both in zip(rows, ends, strict=True)
+        for place, path in (("twice", row), ("original", row["original"]))
+        if "points" in path
+    ]
+    return [{**path, "answer": "yes" if path["certified"] else "no"} for path in paths]
+
+
 def models(table: pd.DataFrame) -> list[dict[str, Any]]:
     """One row per model, in the order seed, λ, epochs, threshold; None for a missing value.
 
@@ -134,12 +162,12 @@ def _note(row: Mapping[str, Any]) -> str:
 
 def _files(model: Model) -> dict[str, str]:
     """The paths of a model's files, relative to the report, by what they contain."""
-    name, state = str(model), model.state
+    name, stage = str(model), model.stage
     files = {"weights": f"models/{name}/weights.safetensors", "scores": f"scores/{name}.json"}
-    if state in MASKED:
+    if stage in MASKED:
         files["sparsity"] = f"models/{name}/sparsity.json"
     else:
         files["network"] = f"models/{name}/model.json"
-        if state != UNTRAINED and not model.is_own_base:
+        if stage != UNTRAINED and not model.is_own_base:
             files["history"] = f"models/{name}/history.parquet"
     return files

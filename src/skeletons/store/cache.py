@@ -11,12 +11,14 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from skeletons.errors import ArtifactError
 from skeletons.store import artifacts, provenance
 
 MANIFEST = "manifest.json"
@@ -53,6 +55,11 @@ def _copy_checked(source: Path, target: Path, about: Mapping[str, str]) -> None:
     if hashlib.sha256(content).hexdigest() != about["sha256"]:
         raise _DamagedError
     target.write_bytes(content)
+
+
+# Folders in a cache: of entries by the first two digits of their keys, and unfinished ones.
+# File systems and desktops leave files, too.
+INSIDE = r"[0-9a-f]{2}|\.[a-z0-9_]{8}|\.nfs\w+|\.DS_Store"
 
 
 class RunCache:
@@ -123,6 +130,25 @@ class RunCache:
                 raise
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+    def check(self) -> None:
+        """Check that the folder holds nothing but a run cache, because pruning deletes from it.
+
+        Raises:
+            ArtifactError: it does not exist, or holds something else.
+        """
+        if not self.folder.is_dir():
+            raise ArtifactError(
+                f"{self.folder} is not a folder; allowed: the folder of a run cache, which a run "
+                "makes (`cache` in the configuration)."
+            )
+        names = sorted(path.name for path in self.folder.iterdir())
+        odd = next((name for name in names if not re.fullmatch(INSIDE, name)), None)
+        if odd is not None:
+            raise ArtifactError(
+                f"{self.folder} is not a run cache: found {odd!r} in it; allowed: the folder that "
+                "`cache` names in the configuration."
+            )
 
     def entries(self) -> list[Entry]:
         """All entries, the least recently used first."""

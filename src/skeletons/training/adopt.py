@@ -9,6 +9,7 @@ from torch import nn
 
 from skeletons.data.files import read_info
 from skeletons.errors import CheckpointError
+from skeletons.networks import state_dict
 from skeletons.networks.build import build
 from skeletons.networks.image_shape import USUAL, Shape, described, of_summary
 from skeletons.store import artifacts
@@ -76,13 +77,13 @@ def adopted(
         CheckpointError: the file cannot be used, or holds the weights of another network.
         ExtensionError: a user-defined network cannot be built.
     """
-    tensors = checkpoints.read(path)
+    tensors = state_dict.read(path)
     mean, std = checkpoints.standardization(tensors) or (mean, std)
     known = {key: value for key, value in about.items() if key != "version"}  # of a package
     parts = {"width": None, **known}
     network = build(**parts, mean=mean, std=std, image_shape=image_shape)
     body = network.get_submodule("body")
-    body.load_state_dict(checkpoints.fit(body, tensors, path, repr(about["name"])))
+    body.load_state_dict(checkpoints.fit(body, tensors, path, repr(about["name"]), image_shape))
     return network
 
 

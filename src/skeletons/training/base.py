@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -15,7 +17,13 @@ from skeletons.networks.image_shape import USUAL, described, of_summary
 from skeletons.prediction.device import pick_precision
 from skeletons.store import artifacts
 from skeletons.training.epochs import MEASURED_IMAGES, Row, measure_splits, report_epoch, run_epoch
-from skeletons.training.images import Images, batch_sizes, batches
+from skeletons.training.images import (
+    Images,
+    batch_sizes,
+    batches,
+    permuted_classes,
+    read_task,
+)
 from skeletons.training.job import start, summarize, tensors_of
 from skeletons.training.optimizers import base_optimizer, scheduled_rate
 from skeletons.training.resume import Progress, StateFile
@@ -24,6 +32,28 @@ from skeletons.training.settings import BaseSettings
 PREPARED_IMAGES = (
     5_000  # of 32×32 pixels of the training set, for filters that are derived from images
 )
+
+
+@dataclass(frozen=True)
+class Fork:
+    """Which part of a base's training takes place, and what it shares with that of the base.
+
+    Attributes:
+        shared: the number of steps in which the images come in the base's order.
+        trunk: a state of the base after whole epochs that are shared, to begin at; None to begin at
+            the initial weights.
+        after: the number of epochs that are left out, with the learning rate of the rest.
+        until: the number of the epoch after which to stop; None for the last one.
+        kept: where the state at the end is written; None for nowhere.
+        ends: called after each step; whether training ends there. None to train to the end.
+    """
+
+    shared: int = 0
+    trunk: str | None = None
+    after: int = 0
+    until: int | None = None
+    kept: str | None = None
+    ends: Callable[[], bool] | None = None
 
 
 def train_base(
@@ -35,6 +65,7 @@ def train_base(
     precision: str,
     order: int = 0,
     state: StateFile | None = None,
+    fork: Fork | None = None,
 ) -> list[Row]:
     """Train a network from its initial weights, with a learning rate that rises and then falls.
 
@@ -47,6 +78,8 @@ def train_base(
         precision: `auto`, `bf16` or `fp32`.
         order: the number of another order of images; 0 for the base model itself.
         state: where the state after each epoch is kept, and restored from; None for nowhere.
+        fork: where training and the other order begin, and where training ends; None for a
+            training of its own.
 
     Returns:
         One row per epoch: epoch (from 1), learning_rate (at its end), and loss and accuracy at its
@@ -55,37 +88,45 @@ def train_base(
     Raises:
         TrainingError: the loss became NaN or infinite.
     """
+    fork = fork or Fork()
     optimizer = base_optimizer(network, settings)
     single = manner_of(network).single
     per_epoch = len(batch_sizes(len(train.labels), settings.batch_size, single=single))
     steps = settings.epochs * per_epoch
-    step, rate = 0, 0.0
+    step, rate, ended = 0, 0.0, False
 
     def update() -> None:
-        nonlocal step, rate
+        nonlocal step, rate, ended
         rate = scheduled_rate(step, steps, settings.learning_rate, settings.warmup)
         for group in optimizer.param_groups:
             group["lr"] = rate
         optimizer.step()
         step += 1
+        ended = fork.ends is not None and fork.ends()
 
     def where(epoch: int) -> str:
         return f"Base model seed={seed}{f' in order {order}' if order else ''}, epoch {epoch},"
 
-    epochs = range(1, settings.epochs + 1)
+    def images(epoch: int, order: int) -> Iterator[tuple[Tensor, Tensor]]:
+        name = generator_for(*_named(seed, epoch, order))
+        return batches(train, settings.batch_size, name, settings.augment, single=single)
+
+    last = settings.epochs if fork.until is None else fork.until
+    epochs = range(fork.after + 1, last + 1)
     progress = Progress(state, network, optimizer)
-    rows = progress.resume(epochs, where)
-    step = len(rows) * per_epoch
+    rows = progress.resume(epochs, where) or progress.begin(fork.trunk, epochs, where)
+    step = (fork.after + len(rows)) * per_epoch
     sample = train.sample(MEASURED_IMAGES)
-    order_name = ("order", order) if order else ()
     for epoch in epochs[len(rows) :]:
-        name = ("base", seed, epoch, *order_name)
-        data = batches(
-            train, settings.batch_size, generator_for(*name), settings.augment, single=single
-        )
+        common = min(max(fork.shared - step, 0), per_epoch)
+        data = images(epoch, order)
+        if order and common:  # the steps that are shared, then as many of its own as are left
+            own = itertools.islice(data, per_epoch - common)
+            data = itertools.chain(itertools.islice(images(epoch, 0), common), own)
+        name = _named(seed, epoch, order if common < per_epoch else 0)
         run_epoch(
             network,
-            data,
+            itertools.takewhile(lambda _: not ended, data),
             update,
             layers=generator_for(*name, "layers"),
             precision=precision,
@@ -95,14 +136,29 @@ def train_base(
         measured = measure_splits(network, sample, test, precision)
         rows.append({"epoch": epoch, "learning_rate": rate, **measured})
         report_epoch(where(epoch), rows[-1])
+        if ended:
+            break
         progress.keep(rows)
+    if fork.kept is not None:
+        progress.write(fork.kept, rows)
     return rows
 
 
-def _untrained(
+def _named(seed: int, epoch: int, order: int) -> tuple[str | int, ...]:
+    """The name of an epoch's random numbers."""
+    return ("base", seed, epoch, *(("order", order) if order else ()))
+
+
+def untrained_network(
     info: str, network: Mapping[str, Any], seed: int
 ) -> tuple[nn.Sequential, dict[str, Any]]:
-    """A network with initial weights, and its description in model.json."""
+    """A network with initial weights, and its description in model.json.
+
+    Args:
+        info: the data set's info.json.
+        network: see `train_base_stage`.
+        seed: of the initial weights.
+    """
     about = read_info(info)
     classes, shape = len(about["classes"]), of_summary(about)
     made = build(
@@ -122,7 +178,7 @@ def _untrained(
     return made, {**known, "classes": classes, **described(shape)}
 
 
-def _to_prepare(train: Images) -> Tensor:
+def to_prepare(train: Images) -> Tensor:
     """Images that have about as many pixels as `PREPARED_IMAGES` of the usual size."""
     share = USUAL[1] * USUAL[2] / (train.pixels.shape[2] * train.pixels.shape[3])
     return train.sample(max(1, round(PREPARED_IMAGES * share))).pixels
@@ -137,6 +193,7 @@ def train_base_stage(
     summary: str,
     seed: int,
     order: int = 0,
+    labels: bool = False,
     network: Mapping[str, Any],
     base: Mapping[str, Any],
     device: str,
@@ -145,7 +202,8 @@ def train_base_stage(
 ) -> None:
     """Train a base model and write its weights, history and description.
 
-    With `order` > 0 the images come in another order, and all else stays the same.
+    With `order` > 0 the images come in another order, and all else stays the same. With `labels`,
+    the classes are permuted by the seed, so that each seed learns another task.
 
     Args:
         dataset: the data set's images.safetensors.
@@ -155,6 +213,7 @@ def train_base_stage(
         summary: the model.json to write.
         seed: of the initial weights and the order of images.
         order: see `train_base`.
+        labels: whether the classes are permuted; the permutation is a part of the description.
         network: name, width, options and pretrained weights of the network, see `build`; for a file
             of weights, its digest; and the version of the package that the network is from.
         base: the fields of `BaseSettings`.
@@ -163,9 +222,11 @@ def train_base_stage(
         threads: CPU threads.
     """
     place = start(seed, threads, device)
-    net, about = _untrained(info, network, seed)
-    train, test = (Images.read(dataset, split, place) for split in ("train", "test"))
-    prepare(net.to(place), _to_prepare(train).to(place))
+    net, about = untrained_network(info, network, seed)
+    if labels:
+        about["labels"] = permuted_classes(about["classes"], seed)
+    train, test = read_task(dataset, about, place)
+    prepare(net.to(place), to_prepare(train).to(place))
     state = StateFile.of_job(weights, place, precision)
     rows = train_base(net, train, test, seed, BaseSettings(**base), precision, order, state)
     result = summarize(net, about, train, test)
@@ -199,8 +260,8 @@ def untrained_stage(
         threads: CPU threads.
     """
     place = start(seed, threads, device)
-    net, about = _untrained(info, network, seed)
+    net, about = untrained_network(info, network, seed)
     train, test = (Images.read(dataset, split, place) for split in ("train", "test"))
-    prepare(net.to(place), _to_prepare(train).to(place))
+    prepare(net.to(place), to_prepare(train).to(place))
     artifacts.write_json(summary, summarize(net, about, train, test))
     artifacts.write_tensors(weights, tensors_of(net))

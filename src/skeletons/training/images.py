@@ -12,6 +12,7 @@ from torch import Tensor
 
 from skeletons.data.files import is_mapped, read_split
 from skeletons.errors import DataError, TrainingError
+from skeletons.networks.generators import generator_for
 from skeletons.training.augmentation import augment
 
 
@@ -49,6 +50,32 @@ class Images:
         chosen = torch.arange(min(count, len(self.labels)), device=self.labels.device)
         chosen = chosen * len(self.labels) // max(1, len(chosen))
         return Images(self.pixels[chosen.to(self.pixels.device)], self.labels[chosen])
+
+
+def permuted_classes(classes: int, seed: int) -> list[int]:
+    """A permutation of the classes, drawn by a seed: class k becomes class `[k]`."""
+    return [int(k) for k in torch.randperm(classes, generator=generator_for("labels", seed))]
+
+
+def read_task(
+    dataset: str | Path, about: Mapping[str, Any], device: torch.device
+) -> tuple[Images, Images]:
+    """The training and the test images of the task that a model learns.
+
+    Args:
+        dataset: the data set's images.safetensors.
+        about: `network` in a model.json. If it has `labels`, an image of class k of the data set is
+            of class `labels[k]` of the task.
+        device: as in `Images.read`.
+
+    Raises:
+        DataError: as `Images.read`.
+    """
+    train, test = (Images.read(dataset, split, device) for split in ("train", "test"))
+    if "labels" not in about:
+        return train, test
+    new = torch.tensor(about["labels"], device=train.labels.device)
+    return Images(train.pixels, new[train.labels]), Images(test.pixels, new[test.labels])
 
 
 def batch_sizes(count: int, size: int, *, single: bool = True) -> list[int]:

@@ -26,7 +26,7 @@ from skeletons.networks.applied import factors
 from skeletons.networks.describe import prunable
 from skeletons.prediction.inference import BATCH, restore
 from skeletons.store import artifacts
-from skeletons.training.images import Images
+from skeletons.training.images import Images, read_task
 from skeletons.training.job import start
 from skeletons.training.silencing import Silenced
 
@@ -124,8 +124,10 @@ def rank_stage(
         threads: CPU threads.
     """
     place = start(0, threads, device)
-    network = restore(weights, artifacts.read_json(summary, ["network"])).to(place)
-    found = scores_of(network, Images.read(dataset, "train", place), criterion)
+    about = artifacts.read_json(summary, ["network"])
+    network = restore(weights, about).to(place)
+    train, _ = read_task(dataset, about["network"], place)
+    found = scores_of(network, train, criterion)
     artifacts.write_tensors(
         ranks, {name: tensor.cpu().contiguous().numpy() for name, tensor in found.items()}
     )

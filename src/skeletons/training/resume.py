@@ -16,7 +16,7 @@ import json
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -125,6 +125,33 @@ class Progress:
         print(f"{unfinished.RESUMED} {epochs[len(rows) - 1]} of {epochs[-1]}.", flush=True)
         self._kept = time.monotonic()
         return rows
+
+    def begin(self, trunk: str | None, epochs: range, where: Callable[[int], str]) -> list[Row]:
+        """Begin at a state that another training has written, see `write`.
+
+        Args:
+            trunk: the file; None for no such state.
+            epochs: as in `resume`.
+            where: as there.
+
+        Returns:
+            The rows of that training; none if its state cannot be used, because it is of another
+            kind of processor, for example. Then training starts from the beginning.
+        """
+        own, self.file = self.file, replace(self.file, path=None if trunk is None else Path(trunk))
+        try:
+            return self.resume(epochs, where)
+        finally:
+            self.file = own
+
+    def write(self, path: str, rows: list[Row]) -> None:
+        """Write the state into a file, for another training to begin at.
+
+        Args:
+            path: the file.
+            rows: one for each epoch so far.
+        """
+        _write(Path(path), self._tensors(), {"machine": self.file.machine, "rows": rows})
 
     def keep(self, rows: list[Row]) -> None:
         """Keep the state after an epoch, unless that would slow training noticeably.

@@ -22,7 +22,7 @@ from skeletons.training.epochs import (
     report_epoch,
     run_epoch,
 )
-from skeletons.training.images import Images, batch_sizes, batches
+from skeletons.training.images import Images, batch_sizes, batches, read_task
 from skeletons.training.job import start, summarize, tensors_of
 from skeletons.training.optimizers import load_optimizer, save_optimizer, walk_optimizer
 from skeletons.training.penalties import Penalty, Weights
@@ -267,7 +267,7 @@ def regularize_stage(
     place = start(seed, threads, device)
     about = artifacts.read_json(parent_summary, ["network"])
     network = restore(parent_weights, about).to(place)
-    train, test = (Images.read(dataset, split, place) for split in ("train", "test"))
+    train, test = read_task(dataset, about["network"], place)
     names = [name for name, _ in network.named_parameters()]
     origin = {
         name: torch.from_numpy(tensor).to(place)

@@ -95,7 +95,8 @@ def check(plan: Plan) -> None:
 
 
 def _try(setup: Setup, path: str, classes: list[str] | None, form: Form) -> None:
-    from skeletons.training import checkpoints  # imports torch
+    from skeletons.networks import state_dict  # imports torch
+    from skeletons.training import checkpoints
     from skeletons.training.adopt import adopted, order_of
 
     outputs = setup.network.classes
@@ -103,7 +104,7 @@ def _try(setup: Setup, path: str, classes: list[str] | None, form: Form) -> None
         order_of(outputs, classes)
     # How many outputs there must be may be known only once the data set is made.
     count = len(outputs or classes or ())
-    counts = [count] if count else checkpoints.outputs(checkpoints.read(path))
+    counts = [count] if count else checkpoints.outputs(state_dict.read(path))
     about = setup.network.model_dump(include={"name", "width", "options"})
     scale = ([0.0] * form.channels, [1.0] * form.channels)
     shape = (form.channels, form.side, form.side)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -21,41 +21,45 @@ from skeletons.config.networks import Setup
 from skeletons.errors import ArtifactError, ConfigError, SkeletonsError, WiringError
 from skeletons.model_ids import Model
 from skeletons.store import artifacts, provenance
+from skeletons.user_code.packages import is_file
 from skeletons.user_code.references import PACKAGES, is_reference
 from skeletons.workflow import checkpoints
+from skeletons.workflow.architecture import trained_from
 from skeletons.workflow.plan import Plan
 from skeletons.workflow.stages import STAGES
 
 MEMORY = Path("results/.foreseen")  # answers by everything that they depend on
 KEPT = 100  # of them
+Look = Callable[[Mapping[str, Any]], str]  # why a network, as in a model.json, cannot be had
 CLASSES = 10  # of a network whose images do not exist yet; how channels flow hardly depends on them
 
 
 def absent_looks(plan: Plan) -> str:
     """What a network that is not built in keeps from being looked at; empty if nothing.
 
-    The network is built and exposed with random weights. Its code is not run again until it
+    The network is built and tried with random weights. Its code is not run again until it
     changes, so a start with nothing to do does not import torch.
     """
-    if not plan.config.inspect.expose:
-        return ""
+    wanted = [key for key in LOOKS if getattr(plan.config.inspect, key)]
     first = {variant.net: variant for variant in reversed(plan.variants)}
-    return "\n".join(filter(None, (_absent(plan, variant) for variant in first.values())))
+    every = (_absent(plan, variant, wanted) for variant in first.values())
+    return "\n".join(sentence for one in every for sentence in one)
 
 
-def _absent(plan: Plan, variant: Model) -> str:
-    """The sentence for the network of a variant; empty if it can be exposed."""
+def _absent(plan: Plan, variant: Model, wanted: Sequence[str]) -> Iterator[str]:
+    """One sentence for each reason why looks at the network of a variant cannot be had."""
     setup = plan.setup_of(variant)
     network = setup.network
     if not _is_foreign(network.name):
-        return ""
-    reason = _remembered("expose", plan, setup, _not_exposed)
-    if not reason:
-        return ""
-    return (
-        f"`inspect.expose` will not be available for {network.name}, and all else is made without "
-        f"it: {reason}"
-    )
+        return
+    reasons = {key: _remembered(key, plan, setup, LOOKS[key]) for key in wanted}
+    for reason in dict.fromkeys(filter(None, reasons.values())):
+        keys = [f"`inspect.{key}`" for key in wanted if reasons[key] == reason]
+        them = "it" if len(keys) == 1 else "them"
+        yield (
+            f"{' and '.join(keys)} will not be available for {network.name}, and all else is made "
+            f"without {them}: {reason}"
+        )
 
 
 def demand_network(plan: Plan) -> None:
@@ -88,18 +92,34 @@ def demand_layers(plan: Plan) -> None:
 
 def _demand(plan: Plan, setup: Setup) -> None:
     name, needing = setup.network.name, _aligning(plan, setup)
-    if name.startswith(PACKAGES) and (reason := _remembered("untrained", plan, setup, _not_made)):
-        raise ConfigError(reason)
+    if name.startswith(PACKAGES):
+        given = trained_from(setup) if is_file(setup.network.weights) else {}
+        if reason := _remembered("untrained", plan, setup, _not_made, given):
+            raise ConfigError(reason.replace("network.", f"{setup.key}.", 1))
     if _is_foreign(name):
         _demand_groups(plan, setup)
     if not (_is_foreign(name) and needing):
         return
+    key, found, allowed = needing
     if reason := _remembered("symmetries", plan, setup, _not_aligned):
-        key, found, allowed = needing
         raise ConfigError(
             f"{key}: found {found}, which aligns the units of different bases; allowed: {allowed}, "
             f"because this cannot be done for {name!r}: {reason}"
         )
+    if not _by_activations(plan):
+        return
+    if reason := _remembered("activations", plan, setup, _not_seen):
+        if plan.config.alignment.match == "activations":
+            key, found, allowed = "alignment.match", "'activations'", "weights"
+        raise ConfigError(
+            f"{key}: found {found}, which aligns units by their activations; allowed: {allowed}, "
+            f"because this cannot be done for {name!r}: {reason}"
+        )
+
+
+def _by_activations(plan: Plan) -> bool:
+    """Whether units are aligned by their activations; lines are measured in both ways."""
+    return plan.config.alignment.match == "activations" or plan.config.inspect.lines
 
 
 def _demand_groups(plan: Plan, setup: Setup) -> None:
@@ -135,12 +155,11 @@ def _aligning(plan: Plan, setup: Setup) -> tuple[str, str, str] | None:
     return None if key is None else (f"inspect.{key}", "true", "false")
 
 
-Look = Callable[[Mapping[str, Any]], str]  # why a network, as in a model.json, cannot be had
-
-
-def _remembered(stage: str, plan: Plan, setup: Setup, look: Look) -> str:
+def _remembered(
+    stage: str, plan: Plan, setup: Setup, look: Look, given: Mapping[str, Any] | None = None
+) -> str:
     """Why something cannot be had; empty if it can. It is found out once for a network's code."""
-    about, known = _about(plan, setup), _recall()
+    about, known = {**_about(plan, setup), **(given or {})}, _recall()
     base = next(str(model.base) for model in plan.models if model.net == setup.tag)
     key = _digest(STAGES[stage].code(plan, {"base_id": base}), stage, about)
     if key not in known:
@@ -174,11 +193,58 @@ def _not_exposed(about: Mapping[str, Any]) -> str:
     return ""
 
 
-def _not_made(about: Mapping[str, Any]) -> str:
-    from skeletons.networks.build import rebuild  # with torch
+def _not_traced(about: Mapping[str, Any]) -> str:
+    from skeletons.networks import channels  # with torch
+    from skeletons.networks.build import rebuild
+    from skeletons.networks.image_shape import of_network
 
     try:
-        rebuild(about)
+        network = rebuild(about)
+        channels.trace(network.get_submodule("body"), of_network(network))
+    except WiringError as error:
+        return str(error)
+    except SkeletonsError:
+        return ""  # as above
+    return ""
+
+
+def _not_bridged(about: Mapping[str, Any]) -> str:
+    from skeletons.networks import side_by_side  # with torch
+    from skeletons.networks.build import rebuild
+
+    try:
+        side_by_side.check(rebuild(about))
+    except WiringError as error:
+        return str(error)
+    except SkeletonsError:
+        return ""  # as above
+    return ""
+
+
+# Looks whose channels are traced, by the key of `inspect`, which is the name of their stage.
+LOOKS: dict[str, Look] = {
+    "expose": _not_exposed,
+    "importance": _not_traced,
+    "bridge": _not_bridged,
+}
+
+
+def _not_made(about: Mapping[str, Any]) -> str:
+    from skeletons.networks.build import build  # with torch
+    from skeletons.networks.image_shape import of_summary
+
+    shape = of_summary(about)
+    try:
+        build(
+            about["name"],
+            about["width"],
+            about["classes"],
+            [0.0] * shape[0],
+            [1.0] * shape[0],
+            options=about["options"],
+            weights=about.get("weights"),
+            image_shape=shape,
+        )
     except SkeletonsError as error:
         return str(error)
     return ""
@@ -201,6 +267,21 @@ def _not_grouped(about: Mapping[str, Any]) -> str:
 
     try:
         unit_groups.of(about)
+    except WiringError as error:
+        return str(error)
+    except SkeletonsError:
+        return ""  # as above
+    return ""
+
+
+def _not_seen(about: Mapping[str, Any]) -> str:
+    from skeletons.networks import symmetries  # with torch
+    from skeletons.networks.build import rebuild
+    from skeletons.prediction import units
+
+    try:
+        network = rebuild(about)
+        units.try_on_blank_images(network, symmetries.find(network))
     except WiringError as error:
         return str(error)
     except SkeletonsError:

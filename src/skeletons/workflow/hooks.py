@@ -16,6 +16,7 @@ from skeletons.report import settings
 from skeletons.store import artifacts, unfinished
 from skeletons.store.cache import RunCache
 from skeletons.workflow import lock, slurm
+from skeletons.workflow.control_models import planted_epochs
 from skeletons.workflow.failures import Watch
 from skeletons.workflow.internals import PlannedJob, Run
 from skeletons.workflow.plan import DATA
@@ -116,11 +117,20 @@ class Hooks:
         """The numbers of the first and the last epoch that a job trains; 0 if it trains none."""
         if job.rule in ("curve", "probe", "takeover"):
             return 1, self._plan.config.inspect.epochs
+        if job.rule == "small":
+            return 1, self._plan.setup_of_net(job.wildcards["net"]).base.epochs
+        if job.rule == "retrain":
+            return 1, self._plan.setup_of(job.wildcards["model"]).prune.retrain
         if "base_id" not in job.wildcards:
             return 0, 0
         base = Model.parse(job.wildcards["base_id"])
-        if job.rule in ("train_base", "reorder"):
-            return 1, self._plan.setup_of(base).base.epochs
+        trained = self._plan.setup_of(base).base.epochs
+        if job.rule in ("train_base", "reorder", "relabel", "fork", "stop", "transfer"):
+            return 1, trained
+        if job.rule == "trunk":
+            return 1, int(job.wildcards["epochs"])
+        if job.rule == "plant":
+            return trained - planted_epochs(trained) + 1, trained
         if job.rule == "regularize":
             model = base.of(**model_ids.numbers(job.wildcards))
             return (model.parent.epochs or 0) + 1, model.epochs or 0

@@ -27,6 +27,9 @@ TOUCHED = (
     "workflow.dag_settings.forceall",
     "workflow.dag_settings.targets",
     "workflow.cores",
+    "workflow.nodes",
+    "workflow.global_resources",
+    "workflow.register_resource",
     "workflow.local_exec",
     "workflow.executor_plugin.name",
     "workflow.executor_settings",
@@ -132,6 +135,21 @@ class Run:
             records = FilePersistence(nolock=True)
             for path in files:
                 _of("records.cleanup_metadata", records)(IOFile(path))
+
+    def limit(self, resource: str, total: int) -> bool:
+        """Limit the sum of a resource over the jobs that run at once on this machine.
+
+        A limit that the user set with `--resources` stays.
+
+        Returns:
+            Whether there is a limit; on a cluster, there is none.
+        """
+        # The plugin that runs jobs is not known yet while rules are read.
+        if not self.is_main() or _of("workflow.nodes", self._workflow) is not None:
+            return False
+        if resource not in _of("workflow.global_resources", self._workflow):
+            _of("workflow.register_resource", self._workflow)(resource, total)
+        return True
 
     def planned(self) -> list[PlannedJob]:
         """The jobs that this run will do; known once the run starts."""

@@ -22,7 +22,7 @@ from skeletons.errors import ArtifactError, SkeletonsError
 from skeletons.store import artifacts, fingerprint, provenance, unfinished
 from skeletons.store.cache import RunCache
 from skeletons.store.provenance import Recipe
-from skeletons.workflow import lock
+from skeletons.workflow import gpus, lock
 from skeletons.workflow.internals import EVERYTHING
 from skeletons.workflow.stages import STAGES, Stage
 
@@ -62,7 +62,7 @@ class Job:
             self._share()
             return
         if self.cache is None:
-            self._compute()
+            self.compute()
             return
         outputs = {provenance.place(path): path for path in self.outputs}
         key = self.recipe.key()
@@ -72,7 +72,7 @@ class Job:
             self._forget(key)
             self.say(f"{TAKEN}, {self.cache.folder}: {key[:16]}.")
             return
-        self._compute()
+        self.compute()
         try:
             self.cache.keep(key, outputs)
         except OSError as error:
@@ -89,7 +89,7 @@ class Job:
                 self.say("Another run has made it.")
                 return
             artifacts.sweep(folder)
-            self._compute()
+            self.compute()
 
     def _is_made(self) -> bool:
         """Whether its files are whole, and are what it would make."""
@@ -107,7 +107,7 @@ class Job:
         with contextlib.suppress(OSError):
             unfinished.state_of(self.outputs[0], key).unlink(missing_ok=True)
 
-    def _compute(self) -> None:
+    def compute(self) -> None:
         """Call the function and record the recipe in everything that it writes.
 
         The module is imported only now, so that reading the rules does not import torch.
@@ -225,10 +225,11 @@ def run_inside(
     parents: Mapping[str, str],
     cache: str | None,
     forced: Collection[str] = (),
+    run: Callable[[Job], None] = Job.run,
 ) -> None:
     """Run a job inside Snakemake's own process; it has a log only if it prints something.
 
-    The arguments are those of `describe`, and `log`, its log file.
+    The arguments are those of `describe`; `log`, its log file; and `run`, which runs the job.
     """
     path = Path(next(iter(log)))
     path.unlink(missing_ok=True)
@@ -237,7 +238,7 @@ def run_inside(
         path.write_text(f"{text}\n", encoding="utf-8")
 
     try:
-        describe(inputs, outputs, params, wildcards, parents, 1, cache, say, forced).run()
+        run(describe(inputs, outputs, params, wildcards, parents, 1, cache, say, forced))
     except SkeletonsError as error:
         say(f"{FAILED}{error}")
         raise
@@ -252,7 +253,10 @@ def run_script(snakemake: Any) -> None:
     Everything that it prints goes to its log. For an error that a user can correct, it writes one
     sentence, which the workflow's logger repeats on the terminal, and exits with code 1.
     """
-    with _logged(Path(next(iter(snakemake.log)))):
+    say = functools.partial(print, flush=True)
+    device = snakemake.params.settings.get("device")
+    each = snakemake.config.get("jobs_per_gpu")
+    with _logged(Path(next(iter(snakemake.log)))), gpus.own(device, each, say):
         describe(
             snakemake.input,
             snakemake.output,
@@ -261,7 +265,7 @@ def run_script(snakemake: Any) -> None:
             snakemake.params.get("parents", {}),
             snakemake.threads,
             snakemake.config.get("cache"),
-            functools.partial(print, flush=True),
+            say,
             forced=snakemake.config.get("forced", ()),
         ).run()
 

@@ -10,20 +10,19 @@ from __future__ import annotations
 import dataclasses
 import functools
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from skeletons import model_ids
 from skeletons.model_ids import Model
 from skeletons.store.provenance import lineage_of, origin_of
+from skeletons.workflow.model_files import CUT, PRUNED
 from skeletons.workflow.plan import DATA, Plan
+from skeletons.workflow.reads import MADE, Wildcards, of_data
 from skeletons.workflow.stages import STAGES
 from skeletons.workflow.targets import Targets
 
-Wildcards = Mapping[str, str]
-Reads = Callable[[Targets, Wildcards], Iterable[str]]
-_MODEL, _PAIR = r"(?P<model>[^/]+)", r"(?P<a>[^/]+)--(?P<b>[^/]+?)"
 _TRAINERS = {  # the stage that makes a model in each state
     model_ids.BASE: "train_base",
     model_ids.REORDERED: "reorder",
@@ -31,196 +30,12 @@ _TRAINERS = {  # the stage that makes a model in each state
     model_ids.REGULARIZED: "regularize",
     model_ids.PRUNED: "prune",
     model_ids.RANDOM: "prune_at_random",
+    model_ids.STOPPED: "stop",
+    model_ids.FORKED: "fork",
+    model_ids.LABELS: "relabel",
+    model_ids.PLANTED: "plant",
 }
-
-
-def _of_data(targets: Targets, *names: str) -> list[str]:
-    """Files of the task's data set."""
-    return [f"{DATA}/{targets.plan.task}/{name}" for name in names]
-
-
-def _of_network(targets: Targets, wildcards: Wildcards) -> list[str]:
-    """The inputs of each stage that runs one network."""
-    dataset = wildcards.get("dataset", targets.plan.task)
-    model = wildcards["model"]
-    return [targets.weights(model), targets.network(model), targets.images(dataset)]
-
-
-def _bases(targets: Targets, wildcards: Wildcards) -> list[str]:
-    """The inputs of each inspection of two models, without their alignment."""
-    a, b = wildcards["a"], wildcards["b"]
-    images = targets.images(targets.plan.task)
-    return [targets.weights(a), targets.weights(b), targets.network(a), images]
-
-
-def _of_score(targets: Targets, wildcards: Wildcards) -> list[str]:
-    model = wildcards["model"]
-    predictions = targets.predictions(targets.plan.task, model)
-    return [predictions, targets.network(model), *targets.sparsity(model)]
-
-
-def _of_masks(targets: Targets, wildcards: Wildcards) -> list[str]:
-    a, b = wildcards["a"], wildcards["b"]
-    aligned = targets.aligned(a, b) if wildcards["overlap"] == "mask_overlap_aligned" else {}
-    return [targets.weights(a), targets.weights(b), targets.network(a), *aligned.values()]
-
-
-def _of_alignment(targets: Targets, wildcards: Wildcards) -> list[str]:
-    a, b = wildcards["a"], wildcards["b"]
-    return [targets.weights(a), targets.weights(b), targets.symmetries(b)]
-
-
-def _of_plane(targets: Targets, wildcards: Wildcards) -> list[str]:
-    plan = targets.plan
-    return [
-        *(targets.weights(model) for model in plan.plane_models()),
-        targets.network(plan.plane_models()[0]),
-        targets.images(plan.task),
-        *targets.aligned(*plan.plane_models()[:2]).values(),
-    ]
-
-
-def _of_timing(targets: Targets, wildcards: Wildcards) -> list[str]:
-    folder = f"{targets.results}/exposed/{wildcards['model']}"
-    exposed = [f"{folder}/weights.safetensors", f"{folder}/exposed.json"]
-    return [*_of_network(targets, wildcards), *exposed]
-
-
-def _of_importance(targets: Targets, wildcards: Wildcards) -> list[str]:
-    parent = Model.parse(wildcards["model"]).parent
-    return [targets.weights(parent), *_of_network(targets, wildcards)]
-
-
-def _of_match(targets: Targets, wildcards: Wildcards) -> list[str]:
-    a, b = wildcards["a"], wildcards["b"]
-    tables = [f"{targets.results}/importance/{model}.parquet" for model in (a, b)]
-    return [*tables, targets.weights(b), *targets.aligned(a, b).values()]
-
-
-def _of_probe(targets: Targets, wildcards: Wildcards) -> list[str]:
-    variant = targets.plan.variant_of(wildcards["base_id"])
-    return [
-        targets.images(targets.plan.task),
-        targets.weights(variant.parent),
-        targets.network(variant),
-        targets.weights(variant),
-    ]
-
-
-def _of_block(targets: Targets, wildcards: Wildcards) -> list[str]:
-    bases = dict.fromkeys((wildcards["one"], wildcards["two"]))
-    return [path for base in bases for path in targets.predictions_of_base(wildcards["ood"], base)]
-
-
-def _of_report(targets: Targets, wildcards: Wildcards) -> list[str]:
-    names = ("config.yaml", "versions.json", "findings.json", "scores.parquet")
-    return [
-        *(f"{targets.results}/{name}" for name in names),
-        *targets.similarity_tables(),
-        *targets.measure_tables(),
-        *targets.base_histories(),
-        *targets.longest_walks("history.parquet"),
-        *(path for path, _, _ in targets.figures()),
-        *targets.inspection_figures(),
-    ]
-
-
-def _nothing(targets: Targets, wildcards: Wildcards) -> list[str]:
-    """For stages that check no lineages: they would follow every pair to its beginnings."""
-    return []
-
-
-def _pair_in(folder: str) -> Reads:
-    """A pair of files of two models, in a folder that may be named by a wildcard."""
-
-    def reads(targets: Targets, wildcards: Wildcards) -> list[str]:
-        place = f"{targets.results}/{folder.format(**wildcards)}"
-        features = folder.startswith(("features", "layers"))
-        suffix = "safetensors" if features else "parquet"
-        return [f"{place}/{wildcards[name]}.{suffix}" for name in ("a", "b")]
-
-    return reads
-
-
-# By the path of an artifact in its experiment: the stage that makes it, and that stage's inputs.
-_MADE: tuple[tuple[str, str, Reads], ...] = (
-    (rf"predictions/(?P<dataset>[^/]+)/{_MODEL}\.parquet", "predict", _of_network),
-    (rf"features/(?P<dataset>[^/]+)/{_MODEL}\.safetensors", "features", _of_network),
-    (rf"layers/(?P<dataset>[^/]+)/{_MODEL}\.safetensors", "layers", _of_network),
-    (rf"ranks/(?P<criterion>[^/]+)/{_MODEL}\.safetensors", "rank", _of_network),
-    (rf"scores/{_MODEL}\.json", "score", _of_score),
-    (
-        r"similarity/(?P<ood>[^/]+)/bases/(?P<one>[^/]+)--(?P<two>[^/]+?)\.parquet",
-        "compare_bases",
-        _of_block,
-    ),
-    (rf"similarity/(?P<ood>[^/]+)/{_PAIR}\.parquet", "compare", _pair_in("predictions/{ood}")),
-    (
-        rf"representations/(?P<representation>[^/]+)/(?P<ood>[^/]+)/{_PAIR}\.parquet",
-        "compare_features",
-        _pair_in("features/{ood}"),
-    ),
-    (
-        rf"layer_maps/(?P<representation>[^/]+)/(?P<ood>[^/]+)/{_PAIR}\.parquet",
-        "compare_layers",
-        _pair_in("layers/{ood}"),
-    ),
-    (rf"weights/(?P<overlap>[^/]+)/{_PAIR}\.parquet", "compare_masks", _of_masks),
-    (
-        r"alignment/(?P<net>(?:net=[^/]+_)?)symmetries\.json",
-        "symmetries",
-        lambda targets, found: _of_data(targets, "info.json"),
-    ),
-    (
-        r"units/(?P<net>(?:net=[^/]+_)?)units\.json",
-        "units",
-        lambda targets, found: _of_data(targets, "info.json"),
-    ),
-    (rf"alignment/{_PAIR}\.(safetensors|json)", "align", _of_alignment),
-    (
-        rf"lines/{_PAIR}\.parquet",
-        "line",
-        lambda targets, pair: [
-            *_bases(targets, pair),
-            *targets.aligned(pair["a"], pair["b"]).values(),
-        ],
-    ),
-    (rf"curve/{_PAIR}\.(parquet|safetensors)", "curve", _bases),
-    (r"plane/(plane|located)\.parquet", "plane", _of_plane),
-    (rf"exposed/{_MODEL}/(weights\.safetensors|exposed\.json)", "expose", _of_network),
-    (rf"exposed/{_MODEL}/timing\.json", "time_exposed", _of_timing),
-    (rf"importance/matched/{_PAIR}\.json", "match_importance", _of_match),
-    (rf"importance/{_MODEL}\.(parquet|json)", "importance", _of_importance),
-    (
-        r"probe/(?P<base_id>[^/]+)_l1=(?P<l1>[^_/]+)\.(parquet|json|safetensors)",
-        "probe",
-        _of_probe,
-    ),
-    (rf"takeover/{_MODEL}\.(parquet|json|safetensors)", "takeover", _of_importance),
-    (
-        r"similarity/(?P<ood>[^/]+)\.parquet",
-        "similarity",
-        lambda targets, found: targets.compared(found["ood"]),
-    ),
-    (
-        r"representations/(?P<representation>[^/]+)/(?P<ood>[^/]+)\.parquet",
-        "representations",
-        lambda targets, found: targets.feature_pairs(found["representation"], found["ood"]),
-    ),
-    (
-        r"weights/(?P<overlap>[^/]+)\.parquet",
-        "weights",
-        lambda targets, found: targets.mask_pairs(found["overlap"]),
-    ),
-    (
-        r"findings\.json|findings\.md|scores\.parquet",
-        "findings",
-        lambda targets, found: targets.scores(),
-    ),
-    (r"versions\.json|config\.yaml", "record", _nothing),
-    (r"report\.html", "report", _of_report),
-)
-_PATTERNS = tuple((re.compile(pattern), rule, reads) for pattern, rule, reads in _MADE)
+_PATTERNS = tuple((re.compile(pattern), rule, reads) for pattern, rule, reads in MADE)
 
 
 @dataclass(frozen=True)
@@ -267,13 +82,13 @@ class Lineages:
     def _of(self, path: str) -> str | None:
         """The lineage of a file; None if it is a source, such as an image."""
         place = path.removeprefix(f"{self._plan.results}/")
-        if place != path and place.startswith("models/"):
-            return self._of_model(place.split("/")[1])
+        if place != path and place.startswith(("models/", f"{CUT}/")):
+            return self._of_model(*place.split("/")[:2])
         making = self.making(path)
         return None if making is None else self._lineage(making)
 
-    def _made_model(self, name: str) -> str:
-        return self._lineage(self._model(Model.parse(name)))
+    def _made_model(self, folder: str, name: str) -> str:
+        return self._lineage(self._model(Model.parse(name), is_cut=folder == CUT))
 
     def _lineage(self, making: Making) -> str:
         settings = STAGES[making.stage].settings(self._plan, making.wildcards)
@@ -290,8 +105,9 @@ class Lineages:
         if not path.startswith(f"{self._plan.results}/"):
             return None
         place = path.removeprefix(f"{self._plan.results}/")
-        if place.startswith("models/"):
-            return self._model(Model.parse(place.split("/")[1]))
+        if place.startswith(("models/", f"{CUT}/")):
+            folder, name = place.split("/")[:2]
+            return self._model(Model.parse(name), is_cut=folder == CUT)
         for pattern, stage, reads in _PATTERNS:
             if match := pattern.fullmatch(place):
                 found = match.groupdict()
@@ -305,38 +121,61 @@ class Lineages:
         known = dataset in self._plan.datasets
         return tuple(self._plan.source_of(dataset).values()) if known else ()
 
-    def _model(self, model: Model) -> Making:
-        stage = "adopt" if model.is_own_base else _TRAINERS[model.state]
+    def _model(self, model: Model, *, is_cut: bool = False) -> Making:
+        """How a model is made; with `is_cut`, as it is before its retraining."""
+        if self._plan.is_retrained(model) and not is_cut:
+            return Making("retrain", {"model": str(model)}, tuple(self._retrain_reads(model)))
+        stage = "adopt" if model.is_own_base else _TRAINERS[model.stage]
         return Making(stage, parts(model), tuple(self._model_reads(model)))
+
+    def _retrain_reads(self, model: Model) -> list[str]:
+        """The inputs of the stage that retrains a pruned model."""
+        targets = self._targets
+        return [
+            *(targets.cut_file(model, name) for name in PRUNED),
+            targets.network(model),
+            targets.weights(model.root),
+            targets.images(self._plan.task),
+        ]
 
     def _model_reads(self, model: Model) -> list[str]:
         """The inputs of the stage that makes a model."""
         targets = self._targets
-        if model.state in model_ids.MASKED:
+        data = of_data(targets, "images.safetensors", "info.json")
+        if model.stage in model_ids.MASKED:
             like = dataclasses.replace(model, draw=None)
-            random = model.state == model_ids.RANDOM
-            more = targets.sparsity(str(like)) if random else targets.ranks(model)
+            random = model.stage == model_ids.RANDOM
+            more = [targets.cut_file(like, "sparsity.json")] if random else targets.ranks(model)
             more = [*more, *targets.units(model)]
             return [targets.weights(model.parent), targets.network(model.parent), *more]
-        if model.state == model_ids.REGULARIZED:
+        if model.stage == model_ids.REGULARIZED:
             start = targets.parent_files(model).values()
             images = targets.images(self._plan.task)
-            return [*start, images, targets.weights(model.base)]
-        return _of_data(targets, "images.safetensors", "info.json")
+            return [*start, images, targets.weights(model.root)]
+        if model.stage == model_ids.STOPPED:
+            like = dataclasses.replace(model, stopped=False)
+            return [*data, targets.weights(like), targets.network(like)]
+        if model.stage == model_ids.FORKED:
+            return [*data, *targets.trunk(model)]
+        if model.stage == model_ids.PLANTED:
+            return [*data, *targets.small(model).values()]
+        return data
 
 
 def parts(model: Model) -> dict[str, str]:
     """The wildcards of the rule that makes a model: the parts of its id as text."""
-    found = {"base_id": str(model.base)}
+    walked = model.l1 is not None
+    found = {"base_id": str(model.root if walked else model.base)}
     if model.l1 is not None:
         found |= {"l1": model_ids.spell(model.l1), "epochs": str(model.epochs)}
     if model.threshold is not None:
         found["threshold"] = model_ids.spell(model.threshold)
     if model.density is not None:
         found["density"] = model_ids.spell(model.density)
-    found |= {
-        name: str(number)
-        for name, number in (("order", model.order), ("draw", model.draw))
-        if number is not None
-    }
+    if model.fork is not None and not walked:
+        found["fork"] = model_ids.spell(model.fork)
+    if model.order is not None and not walked:
+        found["order"] = str(model.order)
+    if model.draw is not None:
+        found["draw"] = str(model.draw)
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from skeletons.config.labels import labelled_sets
 from skeletons.config.sections import judged_measures, user_measures
 from skeletons.model_ids import Model
 from skeletons.user_code import references
-from skeletons.workflow import checkpoints
+from skeletons.workflow import checkpoints, control_models
 from skeletons.workflow.image_form import form_of
 
 if TYPE_CHECKING:
@@ -92,14 +93,34 @@ class Plan:
         return [task, *(dataset_id(spec, *form, of=task) for spec in self.config.ood)]
 
     def _models(self) -> list[Model]:
-        controls = self.config.controls
-        models = [model for setup in self.setups.values() for model in _grid(setup)]
-        added = model_ids.controls(models, controls.untrained, controls.orders, controls.random)
-        return sorted([*models, *added], key=lambda model: model.sort_key)
+        controls, recipe = self.config.controls, self.config.findings.primary.recipe
+        found: list[Model] = []
+        for setup in self.setups.values():
+            models = _grid(setup)
+            found += models
+            found += model_ids.controls(
+                models, controls.untrained, controls.orders, controls.random
+            )
+            found += control_models.of_setup(setup, models, controls, recipe)
+        return sorted(dict.fromkeys(found), key=lambda model: model.sort_key)
 
     def setup_of(self, model: Model | str) -> Setup:
         """The network of a model, and the settings that it is made with."""
         return self.setups[(Model.parse(model) if isinstance(model, str) else model).net]
+
+    def setup_of_net(self, net: str) -> Setup:
+        """The network of a file, by the beginning of its name: `net=TAG_`, or nothing."""
+        return self.setups[net.removeprefix("net=").removesuffix("_") or None]
+
+    def is_retrained(self, model: Model) -> bool:
+        """Whether a model is pruned, and its remaining weights are trained on."""
+        return model.stage in model_ids.MASKED and self.setup_of(model).prune.retrain > 0
+
+    def base_ids(self, *, retrained: bool) -> str:
+        """A pattern of the bases of networks whose pruned models are retrained, or are not."""
+        tags = [tag for tag, one in self.setups.items() if (one.prune.retrain > 0) == retrained]
+        starts = "|".join("" if tag is None else re.escape(f"net={tag}_") for tag in tags)
+        return rf"(?:{starts}){model_ids.ROOT}" if tags else r"(?!)"
 
     def checkpoint_of(self, base: Model | str) -> str:
         """The file of a base model that a user brought."""
@@ -112,12 +133,19 @@ class Plan:
         return dataset not in self.ood or self.datasets[dataset]["kind"] in CONTROL_SETS
 
     def _is_compared(self, model: Model) -> bool:
-        return model.control is not None or model.state in self.config.compare.states
+        walked = model.family is not None and model.stage == model_ids.REGULARIZED
+        state = model.stage if walked else model.state
+        return (model.control is not None and not walked) or state in self.config.compare.states
 
     @functools.cached_property
     def bases(self) -> list[Model]:
         """The base models."""
         return [model for model in self.models if model.state == model_ids.BASE]
+
+    def bases_of(self, prefix: str) -> list[Model]:
+        """The base models of a network, which is given by the beginning of its files' names."""
+        tag = prefix.removeprefix("net=").removesuffix("_") or None
+        return [base for base in self.bases if base.net == tag]
 
     @functools.cached_property
     def variants(self) -> list[Model]:
@@ -126,8 +154,7 @@ class Plan:
         if recipe is None:
             return []
         known = set(self.models)
-        parts = {"l1": recipe.l1, "epochs": recipe.epochs, "threshold": recipe.threshold}
-        return [found for base in self.bases if (found := base.of(**parts)) in known]
+        return [found for base in self.bases if (found := base.of(**recipe.parts)) in known]
 
     def variant_of(self, base: Model | str) -> Model:
         """The inspected variant of a base."""
@@ -139,9 +166,7 @@ class Plan:
 
     def line_pairs(self) -> list[tuple[Model, Model]]:
         """The pairs of models between which the loss is measured on a line."""
-        if self.config.inspect.lines:
-            return self.inspected_pairs()
-        return self.first_bases() if self.config.inspect.curve else []
+        return self.inspected_pairs() if self.config.inspect.lines else []
 
     def inspected_pairs(self) -> list[tuple[Model, Model]]:
         """Pairs of inspected bases, of each base and its variant, and of variants."""
@@ -153,6 +178,19 @@ class Plan:
         """The first two inspected bases of the first network that has two; none otherwise."""
         inspected = [variant.base for variant in self.variants]
         return self.within_networks(inspected)[:1]
+
+    def bridge_pairs(self) -> list[tuple[Model, Model]]:
+        """The pairs of inspected bases of one network."""
+        return self.within_networks(variant.base for variant in self.variants)
+
+    def transfers(self) -> list[tuple[Model, str]]:
+        """The bases that are trained again, each with the base or kind that its mask is of.
+
+        Of every two bases, the later one gets the mask of the earlier one.
+        """
+        pairs = [(b, str(a)) for a, b in self.bridge_pairs()]
+        getting = dict.fromkeys(b for b, _ in pairs)
+        return [*pairs, *((b, kind) for b in getting for kind in ("own", "random"))]
 
     def plane_models(self) -> list[Model]:
         """The three models that span the plane, and those that are shown on it."""

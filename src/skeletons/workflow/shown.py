@@ -39,8 +39,17 @@ def findings(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
         "drawn": plan.config.figures.measures,
         "ood": plan.sets,
         "controls": plan.control_sets,
-        "settings": plan.config.findings.model_dump(),
+        "settings": _findings(plan),
     }
+
+
+def _findings(plan: Plan) -> dict[str, Any]:
+    """The section `findings`, in which a recipe has only the parts that it names."""
+    chosen = plan.config.findings
+    recipe = chosen.primary.recipe
+    values = chosen.model_dump()
+    values["primary"]["recipe"] = None if recipe is None else recipe.parts
+    return values
 
 
 def figures(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:

@@ -12,20 +12,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from skeletons import model_ids
-from skeletons.config.datasets import CHANNELS, SIDE, location_keys
-from skeletons.config.networks import Setup
-from skeletons.model_ids import Model
 from skeletons.store.fingerprint import fingerprint
 from skeletons.user_code import references
-from skeletons.workflow import shown
-from skeletons.workflow.architecture import architecture, trained_from
+from skeletons.workflow import exchange, retraining, shown, slices
+from skeletons.workflow.architecture import architecture
 from skeletons.workflow.plan import Plan
 
 Wildcards = Mapping[str, str]
 Settings = Callable[[Plan, Wildcards], dict[str, Any]]
-TOLERANCE = 0.02  # of accuracy that a skeleton may lose, as in the findings
-TIMED_BATCH = 500  # images in a batch when inference is timed
 
 
 @dataclass(frozen=True)
@@ -65,11 +59,11 @@ class Stage:
         if self is STAGES["dataset"]:
             known = {name: self.code(plan, {"dataset": name}) for name in plan.datasets}
             return lambda wildcards: known[wildcards["dataset"]]
-        if self.user_code not in (_network, _criterion):
+        if self.user_code not in (slices.user_network, slices.user_criterion):
             return self.code(plan, {})
         bases = {model.net: {"base_id": str(model.base)} for model in plan.models}
         of = {tag: self.code(plan, wildcards) for tag, wildcards in bases.items()}
-        return lambda wildcards: of[_setup(plan, wildcards).tag]
+        return lambda wildcards: of[slices.setup_of(plan, wildcards).tag]
 
     def code(self, plan: Plan, wildcards: Wildcards) -> str:
         """The fingerprint of the code that the stage runs.
@@ -86,345 +80,189 @@ def _code(module: str, own: tuple[str, ...]) -> str:
     return fingerprint(module, own=own)
 
 
-# --- slices of the configuration ------------------------------------------------------------------
-
-
-def _numbers(wildcards: Wildcards) -> dict[str, int | float]:
-    """The wildcards that are parts of a model id, as numbers; those of its base by one number."""
-    base = {"seed": Model.parse(wildcards["base_id"]).number} if "base_id" in wildcards else {}
-    return {**base, **model_ids.numbers(wildcards)}
-
-
-def _setup(plan: Plan, wildcards: Wildcards) -> Setup:
-    """The network of a rule's model, or of the first of its two models."""
-    if "net" in wildcards:
-        return plan.setups[wildcards["net"].removeprefix("net=").removesuffix("_") or None]
-    named = (wildcards[key] for key in ("base_id", "model", "a") if key in wildcards)
-    model = next(named, None)
-    if model is None:  # one network has this look, see `Plan.first_bases`
-        return plan.setup_of(plan.first_bases()[0][0] if plan.first_bases() else plan.models[0])
-    return plan.setup_of(model)
-
-
-def _machine(plan: Plan) -> dict[str, Any]:
-    """The device and the precision of a stage that trains."""
-    return {"device": plan.config.compute.device, "precision": plan.config.compute.precision}
-
-
-def _network(plan: Plan, wildcards: Wildcards) -> list[str]:
-    return [_setup(plan, wildcards).network.name]
-
-
-def _criterion(plan: Plan, wildcards: Wildcards) -> list[str]:
-    return [_setup(plan, wildcards).prune.criterion]
-
-
-def _pair(wildcards: Wildcards) -> list[str]:
-    return [wildcards["a"], wildcards["b"]]
-
-
-def _base_settings(setup: Setup) -> dict[str, Any]:
-    return setup.base.model_dump(exclude={"seeds", "target"})
-
-
-def _walk_settings(setup: Setup) -> dict[str, Any]:
-    found = setup.regularize.model_dump(exclude={"lambdas", "epochs", "groups"})
-    return found | _groups(setup)
-
-
-def _groups(setup: Setup) -> dict[str, Any]:
-    """The groups of the penalty and of pruning; nothing for single weights."""
-    groups = setup.regularize.groups
-    return {} if groups == "weights" else {"groups": groups}
-
-
-def _dataset(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
-    name = wildcards["dataset"]
-    spec, data_root = plan.datasets[name], plan.download_folder(name)
-    form = {
-        key: value
-        for key, value, usual in (
-            ("side", plan.form.side, SIDE),
-            ("channels", plan.form.channels, CHANNELS),
-        )
-        if value != usual and not plan.source_of(name)
-    }
-    if name not in plan.files:
-        return {"spec": spec, "data_root": data_root, **form}
-    # Which files there are decides, not where: they may be moved. A name is in the id.
-    unused = ("name", *location_keys(spec["kind"]))
-    spec = {key: value for key, value in spec.items() if key not in unused}
-    return {"spec": spec, "data_root": data_root, **form, "files": plan.files[name]}
-
-
-def _train_base(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
-    setup = _setup(plan, wildcards)
-    return {
-        **_numbers(wildcards),
-        "network": trained_from(setup),
-        "base": _base_settings(setup),
-        **_machine(plan),
-    }
-
-
-def _adopt(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
-    network = _setup(plan, wildcards).network
-    return {
-        "name": wildcards["base_id"],
-        "network": architecture(_setup(plan, wildcards)),
-        "mean": network.mean,
-        "std": network.std,
-        "outputs": network.classes,
-        "accuracy": network.accuracy,
-        "digest": plan.digests[plan.checkpoint_of(wildcards["base_id"])],
-        "device": plan.config.compute.device,
-    }
-
-
-def _untrained(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
-    return {
-        **_numbers(wildcards),
-        "network": trained_from(_setup(plan, wildcards)),
-        "device": plan.config.compute.device,
-    }
-
-
-def _regularize(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
-    numbers = _numbers(wildcards)
-    base = Model.parse(wildcards["base_id"])
-    parent = base.of(l1=numbers["l1"], epochs=int(numbers["epochs"])).parent
-    return {
-        **numbers,
-        "after": parent.epochs or 0,
-        "regularize": _walk_settings(_setup(plan, wildcards)),
-        **_machine(plan),
-    }
-
-
-def _prune(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
-    chosen = _setup(plan, wildcards).prune
-    if "density" in wildcards:
-        return {"density": float(wildcards["density"]), "criterion": chosen.criterion}
-    return {
-        "threshold": float(wildcards["threshold"]),
-        "scale": chosen.scale,
-        "criterion": chosen.criterion,
-    }
-
-
-def _rank(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
-    return {"criterion": wildcards["criterion"], "device": plan.config.compute.device}
-
-
-def _prune_at_random(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
-    """The id of the control names its random numbers."""
-    return {"name": str(Model.parse(wildcards["base_id"]).of(**model_ids.numbers(wildcards)))}
-
-
-def _predict(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
-    return {
-        "images": plan.images_of(wildcards["dataset"]),
-        "device": plan.config.compute.device,
-    }
-
-
-def _score(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
-    target = _setup(plan, wildcards).base.target.model_dump()
-    return {"model": wildcards["model"], "target": target}
-
-
-def _compare(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
-    return {"models": _pair(wildcards), **_compare_bases(plan, wildcards)}
-
-
-def _compare_bases(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
-    ood = wildcards["ood"]
-    return {"ood": ood, "measures": plan.user_measures, "labelled": ood in plan.labelled}
-
-
-def _compare_features(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
-    return {
-        "representation": wildcards["representation"],
-        "ood": wildcards["ood"],
-        "models": _pair(wildcards),
-        "permutations": plan.config.compare.permutations,
-    }
-
-
-def _layers(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
-    return {**_predict(plan, wildcards), "names": plan.config.inspect.layer_names}
-
-
-def _measured(plan: Plan) -> dict[str, Any]:
-    """The images, the precision and the device for measuring a loss between models."""
-    images = plan.config.inspect.images
-    return {
-        "measured": {
-            "split": "test",
-            "images": images,
-            "norm_images": images,
-            "precision": "fp32",
-        },
-        "device": plan.config.compute.device,
-    }
-
-
-def _line(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
-    return {"points": plan.config.inspect.points, **_measured(plan)}
-
-
-def _plane(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
-    models = plan.plane_models()
-    return {
-        "models": [str(model) for model in models],
-        "aligned": [str(model) for model in models if model.base != models[0]],
-        "points": plan.config.inspect.points,
-        "margin": 0.2,
-        **_measured(plan),
-    }
-
-
-def _curve(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
-    return {
-        "seed": Model.parse(wildcards["a"]).number,
-        "base": {**_base_settings(_setup(plan, wildcards)), "epochs": plan.config.inspect.epochs},
-        "points": plan.config.inspect.points,
-        **_measured(plan),
-        "precision": plan.config.compute.precision,
-    }
-
-
-def _expose(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
-    return {"images": plan.config.inspect.images}
-
-
-def _time_exposed(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
-    return {
-        "batch": min(plan.config.inspect.images, TIMED_BATCH),
-        "repeats": 10,
-        "device": plan.config.compute.device,
-    }
-
-
-def _importance(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
-    looks = plan.config.inspect
-    device = plan.config.compute.device
-    return {"images": looks.images, "by": looks.importance_by, "device": device}
-
-
-def _probe(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
-    return {
-        **_numbers(wildcards),
-        "epochs": plan.config.inspect.epochs,
-        "regularize": _further(_setup(plan, wildcards)),
-        "tolerance": TOLERANCE,
-        **_machine(plan),
-    }
-
-
-def _takeover(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
-    setup, walk = _setup(plan, wildcards), _walk_settings(_setup(plan, wildcards))
-    room = plan.config.findings.loss_rise if walk["room"] is None else walk["room"]
-    return {
-        "seed": Model.parse(wildcards["model"]).number,
-        "epochs": plan.config.inspect.epochs,
-        "room": room,
-        "regularize": {**_further(setup), "penalty": "subgradient"},  # nothing is penalised
-        **_machine(plan),
-    }
-
-
-def _further(setup: Setup) -> dict[str, Any]:
-    """How a regularised model is trained on: what only walks use changes nothing."""
-    found = {**_walk_settings(setup), "trace": 0, "room": None}
-    found.pop("groups", None)
-    return found
-
-
-def _named(*names: str) -> Settings:
-    """The settings that have the name of a wildcard."""
-    return lambda plan, wildcards: {name: wildcards[name] for name in names}
-
-
-# --- the table ------------------------------------------------------------------------------------
-
-_TRAIN_BASE = Stage(
-    "training.base:train_base_stage", _train_base, _network, computes=True, cached=True
-)
+_trains = functools.partial(Stage, user_code=slices.user_network, computes=True, cached=True)
 STAGES: Mapping[str, Stage] = {
     "dataset": Stage(
         "data.build:dataset_stage",
-        _dataset,
+        slices.dataset,
         lambda plan, wildcards: [plan.datasets[wildcards["dataset"]]["kind"]],
         shared=True,
     ),
-    "train_base": _TRAIN_BASE,
-    "reorder": _TRAIN_BASE,
-    "adopt": Stage("training.adopt:adopt_stage", _adopt, _network, computes=True, cached=True),
-    "untrained": Stage("training.base:untrained_stage", _untrained, _network, computes=True),
-    "regularize": Stage(
-        "training.walk:regularize_stage", _regularize, _network, computes=True, cached=True
+    "train_base": _trains("training.base:train_base_stage", slices.train_base),
+    "reorder": _trains("training.base:train_base_stage", slices.train_base),
+    "relabel": _trains("training.base:train_base_stage", slices.relabel),
+    "trunk": _trains("training.forks:trunk_stage", slices.train_base),
+    "fork": _trains("training.forks:fork_stage", slices.train_base),
+    "small": _trains("training.base:train_base_stage", slices.small),
+    "plant": _trains("training.planted:planted_stage", slices.plant),
+    "stop": _trains("training.stopped:stopped_stage", slices.stop),
+    "adopt": Stage(
+        "training.adopt:adopt_stage", slices.adopt, slices.user_network, computes=True, cached=True
     ),
-    "rank": Stage("training.ranks:rank_stage", _rank, _network, computes=True, cached=True),
-    "prune": Stage("pruning:prune_stage", _prune, _criterion),
-    "prune_at_random": Stage("pruning:random_stage", _prune_at_random),
-    "predict": Stage("prediction.inference:predict_stage", _predict, _network, cached=True),
-    "score": Stage("findings.scores:score_stage", _score),
+    "untrained": Stage(
+        "training.base:untrained_stage", slices.untrained, slices.user_network, computes=True
+    ),
+    "regularize": Stage(
+        "training.walk:regularize_stage",
+        slices.regularize,
+        slices.user_network,
+        computes=True,
+        cached=True,
+    ),
+    "rank": Stage(
+        "training.ranks:rank_stage", slices.rank, slices.user_network, computes=True, cached=True
+    ),
+    "prune": Stage("pruning:prune_stage", slices.prune, slices.user_criterion),
+    "prune_at_random": Stage("pruning:random_stage", slices.prune_at_random),
+    "retrain": Stage(
+        "training.retrain:retrain_stage",
+        retraining.retrain,
+        slices.user_network,
+        computes=True,
+        cached=True,
+    ),
+    "predict": Stage(
+        "prediction.inference:predict_stage", slices.predict, slices.user_network, cached=True
+    ),
+    "score": Stage("findings.scores:score_stage", slices.score),
     "compare": Stage(
-        "measures.behaviour:compare_stage", _compare, lambda plan, wildcards: plan.user_measures
+        "measures.behaviour:compare_stage",
+        slices.compare,
+        lambda plan, wildcards: plan.user_measures,
     ),
     "compare_bases": Stage(
         "measures.behaviour:compare_block_stage",
-        _compare_bases,
+        slices.compare_bases,
         lambda plan, wildcards: plan.user_measures,
     ),
-    "similarity": Stage("measures.behaviour:collect_pairs_stage", _named()),
-    "features": Stage("prediction.features:features_stage", _predict, _network, cached=True),
-    "compare_features": Stage(
-        "measures.representations:compare_representations_stage", _compare_features
+    "similarity": Stage("measures.behaviour:collect_pairs_stage", slices.named()),
+    "features": Stage(
+        "prediction.features:features_stage", slices.predict, slices.user_network, cached=True
     ),
-    "layers": Stage("prediction.layers:layers_stage", _layers, _network, cached=True),
-    "compare_layers": Stage("measures.layers:compare_layers_stage", _compare_features),
+    "compare_features": Stage(
+        "measures.representations:compare_representations_stage", slices.compare_features
+    ),
+    "layers": Stage(
+        "prediction.layers:layers_stage", slices.layers, slices.user_network, cached=True
+    ),
+    "compare_layers": Stage("measures.layers:compare_layers_stage", slices.compare_features),
     "representations": Stage(
-        "measures.representations:collect_representations_stage", _named("representation")
+        "measures.representations:collect_representations_stage", slices.named("representation")
     ),
     "compare_masks": Stage(
         "measures.masks:compare_masks_stage",
-        lambda plan, wildcards: {"models": _pair(wildcards)},
+        lambda plan, wildcards: {"models": slices.pair_of(wildcards)},
     ),
-    "weights": Stage("measures.masks:collect_masks_stage", _named("overlap")),
+    "weights": Stage("measures.masks:collect_masks_stage", slices.named("overlap")),
     "symmetries": Stage(
         "networks.symmetries:symmetries_stage",
-        lambda plan, wildcards: {"network": architecture(_setup(plan, wildcards))},
-        _network,
+        lambda plan, wildcards: {"network": architecture(slices.setup_of(plan, wildcards))},
+        slices.user_network,
     ),
     "units": Stage(
         "networks.unit_groups:unit_groups_stage",
-        lambda plan, wildcards: {"network": architecture(_setup(plan, wildcards))},
-        _network,
+        lambda plan, wildcards: {"network": architecture(slices.setup_of(plan, wildcards))},
+        slices.user_network,
     ),
     "align": Stage(
-        "alignment.matching:align_stage",
-        lambda plan, wildcards: {"seed": 0, "restarts": 3},
+        "alignment.stages:align_stage",
+        lambda plan, wildcards: {"by": "weights", "restarts": 3, **slices.ORDERS},
         cached=True,
     ),
-    "line": Stage("inspection.lines:line_stage", _line, _network, computes=True, cached=True),
-    "plane": Stage("inspection.plane:plane_stage", _plane, _network, computes=True, cached=True),
-    "curve": Stage("inspection.curve:curve_stage", _curve, _network, computes=True, cached=True),
+    "activations": Stage(
+        "prediction.units:activations_stage", slices.activations, slices.user_network, cached=True
+    ),
+    "align_activations": Stage(
+        "alignment.stages:align_stage",
+        lambda plan, wildcards: {"by": "activations", "restarts": 1, **slices.ORDERS},
+    ),
+    "align_together": Stage("alignment.stages:align_together_stage", slices.together, cached=True),
+    "align_through_frame": Stage(
+        "alignment.stages:align_through_frame_stage",
+        lambda plan, wildcards: {"by": wildcards["by"], "bases": slices.pair_of(wildcards)},
+    ),
+    "line": Stage(
+        "inspection.lines:line_stage", slices.line, slices.user_network, computes=True, cached=True
+    ),
+    "plane": Stage(
+        "inspection.plane:plane_stage",
+        slices.plane,
+        slices.user_network,
+        computes=True,
+        cached=True,
+    ),
+    "curve": Stage(
+        "inspection.curve:curve_stage",
+        slices.curve,
+        slices.user_network,
+        computes=True,
+        cached=True,
+    ),
+    "bridge": Stage(
+        "inspection.bridge:bridge_stage",
+        exchange.bridge,
+        slices.user_network,
+        computes=True,
+        cached=True,
+    ),
+    "original_width": Stage(
+        "inspection.original_width:original_width_stage",
+        exchange.bridge,
+        slices.user_network,
+        computes=True,
+        cached=True,
+    ),
+    "judge_bridge": Stage(
+        "findings.bridges:judge_bridge_stage",
+        exchange.judge_bridge,
+        lambda plan, wildcards: plan.judged[:1],
+    ),
+    "transfer": Stage(
+        "inspection.transfer:transfer_stage",
+        slices.transfer,
+        slices.user_network,
+        computes=True,
+        cached=True,
+    ),
     "expose": Stage(
-        "inspection.exposure:expose_stage", _expose, _network, computes=True, cached=True
+        "inspection.exposure:expose_stage",
+        slices.expose,
+        slices.user_network,
+        computes=True,
+        cached=True,
     ),
     # Never from the run cache: times on another machine do not apply to this one.
-    "time_exposed": Stage("inspection.timing:timing_stage", _time_exposed, _network, computes=True),
-    "importance": Stage(
-        "inspection.importance:importance_stage", _importance, _network, computes=True, cached=True
+    "time_exposed": Stage(
+        "inspection.timing:timing_stage", slices.time_exposed, slices.user_network, computes=True
     ),
-    "match_importance": Stage("inspection.matched_units:match_importance_stage", _named()),
+    "importance": Stage(
+        "inspection.importance:importance_stage",
+        slices.importance,
+        slices.user_network,
+        computes=True,
+        cached=True,
+    ),
+    "match_importance": Stage("inspection.matched_units:match_importance_stage", slices.named()),
     "probe": Stage(
-        "inspection.second_skeleton:probe_stage", _probe, _network, computes=True, cached=True
+        "inspection.second_skeleton:probe_stage",
+        slices.probe,
+        slices.user_network,
+        computes=True,
+        cached=True,
+    ),
+    "sparsest": Stage(
+        "inspection.sparsest:sparsest_stage",
+        retraining.sparsest,
+        slices.user_network,
+        computes=True,
+        cached=True,
     ),
     "takeover": Stage(
-        "inspection.takeover:takeover_stage", _takeover, _network, computes=True, cached=True
+        "inspection.takeover:takeover_stage",
+        slices.takeover,
+        slices.user_network,
+        computes=True,
+        cached=True,
     ),
     "heatmap_of_features": Stage("figures.stages:heatmap_stage", shown.heatmap_of_features),
     "heatmap_of_masks": Stage("figures.stages:heatmap_stage", shown.heatmap_of_masks),
@@ -443,6 +281,6 @@ STAGES: Mapping[str, Stage] = {
     ),
     "record": Stage("report.settings:record_stage", shown.record),
     "report": Stage(
-        "report.stage:report_stage", _named(), lambda plan, wildcards: plan.user_measures
+        "report.stage:report_stage", slices.named(), lambda plan, wildcards: plan.user_measures
     ),
 }

@@ -9,104 +9,13 @@ from itertools import combinations_with_replacement
 from pathlib import Path
 
 from skeletons import model_ids
-from skeletons.config.names import CRITERIA
 from skeletons.findings import inspections
 from skeletons.model_ids import Model
-from skeletons.user_code.references import is_reference
-from skeletons.workflow.plan import DATA, Plan
-
-TRAINED = ("weights.safetensors", "history.parquet", "model.json")
-PRUNED = ("weights.safetensors", "sparsity.json")
-FOLDERS = {  # the files in the folder of a model in each state
-    model_ids.BASE: TRAINED,
-    model_ids.OWN: ("weights.safetensors", "model.json"),
-    model_ids.REORDERED: TRAINED,
-    model_ids.UNTRAINED: ("weights.safetensors", "model.json"),
-    model_ids.REGULARIZED: (*TRAINED, "walk.parquet", "optimizer.safetensors"),
-    model_ids.PRUNED: PRUNED,
-    model_ids.RANDOM: PRUNED,
-}
+from skeletons.workflow.model_files import ModelFiles
 
 
-class Targets:
+class Targets(ModelFiles):
     """The files of a plan."""
-
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        self.results = plan.results
-
-    # --- one model or data set --------------------------------------------------------------------
-
-    def images(self, dataset: str) -> str:
-        """The images of a data set."""
-        return f"{DATA}/{dataset}/images.safetensors"
-
-    def model_file(self, model: Model | str, name: str) -> str:
-        """A file in a model's folder."""
-        return f"{self.results}/models/{model}/{name}"
-
-    def weights(self, model: Model | str) -> str:
-        """A model's weights."""
-        return self.model_file(model, "weights.safetensors")
-
-    def network(self, model: Model | str) -> str:
-        """The model.json of a model's network; that of a pruned model is its parent's."""
-        model = Model.parse(str(model))
-        pruned = model.state in model_ids.MASKED
-        return self.model_file(model.parent if pruned else model, "model.json")
-
-    def ranks(self, model: Model) -> list[str]:
-        """The scores of the weights that a pruned model is made from; none for plain thresholds."""
-        criterion = self.plan.setup_of(model).prune.criterion
-        if model.density is None and criterion not in CRITERIA[1:]:
-            return []
-        return [f"{self.results}/ranks/{criterion}/{model.parent}.safetensors"]
-
-    def units(self, model: Model) -> list[str]:
-        """The weights of the units of a pruned model's network, if whole units are pruned."""
-        setup = self.plan.setup_of(model)
-        if setup.regularize.groups == "weights" or is_reference(setup.prune.criterion):
-            return []
-        tag = "" if model.net is None else f"net={model.net}_"
-        return [f"{self.results}/units/{tag}units.json"]
-
-    def sparsity(self, model: str) -> list[str]:
-        """The sparsity.json of a pruned model; none for other models."""
-        pruned = Model.parse(model).state in model_ids.MASKED
-        return [self.model_file(model, "sparsity.json")] if pruned else []
-
-    def parent_files(self, model: Model) -> dict[str, str]:
-        """The files that a regularised checkpoint starts from: those of a base or a checkpoint."""
-        names = {"weights": "weights.safetensors", "summary": "model.json"}
-        if model.parent.state == model_ids.REGULARIZED:
-            names |= {
-                "history": "history.parquet",
-                "walk": "walk.parquet",
-                "optimizer": "optimizer.safetensors",
-            }
-        return {f"parent_{key}": self.model_file(model.parent, name) for key, name in names.items()}
-
-    def predictions(self, dataset: str, model: Model | str) -> str:
-        """A model's logits on a data set."""
-        return f"{self.results}/predictions/{dataset}/{model}.parquet"
-
-    def alignment(self, a: Model | str, b: Model | str) -> list[str]:
-        """The permutations that align b's units to a's; none if both come from one base.
-
-        Only bases are aligned: all models of one base have their units in the same order.
-        """
-        one, two = (Model.parse(str(model)).base for model in (a, b))
-        return [] if one == two else [f"{self.results}/alignment/{one}--{two}.safetensors"]
-
-    def symmetries(self, model: Model | str) -> str:
-        """Which units of a model's network can change places."""
-        tag = Model.parse(str(model)).net
-        return f"{self.results}/alignment/{'' if tag is None else f'net={tag}_'}symmetries.json"
-
-    def aligned(self, a: Model | str, b: Model | str) -> dict[str, str]:
-        """What aligns b's units to a's, by its name as an input; nothing for models of one base."""
-        found = self.alignment(a, b)
-        return {"matched": found[0], "symmetries": self.symmetries(b)} if found else {}
 
     # --- pairs ------------------------------------------------------------------------------------
 
@@ -139,6 +48,18 @@ class Targets:
         pairs = self.plan.within_networks(self.plan.masked)
         return [f"{folder}/{a}--{b}.parquet" for a, b in pairs]
 
+    def unwalked(self, a: Model | str, b: Model | str) -> dict[str, str]:
+        """The bases of two pruned models of different bases, for the control without a walk."""
+        one, two = Model.parse(str(a)), Model.parse(str(b))
+        if {one.state, two.state} != {model_ids.PRUNED} or one.base == two.base:
+            return {}
+        return {"base_a": self.weights(one.base), "base_b": self.weights(two.base)}
+
+    def mask_layers(self) -> list[str]:
+        """The tables of the overlap of masks in each layer, one for each measure of masks."""
+        folder = f"{self.results}/weights"
+        return [f"{folder}/{m}_layers.parquet" for m in self.plan.config.compare.weights]
+
     # --- tables -----------------------------------------------------------------------------------
 
     def similarity_tables(self) -> list[str]:
@@ -161,13 +82,18 @@ class Targets:
         """The scores of every model."""
         return [f"{self.results}/scores/{model}.json" for model in self.plan.models]
 
+    def walks(self, name: str) -> list[str]:
+        """A file of each walk's longest checkpoint, of bases and of controls."""
+        return [*self.longest_walks(name), *self.family_walks(name)]
+
     def longest_walks(self, name: str) -> list[str]:
-        """A file of each walk's longest checkpoint, which includes the shorter ones."""
+        """A file of the longest checkpoint of each walk of a base; it includes the shorter ones."""
         plan = self.plan
         return [
             self.model_file(model, name)
             for model in plan.models
-            if model.state == model_ids.REGULARIZED
+            if model.stage == model_ids.REGULARIZED
+            and model.family is None
             and model.epochs == max(plan.setup_of(model).regularize.epochs)
         ]
 
@@ -180,8 +106,7 @@ class Targets:
         """Histories of the walks, with a loss per epoch, if no loss was recorded per step."""
         plan = self.plan
         walks = {
-            path: plan.setup_of(_model(path)).regularize
-            for path in self.longest_walks("history.parquet")
+            path: plan.setup_of(_model(path)).regularize for path in self.walks("history.parquet")
         }
         return [path for path, walk in walks.items() if not walk.trace and walk.room is None]
 
@@ -225,7 +150,10 @@ class Targets:
         names = ["curve"] if looks.curve else []
         names += ["lines"] if "lines" in found else []
         names += ["plane", "plane_surface"] if looks.plane else []
+        names += ["bridge"] if "bridge" in found else []
+        names += ["transfer"] if "transfer" in found else []
         names += ["exposure"] if looks.expose else []
+        names += ["sparsest"] if "sparsest" in found else []
         if "layer_maps" in found:
             names += [f"layers_{ood}_{name}" for ood in self.plan.ood for name in looks.layers]
         for kind in ("importance", "probe", "takeover"):
@@ -262,12 +190,23 @@ class Targets:
         matched = plan.within_networks(plan.variants) if looks.importance else []
         curves = [f"{results}/curve/{a}--{b}" for a, b in plan.first_bases() if looks.curve]
         planes = [f"{results}/plane"] if looks.plane else []
+        bridges = [f"{a}--{b}" for a, b in plan.bridge_pairs() if looks.bridge]
+        transfers = plan.transfers() if looks.transfer else []
         kinds = {
             "lines": [f"{results}/lines/{a}--{b}.parquet" for a, b in plan.line_pairs()],
             "plane": [f"{path}/plane.parquet" for path in planes],
             "located": [f"{path}/located.parquet" for path in planes],
             "curve": [f"{path}.parquet" for path in curves],
             "curve_weights": [f"{path}.safetensors" for path in curves],
+            "bridge": [f"{results}/bridge/{pair}.json" for pair in bridges],
+            "bridge_points": [f"{results}/bridge/{pair}.parquet" for pair in bridges],
+            "original_width": [
+                f"{results}/bridge/original_width/{pair}.parquet" for pair in bridges
+            ],
+            "original_width_units": [
+                f"{results}/bridge/original_width/{pair}.json" for pair in bridges
+            ],
+            "transfer": [f"{results}/transfer/{b}_mask={of}.json" for b, of in transfers],
             "exposed": [f"{path}/exposed.json" for path in exposed],
             "exposed_weights": [f"{path}/weights.safetensors" for path in exposed],
             "timing": [f"{path}/timing.json" for path in exposed],
@@ -280,6 +219,7 @@ class Targets:
             "takeover": [f"{path}.json" for path in faded],
             "takeover_epochs": [f"{path}.parquet" for path in faded],
             "takeover_weights": [f"{path}.safetensors" for path in faded],
+            "sparsest": [f"{results}/sparsest/{base}.json" for base in inspected if looks.sparsest],
             "layers": [
                 f"{results}/layers/{ood}/{model}.safetensors"
                 for ood in (plan.ood if looks.layers else [])
@@ -305,19 +245,21 @@ class Targets:
         """Every artifact, so that a deleted one is made again even if the report exists."""
         plan = self.plan
         return [
-            *(
-                self.model_file(model, name)
-                for model in plan.models
-                for name in FOLDERS[model_ids.OWN if model.is_own_base else model.state]
-            ),
+            *_flat(self.files_of(model) for model in plan.models),
             *sorted(
                 {
                     path
                     for model in plan.models
-                    if model.state == model_ids.PRUNED
+                    if model.stage == model_ids.PRUNED
                     for path in (*self.ranks(model), *self.units(model))
                 }
+                | {
+                    self.ranks_of(one.parent)
+                    for one in plan.variants
+                    if plan.config.inspect.sparsest
+                }
             ),
+            *self._made_for_controls(),
             *(self.predictions(plan.task, model) for model in plan.models),
             *(self.predictions(ood, model) for ood in plan.ood for model in plan.compared),
             *self.scores(),
@@ -325,6 +267,18 @@ class Targets:
             *self._costly(),
             *_flat(self.inspections().values()),
         ]
+
+    def _made_for_controls(self) -> list[str]:
+        """What controls are made from and no model is: trunks of forks, and small networks."""
+        found: dict[str, None] = {}
+        for model in self.plan.models:
+            if model.stage == model_ids.FORKED:
+                found |= dict.fromkeys(self.trunk(model))
+            if model.stage == model_ids.PLANTED:
+                small = self.small(model).values()
+                folder = Path(next(iter(small))).parent
+                found |= dict.fromkeys([*small, f"{folder}/history.parquet"])
+        return list(found)
 
     def _costly(self) -> list[str]:
         """The files of costly measures: features, one file per pair, alignments, tables."""
@@ -345,6 +299,7 @@ class Targets:
             *_flat(self.mask_pairs(measure) for measure in compare.weights),
             *sorted({path for a, b in aligned for path in self.alignment(a, b)}),
             *self.measure_tables(),
+            *self.mask_layers(),
         ]
 
 

@@ -28,12 +28,13 @@ function orderOf(measure) {
   return PAIRS.sparsity.filter((model) => present.has(model));
 }
 
-/** The values as a matrix, with models in the given order; the diagonal is empty. */
+/** The values as a matrix, with models in the given order; the diagonal is as in the figures. */
 function matrixOf(measure, order) {
   const n = measure.models.length;
   const rank = new Map(order.map((model, row) => [model, row]));
   const rowOf = measure.models.map((model) => rank.get(model));
   const rows = order.map(() => new Array(n).fill(null));
+  rows.forEach((row, k) => { row[k] = measure.itself; });
   let next = 0;
   for (let i = 0; i < n; i++) {
     for (let j = i + 1; j < n; j++) {
