@@ -92,6 +92,8 @@ rule bridge:
     conda:
         "../envs/skeletons.yaml"
     threads: CONFIG.compute.threads
+    resources:
+        gpu_jobs=GPU_JOBS,
     params:
         **process("bridge"),
     script:
@@ -118,6 +120,8 @@ rule original_width:
     conda:
         "../envs/skeletons.yaml"
     threads: CONFIG.compute.threads
+    resources:
+        gpu_jobs=GPU_JOBS,
     params:
         **process("original_width"),
     script:
@@ -155,6 +159,8 @@ rule transfer:
     conda:
         "../envs/skeletons.yaml"
     threads: CONFIG.compute.threads
+    resources:
+        gpu_jobs=GPU_JOBS,
     params:
         **process("transfer"),
     script:

@@ -321,10 +321,10 @@ REFUSED = {
     "compare: {measures: ['one/mod.py:f', 'two/mod.py:g']}": "User-defined functions: one/tool.py "
     "and two/tool.py are both imported as 'tool'; allowed:",
     "prune: {criterion: magnitudes}": "prune.criterion: found 'magnitudes'; allowed: magnitude, "
-    "taylor, fisher (did you mean 'magnitude'?), or your own FILE.py:FUNCTION.",
+    "taylor, fisher, counterfactual (did you mean 'magnitude'?), or your own FILE.py:FUNCTION.",
     "prune: {criterion: 'mine:cut', densities: [0.1]}": "prune.densities: found 0.1, but a "
-    "user-defined criterion takes thresholds; allowed: [], or criterion: magnitude, taylor or "
-    "fisher.",
+    "user-defined criterion takes thresholds; allowed: [], or criterion: magnitude, taylor, "
+    "fisher or counterfactual.",
     "{prune: {criterion: 'mine:cut'}, inspect: {sparsest: true, variant: {l1: 2.0e-4, epochs: 1, "
     "threshold: 0.1}}}": "inspect.sparsest: found true, but the criterion 'mine.py:cut' is "
     "user-defined and takes thresholds; allowed: false, or criterion: magnitude, taylor, fisher or "
