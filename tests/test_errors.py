@@ -248,9 +248,6 @@ CONFIG = {
     "dataset;",
     "{base: {seeds: [1]}, inspect: {variant: {l1: 2.0e-4, epochs: 1, threshold: 0.1}, curve: true}}": "inspect.curve: found true, but "
     "base.seeds has one seed; allowed: false, or two or more seeds, because it needs two base models.",
-    "{network: {checkpoints: {x: x.pt}}, inspect: {variant: {l1: 2.0e-4, epochs: 1, threshold: 0.1}, transfer: true}}": "inspect.transfer: "
-    "found true, but network.checkpoints has trained models, whose initial weights are not known; allowed: "
-    "false, or bases that are trained here.",
     "{base: {seeds: [1]}, controls: {orders: []}, compare: {states: [base]}}": "compare.states: found base, of which there is one "
     "model; allowed: states, seeds or controls of two or more models, because models are compared in pairs.",
     # controls
@@ -1215,7 +1212,19 @@ def unknown_layer(_: Scene) -> None:
     demand_layers(Plan(load({"inspect": {**look, "layer_names": ["body.3", "body.99"]}})))
 
 
+def transfer_to_trained(scene: Scene) -> None:
+    files = {name: str(scene.file(f"{name}.pt")) for name in ("one", "two")}
+    variant = {"l1": 2e-4, "epochs": 1, "threshold": 0.1}
+    load({"network": {"checkpoints": files}, "inspect": {"variant": variant, "transfer": True}})
+
+
 RUN = [
+    Mistake(
+        "masks are to be transferred to trained models",
+        "inspect.transfer: found true, but network.checkpoints has trained models, whose initial "
+        "weights are not known; allowed: false, or bases that are trained here.",
+        transfer_to_trained,
+    ),
     Mistake(
         "a layer to compare is not in the network",
         "inspect.layer_names[1]: found 'body.99'; allowed: body.0, body.1, … (the layers of the "
