@@ -341,6 +341,26 @@ def test_networks_that_are_and_are_not_retrained_run_together(
     assert not (workflow / f"results/grid/cut/net=w.2_{PRUNED}").exists()
 
 
+def test_whole_units_stay_away_while_models_are_retrained(
+    retrained: Workflow, tmp_path: Path
+) -> None:
+    workflow = retrained.copy(tmp_path / "units")
+    config = {**RETRAINED, "regularize": {**RETRAINED["regularize"], "groups": "units"}}
+    jobs = workflow.jobs(config)
+    assert {
+        jobs[rule] for rule in ("units", "cut", "cut_at_random", "cut_at_random_to_density")
+    } == {1}
+    assert jobs["retrain"] == 4
+    results = workflow / "results/grid"
+    for name in (PRUNED, f"{PRUNED}_random=1"):
+        cut = artifacts.read_json(results / "cut" / name / "sparsity.json", ["units"])
+        report = artifacts.read_json(results / "models" / name / "sparsity.json", ["units"])
+        assert report["units"] == cut["units"]
+        assert report["kept"] == cut["kept"]
+    assert check(workflow.folder, config) >= {"cut", "models", "units"}
+    assert workflow.planned(config) == {}
+
+
 def test_without_retraining_again_the_cut_models_are_what_they_were(
     retrained: Workflow, tmp_path: Path
 ) -> None:
