@@ -1,4 +1,4 @@
-"""The files of an experiment; the only module that knows all paths of results."""
+"""The files of an experiment: pairs, tables, figures, and the list of all that a run makes."""
 
 from __future__ import annotations
 
