@@ -100,14 +100,23 @@ def save(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None =
     return b"".join([len(text).to_bytes(8, "little"), text, *parts])
 
 
+def load_file(path: str | Path) -> dict[str, Any]:
+    """All tensors of a file, as PyTorch's."""
+    import torch
+
+    with safe_open(path, "np") as file:
+        return {name: torch.from_numpy(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
+
+
 def _code(tensor: np.ndarray) -> str:
     return TYPES[NAMES[tensor.dtype]]
 
 
 def _safetensors() -> list[types.ModuleType]:
     numpy = _module("safetensors.numpy", save=save)
-    content = {"safe_open": safe_open, "SafetensorError": SafetensorError, "numpy": numpy}
-    return [_module("safetensors", **content), numpy]
+    torch = _module("safetensors.torch", load_file=load_file)
+    errors = {"safe_open": safe_open, "SafetensorError": SafetensorError}
+    return [_module("safetensors", **errors, numpy=numpy, torch=torch), numpy, torch]
 
 
 # --- SciPy ----------------------------------------------------------------------------------------

@@ -80,7 +80,10 @@ def test_every_costly_pair_is_a_file(science: Workflow) -> None:
         assert names(folder / "weights" / measure) == pair_names(MASKED)
         table = artifacts.read_table(folder / f"weights/{measure}.parquet")
         assert len(table) == 4 * 3 // 2
-    assert names(folder / "alignment") == {*pair_names(["seed=1", "seed=2"]), "symmetries"}
+    assert names(folder / "alignment") == {
+        *pair_names(["seed=1", "seed=2"]),
+        *("symmetries", "units", "activations"),
+    }
     for figure in ("digits_linear_cka", "mask_overlap", "mask_overlap_aligned"):
         assert (folder / f"figures/heatmap_{figure}.svg").is_file()
         assert f"heatmap_{figure}.svg" in (folder / "report.html").read_text()
@@ -102,7 +105,8 @@ def test_controls_are_compared_with_all_others(science: Workflow) -> None:
         table = artifacts.read_table(folder / path)
         assert {*table.a, *table.b} == set(MODELS)
         states = {model_ids.Model.parse(name).state for name in (*table.a, *table.b)}
-        assert states == {*model_ids.STATES, *model_ids.CONTROLS}
+        controls = (model_ids.UNTRAINED, model_ids.REORDERED, model_ids.RANDOM)
+        assert states == {*model_ids.STATES, *controls}
 
 
 def test_cka_of_a_pair_is_that_of_its_features(science: Workflow) -> None:

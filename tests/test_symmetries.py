@@ -198,7 +198,7 @@ def test_matching_in_blocks_is_the_best_there_is() -> None:
     inner = [np.array(p) for p in itertools.permutations(range(3))]
     for _ in range(5):
         one, two = draw.normal(size=(2, 6, 6))
-        gain, steps = matching._assign({"q": one, "v": two}, 2)
+        gain, steps = matching.assign({"q": one, "v": two}, 2)
         best = max(
             sum(
                 max(v[i * 3 + np.arange(3), j * 3 + p].sum() for p in inner)

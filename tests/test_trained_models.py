@@ -282,7 +282,9 @@ def test_trained_models_take_images_of_any_size(
     pairs = artifacts.read_table(table)
     count = 4 * len(networks)
     assert len(pairs) == count * (count - 1) // 2
-    assert pairs.cosine_prob.notna().all()
+    # A network that was never trained may answer every image alike, once its weights shrink.
+    assert (pairs.cosine_prob.notna() == (pairs.reason == "")).all()
+    assert set(pairs.a[pairs.reason == ""]) >= {f"net={tag}_own=m1" for tag in ("cnn", "mine")}
     assert workflow.planned(config) == {}
 
 

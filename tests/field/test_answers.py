@@ -470,7 +470,9 @@ def test_some_looks_are_drawn_though_others_failed(
 ) -> None:
     kinds = without_looks(tmp_path, monkeypatch)
     line = str(tmp_path / "lines/seed=1--seed=3.parquet")
-    table = pd.DataFrame({"path": "naive", "t": [0.0, 1.0], "loss": [1.0, 2.0], "accuracy": 0.5})
+    rises = {key: [1.0, 2.0] for key in ("loss", "test_loss", "tempered_loss")}
+    rights = dict.fromkeys(("accuracy", "test_accuracy"), 0.5)
+    table = pd.DataFrame({"path": "naive", "repaired": False, "t": [0.0, 1.0], **rises, **rights})
     artifacts.write_table(line, table)
     lines = {"lines": [*kinds["lines"], line]}
     inspection_figures_stage(folder=str(tmp_path / "figures"), colormap="mako", **lines)

@@ -105,7 +105,7 @@ def yaml_blocks(key: str) -> list[dict[str, Any]]:
 
 def test_the_readme_s_inspections_go_with_the_readme_s_experiments() -> None:
     (inspect,) = yaml_blocks("inspect")
-    (own,) = yaml_blocks("experiment")
+    (own,) = yaml_blocks("base")
     for config in (inspect, {**own, **inspect}):
         plan = Plan(load(config))
         assert plan.variants

@@ -467,7 +467,7 @@ def job(cache: Path | None, outputs: list[str], run: Callable[[], None]) -> Job:
     """A job that does something else than its stage."""
 
     class Ready(Job):
-        def _compute(self) -> None:
+        def compute(self) -> None:
             run()
 
     kept = None if cache is None else RunCache(cache)

@@ -79,7 +79,7 @@ def test_inspections_that_were_moved_are_current(science: Workflow, tmp_path: Pa
     workflow = science.copy(tmp_path / "elsewhere")
     shutil.rmtree(workflow / ".snakemake")
     assert workflow.planned(SCIENCE) == {}
-    changed = {**SCIENCE, "inspect": {**SCIENCE["inspect"], "points": 7}}
+    changed = {**SCIENCE, "inspect": {**SCIENCE["inspect"], "points": 7, "grid": 7}}
     planned = workflow.planned(changed)
     assert planned["line"] == 4
     assert planned["curve"] == planned["plane"] == planned["inspection_figures"] == 1
