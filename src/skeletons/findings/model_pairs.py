@@ -27,7 +27,7 @@ from skeletons.model_ids import (
     spell,
 )
 
-WALKED = (BASE, REGULARIZED, PRUNED)  # states of what is no control
+WALKED = (BASE, REGULARIZED, PRUNED)  # states of models other than controls
 
 Values = Callable[[str, str], float]
 

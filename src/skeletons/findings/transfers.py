@@ -145,5 +145,5 @@ def _densities(rows: Sequence[Mapping[str, Any]]) -> str:
     low, high = (choose(density for pair in both for density in pair) for choose in (min, max))
     return (
         f"The masks keep {low:.1%} to {high:.1%} of the weights; two that are compared differ by "
-        f"{prose.points(apart, 2)} points at the most."
+        f"at most {prose.points(apart, 2)} points."
     )

@@ -8,7 +8,7 @@ like their base.
 
 So for each base, the rise is the mean similarity of its variants minus their mean similarity with
 the base, of Fisher's z. The bases are the unit of replication: one value each, Student's t. Pairs
-are told apart by what differs between the two strategies. All walks of one λ are one walk: the
+are grouped by the part of the strategy in which they differ. All walks of one λ are one walk: the
 variant with more epochs passed through the other before both were pruned, so a rise there is
 weaker evidence than one between two λs.
 """

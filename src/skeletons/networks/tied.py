@@ -42,7 +42,7 @@ def move(
         found: the result.
 
     Returns:
-        What the result is; a list for several; None if its axes cannot be told apart any more.
+        The result, in a list if there are several; None if its axes can no longer be distinguished.
     """
     value: Tensor = args[0]
     if base in WHOLE:

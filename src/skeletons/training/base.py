@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
+import torch
 from torch import Tensor, nn
 
 from skeletons.data.files import read_info
@@ -184,6 +185,39 @@ def to_prepare(train: Images) -> Tensor:
     return train.sample(max(1, round(PREPARED_IMAGES * share))).pixels
 
 
+def begun(
+    dataset: str,
+    info: str,
+    network: Mapping[str, Any],
+    seed: int,
+    threads: int,
+    device: str,
+    *,
+    labels: bool = False,
+) -> tuple[torch.device, nn.Sequential, dict[str, Any], Images, Images]:
+    """What a job begins with that trains from the initial weights of a base.
+
+    Args:
+        dataset: the data set's images.safetensors.
+        info: the data set's info.json.
+        network: see `train_base_stage`.
+        seed: of the initial weights.
+        threads: CPU threads.
+        device: `auto`, `cpu` or `cuda`.
+        labels: whether the classes are permuted by the seed.
+
+    Returns:
+        The device, the network on it, its description, and the training and test images.
+    """
+    place = start(seed, threads, device)
+    net, about = untrained_network(info, network, seed)
+    if labels:
+        about["labels"] = permuted_classes(about["classes"], seed)
+    train, test = read_task(dataset, about, place)
+    prepare(net.to(place), to_prepare(train).to(place))
+    return place, net, about, train, test
+
+
 def train_base_stage(
     *,
     dataset: str,
@@ -221,12 +255,9 @@ def train_base_stage(
         precision: `auto`, `bf16` or `fp32`.
         threads: CPU threads.
     """
-    place = start(seed, threads, device)
-    net, about = untrained_network(info, network, seed)
-    if labels:
-        about["labels"] = permuted_classes(about["classes"], seed)
-    train, test = read_task(dataset, about, place)
-    prepare(net.to(place), to_prepare(train).to(place))
+    place, net, about, train, test = begun(
+        dataset, info, network, seed, threads, device, labels=labels
+    )
     state = StateFile.of_job(weights, place, precision)
     rows = train_base(net, train, test, seed, BaseSettings(**base), precision, order, state)
     result = summarize(net, about, train, test)

@@ -12,15 +12,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
-import torch
-from torch import nn
 
-from skeletons.networks.build import manner_of, prepare
+from skeletons.networks.build import manner_of
 from skeletons.prediction.device import pick_precision
 from skeletons.store import artifacts
-from skeletons.training.base import Fork, to_prepare, train_base, untrained_network
-from skeletons.training.images import Images, batch_sizes, read_task
-from skeletons.training.job import start, summarize, tensors_of
+from skeletons.training.base import Fork, begun, train_base
+from skeletons.training.images import batch_sizes
+from skeletons.training.job import summarize, tensors_of
 from skeletons.training.resume import StateFile
 from skeletons.training.settings import BaseSettings
 
@@ -28,17 +26,6 @@ from skeletons.training.settings import BaseSettings
 def shared_steps(share: float, epochs: int, per_epoch: int) -> int:
     """The number of steps that children share, the nearest one to a share of all steps."""
     return round(share * epochs * per_epoch)
-
-
-def _begun(
-    dataset: str, info: str, network: Mapping[str, Any], seed: int, threads: int, device: str
-) -> tuple[torch.device, nn.Sequential, dict[str, Any], Images, Images]:
-    """A job that trains from the initial weights of a base."""
-    place = start(seed, threads, device)
-    net, about = untrained_network(info, network, seed)
-    train, test = read_task(dataset, about, place)
-    prepare(net.to(place), to_prepare(train).to(place))
-    return place, net, about, train, test
 
 
 def trunk_stage(
@@ -68,7 +55,7 @@ def trunk_stage(
         precision: `auto`, `bf16` or `fp32`.
         threads: CPU threads.
     """
-    place, net, _, train, test = _begun(dataset, info, network, seed, threads, device)
+    place, net, _, train, test = begun(dataset, info, network, seed, threads, device)
     state = StateFile.of_job(trunk, place, precision)
     fork = Fork(until=epochs, kept=trunk)
     train_base(net, train, test, seed, BaseSettings(**base), precision, 0, state, fork)
@@ -110,7 +97,7 @@ def fork_stage(
         precision: `auto`, `bf16` or `fp32`.
         threads: CPU threads.
     """
-    place, net, about, train, test = _begun(dataset, info, network, seed, threads, device)
+    place, net, about, train, test = begun(dataset, info, network, seed, threads, device)
     settings = BaseSettings(**base)
     per_epoch = len(
         batch_sizes(len(train.labels), settings.batch_size, single=manner_of(net).single)

@@ -18,16 +18,15 @@ from torch import nn
 
 from skeletons.errors import TrainingError, WiringError
 from skeletons.networks import laying
-from skeletons.networks.build import prepare
 from skeletons.networks.generators import generator_for
 from skeletons.networks.tensors import put
 from skeletons.prediction.device import pick_precision
 from skeletons.prediction.inference import predict, restore
 from skeletons.store import artifacts
-from skeletons.training.base import Fork, to_prepare, train_base, untrained_network
+from skeletons.training.base import Fork, begun, train_base
 from skeletons.training.epochs import measure
-from skeletons.training.images import Images, read_task
-from skeletons.training.job import start, summarize, tensors_of
+from skeletons.training.images import Images
+from skeletons.training.job import summarize, tensors_of
 from skeletons.training.resume import StateFile
 from skeletons.training.settings import BaseSettings
 
@@ -130,10 +129,7 @@ def planted_stage(
         precision: `auto`, `bf16` or `fp32`.
         threads: CPU threads.
     """
-    place = start(seed, threads, device)
-    net, about = untrained_network(info, network, seed)
-    train, test = read_task(dataset, about, place)
-    prepare(net.to(place), to_prepare(train).to(place))
+    place, net, about, train, test = begun(dataset, info, network, seed, threads, device)
     laid = restore(small, artifacts.read_json(small_summary, ["network"])).to(place)
     planted = plant(laid, net, train, seed)
     print(

@@ -13,15 +13,15 @@ import pandas as pd
 import torch
 from torch import nn
 
-from skeletons.networks.build import manner_of, prepare
+from skeletons.networks.build import manner_of
 from skeletons.networks.tensors import put, tensors
 from skeletons.prediction.device import pick_precision
 from skeletons.prediction.inference import restore
 from skeletons.store import artifacts
-from skeletons.training.base import Fork, to_prepare, train_base, untrained_network
+from skeletons.training.base import Fork, begun, train_base
 from skeletons.training.epochs import measure
-from skeletons.training.images import Images, batch_sizes, read_task
-from skeletons.training.job import start, summarize, tensors_of
+from skeletons.training.images import Images, batch_sizes
+from skeletons.training.job import summarize, tensors_of
 from skeletons.training.settings import BaseSettings
 
 IMAGES = 2_000  # training images on which both losses are measured
@@ -113,10 +113,7 @@ def stopped_stage(
         precision: `auto`, `bf16` or `fp32`.
         threads: CPU threads.
     """
-    place = start(seed, threads, device)
-    net, about = untrained_network(info, network, seed)
-    train, test = read_task(dataset, about, place)
-    prepare(net.to(place), to_prepare(train).to(place))
+    place, net, about, train, test = begun(dataset, info, network, seed, threads, device)
     settings = BaseSettings(**base)
     images = train.spread(IMAGES)
     pruned = restore(like, artifacts.read_json(like_summary, ["network"])).to(place)

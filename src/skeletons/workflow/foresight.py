@@ -180,17 +180,25 @@ def _about(plan: Plan, setup: Setup) -> dict[str, Any]:
     }
 
 
+def _fault(attempt: Callable[[], object]) -> str:
+    """Why an attempt with a network fails, if its channels or units cannot be followed; or empty.
+
+    Other errors end the first job that runs the network, such as a mistake in the user's code.
+    """
+    try:
+        attempt()
+    except WiringError as error:
+        return str(error)
+    except SkeletonsError:
+        return ""
+    return ""
+
+
 def _not_exposed(about: Mapping[str, Any]) -> str:
     from skeletons.inspection import exposure  # with torch
     from skeletons.networks.build import rebuild
 
-    try:
-        exposure.check(rebuild(about))
-    except WiringError as error:
-        return str(error)
-    except SkeletonsError:
-        return ""  # such as a mistake in the user's code, which ends the first job that runs it
-    return ""
+    return _fault(lambda: exposure.check(rebuild(about)))
 
 
 def _not_traced(about: Mapping[str, Any]) -> str:
@@ -198,27 +206,18 @@ def _not_traced(about: Mapping[str, Any]) -> str:
     from skeletons.networks.build import rebuild
     from skeletons.networks.image_shape import of_network
 
-    try:
+    def trace() -> None:
         network = rebuild(about)
         channels.trace(network.get_submodule("body"), of_network(network))
-    except WiringError as error:
-        return str(error)
-    except SkeletonsError:
-        return ""  # as above
-    return ""
+
+    return _fault(trace)
 
 
 def _not_bridged(about: Mapping[str, Any]) -> str:
     from skeletons.networks import side_by_side  # with torch
     from skeletons.networks.build import rebuild
 
-    try:
-        side_by_side.check(rebuild(about))
-    except WiringError as error:
-        return str(error)
-    except SkeletonsError:
-        return ""  # as above
-    return ""
+    return _fault(lambda: side_by_side.check(rebuild(about)))
 
 
 # Looks whose channels are traced, by the key of `inspect`, which is the name of their stage.
@@ -253,25 +252,13 @@ def _not_made(about: Mapping[str, Any]) -> str:
 def _not_aligned(about: Mapping[str, Any]) -> str:
     from skeletons.networks import symmetries  # with torch
 
-    try:
-        symmetries.of(about)
-    except WiringError as error:
-        return str(error)
-    except SkeletonsError:
-        return ""  # as above
-    return ""
+    return _fault(lambda: symmetries.of(about))
 
 
 def _not_grouped(about: Mapping[str, Any]) -> str:
     from skeletons.networks import unit_groups  # with torch
 
-    try:
-        unit_groups.of(about)
-    except WiringError as error:
-        return str(error)
-    except SkeletonsError:
-        return ""  # as above
-    return ""
+    return _fault(lambda: unit_groups.of(about))
 
 
 def _not_seen(about: Mapping[str, Any]) -> str:
@@ -279,14 +266,11 @@ def _not_seen(about: Mapping[str, Any]) -> str:
     from skeletons.networks.build import rebuild
     from skeletons.prediction import units
 
-    try:
+    def see() -> None:
         network = rebuild(about)
         units.try_on_blank_images(network, symmetries.find(network))
-    except WiringError as error:
-        return str(error)
-    except SkeletonsError:
-        return ""  # as above
-    return ""
+
+    return _fault(see)
 
 
 def _classes(plan: Plan) -> int:

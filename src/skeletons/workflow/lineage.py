@@ -122,7 +122,7 @@ class Lineages:
         return tuple(self._plan.source_of(dataset).values()) if known else ()
 
     def _model(self, model: Model, *, is_cut: bool = False) -> Making:
-        """How a model is made; with `is_cut`, as it is before its retraining."""
+        """How a model is made; with `is_cut`, its state before retraining."""
         if self._plan.is_retrained(model) and not is_cut:
             return Making("retrain", {"model": str(model)}, tuple(self._retrain_reads(model)))
         stage = "adopt" if model.is_own_base else _TRAINERS[model.stage]

@@ -19,6 +19,8 @@ TOLERANCE = 0.02  # of accuracy that a skeleton may lose, as in the findings
 TIMED_BATCH = 500  # images in a batch when inference is timed
 MATCHED_IMAGES = 1_000  # training images whose activations are matched
 ORDERS = {"seed": 0}  # in which groups of units are visited
+STRIDE = 0.025  # longest step, as a share of the norm of the weights
+USED = {"optimizer", "learning_rate", "momentum", "batch_size", "augment"}  # of `regularize`
 
 
 def numbers_of(wildcards: Wildcards) -> dict[str, int | float]:
@@ -306,3 +308,53 @@ def _further(setup: Setup) -> dict[str, Any]:
 def named(*names: str) -> Settings:
     """The settings that have the name of a wildcard."""
     return lambda plan, wildcards: {name: wildcards[name] for name in names}
+
+
+def retrain(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
+    """Of the retraining of a pruned model or a random control."""
+    model = wildcards["model"]
+    return {"model": model, **retraining(plan, plan.setup_of(model))}
+
+
+def sparsest(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
+    """Of the search for the sparsest skeleton of a base, in which models are retrained as well."""
+    base, findings = wildcards["base_id"], plan.config.findings
+    setup = plan.setup_of(base)
+    return {
+        "model": str(plan.variant_of(base).parent),
+        "criterion": setup.prune.criterion,
+        "rise": findings.loss_rise,
+        "drop": findings.drop,
+        **retraining(plan, setup),
+    }
+
+
+def retraining(plan: Plan, setup: Setup) -> dict[str, Any]:
+    """How the weights that are left of a pruned model are trained on, without a penalty."""
+    walk, chosen = setup.regularize.model_dump(include=USED), setup.prune
+    rate = chosen.retrain_learning_rate or walk["learning_rate"]
+    return {
+        "epochs": chosen.retrain,
+        "regularize": {**walk, "learning_rate": rate, "penalty": "subgradient", "trace": 0},
+        "device": plan.config.compute.device,
+        "precision": plan.config.compute.precision,
+    }
+
+
+def bridge(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
+    """Of a bridge: the longest step, well below what its certificate allows, and the device."""
+    stride = min(STRIDE, plan.config.findings.largest_step / 2)
+    return {"stride": stride, "device": plan.config.compute.device}
+
+
+def judge_bridge(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
+    """Of the judgement of a bridge: the limits of a walk, and the primary measure."""
+    limits = plan.config.findings
+    return {
+        "models": [wildcards["a"], wildcards["b"]],
+        "ood": plan.ood,
+        "labelled": [ood for ood in plan.ood if ood in plan.labelled],
+        "measure": plan.judged[0],
+        "loss_rise": limits.loss_rise,
+        "largest_step": limits.largest_step,
+    }

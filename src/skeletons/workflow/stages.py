@@ -14,7 +14,7 @@ from typing import Any
 
 from skeletons.store.fingerprint import fingerprint
 from skeletons.user_code import references
-from skeletons.workflow import exchange, retraining, shown, slices
+from skeletons.workflow import shown, slices
 from skeletons.workflow.architecture import architecture
 from skeletons.workflow.plan import Plan
 
@@ -116,7 +116,7 @@ STAGES: Mapping[str, Stage] = {
     "prune_at_random": Stage("pruning:random_stage", slices.prune_at_random),
     "retrain": Stage(
         "training.retrain:retrain_stage",
-        retraining.retrain,
+        slices.retrain,
         slices.user_network,
         computes=True,
         cached=True,
@@ -200,21 +200,21 @@ STAGES: Mapping[str, Stage] = {
     ),
     "bridge": Stage(
         "inspection.bridge:bridge_stage",
-        exchange.bridge,
+        slices.bridge,
         slices.user_network,
         computes=True,
         cached=True,
     ),
     "original_width": Stage(
         "inspection.original_width:original_width_stage",
-        exchange.bridge,
+        slices.bridge,
         slices.user_network,
         computes=True,
         cached=True,
     ),
     "judge_bridge": Stage(
         "findings.bridges:judge_bridge_stage",
-        exchange.judge_bridge,
+        slices.judge_bridge,
         lambda plan, wildcards: plan.judged[:1],
     ),
     "transfer": Stage(
@@ -252,7 +252,7 @@ STAGES: Mapping[str, Stage] = {
     ),
     "sparsest": Stage(
         "inspection.sparsest:sparsest_stage",
-        retraining.sparsest,
+        slices.sparsest,
         slices.user_network,
         computes=True,
         cached=True,
