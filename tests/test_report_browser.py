@@ -90,6 +90,11 @@ class Reader:
 
     def turn_to(self, name: str) -> None:
         self.page.click(f"nav a[href='#{name}']")
+        self.wait_for_page(name)
+
+    def wait_for_page(self, name: str) -> None:
+        """Wait until a page is shown: a browser announces a followed link after the click."""
+        self.page.locator(f"nav a[href='#{name}'][aria-current=page]").wait_for()
 
     def point_at(self, row: int, column: int, count: int) -> None:
         """Move the pointer to the middle of a cell of the heatmap, of `count` rows and columns."""
@@ -342,7 +347,7 @@ def test_a_click_keeps_a_pair_whose_links_lead_to_its_models(
     assert links.all_inner_texts() == [names[0], names[3]]
     links.nth(1).click()
     row = reader.page.locator("#grid tr.chosen")
-    assert row.is_visible()
+    row.wait_for()
     assert row.locator("th a").inner_text() == names[3]
     assert reader.page.locator("#grid").is_visible()
 
@@ -499,6 +504,7 @@ def test_the_keyboard_alone_turns_pages_and_sorts(reader: Reader) -> None:
     assert reader.page.evaluate("document.activeElement.className") == "skip"
     reader.page.locator("nav a[href='#costs']").focus()
     reader.page.keyboard.press("Enter")
+    reader.wait_for_page("costs")
     button = reader.page.locator("#costs thead button").first
     button.focus()
     reader.page.keyboard.press("Enter")
