@@ -399,7 +399,11 @@ def test_a_bad_file_is_found_before_anything_runs(workflow: Workflow, tmp_path: 
         ),
         ({"network": {"checkpoints": {"a": "setup.txt"}}}, "ends in .pt, .pth, .bin and"),
         ({"network": {"checkpoints": {"a--b": "m.pt"}}}, "found the name 'a--b'"),
-        ({"network": {"checkpoints": {"a_untrained": "m.pt"}}}, "not ending in '_untrained'"),
+        (
+            {"network": {"checkpoints": {"a_untrained": "m.pt"}}},
+            "not ending in '-' or '_untrained'",
+        ),
+        ({"network": {"checkpoints": {"a-": "m.pt"}}}, "found the name 'a-'"),
         ({"network": {"mean": [0.5] * 3}}, "network.mean: found a value, but there are no"),
         ({"network": {"checkpoints": {"a": "m.pt"}, "mean": [0.5] * 3}}, "network.std: found noth"),
     ],
