@@ -39,10 +39,10 @@ class Worker:
         Nor do modules in the working directory: a user's random.py is not Python's.
         """
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "skeletons.workflow.workers"],
+            [sys.executable, "-m", "skeletons.workflow.workers"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONSAFEPATH": "1"},
             text=True,
             process_group=0,
         )
