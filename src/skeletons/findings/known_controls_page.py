@@ -32,7 +32,7 @@ def _answers(found: Sequence[Known]) -> str:
             NAMES[one.family],
             "converge" if one.must else "do not converge",
             one.answer,
-            "yes" if one.holds else "**no**",
+            "yes" if one.shown else "not shown" if one.holds else "**no**",
         ]
         for one in found
     ]
