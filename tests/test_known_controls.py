@@ -142,6 +142,19 @@ def test_a_control_that_is_undecided_shows_nothing() -> None:
     assert (known.holds, known.found) == (True, "bases with permuted labels: undecided")
 
 
+def test_why_nothing_was_tested_is_said_once() -> None:
+    """If bases and controls miss the target, the answer does not repeat it for each control."""
+    made = experiment(FOUND)
+    found = gather.summarize(**{**made, "table": made["table"].assign(optimal=False)})
+    answer = found["verdict"]["answer"]
+    assert answer.count("`base.target`") == 1
+    assert "planted skeletons are not found (not tested)" in answer
+    text = stage.as_markdown(found)
+    assert "- Planted skeletons: (Mean similarity: the bases " in text
+    assert "| planted skeletons | converge | not tested: 6 of 6 base models miss" in text
+    assert "-0.0" not in text.split("## Does the method find")[1].split("\n## ")[0]
+
+
 def test_without_forks_the_ceiling_of_what_was_planted_is_one_model() -> None:
     [one] = gather.summarize(**experiment(FOUND, ("planted",)))["known_controls"]["answers"]
     assert one.answer == CONVERGES

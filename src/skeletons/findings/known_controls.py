@@ -65,6 +65,11 @@ class Known:
         """Whether the answer shows that it holds: an undecided one excludes nothing."""
         return self.holds and self.answer in (CONVERGES, NOT)
 
+    @property
+    def briefly(self) -> str:
+        """The answer without the reasons why nothing was tested."""
+        return self.answer.partition(":")[0]
+
 
 def cast(models: Sequence[Model], family: str) -> dict[str, str]:
     """By the id of each model of a family, the id of the model whose part it plays.
@@ -224,9 +229,9 @@ def preconditions(found: Sequence[Known]) -> list[Precondition]:
     if not found:
         return []
     wrong = [
-        f"{NAMES[one.family]} are not found ({one.answer})"
+        f"{NAMES[one.family]} are not found ({one.briefly})"
         if one.must
-        else f"{NAMES[one.family]} are found to converge ({one.answer})"
+        else f"{NAMES[one.family]} are found to converge ({one.briefly})"
         for one in found
         if not one.holds
     ]
@@ -234,7 +239,7 @@ def preconditions(found: Sequence[Known]) -> list[Precondition]:
         return [Precondition("controls", False, text.listed(wrong))]
     shown = [NAMES[one.family] for one in found if one.shown]
     parts = [f"{text.listed(shown)}: as they must be"] if shown else []
-    parts += [f"{NAMES[one.family]}: {one.answer}" for one in found if not one.shown]
+    parts += [f"{NAMES[one.family]}: {one.briefly}" for one in found if not one.shown]
     return [Precondition("controls", True, "; ".join(parts))]
 
 

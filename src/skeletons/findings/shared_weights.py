@@ -185,7 +185,7 @@ def _sentences(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         f"{_span(row, 'excess', '')}"
     )
     if not math.isnan(row["beyond"]):
-        said += f", and it exceeds that of their bases by {_span(row, 'beyond', 'beyond_')}"
+        said += f"; minus that of their bases, it is {_span(row, 'beyond', 'beyond_')}"
     return [f"{said}."]
 
 
