@@ -82,7 +82,7 @@ def summarize(
         for ood, pairs in similarity.items()
     }
     judged = functools.partial(verdict.verdict, settings=chosen, declared=declared)
-    own_walks = _of_bases(walked or {})
+    own_walks, missed = _of_bases(walked or {}), preconditions.short_of_target(table)
     known_answers = _known_controls(
         judged, table, similarity, walked or {}, voting, list(measures), chosen, declared
     )
@@ -112,10 +112,10 @@ def summarize(
             chosen.drop,
         ),
         "kinds": kinds,
-        "walks": _certificates(own_walks, preconditions.short_of_target(table), chosen),
+        "walks": _certificates(own_walks, missed, chosen),
         "multiplicity": multiplicity.by_set(table, known or {}, chosen.loss_rise),
         "masks": shared_weights.summarize(masks or {}),
-        "inside": inside or inspections.inspections({}),
+        "inside": _inside(inside or inspections.inspections({}), own_walks, missed, chosen),
         "similarity": {
             ood: {measure: _similarity(pairs, declared[measure]) for measure in measures}
             for ood, pairs in post_pairs.items()
@@ -245,6 +245,21 @@ def _certificates(
         )
         for name, walk in walked.items()
     }
+
+
+def _inside(
+    found: Mapping[str, Any],
+    walked: Mapping[str, pd.DataFrame],
+    missed: Collection[str],
+    chosen: Settings,
+) -> dict[str, Any]:
+    """The inspections; a search also has `walk`, whether its walk, up to its end, is certified."""
+    rows = found.get("sparsest", [])
+    ends = [Model.parse(row["model"]) for row in rows]
+    known = preconditions.certified(ends, walked, missed, chosen.loss_rise, chosen.largest_step)
+    holds = [known[str(end.base)].holds if str(end.base) in known else None for end in ends]
+    searched = [{**row, "walk": one} for row, one in zip(rows, holds, strict=True)]
+    return {**found, **({"sparsest": searched} if rows else {})}
 
 
 def _base_of(name: str) -> str:
