@@ -471,7 +471,9 @@ def test_what_exceeds_a_limit_is_not_certified_and_says_why(
     found = judged(tmp_path, **case)
     assert found["certified"] is doubled
     assert found["original"]["certified"] is original
-    assert says in bridges.in_words([found])
+    words = bridges.in_words([found])
+    assert says in words
+    assert ("can be exchanged for another continuously" in words) is doubled
     shown = tables.bridges({"inside": {"bridge": [found]}})
     fits = case.get("times", 1) <= 1
     assert [row["place"] for row in shown] == ["twice", *["original"] * fits]

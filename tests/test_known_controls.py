@@ -90,6 +90,71 @@ def test_each_family_gets_the_answer_that_is_true() -> None:
     assert plain(found)["known_controls"]["answers"][0]["holds"] is True
 
 
+def compared(made: dict[str, Any], *states: str) -> dict[str, Any]:
+    """The same experiment if only models in some states are compared, beside controls."""
+
+    def keeps(name: str) -> bool:
+        model = Model.parse(name)
+        walked = model.stage == "regularized"
+        return (model.control is not None and not walked) or model.stage in states
+
+    pairs = made["similarity"]["digits"]
+    return {**made, "similarity": {"digits": pairs[pairs.a.map(keeps) & pairs.b.map(keeps)]}}
+
+
+def test_regularised_models_need_not_be_compared() -> None:
+    """As in `experiments/truth.yaml`: the walks of controls are certified all the same."""
+    found = gather.summarize(**compared(experiment(FOUND), "base", "pruned"))
+    answers = {one.family: one.answer for one in found["known_controls"]["answers"]}
+    assert answers == {"planted": CONVERGES, "forked": CONVERGES, "labels": NOT}
+    assert found["verdict"]["answer"] == NOT
+
+
+@pytest.mark.parametrize("families", [("forked",), tuple(FOUND)])
+def test_bases_need_not_be_compared(families: tuple[str, ...]) -> None:
+    """Then children have no independent bases beside them, and the first is no child."""
+    found = gather.summarize(**compared(experiment(FOUND, families), "pruned"))
+    rows = found["known_controls"]["doses"]["digits"]
+    assert [(row["share"], row["pairs"]) for row in rows] == [(None, 0), (0.3, 10), (0.9, 10)]
+    judged = {one.family for one in found["known_controls"]["answers"]}
+    assert judged == set(families) - {"forked"}
+
+
+def test_permuted_labels_must_converge_on_no_set() -> None:
+    """They fail as a control if they converge on one set, whatever the others show."""
+    alike = experiment({**FOUND, "labels": 0.1})
+    apart = experiment(FOUND)
+    alike["similarity"] |= {"letters": apart["similarity"]["digits"]}
+    found = gather.summarize(**alike)
+    [labels] = [one for one in found["known_controls"]["answers"] if one.family == "labels"]
+    assert not labels.holds
+    assert "bases with permuted labels are found to converge" in found["verdict"]["answer"]
+
+
+def test_a_control_that_is_undecided_shows_nothing() -> None:
+    """Without a ceiling, whether permuted labels converge is undecided."""
+    found = gather.summarize(**experiment(FOUND, ("labels",)))
+    [labels] = found["known_controls"]["answers"]
+    assert (labels.answer, labels.holds, labels.shown) == ("undecided", True, False)
+    text = stage.as_markdown(found)
+    assert "| bases with permuted labels | do not converge | undecided | not shown |" in text
+    [known] = [one for one in found["verdict"]["preconditions"] if one.name == "controls"]
+    assert (known.holds, known.found) == (True, "bases with permuted labels: undecided")
+
+
+def test_why_nothing_was_tested_is_said_once() -> None:
+    """If bases and controls miss the target, the answer does not repeat it for each control."""
+    made = experiment(FOUND)
+    found = gather.summarize(**{**made, "table": made["table"].assign(optimal=False)})
+    answer = found["verdict"]["answer"]
+    assert answer.count("`base.target`") == 1
+    assert "planted skeletons are not found (not tested)" in answer
+    text = stage.as_markdown(found)
+    assert "- Planted skeletons: (Mean similarity: the bases " in text
+    assert "| planted skeletons | converge | not tested: 6 of 6 base models miss" in text
+    assert "-0.0" not in text.split("## Does the method find")[1].split("\n## ")[0]
+
+
 def test_without_forks_the_ceiling_of_what_was_planted_is_one_model() -> None:
     [one] = gather.summarize(**experiment(FOUND, ("planted",)))["known_controls"]["answers"]
     assert one.answer == CONVERGES

@@ -6,9 +6,14 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from colours import images
 from conftest import ROOT
 
+from skeletons.networks import scale_free
+from skeletons.networks.build import build
 from skeletons.store import artifacts
+from skeletons.training import ranks
+from skeletons.training.images import Images
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
@@ -51,3 +56,13 @@ def test_a_job_keeps_no_copy_of_images_that_are_mapped(tmp_path: Path) -> None:
     read = peak(tmp_path / "read", memory=None)
     assert read.own - mapped.own > 0.8 * SIZE
     assert mapped.resident > mapped.own
+
+
+def test_mapped_images_move_to_the_device_of_the_network() -> None:
+    """They stay on the CPU while the network and the labels are on a GPU; here, on torch's meta."""
+    kept = images(8)
+    network = build("cnn", 2, 3, [0.5] * 3, [0.25] * 3, seed=1).to("meta")
+    there = Images(kept.pixels, kept.labels.to("meta"))
+    found = ranks._mean(network, there, 4, 1)
+    assert {tensor.device.type for tensor in found.values()} == {"meta"}
+    assert scale_free._logits(network, kept.pixels).device.type == "meta"

@@ -101,6 +101,13 @@ def test_the_set_holds_living_models_near_the_best_base() -> None:
     assert multiplicity.members(table[table.state != "base"], 0.05) == ("", [])
 
 
+def test_models_of_permuted_labels_are_of_another_task() -> None:
+    """Their loss is low, and they answer almost no image as the task does."""
+    table = scores(s1=0.5, s2=0.5, s3=0.4)
+    table.loc[2, "state"] = "labels"
+    assert multiplicity.members(table, 0.05) == ("seed=1", ["seed=1", "seed=2"])
+
+
 def test_sets_without_predictions_of_two_models_are_left_out() -> None:
     table = scores(s1=0.5, s2=0.5, s3=0.5)
     one, two, _ = named(certain([0, 1], [0, 2], [0, 0])).items()

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from colours import PLAIN, images
@@ -17,8 +18,9 @@ from conftest import CHAIN, Workflow, ended
 from test_lineage import check
 from torch import nn
 
-from skeletons import Experiment, pruning
+from skeletons import Experiment, pruning, unit_masks
 from skeletons.config.load import load
+from skeletons.measures import magnitude_masks, masks
 from skeletons.model_ids import Model
 from skeletons.networks.build import build
 from skeletons.networks.describe import describe, prunable
@@ -345,20 +347,37 @@ def test_whole_units_stay_away_while_models_are_retrained(
     retrained: Workflow, tmp_path: Path
 ) -> None:
     workflow = retrained.copy(tmp_path / "units")
-    config = {**RETRAINED, "regularize": {**RETRAINED["regularize"], "groups": "units"}}
+    config = {
+        **RETRAINED,
+        "base": {**RETRAINED["base"], "seeds": [1, 2]},
+        "regularize": {**RETRAINED["regularize"], "groups": "units"},
+        "compare": {**RETRAINED["compare"], "weights": ["mask_overlap"]},
+    }
     jobs = workflow.jobs(config)
-    assert {
-        jobs[rule] for rule in ("units", "cut", "cut_at_random", "cut_at_random_to_density")
-    } == {1}
-    assert jobs["retrain"] == 4
+    assert jobs["units"] == 1
+    assert {jobs[rule] for rule in ("cut", "cut_at_random", "cut_at_random_to_density")} == {2}
+    assert jobs["retrain"] == 8
     results = workflow / "results/grid"
     for name in (PRUNED, f"{PRUNED}_random=1"):
         cut = artifacts.read_json(results / "cut" / name / "sparsity.json", ["units"])
         report = artifacts.read_json(results / "models" / name / "sparsity.json", ["units"])
         assert report["units"] == cut["units"]
         assert report["kept"] == cut["kept"]
-    assert check(workflow.folder, config) >= {"cut", "models", "units"}
+    assert check(workflow.folder, config) >= {"cut", "models", "units", "weights"}
     assert workflow.planned(config) == {}
+    # The bases without a walk lose whole units, too.
+    other = PRUNED.replace("seed=1", "seed=2")
+    streams = unit_masks.read(str(results / "units/units.json"))
+    controls = []
+    for name in (PRUNED, other):
+        pruned, base = (
+            artifacts.read_tensors(results / "models" / one / "weights.safetensors")
+            for one in (name, name.partition("_l1=")[0])
+        )
+        kept = {key: pruned[key] for key in pruned if key.endswith("weight")}
+        controls.append(magnitude_masks.like(base, kept, streams))
+    table = pd.read_parquet(results / f"weights/mask_overlap/{PRUNED}--{other}.parquet")
+    assert table.base_jaccard[0] == masks.overlap_of(*controls, controls[0]).jaccard[0]
 
 
 def test_without_retraining_again_the_cut_models_are_what_they_were(

@@ -18,6 +18,7 @@ from skeletons.inspection.landscape import Landscape
 from skeletons.networks import architectures
 from skeletons.networks.build import build
 from skeletons.networks.generators import generator_for
+from skeletons.networks.user_network import Manner
 from skeletons.prediction import units
 from skeletons.store import artifacts
 from skeletons.store.artifacts import Array
@@ -382,6 +383,17 @@ def test_one_step_of_a_curve_is_the_chain_rule(trained: Trained) -> None:
         wanted = (point - rate * point.grad).detach()
         torch.testing.assert_close(torch.from_numpy(control[name]), wanted, rtol=1e-4, atol=1e-6)
         assert (point.grad != 0).any()
+
+
+def test_a_curve_of_a_network_that_needs_two_images_has_no_batch_of_one(trained: Trained) -> None:
+    """A batch norm of features cannot be trained on the one image that is left over."""
+    net = network("cnn")
+    net.standardize.manner = Manner(single=False)  # type: ignore[assignment, union-attr]
+    sizes = []
+    net.register_forward_hook(lambda module, given, logits: sizes.append(len(logits)))
+    settings = BaseSettings(1, 16, "sgd", 0.1, 0.0, 0.0, 0.0, 0.0, PLAIN)
+    curves.train_curve(net, trained["cnn", 1], trained["cnn", 2], images(33), 1, settings, "fp32")
+    assert sizes == [16, 17]
 
 
 # --- stages -------------------------------------------------------------------------------------

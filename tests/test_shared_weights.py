@@ -94,7 +94,7 @@ def test_the_section_names_controls_signs_and_layers() -> None:
     for part in (
         "units aligned",
         "in 15 of 15 pairs, pruned models share more weights than chance gives",
-        "it exceeds that of their bases by",
+        "minus that of their bases, it is",
         "| pruned at random |",
         "their bases, without a walk",
         "| `body.2.weight` | 900 | 20.0% |",

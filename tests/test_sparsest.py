@@ -10,15 +10,16 @@ from typing import Any
 import pandas as pd
 import pytest
 from conftest import CHAIN, Workflow, ended
+from test_findings import scores
 from test_lineage import check
 
-from skeletons import Experiment, pruning
+from skeletons import Experiment, model_ids, pruning
 from skeletons.config.load import load
-from skeletons.findings import inspections, sparsest
-from skeletons.findings.walk_certificates import certify
+from skeletons.findings import gather, inspections, sparsest, stage
 from skeletons.inspection import absence
 from skeletons.inspection import sparsest as searching
 from skeletons.inspection.sparsest import LEAST, RATIO, is_certified, search
+from skeletons.model_ids import Model
 from skeletons.store import artifacts, provenance
 from skeletons.store.provenance import Recipe
 from skeletons.workflow.plan import Plan
@@ -235,37 +236,61 @@ def file(*tries: dict[str, Any], density: float | None) -> dict[str, Any]:
     }
 
 
-def walked(rise: float) -> Any:
-    walk = pd.DataFrame(
+def walked(*losses: float) -> Any:
+    """A walk whose loss rises by these numbers after one epoch each."""
+    points = [0.0, *losses]
+    return pd.DataFrame(
         {
-            "step": [0, 1],
-            "epoch": [0, 1],
-            "loss": [0.1, 0.1 + rise],
-            "accuracy": [1.0, 1.0],
-            "distance": [0.0, 0.01],
-            "step_length": [0.0, 0.01],
+            "step": range(len(points)),
+            "epoch": range(len(points)),
+            "loss": [0.1 + rise for rise in points],
+            "accuracy": 1.0,
+            "distance": [0.01 * k for k in range(len(points))],
+            "step_length": 0.01,
+            "norm": 1.0,
         }
     )
-    return {WALK: certify(walk, 1.0)}
 
 
 def test_a_row_says_what_holds_what_fails_and_why() -> None:
     fails = row(density=0.03, kept=30, bound=0.07, lost=0.034, certified=False)
     found = file(row(), row(density=0.04, kept=40), fails, density=0.04)
-    text = sparsest.section([found], walked(0.01)).text
+    text = sparsest.section([found | {"walk": True}]).text
     assert (
         f"| `{WALK}` | yes | 0.04 | 40 | 0.010 | 0.00 | 0.03 | the loss rises by 0.070 and "
         "3.4 points of accuracy are lost |"
     ) in text
     assert "each retrained for 2 epochs" in text
-    assert f"| `{WALK}` | **no** |" in sparsest.section([found], walked(0.5)).text
-    assert f"| `{WALK}` | – |" in sparsest.section([found], {}).text
+    assert f"| `{WALK}` | **no** |" in sparsest.section([found | {"walk": False}]).text
+    assert f"| `{WALK}` | – |" in sparsest.section([found | {"walk": None}]).text
+
+
+@pytest.mark.parametrize(
+    ("losses", "holds"), [((0.01,), True), ((0.01, 0.5), True), ((0.5, 0.01), False)]
+)
+def test_the_walk_is_judged_up_to_the_model_that_is_pruned(
+    losses: tuple[float, ...], holds: bool
+) -> None:
+    """A later epoch that leaves the ridge says nothing of the one before."""
+    models = model_ids.grid([Model(1)], [1e-4], [1, 2], [0.1])
+    last = str(Model(1).of(l1=1e-4, epochs=len(losses)))
+    found = gather.summarize(
+        "x",
+        scores(models),
+        {},
+        [],
+        walked={last: walked(*losses)},
+        inside={**inspections.inspections({}), "sparsest": [file(row(), density=1.0)]},
+    )
+    assert [one["walk"] for one in found["inside"]["sparsest"]] == [holds]
+    word = "yes" if holds else "**no**"
+    assert f"| `{WALK}` | {word} | 1 |" in stage.as_markdown(found)
 
 
 def test_a_walk_that_never_holds_and_a_dead_model() -> None:
     dead = {"dead_reason": "no weight is left in body.0.weight", "certified": False}
     found = file({"density": 1.0, "kept": 0, "sparsity": 1.0, **dead}, density=None)
-    text = sparsest.section([found], {}).text
+    text = sparsest.section([found | {"walk": None}]).text
     assert "| none | – | – | – | 1 | no weight is left in body.0.weight |" in text
 
 
@@ -274,6 +299,6 @@ def test_a_search_that_cannot_be_had_says_why(tmp_path: Path) -> None:
     artifacts.write_json(path, {absence.KEY: "It cannot be."})
     rows = inspections.inspections({"sparsest": [str(path)]})["sparsest"]
     assert rows == [{"model": "seed=1", "absent": "It cannot be."}]
-    assert sparsest.section(rows, {}).text == "Not available for `seed=1`: It cannot be."
+    assert sparsest.section(rows).text == "Not available for `seed=1`: It cannot be."
     assert "sparsest" not in inspections.inspections({})
-    assert sparsest.section([], {}).text == ""
+    assert sparsest.section([]).text == ""

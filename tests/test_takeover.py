@@ -11,6 +11,7 @@ from colours import PLAIN, images
 from test_probe import planted
 from torch import nn
 
+from skeletons.findings import inspections
 from skeletons.inspection import takeover as module
 from skeletons.inspection.second_skeleton import EMPTY
 from skeletons.inspection.takeover import (
@@ -183,3 +184,23 @@ def test_the_stage_writes_the_same_bytes_each_time(tmp_path: Path) -> None:
     assert list(rows.epoch) == list(range(len(rows)))
     assert rows.bound.max() <= ROOM
     assert artifacts.read_json(output["verdict"])["epochs"] == len(rows) - 1
+
+
+@pytest.mark.parametrize("missed", [(), ("seed=1",)])
+def test_what_takes_over_from_a_base_off_its_optimum_shows_nothing(
+    missed: tuple[str, ...], tmp_path: Path
+) -> None:
+    """At chance, any weights are as good as the skeleton's."""
+    paths = {
+        "takeover": tmp_path / "takeover/seed=1_l1=0.0001_ep=1_d=0.3.json",
+        "probe": tmp_path / "probe/seed=1_l1=0.001.json",
+    }
+    for path in paths.values():
+        words = {"verdict": "x", "sentence": "Another takes over.", "l1": 1e-3, "room": 0.05}
+        artifacts.write_json(path, words)
+    found = inspections.inspections(
+        {kind: [str(path)] for kind, path in paths.items()}, missed=missed
+    )
+    said = " Its base misses `base.target`, so this shows nothing." if missed else ""
+    for section in inspections.inspection_sections(found):
+        assert section.text.endswith(f": Another takes over.{said}")

@@ -12,6 +12,7 @@ from torch import nn
 
 from skeletons.alignment import permutations
 from skeletons.data import shapes
+from skeletons.figures.inspections import inspection_figures_stage
 from skeletons.findings import transfers
 from skeletons.inspection import absence, transfer
 from skeletons.networks import symmetries
@@ -184,3 +185,11 @@ def test_few_bases_have_no_interval_and_a_missing_training_is_said(tmp_path: Pat
     assert len(rows[0]["pairs"]) == 2
     assert rows[-1] == {"model": "seed=2", absence.KEY: "the loss was nan"}
     assert "needs 5 bases" in transfers.in_words(rows[:-1])
+
+
+def test_the_figure_says_why_no_pair_has_all_its_trainings(tmp_path: Path) -> None:
+    paths = written(tmp_path, accuracies(2, 0.0, 0.01))
+    own = next(path for path in paths if path.endswith("_mask=own.json"))
+    artifacts.write_json(own, {absence.KEY: "the loss was nan"})
+    inspection_figures_stage(folder=str(tmp_path), colormap="viridis", transfer=paths)
+    assert "the loss was nan" in (tmp_path / "transfer.svg").read_text()

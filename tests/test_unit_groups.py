@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from skeletons import pruning, unit_masks
 from skeletons.errors import WiringError
 from skeletons.inspection.exposure import expose
+from skeletons.measures import magnitude_masks
 from skeletons.networks import architectures, unit_groups
 from skeletons.networks.applied import factors
 from skeletons.networks.build import build
@@ -391,3 +392,18 @@ def test_a_random_control_keeps_as_many_units(tmp_path: Path) -> None:
         assert own["target"] == 0.4
     same = [all(np.array_equal(drawn[k][n], drawn[0][n]) for n in drawn[0]) for k in (1, 2)]
     assert same == [False, True]
+
+
+@pytest.mark.parametrize("name", ["cnn", "resnet9"])
+def test_the_control_of_pruned_units_is_a_base_with_as_many_units(name: str) -> None:
+    """A base that is pruned itself is its own control, and its random control has its number."""
+    base, made = values(network(name)), network(name)
+    layers, streams = describe(made)["layers"], unit_groups.find(made)
+    pruned, report = pruning.prune_units(base, layers, streams, threshold=0.98, scale="layer_rms")
+    assert 0 < sum(report["units"]) < sum(stream["units"] for stream in streams)
+    drawn, _ = pruning.prune_at_random(base, layers, report, "r", streams=streams)
+    for one in (pruned, drawn):
+        found = magnitude_masks.like(base, {key: one[key] for key in prunable(made)}, streams)
+        assert all(((values == 0) == (pruned[key] == 0)).all() for key, values in found.items())
+    single = magnitude_masks.like(base, {key: pruned[key] for key in prunable(made)})
+    assert any(((values == 0) != (pruned[key] == 0)).any() for key, values in single.items())

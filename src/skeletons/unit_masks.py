@@ -77,6 +77,12 @@ def masks(
     return found
 
 
+def living(streams: Sequence[Stream], weights: Mapping[str, Array]) -> list[Mask]:
+    """The units of each stream that weights lead from; `weights` are all prunable weights."""
+    sizes = {name: np.abs(values) for name, values in weights.items()}
+    return [score > 0 for score in scores(streams, sizes, squared=False)]
+
+
 def above(found: Sequence[Floats], threshold: float) -> list[Mask]:
     """The units with scores of at least a threshold; a score of zero never survives."""
     return [(score >= threshold) & (score > 0) for score in found]
@@ -136,10 +142,9 @@ def at_random(
         draw: gives the generator of a stream's number.
     """
     found = []
-    there = scores(streams, {name: np.abs(w) for name, w in weights.items()}, squared=False)
-    for number, (score, count) in enumerate(zip(there, counts, strict=True)):
-        living = np.flatnonzero(score)
-        chosen = np.zeros(len(score), dtype=bool)
-        chosen[draw(number).choice(living, min(count, len(living)), replace=False)] = True
+    for number, (alive, count) in enumerate(zip(living(streams, weights), counts, strict=True)):
+        there = np.flatnonzero(alive)
+        chosen = np.zeros(len(alive), dtype=bool)
+        chosen[draw(number).choice(there, min(count, len(there)), replace=False)] = True
         found.append(chosen)
     return found

@@ -54,9 +54,9 @@ def transfers(pairs: Sequence[Mapping[str, float]], ax: Axes) -> None:
     values = np.array([[pair[name] for name in names] for pair in pairs], dtype=np.float64)
     for row in values:
         ax.plot(range(3), row, color="0.7", linewidth=0.8, marker="o", markersize=3)
-    ax.plot(
-        range(3), values.mean(axis=0), color=PALETTE[0], linewidth=1.6, marker="s", label="mean"
-    )
+    if len(values):
+        mean = values.mean(axis=0)
+        ax.plot(range(3), mean, color=PALETTE[0], linewidth=1.6, marker="s", label="mean")
     ax.set_xticks(range(3), ["another base's mask", "own mask", "random mask"])
     ax.set_xlim(-0.3, 2.3)
     ax.set_ylabel("test accuracy")
@@ -109,9 +109,9 @@ def save_bridges(doubled: Sequence[str], original: Sequence[str], path: Path) ->
         save_svg(figure, path, captions.drawn("bridge"))
 
 
-def save_transfers(files: Sequence[str], path: Path) -> None:
-    """Draw the transfers from the files of each training (`inspection.transfer`)."""
+def save_transfers(pairs: Sequence[Mapping[str, float]], path: Path) -> None:
+    """Draw the pairs that `read_transfers` returns into an SVG file."""
     with styled():
         figure, axes = new_figure(4.6, 3.4)
-        transfers(read_transfers(list(map(Path, files))), axes[0])
+        transfers(pairs, axes[0])
         save_svg(figure, path, captions.drawn("transfer"))

@@ -86,10 +86,11 @@ def _draw_exchange(files: dict[str, list[str]], target: Path) -> None:
     elif asked:
         _absent(asked[0], captions.drawn("bridge"), target / "bridge.svg")
     masks = files.get("transfer", [])
-    if there := _there(masks):
-        exchange.save_transfers(there, target / "transfer.svg")
-    elif masks:
-        _absent(masks[0], captions.drawn("transfer"), target / "transfer.svg")
+    if pairs := exchange.read_transfers([Path(path) for path in _there(masks)]):
+        exchange.save_transfers(pairs, target / "transfer.svg")
+    elif masks:  # every pair lacks one of its trainings
+        because = absence.first_reason(*masks)
+        save_absent(captions.drawn("transfer"), because, target / "transfer.svg")
 
 
 def _draw_units(files: dict[str, list[str]], target: Path) -> None:

@@ -23,6 +23,10 @@ from skeletons.measures import behaviour, predictions, user_defined
 from skeletons.store import artifacts
 from skeletons.user_code.references import is_reference, name_of
 
+EXCHANGED = (
+    " A certified bridge joins networks that need not be alike, in small steps at constant loss. "
+    "So at that width, one machinery can be exchanged for another continuously."
+)
 POINTS = [*walk_certificates.COLUMNS, "part", "rise", "error", "norm"]
 WALKS = ("the walk of a", "the walk of b")  # the second is walked backwards
 
@@ -196,13 +200,12 @@ def in_words(rows: Sequence[Mapping[str, Any]]) -> str:
     if not rows:
         return ""
     held = sum(bool(row["certified"]) for row in rows)
+    certified = f"{'is' if held == 1 else 'are'} certified by the rule for walks."
     return joined(
         "Two bases lie side by side in twice the width, and one is turned on while the other is "
         "turned off. Cross-entropy is convex in the logits, so the loss never exceeds that of the "
-        f"worse end. {held} of {prose.counted(len(rows), 'bridge')} "
-        f"{'is' if held == 1 else 'are'} certified by the rule for walks. A certified bridge joins "
-        "networks that need not be alike, in small steps at constant loss. So at that width, one "
-        "machinery can be exchanged for another continuously.",
+        f"worse end. {held} of {prose.counted(len(rows), 'bridge')} {certified}"
+        f"{EXCHANGED if held else ''}",
         _doubled_table(rows),
         *_clauses(rows),
         _original_text(rows),

@@ -31,7 +31,7 @@ from skeletons.findings.settings import Settings
 from skeletons.measures.catalogue import MEASURES
 from skeletons.measures.measure import Measure
 from skeletons.measures.predictions import Predictions
-from skeletons.model_ids import BASE, CONTROLS
+from skeletons.model_ids import BASE, CONTROLS, Model
 
 TEST_SET = "the test set"  # stands for an OOD set, where a claim needs none
 SHOWN = 5  # number of the least similar models that are listed
@@ -76,7 +76,7 @@ def summarize(
     compared = {name for pairs in similarity.values() for name in pair_tables.models_in(pairs)}
     post_pairs = {ood: pair_tables.without_controls(pairs) for ood, pairs in similarity.items()}
     voting = [ood for ood in similarity if ood not in controls]
-    own_walks = judged.of_bases(walked or {})
+    own_walks, missed = judged.of_bases(walked or {}), preconditions.short_of_target(table)
     answers = answered or judged.judge(
         table, similarity, measures, walked or {}, controls, chosen, declared
     )
@@ -98,10 +98,10 @@ def summarize(
             chosen.drop,
         ),
         "kinds": answers["kinds"],
-        "walks": _certificates(own_walks, preconditions.short_of_target(table), chosen),
+        "walks": _certificates(own_walks, missed, chosen),
         "multiplicity": multiplicity.by_set(table, known or {}, chosen.loss_rise),
         "masks": shared_weights.summarize(masks or {}),
-        "inside": inside or inspections.inspections({}),
+        "inside": _inside(inside or inspections.inspections({}), own_walks, missed, chosen),
         "similarity": {
             ood: {measure: _similarity(pairs, declared[measure]) for measure in measures}
             for ood, pairs in post_pairs.items()
@@ -197,6 +197,21 @@ def _certificates(
         )
         for name, walk in walked.items()
     }
+
+
+def _inside(
+    found: Mapping[str, Any],
+    walked: Mapping[str, pd.DataFrame],
+    missed: Collection[str],
+    chosen: Settings,
+) -> dict[str, Any]:
+    """The inspections; a search also has `walk`, whether its walk, up to its end, is certified."""
+    rows = found.get("sparsest", [])
+    ends = [Model.parse(row["model"]) for row in rows]
+    known = preconditions.certified(ends, walked, missed, chosen.loss_rise, chosen.largest_step)
+    holds = [known[str(end.base)].holds if str(end.base) in known else None for end in ends]
+    searched = [{**row, "walk": one} for row, one in zip(rows, holds, strict=True)]
+    return {**found, **({"sparsest": searched} if rows else {})}
 
 
 def _base_of(name: str) -> str:

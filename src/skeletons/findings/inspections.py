@@ -50,7 +50,7 @@ def inspections(
             if the configuration does not ask for it.
         rise: the limit of a walk's training loss, in nats, which a curve is certified by.
         step: the limit of a walk's steps, as a share of the weights' norm.
-        missed: ids of bases that miss their target; a curve between such is on no ridge.
+        missed: ids of bases that miss their target, which are on no ridge.
 
     Returns:
         For each kind in `READ` a list, empty if there is no artifact (but no key `sparsest`).
@@ -62,7 +62,8 @@ def inspections(
         model, before, after, difference and dead_reason (see `inspection.exposure`). `importance`
         and `matched`: the totals of `unit_ranks.summarize` and `matched_units.summarize`, with the
         model, or a and b. `probe`: model and the numbers of `second_skeleton.probe_verdict`.
-        `takeover`: model and those of `takeover.takeover_verdict`.
+        `takeover`: model and those of `takeover.takeover_verdict`. Both with `optimal`, whether the
+        base reaches its target.
         `bridge` and `transfer`: see `bridges.read` and `transfers.read`. `layer_maps`: see
         `layer_maps.summarize`. `sparsest`: what `sparsest.sparsest_stage` wrote.
         The row of a look that cannot be had has only the models and `absent`, the reason (see
@@ -89,12 +90,17 @@ def inspections(
         "probe": [
             {
                 "model": Path(path).stem.rpartition("_l1=")[0],
+                "optimal": model_of(path) not in missed,
                 **_totals(path, ["verdict", "sentence", "l1"]),
             }
             for path in paths.get("probe", ())
         ],
         "takeover": [
-            {"model": Path(path).stem, **_totals(path, ["verdict", "sentence", "room"])}
+            {
+                "model": Path(path).stem,
+                "optimal": str(Model.parse(Path(path).stem).base) not in missed,
+                **_totals(path, ["verdict", "sentence", "room"]),
+            }
             for path in paths.get("takeover", ())
         ],
         "layer_maps": layer_maps.summarize(paths.get("layer_maps", ()), kind_of),
@@ -393,26 +399,32 @@ def _matched_text(rows: Sequence[Mapping[str, Any]]) -> str:
     head = ["a", "b", "rank correlation", "shared", "by chance"]
     return (
         "The most important tenth of units of two bases, layer by layer, after their units were "
-        "aligned by weights. Chance means two sets drawn at random. Alignment itself pairs large "
-        "units with large ones, so a little more than chance is not evidence of a shared "
-        "skeleton.\n\n" + prose.table(head, table)
+        "aligned. Chance means two sets drawn at random. Alignment itself pairs large units with "
+        "large ones, so a little more than chance is not evidence of a shared skeleton.\n\n"
+        + prose.table(head, table)
     )
 
 
 def _probe_text(rows: Sequence[Mapping[str, Any]]) -> str:
     if not rows:
         return ""
-    lines = [f"- `{row['model']}`, λ = {row['l1']:g}: {row['sentence']}" for row in rows]
+    lines = [f"- `{row['model']}`, λ = {row['l1']:g}: {_found(row)}" for row in rows]
     return (
         "The regularised model is trained further with a penalty on only the weights of its "
         "skeleton.\n\n" + "\n".join(lines)
     )
 
 
+def _found(row: Mapping[str, Any]) -> str:
+    """What was found; of a base that is off its optimum, any weights are as good as others."""
+    off = "" if row["optimal"] else " Its base misses `base.target`, so this shows nothing."
+    return f"{row['sentence']}{off}"
+
+
 def _takeover_text(rows: Sequence[Mapping[str, Any]]) -> str:
     if not rows:
         return ""
-    lines = [f"- `{row['model']}`: {row['sentence']}" for row in rows]
+    lines = [f"- `{row['model']}`: {_found(row)}" for row in rows]
     return (
         "The weights of the skeleton are scaled to zero step by step, while all others are trained "
         "and the training loss is held.\n\n" + "\n".join(lines)

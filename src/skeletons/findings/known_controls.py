@@ -14,6 +14,7 @@ An answer of the bases counts only if these are as they must be.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +25,7 @@ from skeletons import text
 from skeletons.findings import model_pairs, scale
 from skeletons.findings.pair_values import BASE, CEILING, COLUMNS
 from skeletons.findings.preconditions import Precondition
-from skeletons.findings.rules import CONVERGES, IN_PART
+from skeletons.findings.rules import CONVERGES, IN_PART, NOT
 from skeletons.measures.measure import Measure
 from skeletons.model_ids import FORKED, LABELS, PLANTED, Model
 
@@ -47,7 +48,7 @@ class Known:
         family: one of `MUST`.
         must: whether its models must converge.
         answer: that of the verdict over all voting sets.
-        holds: whether the answer is as it must be.
+        holds: whether the answer is as it must be: they converge on all sets, or on none.
         sentences: the answer in words, by data set.
         similarity: mean similarities by kind, by data set.
     """
@@ -59,6 +60,16 @@ class Known:
     sentences: Mapping[str, str]
     similarity: Mapping[str, Mapping[str, float]]
 
+    @property
+    def shown(self) -> bool:
+        """Whether the answer shows that it holds: an undecided one excludes nothing."""
+        return self.holds and self.answer in (CONVERGES, NOT)
+
+    @property
+    def briefly(self) -> str:
+        """The answer without the reasons why nothing was tested."""
+        return self.answer.partition(":")[0]
+
 
 def cast(models: Sequence[Model], family: str) -> dict[str, str]:
     """By the id of each model of a family, the id of the model whose part it plays.
@@ -66,7 +77,7 @@ def cast(models: Sequence[Model], family: str) -> dict[str, str]:
     A child of a base plays the part of another seed's base; the base itself is the first child.
 
     Args:
-        models: all models of one network.
+        models: all compared models of one network, and the ends of its walks.
         family: one of `MUST`.
     """
     if family != FORKED:
@@ -108,8 +119,11 @@ def answers(
         measure: the primary one.
     """
     found = []
+    # The walks are judged whether or not regularised models are compared.
+    ends = (Model.parse(name) for name in walked if "_l1=" in name)
+    known = list(dict.fromkeys([*models, *ends]))
     for family, must in MUST.items():
-        parts = cast(models, family)
+        parts = cast(known, family)
         if not any(Model.parse(name).family == family for name in parts):
             continue
         if not any(Model.parse(name).is_cut for name in parts):
@@ -127,12 +141,13 @@ def answers(
         )
         by = {ood: values[measure.name] for ood, values in made["by"].items()}
         answer = made["answer"]
+        converge = any(values["walk"] in (CONVERGES, IN_PART) for values in by.values())
         found.append(
             Known(
                 family,
                 must,
                 answer,
-                (answer == CONVERGES) if must else answer not in (CONVERGES, IN_PART),
+                answer == CONVERGES if must else not converge,
                 {ood: values["sentence"] for ood, values in by.items()},
                 {ood: _similarity(values["recipes"]) for ood, values in by.items()},
             )
@@ -184,11 +199,11 @@ def _adjustment(
 
     def adjust(own: pd.DataFrame, ood: str) -> pd.DataFrame:
         rest = own[own.kind != CEILING]
-        if family == PLANTED and (children := model_pairs.latest_forks(models)):
+        children = model_pairs.compared(model_pairs.latest_forks(models), models)
+        if family == PLANTED and children:
             value = model_pairs.from_table(similarity[ood], measure.name)
             names = list(dict.fromkeys([*own.seed_a, *own.seed_b]))
-            known = [str(child) for child in children]
-            forks = model_pairs.between_children(known, names, recipe, value)
+            forks = model_pairs.between_children(children, names, recipe, value)
             return pd.concat([rest, _rows(forks)], ignore_index=True)
         if family == PLANTED:
             best = scale.of_measure(measure)
@@ -214,16 +229,18 @@ def preconditions(found: Sequence[Known]) -> list[Precondition]:
     if not found:
         return []
     wrong = [
-        f"{NAMES[one.family]} are not found ({one.answer})"
+        f"{NAMES[one.family]} are not found ({one.briefly})"
         if one.must
-        else f"{NAMES[one.family]} are found to converge ({one.answer})"
+        else f"{NAMES[one.family]} are found to converge ({one.briefly})"
         for one in found
         if not one.holds
     ]
     if wrong:
         return [Precondition("controls", False, text.listed(wrong))]
-    names = text.listed([NAMES[one.family] for one in found])
-    return [Precondition("controls", True, f"{names}: as they must be")]
+    shown = [NAMES[one.family] for one in found if one.shown]
+    parts = [f"{text.listed(shown)}: as they must be"] if shown else []
+    parts += [f"{NAMES[one.family]}: {one.briefly}" for one in found if not one.shown]
+    return [Precondition("controls", True, "; ".join(parts))]
 
 
 # --- the dose and the response ------------------------------------------------------------------
@@ -245,10 +262,10 @@ def doses(
     """
     if not any(model.family == FORKED for model in models):
         return {}
-    bases = [model for model in models if model.state == BASE]
-    groups: dict[float | None, list[Model]] = {None: bases}
+    bases = [str(model) for model in models if model.state == BASE]
+    groups: dict[float | None, list[str]] = {None: bases}
     for share, children in sorted(model_pairs.forks(models).items()):
-        groups[share] = children
+        groups[share] = model_pairs.compared(children, models)
     found: dict[str, list[dict[str, Any]]] = {}
     for ood, pairs in similarity.items():
         value = model_pairs.from_table(pairs, measure.name)
@@ -256,9 +273,9 @@ def doses(
     return found
 
 
-def _spread(group: Sequence[Model], value: model_pairs.Values) -> dict[str, Any]:
+def _spread(group: Sequence[str], value: model_pairs.Values) -> dict[str, Any]:
     values = pd.Series(
-        [value(str(a), str(b)) for i, a in enumerate(group) for b in group[i + 1 :]], dtype=float
+        [value(a, b) for a, b in itertools.combinations(group, 2)], dtype=float
     ).dropna()
     known = len(values) > 0
     return {

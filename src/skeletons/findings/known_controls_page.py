@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from skeletons import text
-from skeletons.findings.answer_text import WORDS
+from skeletons.findings.answer_text import WORDS, number
 from skeletons.findings.known_controls import NAMES, Known
 from skeletons.findings.pair_values import BASE, CEILING, PRUNED, REGULARIZED
 from skeletons.findings.sections import joined
@@ -32,12 +32,13 @@ def _answers(found: Sequence[Known]) -> str:
             NAMES[one.family],
             "converge" if one.must else "do not converge",
             one.answer,
-            "yes" if one.holds else "**no**",
+            "yes" if one.shown else "not shown" if one.holds else "**no**",
         ]
         for one in found
     ]
     sentences = [
-        f"- {_capital(NAMES[one.family])}{_on(one, ood)}: {sentence}{_means(one, ood)}"
+        f"- {_capital(NAMES[one.family])}{_on(one, ood)}: "
+        + " ".join(part for part in (sentence, _means(one, ood)) if part)
         for one in found
         for ood, sentence in one.sentences.items()
     ]
@@ -61,8 +62,8 @@ def _on(one: Known, ood: str) -> str:
 def _means(one: Known, ood: str) -> str:
     """The mean similarities that an answer is based on."""
     means = one.similarity.get(ood, {})
-    shown = [f"{WORDS[kind]} {means[kind]:.3f}" for kind in SHOWN if kind in means]
-    return f" (Mean similarity: {text.listed(shown)}.)" if shown else ""
+    shown = [f"{WORDS[kind]} {number(means[kind])}" for kind in SHOWN if kind in means]
+    return f"(Mean similarity: {text.listed(shown)}.)" if shown else ""
 
 
 def _doses(found: Mapping[str, Sequence[Mapping[str, Any]]], measure: str) -> str:
@@ -75,7 +76,7 @@ def _doses(found: Mapping[str, Sequence[Mapping[str, Any]]], measure: str) -> st
             [
                 "independent bases" if row["share"] is None else f"{row['share']:.3g}",
                 str(row["pairs"]),
-                *("–" if row[key] is None else f"{row[key]:.3f}" for key in ("mean", "min", "max")),
+                *("–" if row[key] is None else number(row[key]) for key in ("mean", "min", "max")),
             ]
             for row in rows
         ]

@@ -149,6 +149,8 @@ def latest_forks(models: Iterable[Model]) -> list[Model]:
 def pruned_forks(model: Model, models: Iterable[Model]) -> list[str]:
     """The latest forks, walked and pruned as a model is; as they are if these are not compared.
 
+    Those that are not compared as they are either, such as a base, are left out.
+
     How alike two models of nearly the same past are after walks of their own is as alike as two
     pruned models get.
 
@@ -160,7 +162,13 @@ def pruned_forks(model: Model, models: Iterable[Model]) -> list[str]:
     parts = {part: getattr(model, part) for part in ("l1", "epochs", "threshold", "density")}
     roots = latest_forks(models)
     pruned = [root.of(**parts) for root in roots]
-    return [str(child) for child in (pruned if set(pruned) <= set(models) else roots)]
+    return compared(pruned if set(pruned) <= set(models) else roots, models)
+
+
+def compared(chosen: Iterable[Model], models: Iterable[Model]) -> list[str]:
+    """The ids of those of some models that are among all that were compared."""
+    known = set(models)
+    return [str(model) for model in chosen if model in known]
 
 
 def between_children(
@@ -205,7 +213,7 @@ def tidy(group: Sequence[Model], models: Sequence[Model], value: Values) -> pd.D
         for (a, ones), (b, others) in itertools.combinations(by_base.items(), 2):
             drawn = [value(x, y) for x, y in zip(ones, others, strict=False)]
             rows.append((a, b, kind, recipe, _mean(drawn)))
-    if children := pruned_forks(group[0], models):
+    if len(children := pruned_forks(group[0], models)) > 1:
         rows += between_children(children, [str(model.base) for model in group], recipe, value)
         return pd.DataFrame(rows, columns=list(COLUMNS))
     for model in group:

@@ -17,7 +17,7 @@ from skeletons import text
 from skeletons.arrays import Floats
 from skeletons.findings.sections import Section, joined
 from skeletons.measures.predictions import Predictions
-from skeletons.model_ids import BASE
+from skeletons.model_ids import BASE, LABELS
 
 PRECISION = 1e-3  # of a capacity, in bits
 ITERATIONS = 2000
@@ -56,6 +56,8 @@ class Multiplicity:
 def members(table: pd.DataFrame, tolerance: float) -> tuple[str, list[str]]:
     """The best living base, and the living models whose test loss is near or below its own.
 
+    Models that learned permuted labels have a loss on another task, so they are left out.
+
     Args:
         table: all models' scores.
         tolerance: how far a test loss may be above that of the best base, in nats.
@@ -63,7 +65,7 @@ def members(table: pd.DataFrame, tolerance: float) -> tuple[str, list[str]]:
     Returns:
         The reference, and all models of the set; empty if no base lives.
     """
-    living = table[~table.dead.astype(bool)]
+    living = table[~table.dead.astype(bool) & (table.state != LABELS)]
     bases = living[living.state == BASE]
     if bases.empty:
         return "", []
@@ -185,14 +187,14 @@ def section(found: Mapping[str, Multiplicity], tolerance: float) -> Section:
         for ood, one in found.items()
     ]
     about = (
-        f"The set holds the living models whose test loss is at most {tolerance:g} nats above that "
-        f"of the best base, `{first.reference}`. *Ambiguity* is the share of images for which some "
-        "model of the set gives another class than this base, and *discrepancy* the largest share "
-        "for which one model does (Marx, Calmon and Ustun 2020). The *Rashomon capacity* of an "
-        "image is the number of different predictions that the set splits into, from 1 to the "
-        "number of classes (Hsu and Calmon 2022). It depends on how sure the models are; ambiguity "
-        "and discrepancy do not. All three can only grow with the number of models, so compare "
-        "data sets, not experiments of different sizes."
+        "The set holds the living models of the task whose test loss is at most "
+        f"{tolerance:g} nats above that of the best base, `{first.reference}`. *Ambiguity* is the "
+        "share of images for which some model of the set gives another class than this base, and "
+        "*discrepancy* the largest share for which one model does (Marx, Calmon and Ustun 2020). "
+        "The *Rashomon capacity* of an image is the number of different predictions that the set "
+        "splits into, from 1 to the number of classes (Hsu and Calmon 2022). It depends on how "
+        "sure the models are; ambiguity and discrepancy do not. All three can only grow with the "
+        "number of models, so compare data sets, not experiments of different sizes."
     )
     header = [
         *("data set", "models", "ambiguity", "discrepancy"),

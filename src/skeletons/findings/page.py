@@ -61,7 +61,7 @@ def sections(found: Mapping[str, Any]) -> list[Section]:
             _walks(found["walks"], found["settings"]),
         ),
         _skeletons(found["skeleton_models"], found["dead"], found["settings"]),
-        sparsest.section(found["inside"].get("sparsest", []), found["walks"]),
+        sparsest.section(found["inside"].get("sparsest", [])),
         shared_weights.section(found["masks"], found["verdict"]["recipe"]),
         multiplicity.section(found["multiplicity"], found["settings"].loss_rise),
         *inspections.inspection_sections(found["inside"]),

@@ -157,7 +157,8 @@ METHOD = (
     "masks with as many weights in each layer, and 1 for the largest overlap that these numbers "
     "allow; its interval and p are over bases. *Same sign* is the share of weights with the same "
     "sign among those that both keep, beside the share by chance. The bases without a walk keep "
-    "their largest weights, as many in each layer as the pruned models."
+    "their largest weights, as many in each layer as the pruned models; or their largest units, if "
+    "whole units were pruned."
 )
 
 
@@ -185,7 +186,7 @@ def _sentences(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         f"{_span(row, 'excess', '')}"
     )
     if not math.isnan(row["beyond"]):
-        said += f", and it exceeds that of their bases by {_span(row, 'beyond', 'beyond_')}"
+        said += f"; minus that of their bases, it is {_span(row, 'beyond', 'beyond_')}"
     return [f"{said}."]
 
 

@@ -7,9 +7,7 @@ from typing import Any
 
 from skeletons import text
 from skeletons.findings.sections import Section, joined
-from skeletons.findings.walk_certificates import Certificate
 from skeletons.inspection import absence
-from skeletons.model_ids import Model
 
 NAME, TITLE = "sparsest", "How sparse can a skeleton of each base be?"
 HEAD = (
@@ -24,13 +22,13 @@ HEAD = (
 )
 
 
-def section(rows: Sequence[Mapping[str, Any]], walks: Mapping[str, Certificate]) -> Section:
+def section(rows: Sequence[Mapping[str, Any]]) -> Section:
     """The section of the findings; without text if nothing was searched.
 
     Args:
-        rows: what `sparsest.sparsest_stage` wrote; one that cannot be had has only `model` and
-            `absent`, the reason.
-        walks: the certificates of all walks, by the last model of each.
+        rows: what `sparsest.sparsest_stage` wrote, with `walk`: whether the walk to the model is
+            certified (None if it was not recorded); one that cannot be had has `absent`, the
+            reason, in place of what was written.
     """
     if not rows:
         return Section(NAME, TITLE, "")
@@ -40,7 +38,7 @@ def section(rows: Sequence[Mapping[str, Any]], walks: Mapping[str, Certificate])
         for row in rows
         if absence.KEY in row
     ]
-    table = text.table(HEAD, [_row(row, walks) for row in there]) if there else ""
+    table = text.table(HEAD, [_row(row) for row in there]) if there else ""
     return Section(NAME, TITLE, joined(_method(there[0]) if there else "", table, *missing))
 
 
@@ -57,13 +55,13 @@ def _method(row: Mapping[str, Any]) -> str:
     )
 
 
-def _row(row: Mapping[str, Any], walks: Mapping[str, Certificate]) -> list[str]:
+def _row(row: Mapping[str, Any]) -> list[str]:
     found = next((one for one in row["tries"] if one["density"] == row["density"]), None)
     fails = [one for one in row["tries"] if not one["certified"]]
     worst = max(fails, key=lambda one: one["density"], default=None)
     return [
         f"`{row['model']}`",
-        _certified(Model.parse(row["model"]), walks),
+        "–" if row["walk"] is None else "yes" if row["walk"] else "**no**",
         "none" if found is None else f"{found['density']:g}",
         "–" if found is None else f"{found['kept']:,}",
         "–" if found is None else f"{found['bound']:.3f}",
@@ -71,15 +69,6 @@ def _row(row: Mapping[str, Any], walks: Mapping[str, Certificate]) -> list[str]:
         "–" if worst is None else f"{worst['density']:g}",
         "–" if worst is None else _because(worst, row),
     ]
-
-
-def _certified(walk: Model, walks: Mapping[str, Certificate]) -> str:
-    """Whether the walk is certified, from that of its last model."""
-    for name, found in walks.items():
-        last = Model.parse(name)
-        if (last.base, last.l1) == (walk.base, walk.l1):
-            return "yes" if found.holds else "**no**"
-    return "–"
 
 
 def _because(one: Mapping[str, Any], limits: Mapping[str, Any]) -> str:

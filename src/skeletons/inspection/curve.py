@@ -29,11 +29,12 @@ from skeletons.inspection.landscape import (
     put,
 )
 from skeletons.inspection.lines import along, places, write_paths
+from skeletons.networks.build import manner_of
 from skeletons.networks.generators import generator_for
 from skeletons.store import artifacts
 from skeletons.store.artifacts import Array
 from skeletons.training.epochs import run_epoch
-from skeletons.training.images import Images, batches
+from skeletons.training.images import Images, batch_sizes, batches
 from skeletons.training.optimizers import optimizer_of_groups, scheduled_rate
 from skeletons.training.settings import BaseSettings
 
@@ -155,7 +156,9 @@ def train_curve(
     control = [nn.Parameter(p.detach().clone()) for p in points.values()]
     # Weight decay acts on the models on the curve (below), not on the control point.
     optimizer = optimizer_of_groups([{"params": control}], settings)
-    steps = settings.epochs * -(-len(train.labels) // settings.batch_size)
+    single = manner_of(network).single
+    per_epoch = len(batch_sizes(len(train.labels), settings.batch_size, single=single))
+    steps = settings.epochs * per_epoch
     step, rate, t = 0, 0.0, 0.5
 
     def update() -> None:
@@ -182,7 +185,7 @@ def train_curve(
     for epoch in range(1, settings.epochs + 1):
         order = generator_for("curve", seed, epoch)
         draw = generator_for("place on the curve", seed, epoch)
-        data = batches(train, settings.batch_size, order, settings.augment)
+        data = batches(train, settings.batch_size, order, settings.augment, single=single)
         where = f"Curve seed={seed}, epoch {epoch},"
         run_epoch(
             network,

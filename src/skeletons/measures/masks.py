@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from skeletons import unit_masks
 from skeletons.alignment import permutations
 from skeletons.arrays import Floats
 from skeletons.errors import ArtifactError
@@ -183,6 +184,7 @@ def with_unwalked(
     b: Mapping[str, Array],
     bases: tuple[Mapping[str, Array], Mapping[str, Array]] | None,
     names: Sequence[str],
+    streams: Sequence[unit_masks.Stream] | None = None,
 ) -> pd.DataFrame:
     """The overlap of masks, beside that of their bases, pruned as much without a walk.
 
@@ -192,15 +194,17 @@ def with_unwalked(
         b: the tensors of the other pruned model.
         bases: the tensors of the bases of both; None for pairs without this control.
         names: the names of the prunable weights.
+        streams: the network's units, if whole units were pruned.
 
     Returns:
         The table with `UNWALKED`: jaccard, excess and same_sign of the largest weights of the
-        bases, as many in each layer as the pruned models keep. NaN without bases.
+        bases, as many in each layer as the pruned models keep; or of the largest units, as many as
+        these keep. NaN without bases.
     """
     if bases is None:
         return table.assign(**dict.fromkeys(UNWALKED, np.nan))
     one, two = (
-        magnitude_masks.like(base, {name: model[name] for name in names})
+        magnitude_masks.like(base, {name: model[name] for name in names}, streams)
         for base, model in zip(bases, (a, b), strict=True)
     )
     found = with_signs(overlap_of(one, two, names), one, two, names)
@@ -258,6 +262,7 @@ def compare_masks_stage(
     summary: str,
     base_a: str | None = None,
     base_b: str | None = None,
+    units: str | None = None,
     matched: str | None = None,
     symmetries: str | None = None,
     pair: str,
@@ -273,6 +278,7 @@ def compare_masks_stage(
         summary: the model.json of their network.
         base_a: weights.safetensors of a's base, for the control without a walk; None for none.
         base_b: weights.safetensors of b's base.
+        units: the units.json of their network, if whole units were pruned and there are bases.
         matched: the permutations that align b to a, from `align_stage`; None to leave the units in
             their order.
         symmetries: the symmetries.json of their network, if `matched` is given.
@@ -291,7 +297,8 @@ def compare_masks_stage(
         bases = artifacts.read_tensors(base_a), aligned
     try:
         table = with_signs(overlap_of(one, other, names), one, other, names)
-        table = with_unwalked(table, one, other, bases, names)
+        streams = None if units is None else unit_masks.read(units)
+        table = with_unwalked(table, one, other, bases, names, streams)
     except ValueError as error:
         raise ArtifactError(f"{a} and {b} cannot be compared: {error}.") from None
     table.insert(0, "a", models[0])

@@ -25,7 +25,7 @@ def scale_free(network: nn.Module, images: Tensor) -> dict[str, tuple[int, ...]]
 
     Args:
         network: is not changed.
-        images: uint8 N×3×32×32, N ≥ 2, on its device.
+        images: uint8 N×C×H×W, N ≥ 2, on any device.
 
     Returns:
         By the name of the weight, the axes over which its norm is free: all but the first if each
@@ -53,6 +53,7 @@ def scale_free(network: nn.Module, images: Tensor) -> dict[str, tuple[int, ...]]
 
 def _logits(network: nn.Module, images: Tensor) -> Tensor:
     """Logits in training mode, with the same random draws each time."""
-    with drawing_from(generator_for("scale_free"), images.device):
-        logits: Tensor = network(images.contiguous(memory_format=torch.channels_last))
+    shown = images.to(next(network.parameters()).device)
+    with drawing_from(generator_for("scale_free"), shown.device):
+        logits: Tensor = network(shown.contiguous(memory_format=torch.channels_last))
     return logits.double()

@@ -68,7 +68,8 @@ def _mean(network: nn.Module, images: Images, batch: int, power: int) -> dict[st
     sums = {name: torch.zeros_like(w, requires_grad=False) for name, w in weights.items()}
     parts = (torch.split(tensor, batch) for tensor in (images.pixels, images.labels))
     for pixels, labels in zip(*parts, strict=True):
-        logits = network(pixels.contiguous(memory_format=torch.channels_last))
+        shown = pixels.to(labels.device).contiguous(memory_format=torch.channels_last)
+        logits = network(shown)
         loss = F.cross_entropy(logits, labels, reduction="sum")
         for name, found in zip(
             weights, torch.autograd.grad(loss, list(weights.values())), strict=True

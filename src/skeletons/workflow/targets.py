@@ -49,11 +49,15 @@ class Targets(ModelFiles):
         return [f"{folder}/{a}--{b}.parquet" for a, b in pairs]
 
     def unwalked(self, a: Model | str, b: Model | str) -> dict[str, str]:
-        """The bases of two pruned models of different bases, for the control without a walk."""
+        """The bases of two pruned models of different bases, for the control without a walk.
+
+        If whole units were pruned, the weights of each unit as well.
+        """
         one, two = Model.parse(str(a)), Model.parse(str(b))
         if {one.state, two.state} != {model_ids.PRUNED} or one.base == two.base:
             return {}
-        return {"base_a": self.weights(one.base), "base_b": self.weights(two.base)}
+        bases = {"base_a": self.weights(one.base), "base_b": self.weights(two.base)}
+        return bases | dict(zip(("units",), self.units(one), strict=False))
 
     def mask_layers(self) -> list[str]:
         """The tables of the overlap of masks in each layer, one for each measure of masks."""
