@@ -1,11 +1,48 @@
 # From tables to findings, figures and the report.
 
 
+# The scores of all models as one table, which figures read as well.
+rule scores:
+    input:
+        scored=TARGETS.scores(),
+    output:
+        table=f"{RESULTS}/scores.parquet",
+    log:
+        f"{LOGS}/scores.log",
+    params:
+        **stage("scores"),
+    run:
+        run_stage(input, output, params, wildcards, log)
+
+
+# The answers, which figures show as well. They need neither measures of masks nor inspections.
+rule verdict:
+    input:
+        scored=TARGETS.scores(),
+        similarity=TARGETS.similarity_tables(),
+        walks=TARGETS.walks("walk.parquet"),
+        histories=TARGETS.walks_without_loss(),
+    output:
+        verdict=f"{RESULTS}/verdict.json",
+    log:
+        f"{LOGS}/verdict.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/verdict.tsv"
+    conda:
+        "../envs/skeletons.yaml"
+    params:
+        **stage("verdict"),
+        parents=lambda wildcards, input: LINEAGES.among(input.scored),
+    script:
+        "../scripts/stage.py"
+
+
 rule findings:
     input:
         unpack(lambda wildcards: TARGETS.inspection_findings()),
         scored=TARGETS.scores(),
         similarity=TARGETS.similarity_tables(),
+        verdict=f"{RESULTS}/verdict.json",
         predictions=TARGETS.compared_predictions(),
         walks=TARGETS.walks("walk.parquet"),
         histories=TARGETS.walks_without_loss(),
@@ -13,7 +50,6 @@ rule findings:
     output:
         json=f"{RESULTS}/findings.json",
         text=f"{RESULTS}/findings.md",
-        scores=f"{RESULTS}/scores.parquet",
     log:
         f"{LOGS}/findings.log",
     benchmark:
@@ -22,7 +58,7 @@ rule findings:
         "../envs/skeletons.yaml"
     params:
         **stage("findings"),
-        parents=lambda wildcards, input: LINEAGES.among(input.scored),
+        parents=lambda wildcards, input: LINEAGES.among([*input.scored, input.verdict]),
     script:
         "../scripts/stage.py"
 
@@ -32,7 +68,7 @@ rule figures:
         scores=f"{RESULTS}/scores.parquet",
         similarity=TARGETS.similarity_tables(),
         histories=TARGETS.longest_walks("history.parquet"),
-        findings=f"{RESULTS}/findings.json",
+        verdict=f"{RESULTS}/verdict.json",
     output:
         TARGETS.drawn("rises"),
         TARGETS.drawn("kinds_of_pairs"),
@@ -54,6 +90,8 @@ rule figures:
 
 
 localrules:
+    scores,
+    verdict,
     findings,
     figures,
 

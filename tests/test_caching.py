@@ -23,10 +23,13 @@ from test_trained_models import ROWS as NETWORKS  # tested there
 Change = Callable[[dict[str, Any]], None]
 Edit = Callable[[Path], None]
 
-AGAIN = {"record": 1, "similarity": 1, **SHOWN}  # another configuration and another table
+JUDGED = {"verdict": 1, **SHOWN}  # the final stages
+SCORED = {"scores": 1, **JUDGED}  # after other models, or other scores
+TOLD = {"findings": 1, "report": 1}  # after measures of masks and inspections
+AGAIN = {"record": 1, "similarity": 1, **SCORED}  # another configuration and other models
 ALL_PAIRS = 18 * 17 // 2
-AFTER_PRUNING = {"predict": 3, "score": 1, "compare": 1, "similarity": 1, **SHOWN}
-CHAIN_PREDICTED = {"predict": 5, "score": 3, "compare": 1, "similarity": 1, **SHOWN}
+AFTER_PRUNING = {"predict": 3, "score": 1, "compare": 1, "similarity": 1, **SCORED}
+CHAIN_PREDICTED = {"predict": 5, "score": 3, "compare": 1, "similarity": 1, **SCORED}
 TRAINED = {"train_base": 1, "regularize": 1, "prune": 1, **CHAIN_PREDICTED}
 
 
@@ -71,6 +74,17 @@ ALIGNED = {
         "grid": 3,
         "points": 3,
         "images": 20,
+    },
+}
+# A measure of features and one of masks, beside which another one is asked for.
+MEASURED = {
+    **CHAIN,
+    "base": {**CHAIN["base"], "seeds": [1, 2]},
+    "compare": {
+        **CHAIN["compare"],
+        "representations": ["linear_cka"],
+        "weights": ["mask_overlap"],
+        "permutations": 19,
     },
 }
 ALIGNED_AGAIN = {"plane": 1, "inspection_figures": 1, "record": 1, "report": 1}
@@ -140,17 +154,17 @@ CONFIGURATION: dict[str, tuple[dict[str, Any], Change, dict[str, int]]] = {
     "retraining is asked for": (
         CHAIN,
         setting("prune", retrain=1),
-        {"cut": 1, **RETRAINS, "record": 1, **SHOWN},
+        {"cut": 1, **RETRAINS, "record": 1, **SCORED},
     ),
     "the epochs or the rate of retraining change": (
         RETRAINED,
         setting("prune", retrain=2, retrain_learning_rate=0.01),
-        {**RETRAINS, "record": 1, **SHOWN},
+        {**RETRAINS, "record": 1, **SCORED},
     ),
     "a density is added to models that are retrained": (
         RETRAINED,
         setting("prune", densities=[0.3]),
-        {"rank": 1, "cut_to_density": 1, **RETRAINS, "compare": 2, "record": 1, **SHOWN},
+        {"rank": 1, "cut_to_density": 1, **RETRAINS, "compare": 2, "record": 1, **SCORED},
     ),
     "a threshold is removed": (GRID, setting("prune", thresholds=[0.1]), AGAIN),
     "thresholds are reordered": (GRID, setting("prune", thresholds=[0.1, 0.05]), {}),
@@ -163,15 +177,15 @@ CONFIGURATION: dict[str, tuple[dict[str, Any], Change, dict[str, int]]] = {
             "compare": 1,
             "similarity": 1,
             "record": 1,
-            **SHOWN,
+            **JUDGED,
         },
     ),
-    "an OOD set is removed": (SETS, top(ood=[DIGITS]), {"record": 1, **SHOWN}),
+    "an OOD set is removed": (SETS, top(ood=[DIGITS]), {"record": 1, **JUDGED}),
     "OOD sets are reordered": (SETS, top(ood=[NOISE, DIGITS]), {}),
     "fewer OOD images are compared": (
         GRID,
         setting("compare", ood_images=30),
-        {"predict": 18, "compare": ALL_PAIRS, **AGAIN},
+        {"predict": 18, "compare": ALL_PAIRS, "similarity": 1, "record": 1, **JUDGED},
     ),
     "a number is written differently": (
         GRID,
@@ -211,7 +225,7 @@ CONFIGURATION: dict[str, tuple[dict[str, Any], Change, dict[str, int]]] = {
     "a corruption is added as an OOD set": (
         CHAIN,
         top(ood=[DIGITS, {"kind": "corrupted", "corruption": "contrast"}]),
-        {"dataset": 1, "predict": 2, "compare": 1, "similarity": 1, "record": 1, **SHOWN},
+        {"dataset": 1, "predict": 2, "compare": 1, "similarity": 1, "record": 1, **JUDGED},
     ),
     "a setting of regularisation changes": (
         CHAIN,
@@ -224,7 +238,7 @@ CONFIGURATION: dict[str, tuple[dict[str, Any], Change, dict[str, int]]] = {
             "compare": 1,
             "similarity": 1,
             "record": 1,
-            **SHOWN,
+            **SCORED,
         },
     ),
     "whole units are pruned instead of weights": (
@@ -239,7 +253,7 @@ CONFIGURATION: dict[str, tuple[dict[str, Any], Change, dict[str, int]]] = {
             "compare": 1,
             "similarity": 1,
             "record": 1,
-            **SHOWN,
+            **SCORED,
         },
     ),
     "the criterion changes": (
@@ -253,7 +267,7 @@ CONFIGURATION: dict[str, tuple[dict[str, Any], Change, dict[str, int]]] = {
             "compare": 1,
             "similarity": 1,
             "record": 1,
-            **SHOWN,
+            **SCORED,
         },
     ),
     "the scale of thresholds changes": (
@@ -266,13 +280,13 @@ CONFIGURATION: dict[str, tuple[dict[str, Any], Change, dict[str, int]]] = {
             "compare": 1,
             "similarity": 1,
             "record": 1,
-            **SHOWN,
+            **SCORED,
         },
     ),
     "the target of optimality changes": (
         CHAIN,
         setting("base", target={"train_loss": 0.2, "train_accuracy": 0.9}),
-        {"score": 3, "record": 1, **SHOWN},
+        {"score": 3, "record": 1, **SCORED},
     ),
     "a walk without a penalty is asked for": (
         CHAIN,
@@ -325,7 +339,7 @@ CONFIGURATION: dict[str, tuple[dict[str, Any], Change, dict[str, int]]] = {
             "compare_layers": 1,
             "inspection_figures": 1,
             "record": 1,
-            **SHOWN,
+            **TOLD,
         },
     ),
     "units are aligned by activations": (
@@ -347,7 +361,7 @@ CONFIGURATION: dict[str, tuple[dict[str, Any], Change, dict[str, int]]] = {
             "line": 4,
             "inspection_figures": 1,
             "record": 1,
-            **SHOWN,
+            **TOLD,
         },
     ),
     "a bridge is asked for": (
@@ -359,13 +373,13 @@ CONFIGURATION: dict[str, tuple[dict[str, Any], Change, dict[str, int]]] = {
             "judge_bridge": 1,
             "inspection_figures": 1,
             "record": 1,
-            **SHOWN,
+            **TOLD,
         },
     ),
     "the sparsest skeleton is asked for": (
         RETRAINED,
         top(inspect={"variant": {"l1": 1e-4, "epochs": 1, "threshold": 0.05}, "sparsest": True}),
-        {"rank": 1, "sparsest": 1, "inspection_figures": 1, "record": 1, **SHOWN},
+        {"rank": 1, "sparsest": 1, "inspection_figures": 1, "record": 1, **TOLD},
     ),
     "a transfer of masks is asked for": (
         LOOKED_AT,
@@ -374,13 +388,13 @@ CONFIGURATION: dict[str, tuple[dict[str, Any], Change, dict[str, int]]] = {
             "transfer": 3,
             "inspection_figures": 1,
             "record": 1,
-            **SHOWN,
+            **TOLD,
         },
     ),
     "an inspection is added": (
         LOOKED,
         setting("inspect", takeover=True),
-        {"takeover": 1, "inspection_figures": 1, "record": 1, **SHOWN},
+        {"takeover": 1, "inspection_figures": 1, "record": 1, **TOLD},
     ),
     "a measure of masks is asked for": (
         GRID,
@@ -390,8 +404,37 @@ CONFIGURATION: dict[str, tuple[dict[str, Any], Change, dict[str, int]]] = {
             "weights": 1,
             "heatmap_of_masks": 1,
             "record": 1,
-            **SHOWN,
+            **TOLD,
         },
+    ),
+    "another measure of masks is asked for": (
+        MEASURED,
+        setting("compare", weights=["mask_overlap", "mask_overlap_aligned"]),
+        {
+            "symmetries": 1,
+            "align": 1,
+            "compare_masks": 1,
+            "weights": 1,
+            "heatmap_of_masks": 1,
+            "record": 1,
+            **TOLD,
+        },
+    ),
+    "another measure of features is asked for": (
+        MEASURED,
+        setting("compare", representations=["linear_cka", "mutual_knn"]),
+        {
+            "compare_features": 6,
+            "representations": 1,
+            "heatmap_of_features": 1,
+            "record": 1,
+            "report": 1,
+        },
+    ),
+    "another measure of behaviour is drawn": (
+        MEASURED,
+        setting("figures", measures=["kappa", "agreement"]),
+        {"record": 1, **JUDGED},
     ),
     "the figures' colours change": (
         CHAIN,
@@ -448,19 +491,20 @@ CODE: dict[str, tuple[Edit, dict[str, int]]] = {
     "a line of the walks changes": (
         edit("training/walk", *ANOTHER),
         {"regularize": 1, "prune": 1, "predict": 3, "score": 2, "compare": 1, "similarity": 1}
-        | SHOWN,
+        | SCORED,
     ),
     "a line of pruning changes": (
         edit("pruning", "\ndef prune_stage(", "\nANOTHER = 1\n\n\ndef prune_stage("),
-        {"prune": 1, "predict": 2, "score": 1, "compare": 1, "similarity": 1, **SHOWN},
+        {"prune": 1, "predict": 2, "score": 1, "compare": 1, "similarity": 1, **SCORED},
     ),
     "a line of similarity changes": (
         edit("measures/behaviour", *ANOTHER),
-        {"compare": 1, "similarity": 1, **SHOWN},
+        {"compare": 1, "similarity": 1, **JUDGED},
     ),
-    "a line of the other measures changes": (edit("measures/masks", *ANOTHER), SHOWN),
-    "a line of the scores changes": (edit("findings/scores", *ANOTHER), {"score": 3, **SHOWN}),
-    "a line of the findings changes": (edit("findings/gather", *ANOTHER), SHOWN),
+    "a line of the other measures changes": (edit("measures/masks", *ANOTHER), JUDGED),
+    "a line of the scores changes": (edit("findings/scores", *ANOTHER), {"score": 3, **SCORED}),
+    "a line of the answers changes": (edit("findings/answer", *ANOTHER), JUDGED),
+    "a line of the findings changes": (edit("findings/gather", *ANOTHER), TOLD),
     "a line of the inspections or of alignment changes": (
         lambda folder: [
             edit(module, *ANOTHER)(folder)
@@ -497,16 +541,16 @@ FILES: dict[str, tuple[Edit, dict[str, int]]] = {
     "weights are deleted in the middle of the chain": (
         delete("models/seed=1_l1=0.0001_ep=1/weights.safetensors"),
         {"regularize": 1, "prune": 1, "predict": 3, "score": 2, "compare": 1, "similarity": 1}
-        | SHOWN,
+        | SCORED,
     ),
     "a history is deleted": (
         delete("models/seed=1/history.parquet"),
         TRAINED,
     ),
-    "a score is deleted": (delete("scores/seed=1.json"), {"score": 1, **SHOWN}),
+    "a score is deleted": (delete("scores/seed=1.json"), {"score": 1, **SCORED}),
     "a pair is deleted": (
         delete("similarity/digits/seed=1--seed=1_l1=0.0001_ep=1_t=0.05.parquet"),
-        {"compare": 1, "similarity": 1, **SHOWN},
+        {"compare": 1, "similarity": 1, **JUDGED},
     ),
     "an artifact is touched but unchanged": (touch("models/seed=1/weights.safetensors"), {}),
 }
@@ -535,7 +579,7 @@ IMAGES: dict[str, tuple[Edit, dict[str, int]]] = {
     ),
     "an image of an OOD folder is replaced, added or removed": (
         lambda folder: (folder / "others/deep/er/1.png").unlink(),
-        {"dataset": 1, "predict": 2, "compare": 1, "similarity": 1, **SHOWN},
+        {"dataset": 1, "predict": 2, "compare": 1, "similarity": 1, **JUDGED},
     ),
     "a file that is not an image is added to a folder": (
         lambda folder: (folder / "photos/train/a/notes.txt").write_text("a"),
@@ -593,6 +637,13 @@ def aligned(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
 
 
 @pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
+    made = Workflow(tmp_path_factory.mktemp("measured"))
+    assert made.jobs(MEASURED)["compare_features"] == 6
+    return made
+
+
+@pytest.fixture(scope="module")
 def retrained(chain: Workflow, tmp_path_factory: pytest.TempPathFactory) -> Workflow:
     made = chain.copy(tmp_path_factory.mktemp("retrained") / "w")
     assert made.jobs(RETRAINED)["retrain"] == 1
@@ -615,6 +666,7 @@ def start(row: str, request: pytest.FixtureRequest) -> Workflow:
         id(SETS): "sets",
         id(FORKS): "forks",
         id(ALIGNED): "aligned",
+        id(MEASURED): "measured",
         id(RETRAINED): "retrained",
         id(LOOKED_AT): "looked_at",
         id(LOOKED): "looked",

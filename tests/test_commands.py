@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -209,6 +210,20 @@ def test_a_file_that_computes_something_else_is_refused() -> None:
     images = torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8)
     with pytest.raises(DifferenceError, match="nothing was written"):
         source.check(page, network, images)
+
+
+def test_the_folder_of_a_model_in_another_state_is_refused(
+    chain: Workflow, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A model as it was cut or exposed has the name of the model, but is another one."""
+    folder = tmp_path / "results/grid"
+    shutil.copytree(chain / "results/grid", folder)
+    shutil.copytree(folder / "models/seed=1", folder / "cut/seed=1")
+    assert main(["export", str(folder / "cut/seed=1"), "--to", str(tmp_path / "out")]) == 1
+    assert (
+        "cut/seed=1 is not a model; allowed: a model id or its folder." in capsys.readouterr().err
+    )
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_is_not_a_model_is_refused(capsys: pytest.CaptureFixture[Any], tmp_path: Path) -> None:

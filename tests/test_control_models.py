@@ -1,11 +1,18 @@
 """Which controls a configuration asks for, and that asking for more renames nothing."""
 
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from skeletons.config.load import load
+from skeletons.errors import ConfigError
+from skeletons.workflow.hooks import Hooks
+from skeletons.workflow.internals import PlannedJob
+from skeletons.workflow.lineage import Lineages
 from skeletons.workflow.plan import Plan
+from skeletons.workflow.targets import Targets
 
 SMALL: dict[str, Any] = {
     "base": {"seeds": [1, 2, 3]},
@@ -109,3 +116,66 @@ def test_models_before_pruning_are_compared_only_if_asked_for() -> None:
             "seed=1_labels",
             "seed=1_labels_l1=0.0001_ep=1_t=0.1",
         } <= compared
+
+
+def test_a_shorter_walk_without_a_penalty_is_judged_as_well() -> None:
+    """With a primary recipe, it may end before the other walks do."""
+    recipe = {"l1": 1e-4, "epochs": 1, "threshold": 0.1}
+    config = {
+        **SMALL,
+        "controls": {"orders": [], "plain": True},
+        "findings": {"primary": {"recipe": recipe}},
+    }
+    found = Targets(Plan(load(config))).longest_walks("walk.parquet")
+    assert [Path(path).parent.name for path in found] == [
+        f"seed={seed}_l1={walk}" for seed in (1, 2, 3) for walk in ("0_ep=1", "0.0001_ep=2")
+    ]
+
+
+@pytest.mark.parametrize("seeds", [[1, 2], [2, 3], [0, 1, 2, 3]])
+def test_no_seed_decides_about_the_small_network(seeds: list[int]) -> None:
+    """So adding or removing one trains nothing again."""
+    both = [
+        Lineages(
+            Targets(Plan(load({**SMALL, "base": {"seeds": some}, "controls": {"planted": 2}})))
+        )
+        for some in ([2], seeds)
+    ]
+    path = "results/demo/models/seed=2_planted/weights.safetensors"
+    assert both[0].of(path) == both[1].of(path)
+
+
+def test_what_is_not_inspected_or_planted_does_not_matter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is transferred, searched for or planted where there are trained models alone."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.pt").touch()
+    (tmp_path / "mine.py").write_text("def score(weights, threshold):\n    return weights\n")
+    inspect = {"variant": {"l1": 1e-4, "epochs": 1, "threshold": 0.1}}
+    own = {
+        "name": "speednet",
+        "checkpoints": {"a": "a.pt"},
+        "regularize": {"lambdas": []},
+        "prune": {"criterion": "mine.py:score"},
+    }
+    config = {
+        **SMALL,
+        "networks": {"own": own},
+        "controls": {"planted": 2},
+        "inspect": {**inspect, "transfer": True, "sparsest": True},
+    }
+    assert load(config).controls.planted == 2
+    own["regularize"] = {"lambdas": [1e-4]}
+    with pytest.raises(ConfigError) as caught:
+        load(config)
+    assert "inspect.transfer: found true, but networks.own.checkpoints has" in str(caught.value)
+    assert "the criterion 'mine.py:score' is user-defined" in str(caught.value)
+
+
+@pytest.mark.parametrize("rule", ["stop", "stop_at_density"])
+def test_the_epochs_of_a_stopped_base_are_known(rule: str) -> None:
+    plan = Plan(load({**SMALL, "base": {"seeds": [1], "epochs": 7}}))
+    job = PlannedJob(1, rule, 1, {"base_id": "seed=1"}, True, False, "", ())
+    hooks = SimpleNamespace(_plan=plan)
+    assert Hooks._epochs(hooks, job) == (1, 7)  # type: ignore[arg-type]

@@ -10,6 +10,8 @@ from conftest import Workflow, ended
 from test_lineage import check
 
 from skeletons.config.load import load
+from skeletons.findings import judged
+from skeletons.findings.plain import plain
 from skeletons.inspection.recovery import main, recovery
 from skeletons.store import artifacts
 from skeletons.workflow.plan import Plan
@@ -136,3 +138,19 @@ def test_the_findings_have_the_answers_and_the_doses(made: Workflow) -> None:
     } <= names
     report = (made / "results/controls/report.html").read_text()
     assert "Does the method find what is there, and only that?" in report
+
+
+def test_the_answers_are_read_as_they_were_given(made: Workflow) -> None:
+    """Those of the verdict and of controls, with dataclasses, tuples and numbers that are NaN."""
+    folder = made / "results/controls"
+    found = artifacts.read_json(folder / "verdict.json", ["networks"])["networks"]
+    read = judged.read(str(folder / "verdict.json"))
+    assert plain(read) == found
+    assert {one.family for one in read[0]["known_controls"]["answers"]} == {
+        *("planted", "forked", "labels"),
+    }
+    (recipe,) = read[0]["verdict"]["by"]["digits"]["kappa"]["recipes"]
+    assert np.isnan(recipe.walk.low)  # two seeds have no interval
+    assert isinstance(recipe.walk.limits, tuple)
+    whole = artifacts.read_json(folder / "findings.json")
+    assert {key: whole[key] for key in found[0]} == found[0]

@@ -213,6 +213,10 @@ CONFIG = {
     "{l1: 2.0e-4, epochs: 1, threshold: 0.1}}}": "inspect.sparsest: found true, but "
     "regularize.groups is 'units', and the search prunes single weights; allowed: false, or "
     "regularize.groups: weights.",
+    "{networks: {wide: {regularize: {lambdas: [1.0e-3]}, prune: {thresholds: [0.5]}}}, findings: "
+    "{primary: {recipe: {l1: 2.0e-4, epochs: 1, threshold: 0.5}}}}": "findings.primary.recipe: found "
+    "l1 0.0002, epochs 1, threshold 0.5, which are values of different networks; allowed: a recipe of "
+    "one network's regularize and prune.",
     "findings: {not_below: 0.6}": "findings.not_below: found 0.6; allowed: at most "
     "findings.converges_above, which is 0.5.",
     "inspect: {variant: {l1: 2.0e-4, epochs: 8, threshold: 0.1}}": "inspect.variant.epochs: found 8; "
@@ -248,6 +252,10 @@ CONFIG = {
     "dataset;",
     "{base: {seeds: [1]}, inspect: {variant: {l1: 2.0e-4, epochs: 1, threshold: 0.1}, curve: true}}": "inspect.curve: found true, but "
     "base.seeds has one seed; allowed: false, or two or more seeds, because it needs two base models.",
+    "{base: {seeds: [1]}, networks: {wide: {base: {seeds: [1, 2]}, prune: {thresholds: [0.5]}}}, inspect: "
+    "{variant: {l1: 2.0e-4, epochs: 1, threshold: 0.1}, plane: true}}": "inspect.plane: found true, but no "
+    "network with inspect.variant has two base models; allowed: false, or two or more seeds, because it "
+    "needs two base models.",
     "{base: {seeds: [1]}, controls: {orders: []}, compare: {states: [base]}}": "compare.states: found base, of which there is one "
     "model; allowed: states, seeds or controls of two or more models, because models are compared in pairs.",
     # controls
@@ -297,6 +305,8 @@ CONFIG = {
     "dataset: {kind: imagefolder, path: ., name: a/b}": "dataset.name: found 'a/b'; allowed: letters, "
     "digits, '-' and '.', starting with a letter or digit.",
     "dataset: {kind: imagefolder, path: ., test_share: 1}": "dataset.test_share: found 1.0, which leaves",
+    "networks: {a--b: {width: 4}}": "networks: found the key 'a--b'; allowed: keys of letters, digits, '-' "
+    "and '.', starting with a letter or digit, without '--', which separates the models of a pair.",
     "experiment: a/b": "experiment: found 'a/b'; allowed: letters, digits, '_', '-' and '.', not starting "
     "with '.'.",
     "experiment: data": "experiment: found 'data'; allowed:",
@@ -315,7 +325,7 @@ CONFIG = {
 def test_a_configuration(text: str, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     with pytest.raises(SkeletonsError) as caught:
-        load(yaml.safe_load(text))
+        Plan(load(yaml.safe_load(text)))
     assert_says(str(caught.value), says)
 
 

@@ -58,7 +58,8 @@ OOD = "ood_checkers_images=40"
 TASK = "data_stripes_directions=3_test=60_train=200"
 
 # The jobs that a change in a user-defined file reruns: rows of the table in docs/caching.md.
-BELOW_PRUNING = {"predict": 2, "score": 1, "compare": 1, "similarity": 1, **SHOWN}
+JUDGED = {"verdict": 1, **SHOWN}
+BELOW_PRUNING = {"predict": 2, "score": 1, "scores": 1, "compare": 1, "similarity": 1, **JUDGED}
 TRAINED = {"train_base": 1, "regularize": 1, "prune": 1, **BELOW_PRUNING, "predict": 5, "score": 3}
 ROWS: dict[str, tuple[str, str, str, dict[str, int]]] = {
     "a user-defined network changes": (
@@ -72,13 +73,13 @@ ROWS: dict[str, tuple[str, str, str, dict[str, int]]] = {
         "ood.py",
         "(2, 9,",
         "(2, 8,",
-        {"dataset": 1, "predict": 2, "compare": 1, "similarity": 1, **SHOWN},
+        {"dataset": 1, "predict": 2, "compare": 1, "similarity": 1, **JUDGED},
     ),
     "a user-defined measure changes": (
         "measure.py",
         "1e-300",
         "1e-200",
-        {"compare": 1, "similarity": 1, **SHOWN},
+        {"compare": 1, "similarity": 1, **JUDGED},
     ),
     "a user-defined criterion changes": (
         "criterion.py",

@@ -15,6 +15,7 @@ from skeletons import model_ids
 from skeletons.config.sections import Findings
 from skeletons.findings import (
     gather,
+    judged,
     networks,
     pair_kinds,
     pair_tables,
@@ -477,7 +478,7 @@ def test_a_loss_known_once_an_epoch_is_taken_for_no_more() -> None:
     assert one.longest == pytest.approx(0.01)
 
 
-def test_the_stage_reads_what_it_is_given_and_writes_json_text_and_scores(tmp_path: Path) -> None:
+def test_the_stage_reads_what_it_is_given_and_writes_json_and_text(tmp_path: Path) -> None:
     table, end = scores(), "seed=1_l1=0.0001_ep=2"
     inputs = {
         "scored": [str(tmp_path / f"x/scores/{name}.json") for name in table.model],
@@ -494,20 +495,16 @@ def test_the_stage_reads_what_it_is_given_and_writes_json_text_and_scores(tmp_pa
     outputs = {
         "json": str(tmp_path / "x/findings.json"),
         "text": str(tmp_path / "x/findings.md"),
-        "scores": str(tmp_path / "x/scores.parquet"),
     }
-    stage.findings_stage(
-        **inputs,
-        **outputs,
-        experiment="x",
-        measures=["cosine_prob"],
-        ood=["a"],
-        settings={"alpha": 0.05, "margin": 0.05, "loss_rise": 0.3, "largest_step": 0.05},
-    )
+    limits = {"alpha": 0.05, "margin": 0.05, "loss_rise": 0.3, "largest_step": 0.05}
+    chosen = {"measures": ["cosine_prob"], "ood": ["a"], "settings": limits}
+    answers = str(tmp_path / "x/verdict.json")
+    judged.judge_stage(**inputs, verdict=answers, **chosen)
+    stage.findings_stage(**inputs, **outputs, verdict=answers, experiment="x", **chosen)
     found = artifacts.read_json(outputs["json"])
     assert found["walks"][end]["holds"]  # a rise of 0.2, with 0.3 allowed
     assert found["claims"].keys() == {"a"}
-    assert list(artifacts.read_table(outputs["scores"]).model) == list(table.model)
+    assert found["verdict"] == artifacts.read_json(answers)["networks"][0]["verdict"]
     text = Path(outputs["text"]).read_text()
     assert all(section["text"] in text for section in found["sections"])
 

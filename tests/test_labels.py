@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from skeletons.config.labels import labelled_sets, unlabelled_sets
 from skeletons.config.load import load
@@ -18,6 +19,12 @@ from skeletons.workflow.stages import STAGES
 LABELLED = [measure.name for measure in behaviour.DECLARED if measure.labelled]
 
 
+def of(config: Any) -> tuple[list[str], list[str]]:
+    """The sets with labels, and those without."""
+    names = Plan(config)._dataset_names()
+    return labelled_sets(config, names), unlabelled_sets(config, names)
+
+
 def config(dataset: dict[str, Any], *ood: dict[str, Any], **compare: Any) -> Any:
     return load({"dataset": dataset, "ood": list(ood), "compare": compare})
 
@@ -25,34 +32,64 @@ def config(dataset: dict[str, Any], *ood: dict[str, Any], **compare: Any) -> Any
 def test_sets_with_the_classes_of_the_task_are_found() -> None:
     digits = [{"kind": kind} for kind in ("digits", "svhn", "noise", "fashionmnist")]
     found = config({"kind": "mnist"}, *digits)
-    assert labelled_sets(found) == ["digits", "svhn"]
-    assert unlabelled_sets(found) == ["fashionmnist", "noise"]
+    assert of(found) == (["digits", "svhn"], ["fashionmnist", "noise"])
     shapes = config({"kind": "shapes"}, {"kind": "shapes", "seed": 3}, {"kind": "digits"})
-    assert labelled_sets(shapes) == ["shapes_seed=3"]
+    assert of(shapes)[0] == ["shapes_seed=3"]
     with_test = config({"kind": "shapes"}, {"kind": "digits"}, test_set=True)
-    assert labelled_sets(with_test) == ["shapes"]
-    assert unlabelled_sets(with_test) == ["digits"]
+    assert of(with_test) == (["shapes"], ["digits"])
+
+
+@pytest.mark.parametrize(
+    ("form", "end"),
+    [
+        ({"images": {"size": 40}}, "_size=40"),
+        ({"network": {"channels": 1}}, "_channels=1"),
+        ({}, ""),
+    ],
+)
+def test_sets_have_their_names_in_results(form: dict[str, Any], end: str) -> None:
+    """Those of another size or number of channels, and those of corrupted images."""
+    fog = f"corrupted_shapes_train=200{end}_fog=3"
+    raw: dict[str, Any] = {
+        **form,
+        "dataset": {"kind": "shapes", "train": 200},
+        "ood": [
+            {"kind": "digits"},
+            {"kind": "shapes", "seed": 3},
+            {"kind": "corrupted", "corruption": "fog"},
+        ],
+        "compare": {"test_set": True, "labelled": [fog, f"digits{end}"]},
+        "figures": {"measures": ["capa"]},
+    }
+    plan = Plan(load(raw))
+    assert plan.labelled == sorted(plan.sets)
+    assert fog in plan.labelled
+    for name in ("corrupted_dataset_fog=3", "digits_size=48"):
+        wrong = load({**raw, "compare": {"labelled": [name]}})
+        with pytest.raises(ConfigError, match=rf"found '{name}'; allowed: digits{end}, .*{fog}"):
+            Plan(wrong)
 
 
 def test_folders_have_the_classes_that_they_name(tmp_path: Path) -> None:
-    for folder, classes in (("task", "ab"), ("same", "ab"), ("more", "abc")):
-        for name in classes:
+    for folder, classes in (("task", "ab"), ("same", "ab"), ("more", "abc"), ("bare", "")):
+        for name in classes or [""]:
             (tmp_path / folder / name).mkdir(parents=True)
-    (tmp_path / "bare").mkdir()
+            for index in range(2):
+                Image.new("RGB", (32, 32)).save(tmp_path / folder / name / f"{index}.png")
     sections = [
         {"kind": "imagefolder", "path": str(tmp_path / name)}
         for name in ("task", "same", "more", "bare")
     ]
-    assert labelled_sets(config(*sections)) == ["imagefolder_same"]
+    assert of(config(*sections))[0] == ["imagefolder_same"]
     named = config(*sections, labelled=["imagefolder_more"])
-    assert labelled_sets(named) == ["imagefolder_more", "imagefolder_same"]
+    assert of(named)[0] == ["imagefolder_more", "imagefolder_same"]
 
 
 def test_a_drawn_measure_of_errors_needs_labels_on_every_set() -> None:
     raw: dict[str, Any] = {"dataset": {"kind": "mnist"}, "figures": {"measures": ["capa_top"]}}
-    load({**raw, "ood": [{"kind": "digits"}], "compare": {"test_set": True}})
+    Plan(load({**raw, "ood": [{"kind": "digits"}], "compare": {"test_set": True}}))
     with pytest.raises(ConfigError, match="but noise has none"):
-        load({**raw, "ood": [{"kind": "digits"}, {"kind": "noise"}]})
+        Plan(load({**raw, "ood": [{"kind": "digits"}, {"kind": "noise"}]}))
 
 
 def test_only_pairs_on_labelled_sets_hold_measures_of_errors(tmp_path: Path) -> None:

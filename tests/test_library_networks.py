@@ -494,7 +494,7 @@ PRETRAINED: dict[str, Any] = {
 }
 AGAIN = {
     **{"train_base": 1, "regularize": 1, "prune": 1, "predict": 5, "score": 3, "compare": 1},
-    **{"similarity": 1, **SHOWN},
+    **{"similarity": 1, "scores": 1, "verdict": 1, **SHOWN},
 }
 
 

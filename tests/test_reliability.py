@@ -20,7 +20,7 @@ from conftest import CHAIN, Workflow, artifacts_of, as_on_a_terminal, python, tr
 
 from skeletons import pruning
 from skeletons.errors import ArtifactError
-from skeletons.findings import scores
+from skeletons.findings import judged, scores
 from skeletons.findings import stage as findings
 from skeletons.measures import behaviour
 from skeletons.prediction import inference
@@ -76,6 +76,7 @@ def walk_on(inputs: list[str], outputs: list[str]) -> None:
 
 NEXT = "seed=1_l1=0.0001_ep=2"
 PAIR = pair(BASE, VARIANT)
+SCORES = [f"tiny/scores/{name}.json" for name in (BASE, WALKED, VARIANT)]
 # Each stage that reads artifacts: its inputs, its outputs, and its arguments.
 Stage = tuple[list[str], list[str], Callable[[list[str], list[str]], None]]
 STAGES: dict[str, Stage] = {
@@ -158,20 +159,29 @@ STAGES: dict[str, Stage] = {
         ["tiny/similarity/digits.parquet"],
         lambda i, o: behaviour.collect_pairs_stage(pairs=i, table=o[0]),
     ),
+    "scores": (
+        SCORES,
+        ["tiny/scores.parquet"],
+        lambda i, o: scores.collect_scores_stage(scored=i, table=o[0]),
+    ),
+    "verdict": (
+        [*SCORES, "tiny/similarity/digits.parquet"],
+        ["tiny/verdict.json"],
+        lambda i, o: judged.judge_stage(
+            scored=i[:3], similarity=i[3:], verdict=o[0], measures=["kappa"], ood=["digits"]
+        ),
+    ),
     "findings": (
-        [
-            *(f"tiny/scores/{name}.json" for name in (BASE, WALKED, VARIANT)),
-            "tiny/similarity/digits.parquet",
-        ],
-        ["tiny/findings.json", "tiny/findings.md", "tiny/scores.parquet"],
+        [*SCORES, "tiny/similarity/digits.parquet", "tiny/verdict.json"],
+        ["tiny/findings.json", "tiny/findings.md"],
         lambda i, o: findings.findings_stage(
             scored=i[:3],
-            similarity=i[3:],
+            similarity=i[3:4],
+            verdict=i[4],
             json=o[0],
             text=o[1],
-            scores=o[2],
             experiment="tiny",
-            measures=["cosine_prob"],
+            measures=["kappa"],
             ood=["digits"],
         ),
     ),
@@ -427,7 +437,9 @@ def test_a_result_edited_by_hand_is_refused_until_it_is_made_again(
     assert "Traceback" not in done.stdout
     path.unlink()
     jobs = workflow.jobs(CHAIN)
-    assert jobs == Counter(predict=1, compare=1, similarity=1, findings=1, figures=1, report=1)
+    assert jobs == Counter(
+        predict=1, compare=1, similarity=1, verdict=1, findings=1, figures=1, report=1
+    )
     assert artifacts_of(workflow.folder) == undisturbed
 
 

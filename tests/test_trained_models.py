@@ -29,6 +29,7 @@ from skeletons.training import checkpoints
 from skeletons.training.adopt import adopted, near_chance, order_of
 from skeletons.workflow.plan import Plan
 
+LAST = {"scores": 1, "verdict": 1, **SHOWN}
 NAMES = ("alice", "bob", "carol", "dave", "erin")
 TINY: dict[str, Any] = {
     "experiment": "grid",
@@ -145,18 +146,18 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], None], dict[str, int]]] = {
         {
             **{"train_base": 2, "regularize": 2, "prune": 2, "predict": 10, "score": 6},
             **{"compare": 4 * 14 + 6, "symmetries": 1, "align": 1, "compare_masks": 1},
-            **{"similarity": 1, "weights": 1, "heatmap_of_masks": 1, "record": 1, **SHOWN},
+            **{"similarity": 1, "weights": 1, "heatmap_of_masks": 1, "record": 1, **LAST},
         },
     ),
     "a network is removed": (
         lambda config: config["networks"].pop("wide"),
-        {"similarity": 1, "weights": 1, "heatmap_of_masks": 1, "record": 1, **SHOWN},
+        {"similarity": 1, "weights": 1, "heatmap_of_masks": 1, "record": 1, **LAST},
     ),
     "a network's own setting is changed": (
         lambda config: config["networks"]["wide"].update(prune={"scale": "layer_rms"}),
         {
             **{"prune": 3, "predict": 6, "score": 3, "compare": 3 * 11 + 3, "compare_masks": 3},
-            **{"similarity": 1, "weights": 1, "heatmap_of_masks": 1, "record": 1, **SHOWN},
+            **{"similarity": 1, "weights": 1, "heatmap_of_masks": 1, "record": 1, **LAST},
         },
     ),
 }
@@ -399,7 +400,11 @@ def test_a_bad_file_is_found_before_anything_runs(workflow: Workflow, tmp_path: 
         ),
         ({"network": {"checkpoints": {"a": "setup.txt"}}}, "ends in .pt, .pth, .bin and"),
         ({"network": {"checkpoints": {"a--b": "m.pt"}}}, "found the name 'a--b'"),
-        ({"network": {"checkpoints": {"a_untrained": "m.pt"}}}, "not ending in '_untrained'"),
+        (
+            {"network": {"checkpoints": {"a_untrained": "m.pt"}}},
+            "not ending in '-' or '_untrained'",
+        ),
+        ({"network": {"checkpoints": {"a-": "m.pt"}}}, "found the name 'a-'"),
         ({"network": {"mean": [0.5] * 3}}, "network.mean: found a value, but there are no"),
         ({"network": {"checkpoints": {"a": "m.pt"}, "mean": [0.5] * 3}}, "network.std: found noth"),
     ],

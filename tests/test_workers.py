@@ -120,6 +120,15 @@ def test_what_user_defined_code_prints_is_kept(tmp_path: Path, predictions: list
     assert (artifacts.read_table(block).filter(like="mine") == 0.5).any(axis=None)
 
 
+def test_a_module_in_the_working_directory_is_not_pythons(
+    tmp_path: Path, predictions: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "random.py").write_text("raise ImportError('this is not for a worker')\n")
+    monkeypatch.chdir(tmp_path)
+    workers.run(job(predictions, tmp_path / "block.parquet"))
+    assert (tmp_path / "block.parquet").exists()
+
+
 def test_a_killed_worker_fails_its_job_alone(tmp_path: Path, predictions: list[str]) -> None:
     workers.run(job(predictions, tmp_path / "1.parquet"))
     os.kill(workers._idle[0]._process.pid, signal.SIGKILL)

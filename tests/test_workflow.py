@@ -110,6 +110,8 @@ def test_a_new_threshold_trains_nothing(finished: Workflow) -> None:
         "score": new,
         "compare": 2 * (total * (total - 1) - N * (N - 1)) // 2,
         "similarity": 2,
+        "scores": 1,
+        "verdict": 1,
         "findings": 1,
         "figures": 1,
         "record": 1,

@@ -62,6 +62,15 @@ def test_which_jobs_are_forced(forced: list[str], again: bool) -> None:
     assert job.forced is again
 
 
+@pytest.mark.parametrize("forced", ["stop", "stop_at_density"])
+def test_a_rule_is_forced_by_its_own_name(forced: str) -> None:
+    """Not by that of its stage, which other rules may run as well."""
+    params = _Named(stage="stop", settings={}, code="0")
+    described: Any = (_Named(), _Named(weights=OUTPUT), params, _Named(), {})
+    job = jobs.describe(*described, cache="c", forced=[forced], rule="stop_at_density")
+    assert job.forced is (forced == "stop_at_density")
+
+
 def test_a_dropped_result_is_a_miss(tmp_path: Path) -> None:
     cache = RunCache(tmp_path / "cache")
     cache.drop("aa1")  # there is none

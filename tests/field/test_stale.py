@@ -10,8 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import CHAIN, SCIENCE, SHOWN, Workflow
-from test_caching import CHAIN_PREDICTED, TRAINED
+from conftest import CHAIN, SCIENCE, Workflow
+from test_caching import CHAIN_PREDICTED, SCORED, TRAINED
+
+from skeletons.config.load import load
+from skeletons.workflow.lineage import Lineages
+from skeletons.workflow.plan import Plan
+from skeletons.workflow.stale import _all
+from skeletons.workflow.targets import Targets
 
 Change = Callable[[dict[str, Any]], None]
 RECORDED = {"record": 1, "report": 1}
@@ -42,11 +48,19 @@ CHANGES: dict[str, tuple[Change, dict[str, int]]] = {
     ),
     "the scale of thresholds": (
         setting("prune", scale="layer_rms"),
-        {"prune": 1, "predict": 2, "score": 1, "compare": 1, "similarity": 1, **SHOWN, "record": 1},
+        {
+            "prune": 1,
+            "predict": 2,
+            "score": 1,
+            "compare": 1,
+            "similarity": 1,
+            **SCORED,
+            "record": 1,
+        },
     ),
     "the target, which only scores and the page show": (
         setting("base", target={"train_loss": 0.2, "train_accuracy": 0.9}),
-        {"score": 3, **SHOWN, "record": 1},
+        {"score": 3, **SCORED, "record": 1},
     ),
     "a colour, which only figures show": (
         setting("figures", colormap="magma"),
@@ -84,6 +98,40 @@ def test_inspections_that_were_moved_are_current(science: Workflow, tmp_path: Pa
     assert planned["line"] == 4
     assert planned["curve"] == planned["plane"] == planned["inspection_figures"] == 1
     assert not {"train_base", "regularize", "expose", "probe", "importance"} & set(planned)
+
+
+def test_what_jobs_read_on_the_way_is_known(tmp_path: Path) -> None:
+    """Alignments, and checkpoints that a walk passes; code that changed makes them again."""
+    config = {**SCIENCE, "regularize": {**SCIENCE["regularize"], "epochs": [1, 4]}}
+    targets = Targets(Plan(load(config)))
+    known = set(_all(targets, Lineages(targets)))
+    assert not {path for path in known if path.endswith("seed=1_l1=0.0001_ep=3/model.json")}
+    assert known >= {
+        f"results/science/{path}"
+        for path in (
+            "alignment/symmetries.json",
+            "alignment/seed=1--seed=2.safetensors",
+            "alignment/units/seed=1.safetensors",
+            "alignment/activations/seed=1--seed=2.safetensors",
+            "models/seed=1_l1=0.0001_ep=2/weights.safetensors",
+        )
+    }
+
+
+def test_an_alignment_by_other_code_is_made_again(tmp_path: Path) -> None:
+    config = copy.deepcopy(CHAIN)
+    setting("base", seeds=[1, 2])(config)
+    setting("compare", weights=["mask_overlap_aligned"])(config)
+    setting("inspect", variant={"l1": 1e-4, "epochs": 1, "threshold": 0.05}, lines=True)(config)
+    (tmp_path / "w").mkdir()
+    workflow = Workflow(tmp_path / "w", library=True)
+    assert workflow.jobs(config)["activations"] == 2
+    shutil.rmtree(workflow / ".snakemake")
+    path = workflow / "src/skeletons/prediction/units.py"
+    path.write_text(f"{path.read_text()}\nANOTHER = 1\n")
+    planned = workflow.planned(config)
+    assert planned["activations"] == 2
+    assert planned["align_activations"] == 1
 
 
 def test_show_never_calls_stale_what_is_current_nor_current_what_is_stale(

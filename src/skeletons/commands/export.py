@@ -35,7 +35,7 @@ def export(model: str, folder: str | Path, *, onnx: bool = False) -> float:
     weights = next(
         (p for p in lookup.files_at(model, READERS) if p.name.startswith("weights")), None
     )
-    if weights is None or len(weights.parents) < 3:
+    if weights is None or len(weights.parents) < 3 or weights.parents[1].name != "models":
         raise ArtifactError(f"{model} is not a model; allowed: a model id or its folder.")
     experiment = Experiment(weights.parents[2])
     network = experiment.load(weights.parent.name)

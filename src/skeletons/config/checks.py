@@ -17,13 +17,7 @@ from skeletons.config.datasets import (
     UserDataset,
     dataset_id,
 )
-from skeletons.config.labels import unlabelled_sets
-from skeletons.config.names import (
-    LABELLED_MEASURES,
-    MASK_MEASURES,
-    MEASURES,
-    REPRESENTATIONS,
-)
+from skeletons.config.names import MASK_MEASURES, MEASURES, REPRESENTATIONS
 from skeletons.config.networks import Setup, setups
 from skeletons.config.sections import Config, user_measures
 from skeletons.errors import DataError, ExtensionError
@@ -43,8 +37,6 @@ def problems(config: Config) -> Iterator[str]:
         _too_few_models(config),
         _no_masks(config),
         planted.problems(config),
-        _unknown_labelled(config),
-        _measures_without_labels(config),
         _too_few_seeds(config),
         _no_shuffles(config),
         _transfer_to_trained(config),
@@ -245,36 +237,17 @@ def _no_masks(config: Config) -> Iterator[str]:
         )
 
 
-def _unknown_labelled(config: Config) -> Iterator[str]:
-    names = [dataset_id(section) for section in config.ood]
-    for index, name in enumerate(config.compare.labelled):
-        if name not in names:
-            yield (
-                f"compare.labelled[{index}]: found {name!r}; allowed: {', '.join(names)} (the "
-                "names of the OOD sets in results)."
-            )
-
-
-def _measures_without_labels(config: Config) -> Iterator[str]:
-    """A measure that needs labels is drawn on all compared sets, so all of them need labels."""
-    lacking = unlabelled_sets(config)
-    for index, name in enumerate(config.figures.measures):
-        if name in LABELLED_MEASURES and lacking:
-            yield (
-                f"figures.measures[{index}]: found {name!r}, which needs labels that are the "
-                f"task's classes, but {', '.join(lacking)} has none; allowed: a measure without "
-                "labels, or only OOD sets with such labels (compare.labelled names them). On the "
-                "sets that have them, the tables of pairs hold it in any case."
-            )
-
-
 def _too_few_seeds(config: Config) -> Iterator[str]:
-    if any(_bases(one) > 1 for one in setups(config)):
+    inspected = recipes.inspected(config)
+    if not inspected or any(_bases(one) > 1 for one in inspected):
         return
+    few = "base.seeds has one seed"
+    if len(list(setups(config))) > 1:
+        few = "no network with inspect.variant has two base models"
     for key in ("plane", "curve", "bridge", "transfer"):
         if getattr(config.inspect, key):
             yield (
-                f"inspect.{key}: found true, but base.seeds has one seed; allowed: false, or two "
+                f"inspect.{key}: found true, but {few}; allowed: false, or two "
                 "or more seeds, because it needs two base models."
             )
 
@@ -289,7 +262,7 @@ def _no_shuffles(config: Config) -> Iterator[str]:
 
 def _transfer_to_trained(config: Config) -> Iterator[str]:
     """Masks are transferred to networks that are trained from their initial weights."""
-    own = [setup.key for setup in setups(config) if setup.checkpoints]
+    own = [setup.key for setup in recipes.inspected(config) if setup.checkpoints]
     if config.inspect.transfer and own:
         yield (
             f"inspect.transfer: found true, but {own[0]}.checkpoints has trained models, whose "

@@ -8,6 +8,8 @@ from pathlib import Path
 from skeletons.config.names import DEFAULT_WIDTH
 from skeletons.config.networks import setups
 from skeletons.config.sections import Config, Network
+from skeletons.config.sentences import PATTERNS
+from skeletons.config.types import NAME_PATTERN
 from skeletons.user_code import packages
 from skeletons.user_code.references import PACKAGES, is_reference
 
@@ -15,6 +17,11 @@ from skeletons.user_code.references import PACKAGES, is_reference
 def problems(config: Config) -> Iterator[str]:
     """One sentence per problem."""
     for setup in setups(config):
+        if "--" in (setup.tag or ""):
+            yield (
+                f"networks: found the key {setup.tag!r}; allowed: keys of "
+                f"{PATTERNS[NAME_PATTERN]}, without '--', which separates the models of a pair."
+            )
         yield from _of_network(setup.key, setup.network)
 
 

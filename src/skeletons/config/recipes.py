@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from skeletons.config.names import INSPECTIONS
-from skeletons.config.networks import setups
+from skeletons.config.networks import Setup, setups
 from skeletons.config.pruning import Variant
 from skeletons.config.sections import Config
 from skeletons.user_code.references import is_reference
@@ -30,20 +30,51 @@ def problems(config: Config) -> Iterator[str]:
         )
     if recipe is not None:
         yield from _not_in_grid("findings.primary.recipe", recipe, config)
-    own = [one.prune.criterion for one in setups(config) if is_reference(one.prune.criterion)]
+    searched = inspected(config)
+    own = [one.prune.criterion for one in searched if is_reference(one.prune.criterion)]
     if config.inspect.sparsest and own:
         yield (
             f"inspect.sparsest: found true, but the criterion {own[0]!r} is user-defined and takes "
             "thresholds; allowed: false, or criterion: magnitude, taylor, fisher or counterfactual."
         )
-    if config.inspect.sparsest and any(s.regularize.groups == "units" for s in setups(config)):
+    if config.inspect.sparsest and any(one.regularize.groups == "units" for one in searched):
         yield (
             "inspect.sparsest: found true, but regularize.groups is 'units', and the search prunes "
             "single weights; allowed: false, or regularize.groups: weights."
         )
 
 
+def having(variant: Variant, config: Config) -> list[Setup]:
+    """The networks whose grids have a recipe."""
+    return [
+        one
+        for one in setups(config)
+        if variant.l1 in one.regularize.lambdas
+        and variant.epochs in one.regularize.epochs
+        and (variant.threshold is None or variant.threshold in one.prune.thresholds)
+        and (variant.density is None or variant.density in one.prune.densities)
+    ]
+
+
+def inspected(config: Config) -> list[Setup]:
+    """The networks that have the inspected variant; none if nothing is inspected."""
+    variant = config.inspect.variant
+    return [] if variant is None else having(variant, config)
+
+
 def _not_in_grid(where: str, variant: Variant, config: Config) -> Iterator[str]:
+    """Why a recipe is in no network's grid: a value that none has, or values of several."""
+    unknown = list(_unlisted_parts(where, variant, config))
+    yield from unknown
+    if not unknown and not having(variant, config):
+        found = ", ".join(f"{key} {value:g}" for key, value in variant.parts.items())
+        yield (
+            f"{where}: found {found}, which are values of different networks; allowed: a recipe "
+            "of one network's regularize and prune."
+        )
+
+
+def _unlisted_parts(where: str, variant: Variant, config: Config) -> Iterator[str]:
     walks = [one.regularize for one in setups(config)]
     cuts = [one.prune for one in setups(config)]
     yield from _unlisted(

@@ -55,12 +55,12 @@ def _names(setup: Setup) -> Iterator[str]:
     stems = [Path(path).stem for path in setup.checkpoints.values()]
     for name in setup.checkpoints:
         good = re.fullmatch(OWN_PATTERN, name) and "--" not in name
-        if good and not name.endswith(f"_{UNTRAINED}"):
+        if good and not name.endswith(("-", f"_{UNTRAINED}")):
             continue
         hint = "; rename the file, or give a mapping of names to files" if name in stems else ""
         yield (
             f"{setup.key}.checkpoints: found the name {name!r}; allowed: {PATTERNS[OWN_PATTERN]}, "
-            f"without '--' and not ending in '_{UNTRAINED}'{hint}."
+            f"without '--' and not ending in '-' or '_{UNTRAINED}'{hint}."
         )
 
 

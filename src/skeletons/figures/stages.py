@@ -30,7 +30,7 @@ def figures_stage(
     scores: str,
     similarity: Sequence[str],
     histories: Sequence[str],
-    findings: str,
+    verdict: str,
     ood: Sequence[str],
     measures: Sequence[str],
     folder: str,
@@ -42,7 +42,7 @@ def figures_stage(
         scores: scores.parquet.
         similarity: the tables of all pairs, in the order of `ood`.
         histories: the histories of regularised models, each in the folder of its model.
-        findings: findings.json.
+        verdict: verdict.json.
         ood: the names of the data sets.
         measures: built-in names or references to user-defined measures.
         folder: the folder that the SVG files are written to.
@@ -53,7 +53,7 @@ def figures_stage(
         ExtensionError: a reference does not name a measure.
     """
     chosen = resolve(measures)
-    found = artifacts.read_json(findings, ["verdict", "settings"])
+    found = artifacts.read_json(verdict, ["networks", "settings"])
     table = artifacts.read_table(scores, ["model", "accuracy", "sparsity", "dead"])
     target = Path(folder)
     columns = ["a", "b", *chosen]
@@ -62,17 +62,16 @@ def figures_stage(
         for name, path in zip(ood, similarity, strict=True)
     }
     parts = networks.split(table, compared)
-    summaries = found.get("networks", [found])
     with styled():
         for name, measure in itertools.product(ood, chosen.values()):
             title = f"Every pair of models on {name}"
             path = target / f"heatmap_{name}_{measure.name}.svg"
             about = captions.drawn("heatmap", name, measure)
             save_heatmap(compared[name], table, measure, title, path, colormap, about)
-            for part, summary in zip(parts, summaries, strict=True):
+            for part, one in zip(parts, found["networks"], strict=True):
                 shown = _Shown(name, measure, target, part.tag)
                 _save_similarity(part.similarity[name], shown)
-                _save_verdict(part.similarity[name], summary, shown)
+                _save_verdict(part.similarity[name], one["verdict"], found["settings"], shown)
         figure, axes = new_figure(6.5, 3.8)
         models.accuracy_vs_sparsity(table, axes[0])
         about = captions.drawn("accuracy_vs_sparsity")
@@ -120,13 +119,15 @@ class _Shown:
         save_svg(figure, self.folder / name, captions.drawn(kind, of, self.measure))
 
 
-def _save_verdict(compared: pd.DataFrame, found: Mapping[str, Any], shown: _Shown) -> None:
-    recipes = found["verdict"]["by"][shown.ood][shown.measure.name]["recipes"]
+def _save_verdict(
+    compared: pd.DataFrame, found: Mapping[str, Any], settings: Mapping[str, Any], shown: _Shown
+) -> None:
+    recipes = found["by"][shown.ood][shown.measure.name]["recipes"]
     first = recipes[0] if recipes else None
     kinds = [*first["walk"]["comparisons"], *first["pruning"]["comparisons"]] if first else []
     comparisons = max(1, len(kinds))
     figure, axes = new_figure(8.5, 1.5 + len(recipes) * (0.16 + 0.13 * comparisons))
-    pairs.rises(recipes, found["settings"]["margin"], found["settings"]["alpha"], axes[0])
+    pairs.rises(recipes, settings["margin"], settings["alpha"], axes[0])
     shown.save(figure, "rises")
     figure, axes = new_figure(8.5, 1.3 + 0.42 * max(1, len(pair_kinds.by_kind(compared))))
     pairs.kinds_of_pairs(compared, shown.measure, axes[0])

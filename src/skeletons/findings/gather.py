@@ -6,9 +6,8 @@ rest describes the models.
 
 from __future__ import annotations
 
-import functools
 import itertools
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -17,15 +16,13 @@ from skeletons import text
 from skeletons.findings import (
     apart,
     inspections,
-    known_controls,
+    judged,
     multiplicity,
     next_steps,
-    pair_kinds,
     pair_tables,
     post_claims,
     preconditions,
     shared_weights,
-    verdict,
     walk_certificates,
     within_base,
 )
@@ -54,6 +51,7 @@ def summarize(
     drawn: Sequence[str] | None = None,
     settings: Settings | None = None,
     declared: Mapping[str, Measure] = MEASURES,
+    answered: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Everything that was found; `plain.plain` turns it into what findings.json holds.
 
@@ -70,6 +68,7 @@ def summarize(
         drawn: the measures of the figures, which the claims use; by default all of `measures`.
         settings: levels and limits.
         declared: the measures by their names.
+        answered: the answers, if they are known (`judged.read`).
     """
     chosen = settings or Settings()
     table = pair_tables.identified(table)
@@ -77,14 +76,9 @@ def summarize(
     compared = {name for pairs in similarity.values() for name in pair_tables.models_in(pairs)}
     post_pairs = {ood: pair_tables.without_controls(pairs) for ood, pairs in similarity.items()}
     voting = [ood for ood in similarity if ood not in controls]
-    kinds = {
-        ood: {measure: pair_kinds.summary(pairs, measure, declared) for measure in measures}
-        for ood, pairs in similarity.items()
-    }
-    judged = functools.partial(verdict.verdict, settings=chosen, declared=declared)
-    own_walks, missed = _of_bases(walked or {}), preconditions.short_of_target(table)
-    known_answers = _known_controls(
-        judged, table, similarity, walked or {}, voting, list(measures), chosen, declared
+    own_walks, missed = judged.of_bases(walked or {}), preconditions.short_of_target(table)
+    answers = answered or judged.judge(
+        table, similarity, measures, walked or {}, controls, chosen, declared
     )
     found = {
         "experiment": experiment,
@@ -93,16 +87,8 @@ def summarize(
         "compared_models": len(compared),
         "pairs": len(compared) * (len(compared) - 1) // 2,
         "settings": chosen,
-        "verdict": judged(
-            similarity,
-            voting,
-            measures,
-            table,
-            own_walks,
-            kinds,
-            beside=known_controls.preconditions(known_answers["answers"]),
-        ),
-        "known_controls": known_answers,
+        "verdict": answers["verdict"],
+        "known_controls": answers["known_controls"],
         "within_bases": within_base.by_set(similarity, measures, declared, chosen.rules.level),
         **_claims(
             table,
@@ -111,7 +97,7 @@ def summarize(
             declared,
             chosen.drop,
         ),
-        "kinds": kinds,
+        "kinds": answers["kinds"],
         "walks": _certificates(own_walks, missed, chosen),
         "multiplicity": multiplicity.by_set(table, known or {}, chosen.loss_rise),
         "masks": shared_weights.summarize(masks or {}),
@@ -123,40 +109,6 @@ def summarize(
         **_models(table, chosen),
     }
     return {**found, "next": next_steps.steps(found, table)}
-
-
-def _known_controls(
-    judged: Callable[..., dict[str, Any]],
-    table: pd.DataFrame,
-    similarity: Mapping[str, pd.DataFrame],
-    walked: Mapping[str, pd.DataFrame],
-    voting: Sequence[str],
-    measures: Sequence[str],
-    settings: Settings,
-    declared: Mapping[str, Measure],
-) -> dict[str, Any]:
-    """The answers about controls that are known beforehand, and the dose–response of forks."""
-    models = verdict.compared(similarity)
-    if not measures or not any(model.family for model in models):
-        return {"answers": [], "doses": {}}
-    recipe = verdict.choose(models, measures, table, settings).recipe
-    measure = declared[measures[0]]
-    return {
-        "answers": known_controls.answers(
-            judged, recipe, models, table, similarity, walked, voting, measure
-        ),
-        "doses": known_controls.doses(models, similarity, measure),
-    }
-
-
-def _of_bases(walked: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    """The walks without those of controls that are walked as bases are."""
-    models = {name: Model.parse(name) for name in walked if "_l1=" in name}
-    return {
-        name: walk
-        for name, walk in walked.items()
-        if name not in models or models[name].family is None
-    }
 
 
 def _claims(

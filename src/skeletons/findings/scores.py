@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -148,3 +148,16 @@ def read_all(paths: Iterable[str]) -> pd.DataFrame:
     """The scores of all models as a table, one row per model, in the given order."""
     table = pd.DataFrame([artifacts.read_json(path, ["model", "accuracy"]) for path in paths])
     return table.astype({name: kind for name, kind in TYPES.items() if name in table})
+
+
+def collect_scores_stage(*, scored: Sequence[str], table: str) -> None:
+    """Write the scores of all models as one table.
+
+    Args:
+        scored: scores/*.json, one per model.
+        table: scores.parquet to write.
+
+    Raises:
+        ArtifactError: a file is missing or broken, or cannot be written.
+    """
+    artifacts.write_table(table, read_all(scored))

@@ -1,4 +1,4 @@
-"""The stage that writes the findings: in numbers, in words, and all scores as one table."""
+"""The stage that writes the findings, in numbers and in words."""
 
 from __future__ import annotations
 
@@ -6,16 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import pandas as pd
-
 from skeletons.findings import (
     inspections,
+    judged,
     networks,
     page,
     post_claims,
     sections,
     shared_weights,
-    walk_certificates,
 )
 from skeletons.findings.gather import summarize
 from skeletons.findings.plain import plain
@@ -26,24 +24,6 @@ from skeletons.measures.catalogue import resolve
 from skeletons.measures.predictions import Predictions, read
 from skeletons.store import artifacts
 from skeletons.user_code.references import name_of
-
-
-def read_walks(paths: Sequence[str], histories: Sequence[str]) -> dict[str, pd.DataFrame]:
-    """The table of each walk, by its last model, which the folder is named after.
-
-    Args:
-        paths: tables of walks, one row per step.
-        histories: of the same models, if the walks were recorded without a loss. The loss is then
-            taken from there, once per epoch.
-    """
-    columns = ["epoch", "train_loss", "train_accuracy"]
-    epochs = {Path(path).parent.name: artifacts.read_table(path, columns) for path in histories}
-    found = {}
-    for path in paths:
-        name = Path(path).parent.name
-        walk = artifacts.read_table(path, [*walk_certificates.COLUMNS, "norm"])
-        found[name] = walk_certificates.with_losses(walk, epochs[name]) if name in epochs else walk
-    return found
 
 
 def read_predictions(paths: Sequence[str]) -> dict[str, dict[str, Predictions]]:
@@ -58,13 +38,13 @@ def findings_stage(
     *,
     scored: Sequence[str],
     similarity: Sequence[str],
+    verdict: str,
     walks: Sequence[str] = (),
     histories: Sequence[str] = (),
     predictions: Sequence[str] = (),
     masks: Sequence[str] = (),
     json: str,
     text: str,
-    scores: str,
     experiment: str,
     measures: Sequence[str],
     ood: Sequence[str],
@@ -73,18 +53,18 @@ def findings_stage(
     settings: Mapping[str, Any] | None = None,
     **looks: Sequence[str],
 ) -> None:
-    """Write findings.json, findings.md, and all scores as one table.
+    """Write findings.json and findings.md.
 
     Args:
         scored: scores/*.json, one per model.
         similarity: the tables of all pairs, one per OOD set in the order of `ood`.
+        verdict: verdict.json, with the answers of each network.
         walks: tables of walks, one row per step.
-        histories: see `read_walks`.
+        histories: see `judged.read_walks`.
         predictions: of the compared models, for the multiplicity of the set.
         masks: tables of the overlap of masks in each layer, one per measure.
         json: findings.json to write.
         text: findings.md to write.
-        scores: scores.parquet to write.
         experiment: its name.
         measures: names and references of measures, the primary one first.
         ood: the names of the OOD sets.
@@ -105,7 +85,7 @@ def findings_stage(
     )
     parts = networks.split(table, pairs)
     chosen = Settings(**(settings or {}))
-    walked, known = read_walks(walks, histories), read_predictions(predictions)
+    walked, known = judged.read_walks(walks, histories), read_predictions(predictions)
     overlaps = shared_weights.read(masks)
     summaries = [
         summarize(
@@ -126,12 +106,12 @@ def findings_stage(
             drawn=[name_of(measure) for measure in drawn or measures],
             settings=chosen,
             declared=declared,
+            answered=answers,
         )
-        for part in parts
+        for part, answers in zip(parts, judged.read(verdict), strict=True)
     ]
     several = len(parts) > 1
     found = networks.together(parts, summaries, pairs, declared) if several else summaries[0]
-    artifacts.write_table(scores, table)
     artifacts.write_json(json, as_json(found))
     artifacts.write_text(text, as_markdown(found))
 

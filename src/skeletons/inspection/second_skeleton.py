@@ -282,6 +282,26 @@ def masks(pruned: Mapping[str, artifacts.Array], names: Sequence[str]) -> dict[s
     return {name: torch.from_numpy(pruned[name] != 0) for name in names}
 
 
+def with_skeleton(
+    weights: str, summary: str, pruned: str, device: torch.device
+) -> tuple[nn.Sequential, dict[str, Tensor]]:
+    """A network, and which of its weights are the skeleton of a pruned model, both on a device.
+
+    Args:
+        weights: weights.safetensors of the network.
+        summary: its model.json.
+        pruned: weights.safetensors of the pruned model.
+        device: to put them on.
+
+    Raises:
+        ArtifactError: a file is missing or broken.
+    """
+    network = inference.restore(weights, artifacts.read_json(summary, ["network"])).to(device)
+    names = list(prunable(network))
+    found = masks(artifacts.read_tensors(pruned, names), names)
+    return network, {name: mask.to(device) for name, mask in found.items()}
+
+
 @look("rows", "verdict", "weights")
 def probe_stage(
     *,
@@ -325,13 +345,11 @@ def probe_stage(
         TrainingError: the loss became NaN or infinite.
     """
     chosen = start(seed, threads, device)
-    network = inference.restore(regularized, artifacts.read_json(summary, ["network"])).to(chosen)
+    network, skeleton = with_skeleton(regularized, summary, pruned, chosen)
     train, test = (Images.read(dataset, split, chosen) for split in ("train", "test"))
-    names = list(prunable(network))
-    found = masks(artifacts.read_tensors(pruned, names), names)
     table = probe(
         network,
-        {name: mask.to(chosen) for name, mask in found.items()},
+        skeleton,
         train,
         test,
         seed=seed,

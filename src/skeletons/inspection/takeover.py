@@ -20,15 +20,14 @@ from typing import Any
 
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from skeletons import text
 from skeletons.inspection.absence import look
-from skeletons.inspection.second_skeleton import EMPTY, Masks, masks, mass_of, probe_row
+from skeletons.inspection.second_skeleton import EMPTY, Masks, mass_of, probe_row, with_skeleton
 from skeletons.networks.build import manner_of
 from skeletons.networks.describe import prunable
 from skeletons.networks.generators import generator_for
-from skeletons.prediction import inference
 from skeletons.store import artifacts
 from skeletons.training.epochs import MEASURED_IMAGES, Row, run_epoch
 from skeletons.training.images import Images, batch_sizes, batches
@@ -252,13 +251,11 @@ def takeover_stage(
         TrainingError: the loss became NaN or infinite.
     """
     chosen = start(seed, threads, device)
-    network = inference.restore(regularized, artifacts.read_json(summary, ["network"])).to(chosen)
+    network, skeleton = with_skeleton(regularized, summary, pruned, chosen)
     train, test = (Images.read(dataset, split, chosen) for split in ("train", "test"))
-    names = list(prunable(network))
-    inside: dict[str, Tensor] = masks(artifacts.read_tensors(pruned, names), names)
     table = takeover(
         network,
-        {name: mask.to(chosen) for name, mask in inside.items()},
+        skeleton,
         train,
         test,
         seed=seed,

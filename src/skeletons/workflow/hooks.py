@@ -24,6 +24,9 @@ from skeletons.workflow.stages import STAGES
 from skeletons.workflow.stale import remember
 from skeletons.workflow.targets import Targets
 
+# Rules that train for as many epochs as a base.
+AS_BASES = ("train_base", "reorder", "relabel", "fork", "stop", "stop_at_density", "transfer")
+
 
 class Hooks:
     """The hooks of one run."""
@@ -125,7 +128,7 @@ class Hooks:
             return 0, 0
         base = Model.parse(job.wildcards["base_id"])
         trained = self._plan.setup_of(base).base.epochs
-        if job.rule in ("train_base", "reorder", "relabel", "fork", "stop", "transfer"):
+        if job.rule in AS_BASES:
             return 1, trained
         if job.rule == "trunk":
             return 1, int(job.wildcards["epochs"])

@@ -154,6 +154,7 @@ def describe(
     cache: str | os.PathLike[str] | None = None,
     say: Callable[[str], None] = print,
     forced: Collection[str] = (),
+    rule: str | None = None,
 ) -> Job:
     """The job that Snakemake describes by variables of these names.
 
@@ -169,6 +170,7 @@ def describe(
         cache: folder of the run cache; None for no cache.
         say: writes the job's output.
         forced: rules and files that the user wants made again, see `Run.forced`.
+        rule: its rule, if that may have another name than its stage.
     """
     stage = STAGES[params.stage]
     recipe = Recipe(
@@ -190,7 +192,8 @@ def describe(
     kept = RunCache(cache) if stage.cached and cache is not None else None
     files = tuple(map(str, outputs))
     again = {os.path.normpath(name) for name in forced}
-    is_forced = not again.isdisjoint([EVERYTHING, params.stage, *map(os.path.normpath, files)])
+    own = [EVERYTHING, rule or params.stage, *map(os.path.normpath, files)]
+    is_forced = not again.isdisjoint(own)
     return Job(stage, keywords, recipe, files, kept, say, is_forced)
 
 
@@ -267,6 +270,7 @@ def run_script(snakemake: Any) -> None:
             snakemake.config.get("cache"),
             say,
             forced=snakemake.config.get("forced", ()),
+            rule=snakemake.rule,
         ).run()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from skeletons import model_ids
 from skeletons.alignment.permutations import folder_of
@@ -147,15 +148,21 @@ class ModelFiles:
         folder = f"{self.results}/planted/{tag}width={self.plan.config.controls.planted}"
         return {"small": f"{folder}/weights.safetensors", "small_summary": f"{folder}/model.json"}
 
+    def longest_walks(self, name: str) -> list[str]:
+        """A file of the longest checkpoint of each walk of a base; it includes the shorter ones.
+
+        A walk without a penalty may be shorter than the others, if there is a primary recipe.
+        """
+        return self._longest(name, lambda model: model.family is None)
+
     def family_walks(self, name: str) -> list[str]:
-        """A file of the longest checkpoint of each walk of a family of controls."""
-        walked = [
-            model
-            for model in self.plan.models
-            if model.stage == model_ids.REGULARIZED and model.family is not None
-        ]
-        longest = {(model.root, model.l1): model for model in walked}  # epochs ascend
-        return [self.model_file(model, name) for model in longest.values()]
+        """The same for the walks of families of controls."""
+        return self._longest(name, lambda model: model.family is not None)
+
+    def _longest(self, name: str, chosen: Callable[[Model], bool]) -> list[str]:
+        walked = [model for model in self.plan.models if model.stage == model_ids.REGULARIZED]
+        longest = {(model.root, model.l1): model for model in walked if chosen(model)}
+        return [self.model_file(model, name) for model in longest.values()]  # epochs ascend
 
     def symmetries(self, model: Model | str) -> str:
         """Which units of a model's network can change places."""

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skeletons import image_folders, image_tables, model_ids
-from skeletons.config import networks
+from skeletons.config import labels, networks
 from skeletons.config.datasets import CONTROL_SETS, DOWNLOADED, dataset_id, kind_of, location_keys
-from skeletons.config.labels import labelled_sets
 from skeletons.config.sections import judged_measures, user_measures
+from skeletons.errors import ConfigError
 from skeletons.model_ids import Model
 from skeletons.user_code import references
 from skeletons.workflow import checkpoints, control_models
@@ -59,7 +59,7 @@ class Plan:
         """Plan an experiment; a user's images are looked at.
 
         Raises:
-            ConfigError: the data sets do not agree on a size of images.
+            ConfigError: the data sets do not agree on a size of images, or labels are missing.
             DataError: a folder has another structure, holds no images, or cannot be read.
         """
         self.config = config
@@ -69,13 +69,15 @@ class Plan:
         self._folders: dict[tuple[str, float | None], image_folders.Folder] = {}
         self.form = form_of(config, lambda section: self._find(section.path, section.test_share))
         names = self._dataset_names()
+        if problems := list(labels.problems(config, names)):
+            raise ConfigError("\n".join(problems))
         self.task = names[0]
         self.ood = sorted(names[1:])
         specs = (config.dataset, *config.ood)
         self.datasets = {name: spec.model_dump() for name, spec in zip(names, specs, strict=True)}
         self.sets = sorted([*self.ood, *([self.task] if config.compare.test_set else [])])
         self.control_sets = [name for name in self.sets if self._is_control(name)]
-        self.labelled = labelled_sets(config)
+        self.labelled = labels.labelled_sets(config, names)
         self.setups = {setup.tag: setup for setup in networks.setups(config)}
         self.models = self._models()
         self.compared = [model for model in self.models if self._is_compared(model)]

@@ -287,10 +287,12 @@ MADE: tuple[tuple[str, str, Reads], ...] = (
         lambda targets, found: targets.mask_pairs(found["overlap"]),
     ),
     (
-        r"findings\.json|findings\.md|scores\.parquet",
+        r"findings\.json|findings\.md",
         "findings",
-        lambda targets, found: targets.scores(),
+        lambda targets, found: [*targets.scores(), f"{targets.results}/verdict.json"],
     ),
+    (r"verdict\.json", "verdict", lambda targets, found: targets.scores()),
+    (r"scores\.parquet", "scores", lambda targets, found: targets.scores()),
     (r"versions\.json|config\.yaml", "record", _nothing),
     (r"report\.html", "report", _of_report),
 )

@@ -31,6 +31,16 @@ def heatmap_of_masks(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
     }
 
 
+def verdict(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
+    """Of the answers."""
+    return {
+        "measures": plan.judged,
+        "ood": plan.sets,
+        "controls": plan.control_sets,
+        "settings": _findings(plan),
+    }
+
+
 def findings(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
     """Of the findings."""
     return {

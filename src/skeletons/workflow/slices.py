@@ -16,6 +16,7 @@ from skeletons.workflow.plan import Plan
 Wildcards = Mapping[str, str]
 Settings = Callable[[Plan, Wildcards], dict[str, Any]]
 TOLERANCE = 0.02  # of accuracy that a skeleton may lose, as in the findings
+SMALL_SEED = 1  # of the small network that is laid into planted ones
 TIMED_BATCH = 500  # images in a batch when inference is timed
 MATCHED_IMAGES = 1_000  # training images whose activations are matched
 ORDERS = {"seed": 0}  # in which groups of units are visited
@@ -107,10 +108,11 @@ def relabel(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
 
 
 def small(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
-    """The small network of planted ones: a base of another width, of the first seed."""
-    setup = setup_of(plan, wildcards)
-    first = f"net={setup.tag}_seed=" if setup.tag else "seed="
-    found = train_base(plan, {"base_id": f"{first}{setup.base.seeds[0]}"})
+    """The small network of planted ones: a base of another width.
+
+    Its seed is always the same, so that it does not depend on which bases there are.
+    """
+    found = train_base(plan, {"base_id": str(Model(SMALL_SEED, net=setup_of(plan, wildcards).tag))})
     return {**found, "network": {**found["network"], "width": int(wildcards["width"])}}
 
 

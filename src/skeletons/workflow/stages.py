@@ -125,6 +125,7 @@ STAGES: Mapping[str, Stage] = {
         "prediction.inference:predict_stage", slices.predict, slices.user_network, cached=True
     ),
     "score": Stage("findings.scores:score_stage", slices.score),
+    "scores": Stage("findings.scores:collect_scores_stage", slices.named()),
     "compare": Stage(
         "measures.behaviour:compare_stage",
         slices.compare,
@@ -266,6 +267,11 @@ STAGES: Mapping[str, Stage] = {
     ),
     "heatmap_of_features": Stage("figures.stages:heatmap_stage", shown.heatmap_of_features),
     "heatmap_of_masks": Stage("figures.stages:heatmap_stage", shown.heatmap_of_masks),
+    "verdict": Stage(
+        "findings.judged:judge_stage",
+        shown.verdict,
+        lambda plan, wildcards: plan.judged,
+    ),
     "findings": Stage(
         "findings.stage:findings_stage",
         shown.findings,

@@ -65,7 +65,7 @@ def expire(targets: Targets, lineages: Lineages) -> list[str]:
     _begin()
     memory = Path(targets.results) / MEMORY
     before = _recall(memory)
-    found = _survey(targets, before, between_runs=True)
+    found = _survey(targets, lineages, before, between_runs=True)
     _keep(memory, before, found)
     misplaced = []
     for path, (facts, time) in found.items():
@@ -92,20 +92,21 @@ def remember(targets: Targets) -> None:
     """Remember the files that there are, when a run has ended."""
     memory = Path(targets.results) / MEMORY
     before = _recall(memory)
-    _keep(memory, before, _survey(targets, before, between_runs=False))
+    _keep(memory, before, _survey(targets, Lineages(targets), before, between_runs=False))
 
 
 def _survey(
-    targets: Targets, before: dict[str, Facts], *, between_runs: bool
+    targets: Targets, lineages: Lineages, before: dict[str, Facts], *, between_runs: bool
 ) -> dict[str, tuple[Facts, int]]:
     """The facts of each file that there is, and the time that it has now, in ns of the epoch.
 
     Args:
         targets: of the experiment.
+        lineages: of its artifacts.
         before: what is remembered.
         between_runs: whether no run has made files since then.
     """
-    looks = ((path, _look(path, before, between_runs)) for path in _all(targets))
+    looks = ((path, _look(path, before, between_runs)) for path in _all(targets, lineages))
     return {path: look for path, look in looks if look is not None}
 
 
@@ -126,15 +127,31 @@ def _set_time(path: str, time: int) -> None:
         os.utime(path, ns=(time, time))
 
 
-def _all(targets: Targets) -> Iterator[str]:
-    """Every file that carries its origin."""
+def _all(targets: Targets, lineages: Lineages) -> Iterator[str]:
+    """Every file that carries its origin.
+
+    To the files that the run must make come those that their jobs read: alignments, and checkpoints
+    that a walk passes on its way.
+    """
+    known = dict.fromkeys(_made(targets))
+    waiting = list(known)
+    while waiting:
+        making = lineages.making(waiting.pop())
+        new = [path for path in making.reads if path not in known] if making else []
+        known |= dict.fromkeys(new)
+        waiting += new
+    return iter(known)
+
+
+def _made(targets: Targets) -> Iterator[str]:
+    """The files that a run makes, by the plan."""
     yield from (f"{DATA}/{name}/info.json" for name in targets.plan.datasets)
     yield from (targets.images(name) for name in targets.plan.datasets)
     yield from targets.artifacts()
     yield from targets.similarity_tables()
     yield from (path for path, _, _ in targets.figures())
     yield from targets.inspection_figures()
-    names = ("findings.json", "scores.parquet", "versions.json", "report.html")
+    names = ("verdict.json", "findings.json", "scores.parquet", "versions.json", "report.html")
     yield from (f"{targets.results}/{name}" for name in names)
 
 

@@ -90,17 +90,6 @@ class Targets(ModelFiles):
         """A file of each walk's longest checkpoint, of bases and of controls."""
         return [*self.longest_walks(name), *self.family_walks(name)]
 
-    def longest_walks(self, name: str) -> list[str]:
-        """A file of the longest checkpoint of each walk of a base; it includes the shorter ones."""
-        plan = self.plan
-        return [
-            self.model_file(model, name)
-            for model in plan.models
-            if model.stage == model_ids.REGULARIZED
-            and model.family is None
-            and model.epochs == max(plan.setup_of(model).regularize.epochs)
-        ]
-
     def base_histories(self) -> list[str]:
         """The history of each base that is trained here."""
         trained = (base for base in self.plan.bases if not base.is_own_base)

@@ -34,12 +34,15 @@ class Worker:
     """A process that runs one job after the other."""
 
     def __init__(self) -> None:
-        """Start the process; Ctrl-C does not reach it."""
+        """Start the process; Ctrl-C does not reach it.
+
+        Nor do modules in the working directory: a user's random.py is not Python's.
+        """
         self._process = subprocess.Popen(
             [sys.executable, "-m", "skeletons.workflow.workers"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONSAFEPATH": "1"},
             text=True,
             process_group=0,
         )
