@@ -185,6 +185,43 @@ def test_the_less_room_is_left_the_more_slowly_weights_shrink() -> None:
     assert speeds == pytest.approx([room.FASTEST, 1, 0.75, 0.25, 0, 0])
 
 
+def test_glances_set_the_speed_between_looks_that_are_rare() -> None:
+    base = trained("cnn")
+    made = copy.deepcopy(base)
+    ridge = ridge_of(made, base, sgd(made), drawn())
+    ridge.every, ridge.glances = room.SELDOM, 10
+    numbers = []
+
+    def glance(network: nn.Module, number: int) -> float:
+        numbers.append(number)
+        return [0.0, 0.03, 0.05, torch.nan][number % 4]
+
+    ridge.gauge.glance = glance  # type: ignore[method-assign]
+    speeds = []
+    for step in range(1, room.SELDOM + 1):
+        assert ridge.due() == (step == room.SELDOM)
+        speeds.append(ridge.speed)
+    assert numbers == [1, 2, 3, 4]
+    assert speeds[8::10] == pytest.approx([1, 0.25, 0, 0, 1])
+    assert ridge.returns == 0
+    ridge.every = room.SELDOM - 1
+    assert [ridge.due() for _ in range(40)].count(True) == 0
+    assert len(numbers) == 4
+
+
+def test_each_glance_is_at_other_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "GLANCED", 30)
+    base, train = network("cnn"), drawn()
+    gauge, other = Gauge(base, train, "fp32"), trained("cnn")
+    parts = -(-len(train.labels) // 30)
+    found = [gauge.glance(other, number) for number in range(parts + 1)]
+    assert len(set(found)) == parts
+    assert found[-1] == found[0]
+    sizes = torch.tensor([30.0] * (parts - 1) + [len(train.labels) - 30.0 * (parts - 1)])
+    mean = (torch.tensor(found[:-1]) * sizes).sum() / sizes.sum()
+    assert float(mean) == pytest.approx(gauge.read(other).rise, abs=1e-5)
+
+
 def test_weights_shrink_by_a_share_of_their_layer_in_the_base() -> None:
     base = trained("cnn")
     made = copy.deepcopy(base)
@@ -302,6 +339,8 @@ def test_looks_take_little_of_a_walk(batch: int, count: int) -> None:
     looks = -(-steps // steps_between_looks(room.MEASURED, batch, steps))
     assert room.MEASURED * looks <= 0.1 * room.STEP * count
     assert looks > 0.5 * 0.09 * room.STEP * count / room.MEASURED
+    glances = -(-steps // steps_between_looks(room.GLANCED, batch, steps, room.GLANCES))
+    assert room.GLANCED * glances <= 0.055 * room.STEP * count or glances == 1
 
 
 # --- checkpoints ----------------------------------------------------------------------------------

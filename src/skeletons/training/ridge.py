@@ -6,7 +6,8 @@ Georg 2003, chapter 2), each step has a predictor, which shrinks the weights, an
 step of the optimiser on the data loss. Every few steps the loss is measured on the same training
 images, each compared with its own loss under the base. The less room is left, the more slowly the
 weights shrink. Beyond the limit, the walk goes back to its last good point and goes on at half the
-rate.
+rate. An epoch of few images has few such looks, so glances at a part of these images set the speed
+in between.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 
 from skeletons.networks.build import manner_of
 from skeletons.networks.describe import prunable
+from skeletons.networks.generators import generator_for
 from skeletons.networks.scale_free import scale_free
 from skeletons.prediction.device import autocast
 from skeletons.prediction.inference import predict
@@ -31,6 +33,9 @@ from skeletons.training.penalties import Penalty
 MEASURED = 2_000  # training images, always the same ones
 PROBED = 64  # training images, to find out which weights have a free scale
 SHARE = 0.09  # of the time of a walk that looks may take
+GLANCED = 250  # of these images, each time others
+GLANCES = 0.05  # share of the time of a walk that glances may take
+SELDOM = 50  # steps between looks from which on there are glances
 STEP = 4  # forward passes that cost as much as a training step: its own, its gradients, its update
 Z = 1.645  # one-sided 95 % bound of a normal distribution
 FULL = 0.8  # share of the room at which the weights stop shrinking
@@ -79,15 +84,29 @@ class Gauge:
         """
         self.images, self.precision = train.spread(MEASURED), precision
         self.missing = 1 - len(self.images.labels) / len(train.labels)
-        self.base, right = self._losses(base)
+        order = torch.randperm(len(self.images.labels), generator=generator_for("glances"))
+        self._parts = order.split(GLANCED)
+        self.base, right = self._losses(base, self.images)
         mean, accuracy = torch.stack([self.base.mean(), right.double().mean()]).tolist()
         self.start = Reading(mean, accuracy, 0.0, 0.0)
 
-    def _losses(self, network: nn.Module) -> tuple[Tensor, Tensor]:
+    def glance(self, network: nn.Module, number: int) -> float:
+        """The rise on a part of the images, in nats.
+
+        Args:
+            network: to measure.
+            number: of the glance, ≥ 0; the parts take turns.
+        """
+        part = self._parts[number % len(self._parts)]
+        images = Images(self.images.pixels[part], self.images.labels[part])
+        losses, _ = self._losses(network, images)
+        return float((losses - self.base[part]).mean())
+
+    def _losses(self, network: nn.Module, images: Images) -> tuple[Tensor, Tensor]:
         """The loss of each image, and whether it is classified correctly."""
-        training, labels = network.training, self.images.labels
+        training, labels = network.training, images.labels
         with autocast(self.precision, labels.device):
-            logits = predict(network, self.images.pixels).double()
+            logits = predict(network, images.pixels).double()
         network.train(training)
         return F.cross_entropy(logits, labels, reduction="none"), logits.argmax(1) == labels
 
@@ -98,7 +117,7 @@ class Gauge:
         a finite set, of which a large share is measured, less remains unknown (Cochran 1977,
         Sampling Techniques, section 2.6).
         """
-        losses, right = self._losses(network)
+        losses, right = self._losses(network, self.images)
         rises = losses - self.base
         spread = rises.var(unbiased=len(rises) > 1) / len(rises) * self.missing
         numbers = torch.stack([losses.mean(), right.double().mean(), rises.mean(), spread.sqrt()])
@@ -145,6 +164,7 @@ class Room:
         self.gauge = Gauge(base, train, precision)
         steps = len(batch_sizes(len(train.labels), batch_size, single=manner_of(network).single))
         self.every = steps_between_looks(len(self.gauge.images.labels), batch_size, steps)
+        self.glances = steps_between_looks(GLANCED, batch_size, steps, GLANCES)
         self.state = torch.ones(3, dtype=torch.float64)
         self.returns = self.steps = 0
         self.begin(self.gauge.start)
@@ -168,9 +188,22 @@ class Room:
         self._moments = _copied(self.optimizer.state)
 
     def due(self) -> bool:
-        """Count a step; whether the loss is to be measured after it."""
+        """Count a step, and glance at the loss from time to time; whether a look is due now."""
         self.steps += 1
-        return self.steps % self.every == 0
+        if self.steps % self.every == 0:
+            return True
+        if self.steps % self.glances == 0 and self.every >= SELDOM:
+            self._glance()
+        return False
+
+    def _glance(self) -> None:
+        """Set the speed until the next look; a part of the images is too few to go back for."""
+        rise = self.gauge.glance(self.network, self.steps // self.glances)
+        self._set_speed(rise + Z * self.reading.error)
+
+    def _set_speed(self, bound: float) -> None:
+        left = 1 - bound / (FULL * self.room)
+        self.state[2] = min(max(left, 0.0), FASTEST) if bound == bound else 0.0
 
     def look(self) -> bool:
         """Measure the loss, and set the speed until the next look.
@@ -183,8 +216,7 @@ class Room:
         if not reading.bound <= self.room:  # also if it is not a number
             self._go_back()
             return False
-        left = 1 - reading.bound / (FULL * self.room)
-        self.state[2] = min(max(left, 0.0), FASTEST)
+        self._set_speed(reading.bound)
         if reading.bound < EASY * self.room:
             self.state[1] = min(1.0, float(self.state[1]) * RELEASE)
         self.begin(reading)
@@ -270,8 +302,8 @@ class Ridge(Room):
         return {**found, "shrinkage": self.shrinkage * self.speed, "returns": returns}
 
 
-def steps_between_looks(images: int, batch_size: int, steps: int) -> int:
-    """After how many steps the loss is measured, so that measuring takes `SHARE` of the time.
+def steps_between_looks(images: int, batch_size: int, steps: int, share: float = SHARE) -> int:
+    """After how many steps the loss is measured, so that measuring takes its share of the time.
 
     The last look of an epoch is at its end, so an epoch has at least one, whatever it costs.
 
@@ -279,8 +311,9 @@ def steps_between_looks(images: int, batch_size: int, steps: int) -> int:
         images: that are measured in a look.
         batch_size: images per step.
         steps: of an epoch.
+        share: of the time, 0..1.
     """
-    apart = images * (1 / SHARE - 1) / (STEP * batch_size)
+    apart = images * (1 / share - 1) / (STEP * batch_size)
     return -(-steps // max(1, int(steps / apart)))
 
 
