@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from skeletons.config import json_schema, yaml_file
 from skeletons.config.datasets import dataset_id
 from skeletons.config.load import load
+from skeletons.config.networks import setups
 from skeletons.config.sections import Config
 from skeletons.errors import ConfigError
 
@@ -103,6 +104,42 @@ def test_the_shipped_configuration_shows_every_key() -> None:
 
 def test_the_shipped_configuration_shows_every_default() -> None:
     assert load(yaml_file.read(ROOT / "workflow_config.yaml")) == load({})
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("regularize: {lambdas: [1e-4]}", {"room": None}),
+        ("regularize: {lambdas: [1e-4], room: 0.1}", {"room": 0.1}),
+        ("regularize: {epochs: [3]}", {"room": 0.05, "lambdas": (2e-3,)}),
+        ("prune: {thresholds: [0.1]}", {"densities": (), "retrain": 0}),
+        ("prune: {thresholds: []}", {"densities": (), "thresholds": ()}),
+        ("prune: {densities: [0.5]}", {"retrain": 0, "retrain_learning_rate": None}),
+        ("prune: {thresholds: [0.1], densities: [0.5]}", {"densities": (0.5,), "retrain": 0}),
+        ("prune: {retrain: 1}", {"densities": (0.2,), "retrain_learning_rate": None}),
+        ("prune: {criterion: taylor}", {"densities": (0.2,), "retrain": 3}),
+        ("controls: {orders: []}", {"forks": (), "orders": ()}),
+        ("controls: {random: [1]}", {"forks": (0.9,), "orders": ()}),
+    ],
+)
+def test_who_names_a_key_decides_about_what_belongs_to_it(
+    text: str, expected: dict[str, Any]
+) -> None:
+    section = parse(text).model_dump()[text.split(":")[0]]
+    assert {key: section[key] for key in expected} == expected
+
+
+def test_the_walks_of_a_network_are_not_held_in_a_room_that_nobody_named() -> None:
+    named = {"wide": {"width": 4, "regularize": {"lambdas": [1e-4]}}}
+    walks = [
+        next(one for one in setups(load(raw)) if one.tag).regularize.room
+        for raw in (
+            {"networks": named},
+            {"networks": named, "regularize": {"room": 0.1}},
+            {"networks": named, "regularize": {"lambdas": [1e-3]}},
+        )
+    ]
+    assert walks == [None, 0.1, None]
 
 
 def test_every_key_is_described() -> None:

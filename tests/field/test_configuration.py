@@ -120,6 +120,22 @@ def test_other_sections_keep_the_keys_that_are_not_named() -> None:
     assert config.inspect.lines
 
 
+def test_a_file_s_thresholds_take_the_place_of_the_default_density() -> None:
+    config = run(tiny())
+    assert (config.prune.thresholds, config.prune.densities, config.prune.retrain) == ((0.5,), (), 0)
+    assert (config.regularize.lambdas, config.regularize.room) == ((1e-3,), None)
+    assert (config.controls.orders, config.controls.forks) == ((), ())
+    config = run(regularize={"lambdas": ["1e-4"]})
+    assert (config.regularize.room, config.prune.densities) == (None, (0.2,))
+
+
+def test_a_second_file_keeps_what_the_first_names() -> None:
+    first = tiny(prune={"densities": [0.5], "retrain": 1}, regularize={"room": 0.1}, inspect={})
+    config = run(first, prune={"densities": ["0.5", "0.25"]}, regularize={"lambdas": ["1e-4"]})
+    assert (config.prune.densities, config.prune.retrain) == ((0.25, 0.5), 1)
+    assert config.regularize.room == 0.1
+
+
 def test_layers_are_left_as_they_are() -> None:
     lower, upper = {"base": {"epochs": 1}}, {"base": {"epochs": 2, "warmup": 0}}
     assert layers.merged([lower, upper]) == {"base": {"epochs": 2, "warmup": 0}}

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from skeletons.config import checks, sentences
+from skeletons.config.companions import decided
 from skeletons.config.datasets import dataset_id
 from skeletons.config.networks import completed
 from skeletons.config.sections import Config
@@ -29,7 +30,7 @@ def load(raw: object) -> Config:
             f"The configuration: found {found}; allowed: a mapping of keys to values."
         )
     try:
-        config = Config.model_validate(completed(raw))
+        config = Config.model_validate(completed(decided(raw)))
     except ValidationError as error:
         raise ConfigError("\n".join(sentences.of(error))) from None
     problems = list(checks.problems(config))

@@ -23,12 +23,12 @@ class Prune(Section):
     """Permanent removal of small weights."""
 
     thresholds: Numbers = Field(
-        (0.1, 0.3), description="weights of a smaller magnitude become zero"
+        (), description="weights of a smaller magnitude become zero"
     )
     densities: Densities = Field(
-        (),
+        (0.2,),
         description="shares of all prunable weights to keep: the largest as they are applied, in "
-        "all layers together",
+        "all layers together; none where `thresholds` is named and `densities` is not",
     )
     criterion: CriterionName = Field(
         "magnitude",
@@ -41,13 +41,15 @@ class Prune(Section):
         description="unit of the thresholds: 1, or the root mean square weight of the layer",
     )
     retrain: Whole = Field(
-        0,
+        3,
         description="epochs of training after pruning, without a penalty, with the optimiser, "
         "batch size and augmentation of `regularize`; pruned weights stay zero; random controls "
-        "are retrained too",
+        "are retrained too; 0 where `thresholds` or `densities` is named and `retrain` is not",
     )
     retrain_learning_rate: Positive | None = Field(
-        None, description="rate at the start, which falls to 0; null for regularize.learning_rate"
+        0.005,
+        description="rate at the start, which falls to 0; null for regularize.learning_rate, also "
+        "where `thresholds`, `densities` or `retrain` is named and this is not",
     )
 
 

@@ -150,18 +150,20 @@ class Regularize(Section):
     """The walk along the ridge: training on L(w) + λ‖w‖₁."""
 
     lambdas: Numbers = Field(
-        (2e-4,), description="λ of the L1 penalty; one walk for each value; none if empty"
+        (2e-3,),
+        description="λ of the L1 penalty, or within a room the rate at which weights shrink; one "
+        "walk for each value; none if empty",
     )
-    epochs: Counts = Field((1,), description="numbers of epochs after which a model is saved")
+    epochs: Counts = Field((8,), description="numbers of epochs after which a model is saved")
     optimizer: Literal["sgd", "adam"] = Field("adam", description="with a constant learning rate")
     trace: Whole = Field(
         200, description="training images for measuring the loss after every step; 0 for none"
     )
     room: Positive | None = Field(
-        None,
+        0.05,
         description="by how much the training loss may rise above the base's, in nats; the weights "
         "then shrink by λ of their layer's root mean square in a step while there is room; null "
-        "for a constant λ",
+        "for a constant λ, also where `lambdas` is named and `room` is not",
     )
     penalty: Literal["subgradient", "proximal"] = Field(
         "subgradient",
@@ -229,7 +231,7 @@ class Controls(Section):
 
     untrained: Flag = Field(False, description="each base before its training")
     orders: Draws = Field(
-        (1,), description="numbers of further image orders; each base is trained in each"
+        (), description="numbers of further image orders; each base is trained in each"
     )
     random: Draws = Field(
         (), description="numbers of random prunings, each as dense per layer as the model"
@@ -238,9 +240,10 @@ class Controls(Section):
         False, description="the same walk with λ = 0, which within a room shrinks no weight"
     )
     forks: Shares = Field(
-        (),
+        (0.9,),
         description="shares of the first base's training that children share, 0 to 1, before each "
-        "goes on with its own order of the images; the latest below 1 are walked and pruned",
+        "goes on with its own order of the images; the latest below 1 are walked and pruned; none "
+        "where `orders` is named and `forks` is not",
     )
     labels: Flag = Field(
         False, description="bases that learn permuted classes, others for each seed"

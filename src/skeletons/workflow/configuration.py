@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from skeletons.config import layers, yaml_file
+from skeletons.config.companions import decided
 from skeletons.config.load import load
 from skeletons.config.networks import as_they_are
 from skeletons.config.sections import Config
@@ -42,16 +43,15 @@ def read(merged: dict[str, Any], run: Run) -> Config:
     if not DEFAULTS.exists():  # a module: of other files, what they have in common with it
         shared = ({key: file[key] for key in file if key in merged} for file in files.values())
         return load(layers.merged([merged, *shared, entries]))
-    given = [*files.values(), entries]
-    named = _named(list(files)) if files and not any("experiment" in one for one in given) else {}
-    found = layers.merged([yaml_file.read(DEFAULTS), *given, named])
+    given = layers.merged([*files.values(), entries])
+    named = _named(list(files)) if files and "experiment" not in given else {}
+    found = layers.merged([yaml_file.read(DEFAULTS), decided(given), named])
     return load({**found, **_walks(found, given)})
 
 
-def _walks(found: Mapping[str, Any], given: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _walks(found: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """No walks of trained models, if nothing but the defaults speaks of walks."""
-    asked = any(key in one for one in given for key in ("regularize", "prune"))
-    return {} if asked else as_they_are(found)
+    return {} if given.keys() & {"regularize", "prune"} else as_they_are(found)
 
 
 def _named(files: Sequence[str]) -> Mapping[str, str]:
