@@ -171,7 +171,7 @@ CONFIG = {
     "figures: {measures: [cosine]}": "figures.measures[0]: found 'cosine'; allowed: cosine_prob,",
     "figures: {measures: [kappa, capa]}": "figures.measures[1]: found 'capa', which needs labels that "
     "are the task's classes, but digits has none; allowed: a measure without labels,",
-    "{compare: {permutations: 5}, inspect: {variant: {l1: 2.0e-4, epochs: 1, threshold: 0.1}, layers: [procrustes]}}": "compare.permutations: found 5, but inspect.layers is on; "
+    "{compare: {permutations: 5}, inspect: {variant: {l1: 0.002, epochs: 8, density: 0.2}, layers: [procrustes]}}": "compare.permutations: found 5, but inspect.layers is on; "
     "allowed: 19 or more, because p is at least 1 / (permutations + 1).",
     "compare: {labelled: [mnist]}": "compare.labelled[0]: found 'mnist'; allowed: digits (the names of "
     "the OOD sets in results).",
@@ -199,28 +199,28 @@ CONFIG = {
     "base: {epochs: 0}": "base.epochs: found 0; allowed: a number ≥ 1.",
     "findings: {primary: {measure: kapa}}": "findings.primary.measure: found 'kapa'; allowed: "
     "cosine_prob, …",
-    "findings: {primary: {recipe: {l1: 2.0e-4, epochs: 1, threshold: 0.5}}}": "findings.primary.recipe"
-    ".threshold: found 0.5; allowed: 0.1, 0.3 (the values of prune.thresholds).",
-    "findings: {primary: {recipe: {l1: 2.0e-4, epochs: 1}}}": "findings.primary.recipe: found neither "
+    "findings: {primary: {recipe: {l1: 0.002, epochs: 8, density: 0.5}}}": "findings.primary.recipe"
+    ".density: found 0.5; allowed: 0.2 (the values of prune.densities).",
+    "findings: {primary: {recipe: {l1: 0.002, epochs: 8}}}": "findings.primary.recipe: found neither "
     "of threshold and density; allowed: one of them, because a recipe prunes in one way.",
-    "inspect: {variant: {l1: 2.0e-4, epochs: 1, threshold: 0.1, density: 0.1}}": "inspect.variant: found "
+    "inspect: {variant: {l1: 0.002, epochs: 8, threshold: 0.1, density: 0.2}}": "inspect.variant: found "
     "both of threshold and density; allowed: one of them, because a recipe prunes in one way.",
-    "inspect: {variant: {l1: 2.0e-4, epochs: 1, density: 0.1}}": "inspect.variant.density: found 0.1; "
-    "allowed: none (the values of prune.densities).",
+    "inspect: {variant: {l1: 0.002, epochs: 8, threshold: 0.1}}": "inspect.variant.threshold: found 0.1; "
+    "allowed: none (the values of prune.thresholds).",
     "inspect: {expose: true}": "inspect.variant: found nothing, but inspect.expose is on; allowed: "
     "{l1: …, epochs: …, threshold: …} or {l1: …, epochs: …, density: …} of one recipe of the grid.",
-    "{regularize: {groups: units}, prune: {thresholds: [0.1]}, inspect: {sparsest: true, variant: "
-    "{l1: 2.0e-4, epochs: 1, threshold: 0.1}}}": "inspect.sparsest: found true, but "
+    "{regularize: {groups: units}, inspect: {sparsest: true, variant: "
+    "{l1: 0.002, epochs: 8, density: 0.2}}}": "inspect.sparsest: found true, but "
     "regularize.groups is 'units', and the search prunes single weights; allowed: false, or "
     "regularize.groups: weights.",
     "{networks: {wide: {regularize: {lambdas: [1.0e-3]}, prune: {thresholds: [0.5]}}}, findings: "
-    "{primary: {recipe: {l1: 2.0e-4, epochs: 1, threshold: 0.5}}}}": "findings.primary.recipe: found "
-    "l1 0.0002, epochs 1, threshold 0.5, which are values of different networks; allowed: a recipe of "
+    "{primary: {recipe: {l1: 0.002, epochs: 8, threshold: 0.5}}}}": "findings.primary.recipe: found "
+    "l1 0.002, epochs 8, threshold 0.5, which are values of different networks; allowed: a recipe of "
     "one network's regularize and prune.",
     "findings: {not_below: 0.6}": "findings.not_below: found 0.6; allowed: at most "
     "findings.converges_above, which is 0.5.",
-    "inspect: {variant: {l1: 2.0e-4, epochs: 8, threshold: 0.1}}": "inspect.variant.epochs: found 8; "
-    "allowed: 1 (the values of regularize.epochs).",
+    "inspect: {variant: {l1: 0.002, epochs: 1, density: 0.2}}": "inspect.variant.epochs: found 1; "
+    "allowed: 8 (the values of regularize.epochs).",
     "base: {epochs: 2.5}": "base.epochs: found 2.5; allowed: a whole number.",
     "base: {epochs: 12.0}": "base.epochs: found 12.0; allowed: a whole number.",
     "base: {epochs: twelve}": "base.epochs: found 'twelve'; allowed: a whole number.",
@@ -250,10 +250,10 @@ CONFIG = {
     "allowed: each data set once.",
     "{dataset: {kind: shapes}, ood: [{kind: shapes}]}": "ood[0]: found the data set 'shapes' again, after "
     "dataset;",
-    "{base: {seeds: [1]}, inspect: {variant: {l1: 2.0e-4, epochs: 1, threshold: 0.1}, curve: true}}": "inspect.curve: found true, but "
+    "{base: {seeds: [1]}, inspect: {variant: {l1: 0.002, epochs: 8, density: 0.2}, curve: true}}": "inspect.curve: found true, but "
     "base.seeds has one seed; allowed: false, or two or more seeds, because it needs two base models.",
     "{base: {seeds: [1]}, networks: {wide: {base: {seeds: [1, 2]}, prune: {thresholds: [0.5]}}}, inspect: "
-    "{variant: {l1: 2.0e-4, epochs: 1, threshold: 0.1}, plane: true}}": "inspect.plane: found true, but no "
+    "{variant: {l1: 0.002, epochs: 8, density: 0.2}, plane: true}}": "inspect.plane: found true, but no "
     "network with inspect.variant has two base models; allowed: false, or two or more seeds, because it "
     "needs two base models.",
     "{base: {seeds: [1]}, controls: {orders: []}, compare: {states: [base]}}": "compare.states: found base, of which there is one "
@@ -1187,7 +1187,7 @@ def linked(scene: Scene) -> None:
 def not_exposable(scene: Scene) -> str:
     network = "nn.Sequential(nn.Conv2d(3, w, 3), nn.Softmax(1), nn.Conv2d(w, c, 30), nn.Flatten())"
     scene.file("mine.py", f"from torch import nn\n\ndef net(w, c):\n    return {network}\n")
-    variant = {"l1": 2e-4, "epochs": 1, "threshold": 0.1}
+    variant = {"l1": 0.002, "epochs": 8, "density": 0.2}
     inspect = {"variant": variant, "expose": True}
     return absent_looks(Plan(load({"network": {"name": "mine.py:net"}, "inspect": inspect})))
 
@@ -1207,7 +1207,7 @@ def ungrouped(section: str, **keys: Any) -> Callable[[Scene], Any]:
 def no_bridge(scene: Scene) -> str:
     network = "nn.Sequential(nn.BatchNorm2d(3), nn.Conv2d(3, w, 32), nn.Flatten(), nn.Linear(w, c))"
     scene.file("mine.py", f"from torch import nn\n\ndef net(w, c):\n    return {network}\n")
-    variant = {"l1": 2e-4, "epochs": 1, "threshold": 0.1}
+    variant = {"l1": 0.002, "epochs": 8, "density": 0.2}
     inspect = {"variant": variant, "bridge": True}
     return absent_looks(Plan(load({"network": {"name": "mine.py:net"}, "inspect": inspect})))
 
@@ -1218,13 +1218,13 @@ def off_target(_: Scene) -> str:
 
 
 def unknown_layer(_: Scene) -> None:
-    look = {"variant": {"l1": 2e-4, "epochs": 1, "threshold": 0.1}, "layers": ["procrustes"]}
+    look = {"variant": {"l1": 0.002, "epochs": 8, "density": 0.2}, "layers": ["procrustes"]}
     demand_layers(Plan(load({"inspect": {**look, "layer_names": ["body.3", "body.99"]}})))
 
 
 def transfer_to_trained(scene: Scene) -> None:
     files = {name: str(scene.file(f"{name}.pt")) for name in ("one", "two")}
-    variant = {"l1": 2e-4, "epochs": 1, "threshold": 0.1}
+    variant = {"l1": 0.002, "epochs": 8, "density": 0.2}
     load({"network": {"checkpoints": files}, "inspect": {"variant": variant, "transfer": True}})
 
 

@@ -277,7 +277,7 @@ MINE = {
     "two/mod.py": "import tool\n\ndef g(p, q): ...\n",
     "two/tool.py": "",
 }
-VARIANT = "variant: {l1: 2.0e-4, epochs: 1, threshold: 0.1}"
+VARIANT = "variant: {l1: 0.002, epochs: 8, density: 0.2}"
 REFUSED = {
     "network: {name: 'no.py:f'}": "network.name: found 'no.py:f', but there is no file no.py in ",
     "network: {name: 'no.such:f'}": "but there is no file no/such.py in ",
@@ -326,12 +326,12 @@ REFUSED = {
     "prune: {criterion: 'mine:cut', densities: [0.1]}": "prune.densities: found 0.1, but a "
     "user-defined criterion takes thresholds; allowed: [], or criterion: magnitude, taylor, "
     "fisher or counterfactual.",
-    "{prune: {criterion: 'mine:cut'}, inspect: {sparsest: true, variant: {l1: 2.0e-4, epochs: 1, "
-    "threshold: 0.1}}}": "inspect.sparsest: found true, but the criterion 'mine.py:cut' is "
-    "user-defined and takes thresholds; allowed: false, or criterion: magnitude, taylor, fisher or "
+    "{prune: {criterion: 'mine:cut', thresholds: [0.1]}, inspect: {sparsest: true, variant: "
+    "{l1: 0.002, epochs: 8, threshold: 0.1}}}": "inspect.sparsest: found true, but the criterion "
+    "'mine.py:cut' is user-defined and takes thresholds; allowed: false, or criterion: magnitude, taylor, fisher or "
     "counterfactual.",
-    "prune: {criterion: 'mine:cut', scale: layer_rms}": "prune.scale: found 'layer_rms', but a "
-    "user-defined criterion takes the thresholds unscaled; allowed: absolute.",
+    "prune: {criterion: 'mine:cut', thresholds: [0.1], scale: layer_rms}": "prune.scale: found "
+    "'layer_rms', but a user-defined criterion takes the thresholds unscaled; allowed: absolute.",
 }
 
 

@@ -46,7 +46,7 @@ class Clone(Workflow):
         config["dataset"] |= {"train": 400, "test": 100}
         config["network"]["width"] = 4
         config["base"]["seeds"], config["base"]["epochs"] = [1], 2
-        config["regularize"]["epochs"], config["prune"]["thresholds"] = [1], [0.05, 0.5]
+        config["prune"]["thresholds"] = [0.05, 0.5]
         path.write_text(yaml.safe_dump(config))
         # Plans for folders of images need an image in each, which is not opened.
         for split in ("train", "test"):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import CHAIN, TINY, Workflow
+from conftest import CHAIN, SHOWN, TINY, Workflow
 from pandas.testing import assert_frame_equal
 
 from skeletons.store import artifacts
@@ -124,7 +124,7 @@ def test_blocks_of_pairs_give_the_same_table(finished: Workflow, tmp_path: Path)
     jobs = copied.jobs(changed(compare={"blocks_beyond": N - 1}))
     blocks = 3 * 2  # per OOD set: within each of two bases, and between them
     assert jobs["compare_bases"] == blocks
-    assert set(jobs) <= {"compare_bases", "similarity", "findings", "figures", "record", "report"}
+    assert set(jobs) <= {"compare_bases", "similarity", "verdict", "record", *SHOWN}
     for ood in ("digits", "noise_images=60"):
         path = f"results/tiny/similarity/{ood}.parquet"
         assert_frame_equal(pd.read_parquet(copied / path), pd.read_parquet(finished / path))

@@ -122,7 +122,11 @@ def test_other_sections_keep_the_keys_that_are_not_named() -> None:
 
 def test_a_file_s_thresholds_take_the_place_of_the_default_density() -> None:
     config = run(tiny())
-    assert (config.prune.thresholds, config.prune.densities, config.prune.retrain) == ((0.5,), (), 0)
+    assert (config.prune.thresholds, config.prune.densities, config.prune.retrain) == (
+        (0.5,),
+        (),
+        0,
+    )
     assert (config.regularize.lambdas, config.regularize.room) == ((1e-3,), None)
     assert (config.controls.orders, config.controls.forks) == ((), ())
     config = run(regularize={"lambdas": ["1e-4"]})

@@ -22,9 +22,7 @@ from skeletons.config.types import (
 class Prune(Section):
     """Permanent removal of small weights."""
 
-    thresholds: Numbers = Field(
-        (), description="weights of a smaller magnitude become zero"
-    )
+    thresholds: Numbers = Field((), description="weights of a smaller magnitude become zero")
     densities: Densities = Field(
         (0.2,),
         description="shares of all prunable weights to keep: the largest as they are applied, in "

@@ -85,7 +85,7 @@ class Gauge:
         self.images, self.precision = train.spread(MEASURED), precision
         self.missing = 1 - len(self.images.labels) / len(train.labels)
         order = torch.randperm(len(self.images.labels), generator=generator_for("glances"))
-        self._parts = order.split(GLANCED)
+        self._parts = torch.split(order, GLANCED)
         self.base, right = self._losses(base, self.images)
         mean, accuracy = torch.stack([self.base.mean(), right.double().mean()]).tolist()
         self.start = Reading(mean, accuracy, 0.0, 0.0)
