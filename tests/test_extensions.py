@@ -328,8 +328,8 @@ REFUSED = {
     "fisher or counterfactual.",
     "{prune: {criterion: 'mine:cut', thresholds: [0.1]}, inspect: {sparsest: true, variant: "
     "{l1: 0.002, epochs: 8, threshold: 0.1}}}": "inspect.sparsest: found true, but the criterion "
-    "'mine.py:cut' is user-defined and takes thresholds; allowed: false, or criterion: magnitude, taylor, fisher or "
-    "counterfactual.",
+    "'mine.py:cut' is user-defined and takes thresholds; allowed: false, or criterion: "
+    "magnitude, taylor, fisher or counterfactual.",
     "prune: {criterion: 'mine:cut', thresholds: [0.1], scale: layer_rms}": "prune.scale: found "
     "'layer_rms', but a user-defined criterion takes the thresholds unscaled; allowed: absolute.",
 }
