@@ -28,7 +28,7 @@ WALKED = {  # columns of a walk's history
     "penalty": "penalty in nats",
 }
 CERTIFIED = "certified_loss"  # the loss that the certificates are about
-CERTIFIED_LABEL = "training loss in nats, of the certificate: furthest from the start's"
+CERTIFIED_LABEL = "training loss of the certificate, in nats"
 
 
 def training(paths: Sequence[str], target: Mapping[str, float]) -> dict[str, Any]:
