@@ -261,6 +261,12 @@ CONFIG = {
     # controls
     "controls: {forks: [0.5, 2]}": "controls.forks[1]: found 2; allowed: a number ≤ 1.",
     "controls: {forks: [0.5, 0.50]}": "controls.forks: found 0.5 twice; allowed: each value once.",
+    "{prune: {thresholds: []}, controls: {stopped: true}}": "controls.stopped: found true, but no model is "
+    "pruned; allowed: false.",
+    "{regularize: {lambdas: []}, controls: {plain: true}}": "controls.plain: found true, but no base is walked; "
+    "allowed: false.",
+    "{regularize: {lambdas: []}, controls: {random: [1]}}": "controls.random: found 1, but no model is pruned; "
+    "allowed: an empty list.",
     "controls: {planted: true}": "controls.planted: found true; allowed: a whole number.",
     "controls: {planted: 8}": "controls.planted: found 8, but network.width is 8; allowed: a smaller width than "
     "that of the network, in which units are left over.",

@@ -37,6 +37,7 @@ def problems(config: Config) -> Iterator[str]:
         _too_few_models(config),
         _no_masks(config),
         planted.problems(config),
+        _controls_of_nothing(config),
         _too_few_seeds(config),
         _no_shuffles(config),
         _transfer_to_trained(config),
@@ -225,6 +226,29 @@ def _too_few_models(config: Config) -> Iterator[str]:
             "model; allowed: states, seeds or controls of two or more models, because models are "
             "compared in pairs."
         )
+
+
+# What a control is made of: models in a state, and what there is none of without them.
+MADE_OF = {
+    "untrained": ("trained", "no base is trained here"),
+    "orders": ("trained", "no base is trained here"),
+    "labels": ("trained", "no base is trained here"),
+    "planted": ("trained", "no base is trained here"),
+    "plain": ("regularized", "no base is walked"),
+    "random": ("pruned", "no model is pruned"),
+    "stopped": ("pruned", "no model is pruned"),
+}
+
+
+def _controls_of_nothing(config: Config) -> Iterator[str]:
+    """Controls that would be left out without a word. The default ones may be."""
+    models = _counts(config)
+    for key, (state, none) in MADE_OF.items():
+        value = getattr(config.controls, key)
+        if value and not models[state]:
+            off = "false" if value is True else "null" if key == "planted" else "an empty list"
+            found = ", ".join(map(str, value if isinstance(value, tuple) else [value])).lower()
+            yield f"controls.{key}: found {found}, but {none}; allowed: {off}."
 
 
 def _no_masks(config: Config) -> Iterator[str]:
