@@ -80,6 +80,14 @@ def test_skeletons_are_sparse_and_as_good_as_their_base() -> None:
     assert (found["drop"] <= 0.02).all()
 
 
+@pytest.mark.parametrize(("kept", "found"), [(23_354, 6), (23_355, 6), (23_356, 0)])
+def test_a_density_that_is_rounded_to_whole_weights_is_met(kept: int, found: int) -> None:
+    """A fifth of 116,774 weights is 23,354.8, so a density of 0.2 keeps 23,355 of them."""
+    table = scores().assign(prunable=116_774)
+    table.loc[table.state == "pruned", "sparsity"] = 1 - kept / 116_774
+    assert len(pair_tables.skeletons(table)) == found
+
+
 def test_a_retrained_skeleton_keeps_its_training_loss_too() -> None:
     table = scores()
     pruned = table.model.str.contains("t=0.02")

@@ -77,10 +77,12 @@ def skeletons(
     """
     table = with_base_accuracy(table)
     bound = table.loss_bound if "loss_bound" in table else pd.Series(float("nan"), table.index)
+    # A density is rounded to whole weights, so 0.2 may keep half a weight more than a fifth of them.
+    half_a_weight = 0.5 / table.get("prunable", float("inf"))
     kept = table[
         (table.state == PRUNED)
         & ~table.dead.astype(bool)
-        & (table.sparsity >= sparsity)
+        & (table.sparsity + half_a_weight >= sparsity)
         & (table["drop"] <= drop)
         & ~(bound > rise)
     ]
