@@ -77,7 +77,7 @@ def skeletons(
     """
     table = with_base_accuracy(table)
     bound = table.loss_bound if "loss_bound" in table else pd.Series(float("nan"), table.index)
-    # A density is rounded to whole weights, so 0.2 may keep half a weight more than a fifth of them.
+    # A density is rounded to whole weights, so it may keep half a weight more than was asked for.
     half_a_weight = 0.5 / table.get("prunable", float("inf"))
     kept = table[
         (table.state == PRUNED)
