@@ -137,6 +137,20 @@ def read_walks(paths: Sequence[str], histories: Sequence[str]) -> dict[str, pd.D
     return found
 
 
+def read_similarity(
+    paths: Sequence[str], ood: Sequence[str], columns: Collection[str]
+) -> dict[str, pd.DataFrame]:
+    """The tables of all pairs by OOD set, with the ids of both models.
+
+    Args:
+        paths: the tables, in the order of `ood`.
+        ood: the names of the OOD sets.
+        columns: measures to read.
+    """
+    read = [artifacts.read_table(path, dict.fromkeys(["a", "b", *columns])) for path in paths]
+    return dict(zip(ood, read, strict=True))
+
+
 def judge_stage(
     *,
     scored: Sequence[str],
@@ -167,10 +181,7 @@ def judge_stage(
         ExtensionError: a reference is not a measure.
     """
     declared, chosen = resolve(measures), Settings(**(settings or {}))
-    columns = ["a", "b", *declared]
-    pairs = dict(
-        zip(ood, (artifacts.read_table(path, columns) for path in similarity), strict=True)
-    )
+    pairs = read_similarity(similarity, ood, declared)
     walked = read_walks(walks, histories)
     found = [
         judge(

@@ -78,11 +78,8 @@ def findings_stage(
         ExtensionError: a reference is not a measure.
     """
     declared = resolve(measures)
-    columns = dict.fromkeys(["a", "b", *declared, post_claims.COSINE])
     table = read_all(scored)
-    pairs = dict(
-        zip(ood, (artifacts.read_table(path, columns) for path in similarity), strict=True)
-    )
+    pairs = judged.read_similarity(similarity, ood, [*declared, post_claims.COSINE])
     parts = networks.split(table, pairs)
     chosen = Settings(**(settings or {}))
     walked, known = judged.read_walks(walks, histories), read_predictions(predictions)
