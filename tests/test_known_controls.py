@@ -112,7 +112,7 @@ def test_regularised_models_need_not_be_compared() -> None:
 
 @pytest.mark.parametrize("families", [("forked",), tuple(FOUND)])
 def test_bases_need_not_be_compared(families: tuple[str, ...]) -> None:
-    """Then children have no independent bases beside them, and the first is no child."""
+    """Then no independent bases stand beside the children, and the first child is missing."""
     found = gather.summarize(**compared(experiment(FOUND, families), "pruned"))
     rows = found["known_controls"]["doses"]["digits"]
     assert [(row["share"], row["pairs"]) for row in rows] == [(None, 0), (0.3, 10), (0.9, 10)]

@@ -53,7 +53,8 @@ def inspections(
         missed: ids of bases that miss their target, which are on no ridge.
 
     Returns:
-        For each kind in `READ` a list, empty if there is no artifact (but no key `sparsest`).
+        For each kind in `READ` a list, empty if there is no artifact. Only the key `sparsest` is
+        absent then.
         None stands for a missing value. `lines`: one row per pair, path and whether it is repaired,
         with kind (one of `KINDS`), a, b, and the columns of `barriers.by_path`. `curve`: the
         same for the curve; `line`, the row of the straight line between the same ends; certified,
