@@ -15,8 +15,8 @@ BF16 = ("avx512_bf16", "amx_bf16", "bf16")
 def pick_device(name: str) -> torch.device:
     """The device that `auto`, `cpu` or `cuda` stands for on this machine.
 
-    From then on, a GPU that is asked for fp32 computes convolutions in fp32 as well: torch's default
-    is TF32, of which 10 bits are exact.
+    From then on, a GPU that is asked for fp32 computes convolutions in fp32 as well: by
+    default they run in TF32, of which 10 bits are exact.
 
     Raises:
         DeviceError: `cuda` is requested, but not available.
