@@ -185,11 +185,10 @@ def _adjustment(
 ) -> Adjust:
     """What a family's tidy table takes from elsewhere: its ceiling, and the bases of forks.
 
-    - Planted: the ceiling is the latest forks before their walks, because one network was laid and
-      then trained on in different ways, as they are. Without forks, it is one model with itself.
+    - Planted and labels: the ceiling is that of the experiment, so that the question is the same.
+      If it has none, planted models may become as alike as one model is with itself.
     - Forked: the children before their walks are the ceiling. Compared with them are the
       independent bases.
-    - Labels: the ceiling is that of the experiment.
     """
     group = model_pairs.by_recipe(models).get(recipe, [])
 
@@ -199,20 +198,15 @@ def _adjustment(
 
     def adjust(own: pd.DataFrame, ood: str) -> pd.DataFrame:
         rest = own[own.kind != CEILING]
-        children = model_pairs.compared(model_pairs.latest_forks(models), models)
-        if family == PLANTED and children:
-            value = model_pairs.from_table(similarity[ood], measure.name)
-            names = list(dict.fromkeys([*own.seed_a, *own.seed_b]))
-            forks = model_pairs.between_children(children, names, recipe, value)
-            return pd.concat([rest, _rows(forks)], ignore_index=True)
-        if family == PLANTED:
+        others = main(ood)
+        ceiling = others[others.kind == CEILING]
+        if family == PLANTED and ceiling.empty:
             best = scale.of_measure(measure)
             first = own.seed_a.iloc[0] if len(own) else ""
             same = [(first, first, CEILING, recipe, best.value(1.0))] if best.bounded else []
-            return pd.concat([rest, _rows(same)], ignore_index=True)
-        others = main(ood)
-        if family == LABELS:
-            return pd.concat([rest, others[others.kind == CEILING]], ignore_index=True)
+            ceiling = _rows(same)
+        if family != FORKED:
+            return pd.concat([rest, ceiling], ignore_index=True)
         before = own[own.kind == BASE].assign(kind=CEILING)
         bases = others[others.kind == BASE]
         return pd.concat([rest[rest.kind != BASE], bases, before], ignore_index=True)
