@@ -33,6 +33,7 @@ Adjust = Callable[..., pd.DataFrame]  # of a tidy table, and `ood`
 Verdict = Callable[..., dict[str, Any]]
 
 MUST: Mapping[str, bool] = {PLANTED: True, FORKED: True, LABELS: False}  # whether they converge
+EFFECT = ("effect", "low", "high", "p")
 NAMES: Mapping[str, str] = {
     PLANTED: "planted skeletons",
     FORKED: "late forks of one base",
@@ -51,6 +52,7 @@ class Known:
         holds: whether the answer is as it must be: they converge on all sets, or on none.
         sentences: the answer in words, by data set.
         similarity: mean similarities by kind, by data set.
+        effect: `effect`, its interval from `low` to `high`, and `p`, see `Answer`, by data set.
     """
 
     family: str
@@ -59,6 +61,7 @@ class Known:
     holds: bool
     sentences: Mapping[str, str]
     similarity: Mapping[str, Mapping[str, float]]
+    effect: Mapping[str, Mapping[str, float]]
 
     @property
     def shown(self) -> bool:
@@ -149,14 +152,27 @@ def answers(
                 answer,
                 answer == CONVERGES if must else not converge,
                 {ood: values["sentence"] for ood, values in by.items()},
-                {ood: _similarity(values["recipes"]) for ood, values in by.items()},
+                *_of_primary(by),
             )
         )
     return found
 
 
-def _similarity(recipes: Sequence[Any]) -> Mapping[str, float]:
-    return next((one.walk.similarity for one in recipes if one.primary), {})
+def _of_primary(
+    by: Mapping[str, Mapping[str, Any]],
+) -> tuple[dict[str, Mapping[str, float]], dict[str, Mapping[str, float]]]:
+    """The similarities and the effect of the primary recipe, by data set; empty without one."""
+    walks = {
+        ood: next((one.walk for one in values["recipes"] if one.primary), None)
+        for ood, values in by.items()
+    }
+    return (
+        {ood: walk.similarity if walk else {} for ood, walk in walks.items()},
+        {
+            ood: {name: getattr(walk, name) for name in EFFECT} if walk else {}
+            for ood, walk in walks.items()
+        },
+    )
 
 
 def _renamed_scores(table: pd.DataFrame, parts: Mapping[str, str]) -> pd.DataFrame:
