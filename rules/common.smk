@@ -7,7 +7,14 @@ from skeletons.config.names import CRITERIA, MASK_MEASURES, REPRESENTATIONS
 from skeletons import model_ids
 from skeletons.errors import SkeletonsError
 from skeletons.model_ids import Model
-from skeletons.workflow import checkpoints, configuration, forkserver, gpus, jobs, workers
+from skeletons.workflow import (
+    checkpoints,
+    configuration,
+    forkserver,
+    gpus,
+    jobs,
+    workers,
+)
 from skeletons.workflow.foresight import absent_looks, demand_layers, demand_network
 from skeletons.workflow.hooks import Hooks
 from skeletons.workflow.internals import Run
