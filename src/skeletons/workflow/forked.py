@@ -15,25 +15,23 @@ import gc
 import importlib
 import os
 import pickle
-import select
 import signal
 import socket
 import sys
 import threading
 import traceback
 from collections.abc import Mapping
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from skeletons.store.fingerprint import PACKAGE
 from skeletons.workflow import jobs
 from skeletons.workflow.forkserver import Asked, Ended
 from skeletons.workflow.stages import STAGES
 
-# What jobs import while they run, in addition to the modules of their stages.
+# What jobs import while they run, if the package is imported by their stages.
 LATER = (
-    "snakemake.io",
     "pyarrow.pandas_compat",
     "pandas.core.methods.to_dict",
     "pandas.core.reshape.reshape",
@@ -84,18 +82,17 @@ class Server:
         self._code = state_of_code()
         self._running: dict[int, Job] = {}  # by the descriptor that is ready when it ends
 
-    def serve(self) -> Asked:
+    def serve(self) -> tuple[Asked, Connection]:
         """Fork for each job; return in the forks alone."""
         while True:
-            awaited: list[Any] = [self._door, *self._running]
-            ready, _, _ = select.select(awaited, [], [])
-            for ended in [each for each in ready if each in self._running]:
+            ready = wait([self._door, *self._running])
+            for ended in [each for each in ready if isinstance(each, int)]:
                 self._running.pop(ended).report()
-            if self._door in ready and (asked := self._answer()):
-                return asked
+            if self._door in ready and (called := self._answer()):
+                return called
 
-    def _answer(self) -> Asked | None:
-        """Fork for a job; return it in the fork."""
+    def _answer(self) -> tuple[Asked, Connection] | None:
+        """Fork for a job; return it in the fork, and the connection to its caller."""
         _, files, _, _ = socket.recv_fds(self._door, 1, 1)
         if not files:
             self._end()
@@ -114,23 +111,22 @@ class Server:
             job = Job(process, call)
             self._running[job.ends] = job
             return None
-        call.close()
         self._door.close()
         for job in self._running.values():
             job.close()
-        return asked
+        return asked, call
 
     def _is_ready(self, asked: Asked) -> bool:
         """Whether a fork can run a job as a new process would."""
         if state_of_code() != self._code:
             return False
         try:
+            importlib.import_module("snakemake.io")  # which describes jobs
             importlib.import_module(f"skeletons.{STAGES[asked.stage].module}")
         except Exception:
             return False  # the error is for the job's own process
         for name in LATER:
-            # No package is imported for its parts alone.
-            if name.partition(".")[0] in (*sys.modules, "snakemake"):
+            if name.partition(".")[0] in sys.modules:
                 with contextlib.suppress(ImportError):
                     importlib.import_module(name)
         gc.collect()
@@ -184,14 +180,16 @@ def become(asked: Asked, server: int) -> None:
         limits(asked.threads, user_api="blas")
 
 
-def run(asked: Asked, server: int) -> int:
-    """Run a job in this fork.
+def run(asked: Asked, call: Connection, server: int) -> int:
+    """Run a job in this fork, as soon as its caller measures it.
 
     Returns:
         The exit status of its process.
     """
     try:
         become(asked, server)
+        with call:
+            call.recv()
         jobs.run_script(pickle.loads(asked.described))
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
@@ -220,10 +218,10 @@ def main() -> None:
     server = os.getpid()
     try:
         with socket.socket(fileno=int(sys.argv[1])) as door:
-            asked = Server(door).serve()
+            asked, call = Server(door).serve()
     except OSError:  # this system lacks what the server needs
         sys.exit(1)
-    leave(run(asked, server))
+    leave(run(asked, call, server))
 
 
 if __name__ == "__main__":

@@ -161,8 +161,9 @@ def _asked(script: Script) -> Asked:
 
 
 def _outcome(call: Connection) -> Ended | None:
-    """How a job ended; None if the server ended first."""
+    """Let a job begin, and wait until it ends; None if the server ended first."""
     try:
+        call.send("begin")
         return Ended(*call.recv())
     except (EOFError, OSError):
         return None
