@@ -187,21 +187,25 @@ def test_user_defined_code_is_new_in_each_job(workflow: Workflow) -> None:
 
 
 def test_the_benchmark_is_that_of_the_job(workflow: Workflow) -> None:
-    """Its processor time is exact, though it is shorter than Snakemake's pauses."""
+    """Its numbers are exact, though it is shorter than the pauses between Snakemake's samples."""
     then = (
         "import time, numpy; end = time.process_time() + 1.5; held = numpy.ones(25_000_000)\n"
         "    while time.process_time() < end: pass"
     )
     config = own_network(without_scripts(workflow), then=then)
+    began = time.monotonic()
     done = run(workflow, config, "--", BASE)
     assert done.returncode == 0, done.stdout
     with (workflow / "results/grid/benchmarks/train_base/seed=1.tsv").open() as file:
         (row,) = csv.DictReader(file, delimiter="\t")
-    assert 1.5 < float(row["cpu_time"]) < 60
-    assert 1.5 < float(row["s"]) < 600
-    assert 200 + 150 < float(row["max_rss"]) < 3000
-    load = 100 * float(row["cpu_time"]) / float(row["s"])
-    assert float(row["mean_load"]) == pytest.approx(load, rel=0.05)
+    numbers = {name: float(value) for name, value in row.items() if name != "h:m:s"}
+    assert 1.5 < numbers["cpu_time"] < numbers["s"] + 5
+    assert numbers["s"] < time.monotonic() - began
+    assert numbers["mean_load"] == pytest.approx(100 * numbers["cpu_time"] / numbers["s"], rel=0.05)
+    assert 200 + 150 < numbers["max_rss"] < numbers["max_vms"]
+    assert 10 < numbers["max_uss"] < numbers["max_pss"] < numbers["max_rss"]
+    assert numbers["io_in"] >= 0
+    assert 0 <= numbers["io_out"] < 100
 
 
 # --- how jobs end -------------------------------------------------------------------------------
@@ -380,8 +384,6 @@ def plain() -> Any:
         environment=found.environment,
         threads=1,
         command="python stage.py",
-        measured=found.measured,
-        used=found.used,
     )
 
 

@@ -15,6 +15,7 @@ import gc
 import importlib
 import os
 import pickle
+import re
 import signal
 import socket
 import sys
@@ -27,7 +28,7 @@ from typing import NoReturn
 
 from skeletons.store.fingerprint import PACKAGE
 from skeletons.workflow import jobs
-from skeletons.workflow.forkserver import Asked, Ended
+from skeletons.workflow.forkserver import Asked, Ended, Memory
 from skeletons.workflow.stages import STAGES
 
 # What jobs import while they run, if the package is imported by their stages.
@@ -41,6 +42,7 @@ LATER = (
 # A thread of pyarrow's memory, which makes itself ready for a fork:
 # https://jemalloc.net/jemalloc.3.html#background_thread
 FORKS_WELL = "jemalloc_bg_thd"
+SIZE = re.compile(r"^(\w+):\s+(\d+) kB$", re.M)  # in files of /proc
 WITH_PARENT, NAME = 1, 15  # PR_SET_PDEATHSIG and PR_SET_NAME of prctl(2)
 
 
@@ -48,18 +50,24 @@ class Job:
     """A fork, and where its caller waits for how it ends."""
 
     def __init__(self, process: int, call: Connection) -> None:
-        """Report its process id."""
+        """Report that it begins."""
         self.process, self.call = process, call
         self.ends = os.pidfd_open(process)
         with contextlib.suppress(OSError):
-            call.send(process)
+            call.send(True)
 
     def report(self) -> None:
         """Report how it ended."""
         _, status, used = os.wait4(self.process, 0)
-        code = os.waitstatus_to_exitcode(status)
+        ended = Ended(
+            status=os.waitstatus_to_exitcode(status),
+            cpu_s=used.ru_utime + used.ru_stime,
+            peak_mb=used.ru_maxrss / 1024,
+            read_mb=used.ru_inblock / 2048,
+            written_mb=used.ru_oublock / 2048,
+        )
         with contextlib.suppress(OSError):
-            self.call.send(tuple(Ended(code, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)))
+            self.call.send(ended)
         self.close()
 
     def close(self) -> None:
@@ -103,7 +111,7 @@ class Server:
             self._end()
         if not self._is_ready(asked):
             with contextlib.suppress(OSError):
-                call.send(None)
+                call.send(False)
             call.close()
             return None
         process = os.fork()
@@ -180,16 +188,14 @@ def become(asked: Asked, server: int) -> None:
         limits(asked.threads, user_api="blas")
 
 
-def run(asked: Asked, call: Connection, server: int) -> int:
-    """Run a job in this fork, as soon as its caller measures it.
+def run(asked: Asked, server: int) -> int:
+    """Run a job in this fork.
 
     Returns:
         The exit status of its process.
     """
     try:
         become(asked, server)
-        with call:
-            call.recv()
         jobs.run_script(pickle.loads(asked.described))
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
@@ -201,16 +207,29 @@ def run(asked: Asked, call: Connection, server: int) -> int:
     return 0
 
 
-def leave(status: int) -> NoReturn:
+def leave(status: int, call: Connection) -> NoReturn:
     """End this fork as a program ends, but without freeing memory, which takes a quarter second."""
     for thread in threading.enumerate():
         if thread is not threading.current_thread() and not thread.daemon:
             thread.join()
     atexit._run_exitfuncs()
+    with contextlib.suppress(OSError):
+        call.send(memory())
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
     os._exit(status)
+
+
+def memory() -> Memory:
+    """The memory of this process now, and its largest address space."""
+    kib = {
+        name: int(size)
+        for path in ("status", "smaps_rollup")
+        for name, size in SIZE.findall(Path("/proc/self", path).read_text())
+    }
+    own = kib["Private_Clean"] + kib["Private_Dirty"]
+    return Memory(kib["VmPeak"] / 1024, own / 1024, kib["Pss"] / 1024)
 
 
 def main() -> None:
@@ -221,7 +240,7 @@ def main() -> None:
             asked, call = Server(door).serve()
     except OSError:  # this system lacks what the server needs
         sys.exit(1)
-    leave(run(asked, call, server))
+    leave(run(asked, server), call)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,8 @@ import socket
 import subprocess
 import sys
 import threading
+import time
+from contextlib import suppress
 from multiprocessing.connection import Connection, Pipe
 from subprocess import CalledProcessError
 from typing import NamedTuple
@@ -61,17 +63,35 @@ class Asked(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """How the process of a job ended.
+    """How the process of a job ended, and what it used, as counted by the system.
 
     Attributes:
         status: its exit status; minus the number of a signal that ended it.
         cpu_s: the processor time of it and its own processes, in seconds.
         peak_mb: its largest resident memory, in MiB.
+        read_mb: what it read from disks, in MiB.
+        written_mb: what it wrote to disks, in MiB.
     """
 
     status: int
     cpu_s: float
     peak_mb: float
+    read_mb: float
+    written_mb: float
+
+
+class Memory(NamedTuple):
+    """The memory of a process at its end, in MiB, named as in Snakemake's benchmarks.
+
+    Attributes:
+        max_vms: its largest address space.
+        max_uss: what it shares with no other process.
+        max_pss: the same, and its share of what it shares.
+    """
+
+    max_vms: float
+    max_uss: float
+    max_pss: float
 
 
 class Server:
@@ -96,7 +116,10 @@ class Server:
             )
 
     def call(self, asked: Asked) -> Connection:
-        """Ask for a job. The answers are its process id, or None if it is declined, and `Ended`.
+        """Ask for a job.
+
+        The first answer is whether it begins. The others are `Memory`, unless it is killed, and
+        `Ended`.
 
         Raises:
             OSError: the server has ended.
@@ -129,22 +152,29 @@ def run(script: Script) -> bool:
     server = _server(asked)
     if server is None:
         return False
+    began = time.monotonic()
     try:
         with server.call(asked) as call:
-            process = call.recv()
-            if process is None:
+            if not call.recv():
                 return False
-            with script.measured(process):
-                ended = _outcome(call)
+            memory, ended = _outcome(call)
     except (EOFError, OSError):  # the server ended before it began with the job
         _give_up(asked, server)
         return False
     if ended is None:  # the server was killed, and its forks with it
         _replace(asked, server)
         raise CalledProcessError(-signal.SIGKILL, script.command)
-    script.used(ended.cpu_s, ended.peak_mb)
     if ended.status:
         raise CalledProcessError(ended.status, script.command)
+    script.used(
+        running_time=time.monotonic() - began,
+        cpu_time=ended.cpu_s,
+        cpu_usage=100 * ended.cpu_s,  # percent times seconds
+        max_rss=ended.peak_mb,
+        io_in=ended.read_mb,
+        io_out=ended.written_mb,
+        **(memory._asdict() if memory else {}),
+    )
     return True
 
 
@@ -160,13 +190,14 @@ def _asked(script: Script) -> Asked:
     )
 
 
-def _outcome(call: Connection) -> Ended | None:
-    """Let a job begin, and wait until it ends; None if the server ended first."""
-    try:
-        call.send("begin")
-        return Ended(*call.recv())
-    except (EOFError, OSError):
-        return None
+def _outcome(call: Connection) -> tuple[Memory | None, Ended | None]:
+    """The memory of a job at its end, and how it ended; None for what is not known."""
+    memory = None
+    with suppress(EOFError, OSError):
+        while not isinstance(answer := call.recv(), Ended):
+            memory = answer
+        return memory, answer
+    return memory, None
 
 
 def _server(asked: Asked) -> Server | None:

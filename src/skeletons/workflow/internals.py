@@ -7,7 +7,6 @@ lists all of them; `tests/test_internals.py` checks each in the installed Snakem
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import os
 import pickle
@@ -76,9 +75,15 @@ TOUCHED = (
     "script.bench_record",
     "script.bench_iteration",
     "script.shadow_dir",
-    "record.max_rss",
+    "record.running_time",
     "record.cpu_time",
     "record.cpu_usage",
+    "record.max_rss",
+    "record.max_vms",
+    "record.max_uss",
+    "record.max_pss",
+    "record.io_in",
+    "record.io_out",
     "record.data_collected",
 )
 STAGE_SCRIPT = "../scripts/stage.py"  # as rules name it
@@ -180,27 +185,18 @@ class Script:
             found.update(dict.fromkeys(OF_TEMPORARY_FILES, str(folder)))
         return found
 
-    def measured(self, process: int) -> contextlib.AbstractContextManager[Any]:
-        """A block in which Snakemake measures a process for the benchmark, if the rule has one."""
-        record = self._of("bench_record")
-        if record is None:
-            return contextlib.nullcontext()
-        from snakemake.benchmark import benchmarked
-
-        return benchmarked(process, record)
-
-    def used(self, cpu_s: float, peak_mb: float) -> None:
-        """Put exact numbers into the benchmark, because Snakemake measures only now and then.
+    def used(self, **numbers: float) -> None:
+        """Put numbers into the benchmark, if the rule has one, in place of Snakemake's samples.
 
         Args:
-            cpu_s: the processor time that the process used, in seconds.
-            peak_mb: its largest resident memory, in MiB.
+            numbers: attributes of Snakemake's record, in seconds, MiB and, for `cpu_usage`,
+                percent times seconds.
         """
         record = self._of("bench_record")
         if record is not None:
-            record.cpu_time, record.cpu_usage = cpu_s, 100 * cpu_s  # percent times seconds
-            record.max_rss = max(_of("record.max_rss", record) or 0, peak_mb)
-            record.data_collected = True
+            for name, value in {**numbers, "data_collected": True}.items():
+                _of(f"record.{name}", record)
+                setattr(record, name, value)
 
 
 class Run:
