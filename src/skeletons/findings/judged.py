@@ -34,7 +34,7 @@ from skeletons.measures.measure import Measure
 from skeletons.model_ids import Model
 from skeletons.store import artifacts
 
-NUMBERS = ("effect", "low", "high", "p")  # of answers and comparisons; NaN if there is none
+NUMBERS = known_controls.EFFECT  # of answers and comparisons; NaN if there is none
 
 
 def judge(
@@ -226,7 +226,13 @@ def _restored(found: Mapping[str, Any]) -> dict[str, Any]:
             **known,
             "answers": [
                 Known(
-                    **{**one, "similarity": {k: _numbers(v) for k, v in one["similarity"].items()}}
+                    **{
+                        **one,
+                        **{
+                            name: {ood: _numbers(each) for ood, each in one[name].items()}
+                            for name in ("similarity", "effect")
+                        },
+                    }
                 )
                 for one in known["answers"]
             ],

@@ -33,6 +33,7 @@ Adjust = Callable[..., pd.DataFrame]  # of a tidy table, and `ood`
 Verdict = Callable[..., dict[str, Any]]
 
 MUST: Mapping[str, bool] = {PLANTED: True, FORKED: True, LABELS: False}  # whether they converge
+EFFECT = ("effect", "low", "high", "p")
 NAMES: Mapping[str, str] = {
     PLANTED: "planted skeletons",
     FORKED: "late forks of one base",
@@ -51,6 +52,7 @@ class Known:
         holds: whether the answer is as it must be: they converge on all sets, or on none.
         sentences: the answer in words, by data set.
         similarity: mean similarities by kind, by data set.
+        effect: `effect`, its interval from `low` to `high`, and `p`, see `Answer`, by data set.
     """
 
     family: str
@@ -59,6 +61,7 @@ class Known:
     holds: bool
     sentences: Mapping[str, str]
     similarity: Mapping[str, Mapping[str, float]]
+    effect: Mapping[str, Mapping[str, float]]
 
     @property
     def shown(self) -> bool:
@@ -149,14 +152,27 @@ def answers(
                 answer,
                 answer == CONVERGES if must else not converge,
                 {ood: values["sentence"] for ood, values in by.items()},
-                {ood: _similarity(values["recipes"]) for ood, values in by.items()},
+                *_of_primary(by),
             )
         )
     return found
 
 
-def _similarity(recipes: Sequence[Any]) -> Mapping[str, float]:
-    return next((one.walk.similarity for one in recipes if one.primary), {})
+def _of_primary(
+    by: Mapping[str, Mapping[str, Any]],
+) -> tuple[dict[str, Mapping[str, float]], dict[str, Mapping[str, float]]]:
+    """The similarities and the effect of the primary recipe, by data set; empty without one."""
+    walks = {
+        ood: next((one.walk for one in values["recipes"] if one.primary), None)
+        for ood, values in by.items()
+    }
+    return (
+        {ood: walk.similarity if walk else {} for ood, walk in walks.items()},
+        {
+            ood: {name: getattr(walk, name) for name in EFFECT} if walk else {}
+            for ood, walk in walks.items()
+        },
+    )
 
 
 def _renamed_scores(table: pd.DataFrame, parts: Mapping[str, str]) -> pd.DataFrame:
@@ -185,11 +201,10 @@ def _adjustment(
 ) -> Adjust:
     """What a family's tidy table takes from elsewhere: its ceiling, and the bases of forks.
 
-    - Planted: the ceiling is the latest forks before their walks, because one network was laid and
-      then trained on in different ways, as they are. Without forks, it is one model with itself.
+    - Planted and labels: the ceiling is that of the experiment, so that the question is the same.
+      If it has none, planted models may become as alike as one model is with itself.
     - Forked: the children before their walks are the ceiling. Compared with them are the
       independent bases.
-    - Labels: the ceiling is that of the experiment.
     """
     group = model_pairs.by_recipe(models).get(recipe, [])
 
@@ -199,20 +214,15 @@ def _adjustment(
 
     def adjust(own: pd.DataFrame, ood: str) -> pd.DataFrame:
         rest = own[own.kind != CEILING]
-        children = model_pairs.compared(model_pairs.latest_forks(models), models)
-        if family == PLANTED and children:
-            value = model_pairs.from_table(similarity[ood], measure.name)
-            names = list(dict.fromkeys([*own.seed_a, *own.seed_b]))
-            forks = model_pairs.between_children(children, names, recipe, value)
-            return pd.concat([rest, _rows(forks)], ignore_index=True)
-        if family == PLANTED:
+        others = main(ood)
+        ceiling = others[others.kind == CEILING]
+        if family == PLANTED and ceiling.empty:
             best = scale.of_measure(measure)
             first = own.seed_a.iloc[0] if len(own) else ""
             same = [(first, first, CEILING, recipe, best.value(1.0))] if best.bounded else []
-            return pd.concat([rest, _rows(same)], ignore_index=True)
-        others = main(ood)
-        if family == LABELS:
-            return pd.concat([rest, others[others.kind == CEILING]], ignore_index=True)
+            ceiling = _rows(same)
+        if family != FORKED:
+            return pd.concat([rest, ceiling], ignore_index=True)
         before = own[own.kind == BASE].assign(kind=CEILING)
         bases = others[others.kind == BASE]
         return pd.concat([rest[rest.kind != BASE], bases, before], ignore_index=True)

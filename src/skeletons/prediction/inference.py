@@ -23,7 +23,7 @@ from skeletons.store.seals import unfit
 # intermediate results into memory again each time, which adds more than half of the time.
 BATCH = 100  # of 32×32 pixels; of larger images as many as have the same number of pixels
 PIXELS = BATCH * 32 * 32
-ON_GPU = 25  # times as many: a GPU starts small batches more slowly than it computes them
+ON_GPU = 10  # times as many: a GPU starts small batches more slowly than it computes them
 
 
 @torch.inference_mode()

@@ -29,7 +29,8 @@ def start(seed: int, threads: int, device: str) -> torch.device:
     torch.set_num_threads(threads)
     torch.manual_seed(seed)  # for user-defined code that draws outside of `drawing_from`
     torch.set_deterministic_debug_mode("error")  # which does not import torch's compiler
-    torch.utils.deterministic.fill_uninitialized_memory = False  # takes 5 % of the time on a CPU
+    # Filling it takes 5 % of the time on a CPU, and nothing here reads it.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
     memory.keep_freed()
     return pick_device(device)
