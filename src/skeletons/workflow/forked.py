@@ -26,6 +26,9 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import NoReturn
 
+import numpy as np
+from threadpoolctl import threadpool_limits
+
 from skeletons.store.fingerprint import PACKAGE
 from skeletons.workflow import jobs
 from skeletons.workflow.forkserver import Asked, Ended, Memory
@@ -181,11 +184,9 @@ def become(asked: Asked, server: int) -> None:
     os.environ.update(asked.environment)
     sys.argv = [asked.stage]
     sys.path += [folder for folder in asked.search if folder not in sys.path]
-    numpy = importlib.import_module("numpy")
-    numpy.random.seed()  # the others seed themselves after a fork
+    np.random.seed()  # the other generators seed themselves after a fork
     if asked.threads > 1:
-        limits = importlib.import_module("threadpoolctl").threadpool_limits
-        limits(asked.threads, user_api="blas")
+        threadpool_limits(asked.threads, user_api="blas")
 
 
 def run(asked: Asked, server: int) -> int:
@@ -212,6 +213,7 @@ def leave(status: int, call: Connection) -> NoReturn:
     for thread in threading.enumerate():
         if thread is not threading.current_thread() and not thread.daemon:
             thread.join()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the job has ended
     atexit._run_exitfuncs()
     with contextlib.suppress(OSError):
         call.send(memory())

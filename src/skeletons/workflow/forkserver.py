@@ -152,11 +152,11 @@ def run(script: Script) -> bool:
     server = _server(asked)
     if server is None:
         return False
-    began = time.monotonic()
     try:
         with server.call(asked) as call:
             if not call.recv():
                 return False
+            began = time.monotonic()
             memory, ended = _outcome(call)
     except (EOFError, OSError):  # the server ended before it began with the job
         _give_up(asked, server)
