@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_limits  # comes with scikit-learn
 
 from skeletons.store.fingerprint import PACKAGE
 from skeletons.workflow import jobs
