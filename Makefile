@@ -64,10 +64,9 @@ lock:
 	    --no-emit-index-url --no-emit-find-links --extra dev --extra timm pyproject.toml --output-file requirements.lock
 	sed -i "s/sha256:[0-9a-f]*/sha256:$$(sha256sum requirements.lock | cut -c1-64)/" envs/*.yaml
 
-# The results in docs/results. It needs the images, see docs/results/README.md.
+# The pages of docs/results, from the runs that scripts/publish.py copied there.
 results: env
-	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES) --configfile experiments/cifar10_folder.yaml
-	$(BIN)/python scripts/publish.py results/cifar10_folder docs/results
+	$(BIN)/python scripts/summarize.py docs/results
 
 # The tables of docs/performance.md that take half an hour in total on two idle cores. The page names
 # the commands of the others.

@@ -13,7 +13,7 @@ import pandas as pd
 
 from skeletons.report import costs
 
-WHOLE = ("findings.md", "findings.json", "config.yaml", "versions.json")
+WHOLE = ("findings.md", "findings.json", "verdict.json", "config.yaml", "versions.json")
 
 
 def costs_of_models(folder: Path) -> pd.DataFrame:

@@ -1,0 +1,195 @@
+"""Write docs/results/summary.json, the figure of all answers, and the pages that show its numbers.
+
+python scripts/summarize.py docs/results
+
+A folder of a published run (`scripts/publish.py`) has verdict.json, scores.csv, costs.csv and
+config.yaml. No number on the pages is typed by hand: they are templates in `docs/_templates`, and a
+test holds the pages against them.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+import yaml
+
+from skeletons.figures.style import PALETTE, new_figure, save_svg, styled
+from skeletons.findings import networks, pair_tables
+from skeletons.findings.known_controls import EFFECT, NAMES
+from skeletons.model_ids import BASE, PRUNED
+
+ROOT = Path(__file__).resolve().parents[1]
+TEMPLATES = ROOT / "docs/_templates"
+ANSWER = ("<!-- answer -->", "<!-- end answer -->")  # around what README.md shows of the results
+COLOURS = {"converges": 2, "converges in part": 1, "does not converge": 3}
+
+
+def rows(folder: Path) -> Iterator[dict[str, Any]]:
+    """One row per network of a published run.
+
+    Args:
+        folder: of the run.
+
+    Yields:
+        run, network, width, tag, ood, measure, recipe, answer, unit, seeds, effect with low, high
+        and p, similarity by kind; of the bases test_accuracy, train_loss; walks and skeletons as
+        sentences; density and accuracy_lost of the primary recipe; controls; and cpu_minutes.
+    """
+    config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    made = json.loads((folder / "verdict.json").read_text(encoding="utf-8"))
+    table = pd.read_csv(folder / "scores.csv", float_precision="round_trip")
+    for part, found in zip(networks.split(table, {}), made["networks"], strict=True):
+        verdict = found["verdict"]
+        network = (config["networks"][part.tag] if part.tag else config["network"]) or {}
+        own = pair_tables.with_base_accuracy(pair_tables.identified(part.table))
+        yield {
+            "run": folder.name,
+            "tag": part.tag,
+            "network": network.get("name"),
+            "width": network.get("width"),
+            **_of_models(own, made["settings"]["primary"]["recipe"]),
+            **_answered(verdict, found["known_controls"]["answers"]),
+            "cpu_minutes": _cpu_minutes(folder / "costs.csv", part),
+        }
+
+
+def _cpu_minutes(path: Path, part: networks.Part) -> int | None:
+    """What the models of a network cost; None for a run on a GPU."""
+    if not path.exists():
+        return None
+    costs = pd.read_csv(path)
+    return round(costs[costs.model.map(part.owns)].cpu_s.sum() / 60)
+
+
+def _of_models(own: pd.DataFrame, recipe: Mapping[str, float] | None) -> dict[str, Any]:
+    """How good the bases are, and what pruning by the primary recipe costs."""
+    bases = own[own.state == BASE]
+    cut = own[own.state == PRUNED]
+    for key, value in (recipe or {}).items():
+        cut = cut[(cut[key] - value).abs() < 1e-12]
+    lost = cut.base_accuracy - cut.accuracy
+    return {
+        "test_accuracy": {"mean": bases.accuracy.mean(), "least": bases.accuracy.min()},
+        "train_loss": {"mean": bases.train_loss.mean(), "most": bases.train_loss.max()},
+        "sparsity": cut.sparsity.min(),
+        "accuracy_lost": {"mean": lost.mean(), "most": lost.max()},
+    }
+
+
+def _answered(verdict: Mapping[str, Any], controls: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The answer of the primary recipe, by the primary measure on the first voting set."""
+    measure = verdict["measure"]
+    ood = next(name for name in verdict["by"] if name not in verdict["controls"])
+    recipes = verdict["by"][ood][measure]["recipes"]
+    walk = next(one["walk"] for one in recipes if one["primary"])
+    held = {one["name"]: one["found"] for one in verdict["preconditions"]}
+    return {
+        "ood": ood,
+        "measure": measure,
+        "recipe": verdict["recipe"],
+        "answer": verdict["answer"],
+        **{name: walk[name] for name in ("seeds", "unit", *EFFECT, "similarity", "sentence")},
+        "walks": held["walks"],
+        "skeletons": held["skeletons"],
+        "controls": [
+            {
+                "family": one["family"],
+                "answer": one["answer"],
+                "holds": one["holds"],
+                **one["effect"].get(ood, {}),
+                "similarity": one["similarity"].get(ood, {}),
+            }
+            for one in controls
+        ],
+    }
+
+
+def summary(results: Path) -> list[dict[str, Any]]:
+    """The rows of all published runs, in the order of their names."""
+    folders = sorted(path.parent for path in results.glob("*/verdict.json"))
+    return [_plain(row) for folder in folders for row in rows(folder)]
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it: six digits, and None for a number that is not finite."""
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    return value
+
+
+def draw(found: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """The share of the gap that is closed, with its interval, for each question and control."""
+    lines = [line for row in found for line in _lines(row)]
+    with styled():
+        figure, axes = new_figure(7.2, 0.6 + 0.34 * len(lines))
+        beside = axes.get_yaxis_transform()
+        for y, (_, one) in enumerate(lines):
+            answer = one["answer"].partition(":")[0]
+            colour = PALETTE[COLOURS.get(answer, 7)]
+            axes.plot([one["low"], one["high"]], [y, y], color=colour, linewidth=2)
+            axes.plot(one["effect"], y, "o", color=colour)
+            axes.text(1.02, y, answer, transform=beside, va="center", fontsize=8, color=colour)
+        axes.set_yticks(range(len(lines)), [label for label, _ in lines])
+        axes.invert_yaxis()
+        for limit in (0.25, 0.5):
+            axes.axvline(limit, color="grey", linestyle=":", linewidth=1)
+        axes.axvline(0, color="grey", linewidth=1)
+        axes.set_xlabel("share of the gap from bases to ceiling that is closed (95% interval)")
+        save_svg(figure, path)
+
+
+def _lines(row: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    name = f"{row['run']}: {row['network']} of width {row['width']}"
+    known = [one for one in row["controls"] if one.get("low") is not None]
+    for label, one in [(name, row), *((f"{NAMES[one['family']]}", one) for one in known)]:
+        if one.get("low") is not None and row["unit"] == "share":
+            yield label, one
+
+
+def render(found: Sequence[Mapping[str, Any]], template: str) -> str:
+    """A page from its template and the summary."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,  # noqa: S701 - Markdown from this repository's own numbers
+    )
+    environment.filters["percent"] = lambda value, digits=1: f"{100 * value:.{digits}f}"
+    environment.filters["number"] = lambda value, digits=2: f"{value:.{digits}f}".replace("-", "−")
+    by = {(row["run"], row["tag"]): row for row in found}
+    return environment.get_template(template).render(rows=found, by=by, names=NAMES)
+
+
+def between(page: str, text: str) -> str:
+    """A page with a text between its marks."""
+    head, rest = page.split(ANSWER[0])
+    return f"{head}{ANSWER[0]}\n{text.strip()}\n{ANSWER[1]}{rest.split(ANSWER[1])[1]}"
+
+
+def main(results: Path) -> None:
+    """Write the summary, the figure and the pages."""
+    found = summary(results)
+    text = json.dumps(found, indent=1, ensure_ascii=False)
+    (results / "summary.json").write_text(f"{text}\n", encoding="utf-8")
+    draw(found, results / "answers.svg")
+    (results / "README.md").write_text(render(found, "results.md"), encoding="utf-8")
+    readme = ROOT / "README.md"
+    page = between(readme.read_text(encoding="utf-8"), render(found, "answer.md"))
+    readme.write_text(page, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,60 @@
+"""The pages of docs/results show the numbers of the published runs, and no others."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "docs/results"
+sys.path.insert(0, str(ROOT / "scripts"))
+
+import publish  # noqa: E402
+import summarize  # noqa: E402
+
+
+def test_the_summary_is_of_the_published_runs() -> None:
+    kept = json.loads((RESULTS / "summary.json").read_text(encoding="utf-8"))
+    assert kept == summarize.summary(RESULTS), "run `make results`"
+
+
+@pytest.mark.parametrize(("page", "template"), [("results", "results.md"), ("top", "answer.md")])
+def test_the_pages_show_the_numbers_of_the_summary(page: str, template: str) -> None:
+    found = summarize.render(summarize.summary(RESULTS), template)
+    if page == "results":
+        assert (RESULTS / "README.md").read_text(encoding="utf-8") == found, "run `make results`"
+    else:
+        readme = (ROOT / "README.md").read_text(encoding="utf-8")
+        assert readme == summarize.between(readme, found), "run `make results`"
+
+
+def test_each_published_run_is_an_experiment_of_the_repository() -> None:
+    for row in json.loads((RESULTS / "summary.json").read_text(encoding="utf-8")):
+        run = row["run"]
+        file = "workflow_config.yaml" if run == "demo" else f"experiments/{run}.yaml"
+        asked = yaml.safe_load((ROOT / file).read_text(encoding="utf-8"))
+        made = yaml.safe_load((RESULTS / run / "config.yaml").read_text(encoding="utf-8"))
+        assert asked["experiment"] == made["experiment"] == run
+        assert {seed: None for seed in made["base"]["seeds"]}, run
+
+
+def test_a_run_is_published_and_summarised(science: Path, tmp_path: Path) -> None:
+    """The commands of the page, on a small experiment."""
+    target = tmp_path / "results/science"
+    publish.publish(science / "results/science", target)
+    [row] = summarize.summary(target.parent)
+    verdict = json.loads((target / "verdict.json").read_text(encoding="utf-8"))
+    assert row["answer"] == verdict["networks"][0]["verdict"]["answer"]
+    assert row["network"] == "cnn"
+    assert 0 < row["test_accuracy"]["least"] <= row["test_accuracy"]["mean"] <= 1
+    assert row["cpu_minutes"] is not None
+    summarize.draw([row], tmp_path / "answers.svg")
+    assert (tmp_path / "answers.svg").stat().st_size > 1000
+
+
+def test_a_number_that_is_not_finite_is_none() -> None:
+    assert summarize._plain({"p": float("nan"), "x": [1 / 3]}) == {"p": None, "x": [0.333333]}
