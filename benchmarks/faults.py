@@ -72,8 +72,7 @@ def kill(kind: str, driver: subprocess.Popen[str]) -> str:
             jobs = [
                 process
                 for process in psutil.Process(driver.pid).children(recursive=True)
-                if "train_base.py" in " ".join(process.cmdline()[-1:])
-                or "regularize.py" in " ".join(process.cmdline()[-1:])
+                if process.name() in ("train_base", "regularize")
             ]
             if jobs:
                 random.choice(jobs).send_signal(signal.SIGKILL)

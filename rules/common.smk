@@ -7,7 +7,14 @@ from skeletons.config.names import CRITERIA, MASK_MEASURES, REPRESENTATIONS
 from skeletons import model_ids
 from skeletons.errors import SkeletonsError
 from skeletons.model_ids import Model
-from skeletons.workflow import checkpoints, configuration, gpus, jobs, workers
+from skeletons.workflow import (
+    checkpoints,
+    configuration,
+    forkserver,
+    gpus,
+    jobs,
+    workers,
+)
 from skeletons.workflow.foresight import absent_looks, demand_layers, demand_network
 from skeletons.workflow.hooks import Hooks
 from skeletons.workflow.internals import Run
@@ -50,6 +57,9 @@ if RUN.is_main() and (sentence := in_a_sentence(absent_looks, PLAN)):
 # A job that may use a GPU counts as one where their number is limited; on a cluster, SLURM assigns GPUs.
 LIMIT = gpus.at_once(CONFIG.compute.device, CONFIG.compute.jobs_per_gpu)
 GPU_JOBS = int(LIMIT is not None and RUN.limit("gpu_jobs", LIMIT))
+
+# Jobs in their own process start as forks of one that has imported torch.
+RUN.run_scripts(forkserver.run)
 
 RESULTS, LOGS, FIGURES, ID = PLAN.results, PLAN.logs, PLAN.figures, PLAN.task
 

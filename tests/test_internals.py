@@ -22,7 +22,9 @@ from skeletons.workflow import internals
 from skeletons.workflow.internals import TOUCHED, InternalsError, Run
 
 SNAKEFILE = """
-import json
+import inspect, json
+from types import SimpleNamespace
+from snakemake.benchmark import BenchmarkRecord
 from snakemake_executor_plugin_slurm import ExecutorSettings
 from skeletons.workflow import internals
 
@@ -33,6 +35,8 @@ onstart:
         "job": next(iter(workflow.dag.needrun_jobs())),
         "settings": ExecutorSettings(),
         "records": workflow.persistence,
+        "script": SimpleNamespace(**inspect.signature(script).parameters),
+        "record": BenchmarkRecord(),
     }
     print("MISSING", json.dumps(list(internals.missing(starts))))
 
@@ -81,7 +85,7 @@ def test_an_attribute_that_is_gone_is_named(path: str) -> None:
     found: Any = SimpleNamespace()
     for attribute in reversed(attributes):
         found = SimpleNamespace(**{attribute: found})
-    names = ("workflow", "limit", "job", "settings", "records")
+    names = ("workflow", "limit", "job", "settings", "records", "script", "record")
     starts = dict.fromkeys(names, SimpleNamespace())
     starts[path.partition(".")[0]] = found
     (sentence,) = (each for each in internals.missing(starts) if f"({path})" in each)

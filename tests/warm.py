@@ -4,8 +4,9 @@
 file that replaces Python. Each call of it forks the server. The fork has the caller's arguments,
 folder, environment and output, and runs the requested module or script as `python` would. The
 server also imports this package. If the environment of a call has a copy of this package, which a
-test may have changed, the fork imports the copy instead. Snakemake's jobs are forks as well. Tests
-of signals and of how programs start run Python itself.
+test may have changed, the fork imports the copy instead. Snakemake's jobs are forks as well, so the
+workflow's own server of forks is switched off. Tests of signals, of how programs start, and of that
+server run Python itself.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from pathlib import Path
 from typing import NoReturn
 
 HUGE, COLLAPSE = 2 << 20, 25  # bytes of a huge page; MADV_COLLAPSE of madvise(2)
+SWITCH = "SKELETONS_FORKSERVER"
 OWN = ("skeletons", "snakemake_logger_plugin_skeletons")
 # Packages to import in addition to those that this package imports.
 PACKAGES = (
@@ -110,7 +112,7 @@ def become(arguments: list[str], folder: str, environment: dict[str, str], pytho
         main = sys.modules["__main__"] = types.ModuleType("__main__")
         exec(arguments[2], vars(main))
         return
-    sys.executable = python
+    sys.executable, os.environ[SWITCH] = python, "off"
     if arguments[0] == "-m":
         sys.argv = arguments[1:]
         sys.path[:1] = [folder, *own]

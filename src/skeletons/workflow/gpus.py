@@ -1,6 +1,6 @@
 """The GPU of each job, if there are several or if jobs share one.
 
-A job in its own process takes a place on a GPU before it imports torch, and sees no other GPU
+A job in its own process takes a place on a GPU before torch initialises CUDA, and sees no other GPU
 (CUDA_VISIBLE_DEVICES). A place is a locked file, which the system frees when the process ends,
 however it ends. Places belong to a machine, not to a run: two experiments at once share its GPUs.
 Which GPU a job gets is not part of its recipe.

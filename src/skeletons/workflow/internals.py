@@ -7,9 +7,14 @@ lists all of them; `tests/test_internals.py` checks each in the installed Snakem
 
 from __future__ import annotations
 
+import inspect
+import os
+import pickle
+import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
+from types import SimpleNamespace
 from typing import Any
 
 from skeletons.errors import SkeletonsError
@@ -17,7 +22,8 @@ from skeletons.errors import SkeletonsError
 DEFAULT_LIMIT = (100, 1)  # jobs, seconds: Snakemake's default limit of started jobs
 EVERYTHING = "*"  # in place of the names of all rules
 # Each attribute, as a path: from Snakemake's `workflow`, its records of files, a job or a limit of
-# its scheduler, and the settings of its plugin for SLURM.
+# its scheduler, the settings of its plugin for SLURM, the arguments of the function that runs a
+# script, and the record that becomes a benchmark.
 TOUCHED = (
     "workflow.is_main_process",
     "workflow.overwrite_configfiles",
@@ -53,7 +59,42 @@ TOUCHED = (
     "records.cleanup_metadata",
     "settings.status_command",
     "settings.init_seconds_before_status_checks",
+    "workflow.globals",
+    "script.path",
+    "script.input",
+    "script.output",
+    "script.params",
+    "script.wildcards",
+    "script.threads",
+    "script.resources",
+    "script.log",
+    "script.config",
+    "script.rulename",
+    "script.conda_env",
+    "script.container_img",
+    "script.env_modules",
+    "script.bench_record",
+    "script.bench_iteration",
+    "script.shadow_dir",
+    "record.running_time",
+    "record.cpu_time",
+    "record.cpu_usage",
+    "record.max_rss",
+    "record.max_vms",
+    "record.max_uss",
+    "record.max_pss",
+    "record.io_in",
+    "record.io_out",
+    "record.data_collected",
 )
+STAGE_SCRIPT = "../scripts/stage.py"  # as rules name it
+# The environment variables with which Snakemake gives a script its number of threads, and its
+# folder for temporary files.
+OF_THREADS = (
+    *("OMP_NUM_THREADS", "GOTO_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"),
+    *("VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS"),
+)
+OF_TEMPORARY_FILES = ("TMPDIR", "TMP", "TEMPDIR", "TEMP")
 
 
 class InternalsError(SkeletonsError):
@@ -91,6 +132,72 @@ class Cluster:
 
     status_command: str | None
     interval: int
+
+
+class Script:
+    """A script that a rule runs, `STAGE_SCRIPT`, in a process of its own."""
+
+    def __init__(self, arguments: Mapping[str, Any]) -> None:
+        """Take the arguments of Snakemake's function that runs scripts, by their names."""
+        self._call = SimpleNamespace(**arguments)
+
+    def _of(self, name: str) -> Any:
+        return _of(f"script.{name}", self._call)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether Snakemake would run it with this Python, in this environment."""
+        others = ("conda_env", "container_img", "env_modules", "shadow_dir")
+        return (
+            str(self._of("path")) == STAGE_SCRIPT
+            and not any(self._of(name) for name in others)
+            and self._of("resources").get("shell_exec") is None
+        )
+
+    @property
+    def stage(self) -> str:
+        """The name of its stage."""
+        return str(self._of("params").stage)
+
+    @property
+    def threads(self) -> int:
+        """The number of its threads."""
+        return int(self._of("threads"))
+
+    @property
+    def command(self) -> str:
+        """The command that a message about its failure names."""
+        return f"{sys.executable} {self._of('path')}"
+
+    @property
+    def described(self) -> bytes:
+        """The variable `snakemake` that it gets, pickled."""
+        from snakemake.iocontainers import Snakemake
+
+        names = ("input", "output", "params", "wildcards", "threads", "resources", "log", "config")
+        more = ("rulename", "bench_iteration")
+        return pickle.dumps(Snakemake(*(self._of(name) for name in names + more)))
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Its environment variables."""
+        found = {**os.environ, **dict.fromkeys(OF_THREADS, str(self.threads))}
+        if folder := self._of("resources").get("tmpdir"):
+            found.update(dict.fromkeys(OF_TEMPORARY_FILES, str(folder)))
+        return found
+
+    def used(self, **numbers: float) -> None:
+        """Put numbers into the benchmark, if the rule has one, in place of Snakemake's samples.
+
+        Args:
+            numbers: attributes of Snakemake's record, in seconds, MiB and, for `cpu_usage`,
+                percent times seconds.
+        """
+        record = self._of("bench_record")
+        if record is not None:
+            for name, value in {**numbers, "data_collected": True}.items():
+                _of(f"record.{name}", record)
+                setattr(record, name, value)
 
 
 class Run:
@@ -136,6 +243,29 @@ class Run:
             records = FilePersistence(nolock=True)
             for path in files:
                 _of("records.cleanup_metadata", records)(IOFile(path))
+
+    def run_scripts(self, run: Callable[[Script], bool]) -> None:
+        """Have a function run the scripts of the rules that are read from now on.
+
+        Rules call Snakemake's function by its name in the variables of the rule files. Snakemake
+        runs all jobs of a cluster itself, and those that another environment is chosen for.
+
+        Args:
+            run: runs a script, or returns False if Snakemake has to run it.
+        """
+        if not self.is_main():
+            return
+        names = _of("workflow.globals", self._workflow)
+        original = names["script"]
+        signature = inspect.signature(original)
+
+        def script(*given: Any, **named: Any) -> None:
+            call = Script(signature.bind(*given, **named).arguments)
+            here = _of("workflow.local_exec", self._workflow)
+            if not (here and call.is_plain and run(call)):
+                original(*given, **named)
+
+        names["script"] = script
 
     def limit(self, resource: str, total: int) -> bool:
         """Limit the sum of a resource over the jobs that run at once on this machine.
