@@ -194,7 +194,7 @@ def render(found: Sequence[Mapping[str, Any]], template: str) -> str:
         keep_trailing_newline=True,
         trim_blocks=True,
         lstrip_blocks=True,
-        autoescape=False,  # noqa: S701 - Markdown from this repository's own numbers
+        autoescape=False,  # Markdown from this repository's own numbers
     )
     environment.filters["percent"] = lambda value, digits=1: f"{100 * value:.{digits}f}"
     environment.filters["number"] = lambda value, digits=2: f"{value:.{digits}f}".replace("-", "−")
