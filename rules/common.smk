@@ -42,7 +42,7 @@ PLAN = in_a_sentence(Plan, CONFIG)
 in_a_sentence(lambda: (PLAN.files, PLAN.digests))  # reads the user's images and models
 TARGETS = Targets(PLAN)
 LINEAGES = Lineages(TARGETS)
-HOOKS = in_a_sentence(Hooks, RUN, TARGETS, logger)
+HOOKS = in_a_sentence(Hooks, RUN, TARGETS, LINEAGES, logger)
 if RUN.is_main():  # the jobs on the nodes of a cluster read these rules as well
     in_a_sentence(demand_layers, PLAN)
     RUN.forget(expire(TARGETS, LINEAGES))

@@ -49,6 +49,7 @@ def rows(folder: Path) -> Iterator[dict[str, Any]]:
         verdict = found["verdict"]
         network = (config["networks"][part.tag] if part.tag else config["network"]) or {}
         own = pair_tables.with_base_accuracy(pair_tables.identified(part.table))
+        looks = _looks(folder / "findings.json", part.tag)
         yield {
             "run": folder.name,
             "tag": part.tag,
@@ -57,6 +58,7 @@ def rows(folder: Path) -> Iterator[dict[str, Any]]:
             **_of_models(own, made["settings"]["primary"]["recipe"]),
             **_answered(verdict, found["known_controls"]["answers"]),
             "cpu_minutes": _cpu_minutes(folder / "costs.csv", part),
+            **looks,
         }
 
 
@@ -66,6 +68,33 @@ def _cpu_minutes(path: Path, part: networks.Part) -> int | None:
         return None
     costs = pd.read_csv(path)
     return round(costs[costs.model.map(part.owns)].cpu_s.sum() / 60)
+
+
+def _looks(path: Path, tag: str | None) -> dict[str, Any]:
+    """What lies between the bases of a network, and the trend over several networks."""
+    if not path.exists():
+        return {}
+    found = json.loads(path.read_text(encoding="utf-8"))
+    inside = found.get("inside", {})
+    made: dict[str, Any] = {"trends": found["trends"]} if found.get("trends") else {}
+    if lines := [line for line in inside.get("lines", []) if line["kind"] == "two bases"]:
+        by = pd.DataFrame(lines).groupby(["path", "repaired"])[["barrier", "accuracy_drop"]]
+        made["lines"] = [
+            {"path": way, "repaired": bool(repaired), **dict(one.mean()), "pairs": len(one)}
+            for (way, repaired), one in by
+        ]
+    if bridges := inside.get("bridge", []):
+        made["bridges"] = {
+            "of": len(bridges),
+            "certified": sum(one["certified"] for one in bridges),
+            "highest_rise": max(one["highest_rise"] for one in bridges),
+            "longest_step": max(one["longest_step"] for one in bridges),
+            "fit": sum(bool(one["original"] and one["original"]["fits"]) for one in bridges),
+        }
+    if transfers := inside.get("transfer", []):
+        keys = ("mean", "low", "high", "transferred", "other")
+        made["transfer"] = {one["against"]: {key: one[key] for key in keys} for one in transfers}
+    return made
 
 
 def _of_models(own: pd.DataFrame, recipe: Mapping[str, float] | None) -> dict[str, Any]:
@@ -165,7 +194,7 @@ def render(found: Sequence[Mapping[str, Any]], template: str) -> str:
         keep_trailing_newline=True,
         trim_blocks=True,
         lstrip_blocks=True,
-        autoescape=False,  # noqa: S701 - Markdown from this repository's own numbers
+        autoescape=False,  # Markdown from this repository's own numbers
     )
     environment.filters["percent"] = lambda value, digits=1: f"{100 * value:.{digits}f}"
     environment.filters["number"] = lambda value, digits=2: f"{value:.{digits}f}".replace("-", "−")

@@ -65,6 +65,7 @@ def __getattr__(name):
 
 def forget() -> None:
     module._read.cache_clear()
+    module._module.cache_clear()
     module._of_own.cache_clear()
 
 

@@ -3,6 +3,8 @@
 import ast
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -117,6 +119,17 @@ def test_an_import_the_wrong_way_is_found(place: str, line: str, tmp_path: Path)
     path.write_text(f"{path.read_text(encoding='utf-8')}\n\n{line}\n", encoding="utf-8")
     (found,) = wrong_imports(library)
     assert found.startswith(f"{place}:")
+
+
+def test_the_start_of_a_run_imports_nothing_that_takes_long() -> None:
+    """Each start and each job reads the rules; what a stage needs is imported when it runs."""
+    text = (ROOT / "rules/common.smk").read_text(encoding="utf-8")
+    imports = "\n".join(re.findall(r"^from (?:skeletons|snakemake).*$", text, re.M))
+    assert "skeletons.workflow.hooks" in imports
+    slow = ("scipy.special", "scipy.stats", "sklearn", "matplotlib", "torch")
+    code = f"import sys\n{imports}\nprint([name for name in {slow} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_every_package_has_its_place() -> None:

@@ -15,7 +15,7 @@ from conftest import SCIENCE, TINY, Workflow
 from skeletons import model_ids
 from skeletons.data.files import read_split
 from skeletons.figures import captions
-from skeletons.findings import inspections
+from skeletons.findings import inspected, inspections
 from skeletons.inspection import exposure, lines
 from skeletons.measures import predictions
 from skeletons.prediction import inference
@@ -227,7 +227,7 @@ def test_a_base_that_is_trained_again_keeps_the_mask(results: Path) -> None:
 
 def test_without_inspections_there_is_no_section() -> None:
     found = inspections.inspections({})
-    assert set(found) == set(inspections.READ) - {"sparsest"}
+    assert set(found) == set(inspected.READ) - {"sparsest"}
     assert inspections.inspection_sections(found) == []
 
 

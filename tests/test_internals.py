@@ -14,6 +14,7 @@ import pytest
 import snakemake
 from conftest import ROOT, python
 from snakemake.cli import get_argument_parser
+from snakemake.scheduling import greedy
 from snakemake.scheduling.job_scheduler import JobRateLimiter
 from snakemake.settings.types import MaxJobsPerTimespan
 
@@ -113,10 +114,21 @@ def test_nothing_else_touches_the_inside_of_snakemake() -> None:
 # --- the scheduler ------------------------------------------------------------------------------
 
 
-def paced(limit: MaxJobsPerTimespan | None, **known: Any) -> SimpleNamespace:
+class Scheduler(SimpleNamespace):
+    """A scheduler that counts how often its remaining jobs are listed."""
+
+    listed = 0
+
+    @property
+    def remaining_jobs(self) -> list[str]:
+        self.listed += 1
+        return ["a", "b"]
+
+
+def paced(limit: MaxJobsPerTimespan | None, **known: Any) -> Scheduler:
     """The scheduler of a run that begins, with a limit of jobs per second."""
     limiter = JobRateLimiter(limit) if limit else None
-    scheduler = SimpleNamespace(job_rate_limiter=limiter, subsample=known.pop("subsample", 20))
+    scheduler = Scheduler(job_rate_limiter=limiter, subsample=known.pop("subsample", 20))
     Run(SimpleNamespace(scheduler=scheduler, **{"local_exec": True, "cores": 2, **known})).pace()
     return scheduler
 
@@ -143,6 +155,29 @@ def test_a_limit_that_the_user_sets_stays() -> None:
 )
 def test_a_round_looks_at_two_jobs_per_core(known: dict[str, Any], expected: int | None) -> None:
     assert paced(None, **known).subsample == expected
+
+
+def test_jobs_that_are_left_are_listed_only_when_they_are_looked_at() -> None:
+    scheduler = paced(None)
+    before = scheduler.listed
+    left = scheduler.remaining_jobs
+    assert scheduler.listed == before
+    assert left
+    assert list(left) == ["a", "b"]
+    assert scheduler.listed > before
+
+
+def test_the_greedy_scheduler_does_not_look_at_the_jobs_that_are_left() -> None:
+    class Unseen(list[Any]):
+        def __iter__(self) -> Any:
+            raise AssertionError("it looks at them")
+
+        __len__ = __contains__ = __getitem__ = __iter__  # type: ignore[assignment]
+
+    settings = greedy.SchedulerSettings()
+    scheduler = greedy.Scheduler(SimpleNamespace(), settings, SimpleNamespace())
+    job = SimpleNamespace(scheduler_resources={"_cores": 1}, priority=0, input=[])
+    assert scheduler.select_jobs([job], Unseen(), {"_cores": 2}, {}) == [job]
 
 
 def test_a_job_that_is_given_up_has_no_attempt_left() -> None:

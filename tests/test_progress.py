@@ -107,6 +107,17 @@ def test_resumed_epochs_take_no_time(tmp_path: Path) -> None:
     assert book.left(began + 10.0) == Left(10.0, whole=True)
 
 
+def test_a_job_that_resumes_after_its_last_epoch_shows_no_rate(tmp_path: Path) -> None:
+    log = tmp_path / "seed=1.log"
+    epochs = [f"Base model seed=1, epoch {k}, training loss 2, accuracy 0.5\n" for k in range(1, 6)]
+    log.write_text("".join([*epochs, "Resumed after epoch 5 of 5.\n"]))
+    began = log.stat().st_mtime - 10
+    book = Book({1: Work("train_base", units=5, last_epoch=5)})
+    begin(book, 1, began, str(log))
+    book.finish(1, began + 10.0)
+    assert book.rates(began + 10.0) == {}
+
+
 # --- the log of a running job -------------------------------------------------------------------
 
 EPOCH = "Base model seed=1, epoch {}, training loss 0.3210, accuracy 0.9012, test accuracy 0.8\n"

@@ -157,6 +157,7 @@ class Book:
                 # Until its last epoch ended: the next one may be half done.
                 seconds[running.rule] += max(progress.at - running.began, 0.0)
                 units[running.rule] += epochs
+        units = +units  # a job that resumed after its last epoch trained none
         measured = {rule: seconds[rule] / units[rule] for rule in units}
         training = {work.rule for work in self.work.values() if work.trains}
         like_others: dict[str, float] = {}

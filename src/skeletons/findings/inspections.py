@@ -22,10 +22,6 @@ COLUMNS = (  # of paths
     *("path", "repaired", "t", "loss", "accuracy"),
     *("test_loss", "test_accuracy", "tempered_loss"),
 )
-READ = (  # kinds of artifacts
-    *("lines", "curve", "exposed", "importance", "matched", "probe", "takeover"),
-    *("layer_maps", "sparsest", "bridge", "transfer"),
-)
 
 BASES, OWN, VARIANTS = "two bases", "a base and its variant", "variants of two bases"
 KINDS = (BASES, OWN, VARIANTS)
@@ -46,15 +42,15 @@ def inspections(
     """The results of all inspections.
 
     Args:
-        paths: the artifacts by kind. Kinds that are not in `READ` are ignored; a kind may be absent
-            if the configuration does not ask for it.
+        paths: the artifacts by kind. Kinds that are not in `inspected.READ` are ignored; a kind may
+            be absent if the configuration does not ask for it.
         rise: the limit of a walk's training loss, in nats, which a curve is certified by.
         step: the limit of a walk's steps, as a share of the weights' norm.
         missed: ids of bases that miss their target, which are on no ridge.
 
     Returns:
-        For each kind in `READ` a list, empty if there is no artifact. Only the key `sparsest` is
-        absent then.
+        For each kind in `inspected.READ` a list, empty if there is no artifact. Only the key
+        `sparsest` is absent then.
         None stands for a missing value. `lines`: one row per pair, path and whether it is repaired,
         with kind (one of `KINDS`), a, b, and the columns of `barriers.by_path`. `curve`: the
         same for the curve; `line`, the row of the straight line between the same ends; certified,

@@ -105,8 +105,8 @@ def now(*modules: str, own: Iterable[str] = ()) -> str:
     # One thread at a time: CPython 3.11 counts the depth of syntax trees over all threads:
     # https://github.com/python/cpython/issues/106905
     with _parsing:
-        _read.cache_clear()
-        _of_own.cache_clear()
+        for known in (_read, _module, _of_own):
+            known.cache_clear()
         return fingerprint(*modules, own=own)
 
 
@@ -140,10 +140,10 @@ def closure_of(modules: Iterable[str]) -> set[str]:
 @functools.cache
 def _read(name: str) -> tuple[str, frozenset[str]]:
     """A module's own digest, and the modules of this package that it imports."""
-    path = _path(name)
-    if path is None:
+    found = _module(name)
+    if found is None:
         raise FingerprintError(f"{PACKAGE} has no module {name!r}, whose fingerprint is needed")
-    source = _parsed(path)
+    path, source = found
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
     digest = source.digest + "".join(_templates(path))
     if source.lazy:
@@ -159,11 +159,16 @@ def _templates(path: Path) -> Iterator[str]:
                 yield f" {file.name}={hashlib.sha256(file.read_bytes()).hexdigest()}"
 
 
-def _path(name: str) -> Path | None:
-    """The file of a module, or of a package's `__init__`; None if there is none."""
+@functools.cache
+def _module(name: str) -> tuple[Path, Source] | None:
+    """The file of a module, or of a package's `__init__`, and its content; None if there is none.
+
+    It is read once, although many modules import it.
+    """
     stem = PACKAGE.joinpath(*name.split("."))
     paths = (stem / "__init__.py", stem.parent / f"{stem.name}.py")
-    return next((path for path in paths if path.is_file()), None)
+    path = next((path for path in paths if path.is_file()), None)
+    return None if path is None else (path, _parsed(path))
 
 
 def _of_this_package(
@@ -218,17 +223,17 @@ def _imported(inside: str, name: str) -> Iterator[str]:
         LookupError: it is neither a module nor a name that the module binds.
     """
     target = ".".join(filter(None, [inside, name]))
-    if name and (path := _path(target)):
+    if name and (found := _module(target)):
         yield from _with_packages(target)
-        if _parsed(path).lazy:  # any of its names may be used
-            yield from _from_homes(_parsed(path), "")
+        if found[1].lazy:  # any of its names may be used
+            yield from _from_homes(found[1], "")
         return
-    path = _path(inside) if inside else PACKAGE / "__init__.py"
-    if path is None or name == "*":
+    found = _module(inside)
+    if found is None or name == "*":
         raise LookupError
     if inside:
         yield from _with_packages(inside)
-    source = _parsed(path)
+    path, source = found
     if source.lazy or not inside:
         yield from _from_homes(source, name)
     elif name and path.name == "__init__.py" and name not in source.homes:

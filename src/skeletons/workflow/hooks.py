@@ -19,6 +19,7 @@ from skeletons.workflow import lock, slurm
 from skeletons.workflow.control_models import planted_epochs
 from skeletons.workflow.failures import Watch
 from skeletons.workflow.internals import PlannedJob, Run
+from skeletons.workflow.lineage import Lineages
 from skeletons.workflow.plan import DATA
 from skeletons.workflow.stages import STAGES
 from skeletons.workflow.stale import remember
@@ -31,16 +32,19 @@ AS_BASES = ("train_base", "reorder", "relabel", "fork", "stop", "stop_at_density
 class Hooks:
     """The hooks of one run."""
 
-    def __init__(self, run: Run, targets: Targets, logger: logging.Logger) -> None:
+    def __init__(
+        self, run: Run, targets: Targets, lineages: Lineages, logger: logging.Logger
+    ) -> None:
         """Prepare the hooks, and listen for failures.
 
         Args:
             run: the run.
             targets: the files of its experiment.
+            lineages: of these files.
             logger: Snakemake's logger.
         """
         self._run, self._plan, self._logger = run, targets.plan, logger
-        self._targets = targets
+        self._targets, self._lineages = targets, lineages
         self._watch = Watch(run.give_up)
         self._complete = False  # whether this run completes the experiment
         if run.is_main():
@@ -69,7 +73,7 @@ class Hooks:
         """Remove unfinished states; print failures, notes on images, the cache and the verdict."""
         if self._complete:
             unfinished.sweep(self._plan.results)
-        remember(self._targets)
+        remember(self._targets, self._lineages)
         self._print_failures()
         self._print_notes()
         self._print_cache()
@@ -77,7 +81,7 @@ class Hooks:
 
     def error(self) -> None:
         """Print why jobs failed, and whether the report is from an earlier run."""
-        remember(self._targets)
+        remember(self._targets, self._lineages)
         self._print_failures()
         self._print_outdated()
 

@@ -43,6 +43,7 @@ TOUCHED = (
     "workflow.dag.needrun_jobs",
     "workflow.dag.dependencies",
     "workflow.scheduler.running",
+    "workflow.scheduler.remaining_jobs",
     "workflow.scheduler.subsample",
     "workflow.scheduler.job_rate_limiter",
     "limit.max_jobs",
@@ -325,15 +326,45 @@ class Run:
 
         By default, Snakemake starts at most 100 jobs per second. Fewer start here, but the limit
         costs a thread, and a second round one second later. So it is removed, unless the user set
-        another limit.
+        another limit. Each round also lists all jobs that are left, see `_Left`.
         """
         scheduler = _of("workflow.scheduler", self._workflow)
+        _of("workflow.scheduler.remaining_jobs", self._workflow)
+        _list_late(scheduler)
         limit = _of("workflow.scheduler.job_rate_limiter", self._workflow)
         if limit and (_of("limit.max_jobs", limit), _of("limit.timespan", limit)) == DEFAULT_LIMIT:
             scheduler.job_rate_limiter = None
         sample = _of("workflow.scheduler.subsample", self._workflow)
         if sample and _of("workflow.local_exec", self._workflow):
             scheduler.subsample = max(sample, 2 * _of("workflow.cores", self._workflow))
+
+
+class _Left(Collection[Any]):
+    """The jobs that a scheduler has left, listed only when something looks at them.
+
+    Snakemake lists them whenever a job has ended, which takes time quadratic in their number. The
+    greedy scheduler, which chooses the next jobs, does not look at the list.
+    """
+
+    def __init__(self, listed: Callable[[], list[Any]]) -> None:
+        self._listed = listed
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._listed())
+
+    def __len__(self) -> int:
+        return len(self._listed())
+
+    def __contains__(self, job: object) -> bool:
+        return job in self._listed()
+
+
+def _list_late(scheduler: Any) -> None:
+    """Give a scheduler `_Left` in place of a list of its remaining jobs."""
+    known = type(scheduler)
+    listed = known.remaining_jobs.fget
+    late = property(lambda self: _Left(lambda: listed(self)))
+    scheduler.__class__ = type(known.__name__, (known,), {"remaining_jobs": late})
 
 
 def _partition(job: Any) -> str:

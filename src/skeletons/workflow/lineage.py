@@ -63,6 +63,7 @@ class Lineages:
         self._targets = targets
         self._plan: Plan = targets.plan
         self.of = functools.cache(self._of)
+        self.making = functools.cache(self._making)
         self._of_model = functools.cache(self._made_model)
         self._figures = dict(_figures(targets))
 
@@ -95,7 +96,7 @@ class Lineages:
         parents = self.among(making.reads).values()
         return lineage_of(making.stage, {**settings, **making.wildcards}, parents)
 
-    def making(self, path: str) -> Making | None:
+    def _making(self, path: str) -> Making | None:
         """How a file is made; None for a source."""
         if path.startswith(f"{DATA}/"):
             name = path.split("/")[2]

@@ -88,11 +88,11 @@ def _with_siblings(paths: list[str], targets: Targets, lineages: Lineages) -> li
     return [path for path in map(str, there) if lineages.making(path) in made]
 
 
-def remember(targets: Targets) -> None:
+def remember(targets: Targets, lineages: Lineages) -> None:
     """Remember the files that there are, when a run has ended."""
     memory = Path(targets.results) / MEMORY
     before = _recall(memory)
-    _keep(memory, before, _survey(targets, Lineages(targets), before, between_runs=False))
+    _keep(memory, before, _survey(targets, lineages, before, between_runs=False))
 
 
 def _survey(

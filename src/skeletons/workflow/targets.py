@@ -9,7 +9,7 @@ from itertools import combinations_with_replacement
 from pathlib import Path
 
 from skeletons import model_ids
-from skeletons.findings import inspections
+from skeletons.findings.inspected import READ
 from skeletons.model_ids import Model
 from skeletons.workflow.model_files import ModelFiles
 
@@ -230,7 +230,7 @@ class Targets(ModelFiles):
     def inspection_findings(self) -> dict[str, list[str]]:
         """The artifacts of inspections that the findings read, by kind."""
         found = self.inspections()
-        return {kind: found[kind] for kind in inspections.READ if kind in found}
+        return {kind: found[kind] for kind in READ if kind in found}
 
     # --- everything -------------------------------------------------------------------------------
 
