@@ -342,7 +342,7 @@ def test_every_epoch_in_a_log_says_what_its_losses_are_of(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     report_epoch("Base model seed=1, epoch 1,", dict.fromkeys(LOSSES, 0.5))
-    assert "(of plain images, of the training set fewer than 10,000)" in capsys.readouterr().out
+    assert "(of plain images, of the training set fewer than 4,000)" in capsys.readouterr().out
 
 
 # --- costs --------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ MEASURED_ON = (
     "Losses and accuracies of models are measured after the last epoch, with fixed weights, on all "
     "training and all test images without augmentation, in single precision. Logs and histories "
     "show them after each epoch, without augmentation either, but in the precision of training and "
-    "on a fixed part of the training images: all if there are fewer than 10,000, otherwise 5,000 "
+    "on a fixed part of the training images: all if there are fewer than 4,000, otherwise 2,000 "
     "or more, evenly spaced. So the last number of a log may differ a little from the one here. "
     "The penalty is never part of a loss."
 )

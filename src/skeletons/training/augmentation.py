@@ -27,6 +27,8 @@ def augment(
     Returns:
         uint8 N×3×H×W.
     """
+    if not (flip or shift or cutout):
+        return images
     count, _, height, width = images.shape
     rows = torch.arange(height, device=images.device)
     columns = torch.arange(width, device=images.device).expand(count, width)

@@ -16,7 +16,7 @@ from skeletons.prediction.device import autocast
 from skeletons.prediction.inference import predict
 from skeletons.training.images import Images
 
-MEASURED_IMAGES = 5_000  # of the training set, for the training loss of an epoch, see `sample`
+MEASURED_IMAGES = 2_000  # of the training set, for the training loss of an epoch, see `sample`
 Row = dict[Any, Any]
 
 

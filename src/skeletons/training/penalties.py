@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from skeletons.networks.describe import prunable
@@ -33,7 +34,10 @@ def shrink(weights: Sequence[Tensor], amount: float | Tensor) -> None:
         amount: ≥ 0; one number, or one for each weight.
     """
     for w in weights:
-        w.copy_(torch.where(w.abs() > amount, w - w.sign() * amount, 0.0))
+        if isinstance(amount, Tensor):
+            w.copy_(torch.where(w.abs() > amount, w - w.sign() * amount, 0.0))
+        else:
+            w.copy_(F.softshrink(w, amount))
 
 
 @torch.no_grad()
