@@ -230,11 +230,11 @@ def test_a_job_that_the_system_kills_fails_with_the_same_sentence(
     assert "Traceback" not in done.stdout
 
 
-def launch(workflow: Workflow) -> subprocess.Popen[str]:
+def launch(workflow: Workflow, *arguments: str) -> subprocess.Popen[str]:
     """Start a long run in a session of its own."""
     workflow.write(LONG)
     return subprocess.Popen(
-        without_scripts(workflow).command(),
+        [*without_scripts(workflow).command(), *arguments],
         cwd=workflow.folder,
         env=workflow.environment(),
         stdout=subprocess.PIPE,
@@ -263,7 +263,9 @@ def test_a_job_that_is_asked_for_before_the_run_is_stopped_does_not_begin(
     stop: signal.Signals, workflow: Workflow
 ) -> None:
     """The server imports packages for seconds before its first job begins."""
-    running = launch(workflow)
+    done = run(workflow, LONG, "--until", "dataset", "--", BASE)
+    assert done.returncode == 0, done.stdout
+    running = launch(workflow, "--", BASE)  # its only job trains
     while not any(is_server(process) for process, _ in session(running.pid)):
         assert running.poll() is None, running.communicate()[0]
         time.sleep(0.01)
@@ -276,6 +278,7 @@ def test_a_job_that_is_asked_for_before_the_run_is_stopped_does_not_begin(
     assert running.returncode != 0
     assert ends(running.pid)
     assert "Traceback" not in said
+    assert "not a fork" not in said
     log = workflow / "logs/grid/train_base/seed=1.log"
     assert not log.exists() or "epoch" not in log.read_text()
 
