@@ -199,7 +199,26 @@ def render(found: Sequence[Mapping[str, Any]], template: str) -> str:
     environment.filters["percent"] = lambda value, digits=1: f"{100 * value:.{digits}f}"
     environment.filters["number"] = lambda value, digits=2: f"{value:.{digits}f}".replace("-", "−")
     by = {(row["run"], row["tag"]): row for row in found}
-    return environment.get_template(template).render(rows=found, by=by, names=NAMES)
+    return environment.get_template(template).render(
+        rows=found,
+        row=lambda run, tag=None: by[run, tag],
+        control=lambda row, family: _only(row["controls"], family=family),
+        line=lambda row, way, repaired: _only(row["lines"], path=way, repaired=repaired),
+        width=_width([row for row in found if row["run"] == "mnist_width"]),
+        names=NAMES,
+    )
+
+
+def _only(rows: Sequence[Mapping[str, Any]], **asked: Any) -> Mapping[str, Any]:
+    """The one row that has these values."""
+    (found,) = (row for row in rows if all(row[key] == value for key, value in asked.items()))
+    return found
+
+
+def _width(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The networks of the ladder, narrow ones first, and the trend over their sizes."""
+    ladder = sorted(rows, key=lambda row: row["width"])
+    return {"rows": ladder, "trend": ladder[0]["trends"][ladder[0]["ood"]] if ladder else None}
 
 
 def between(page: str, text: str) -> str:
