@@ -8,10 +8,13 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from multiprocessing import Pipe
 from pathlib import Path
 from subprocess import CalledProcessError
 from types import SimpleNamespace
@@ -54,6 +57,7 @@ Path("seen.json").write_text(json.dumps({
     "group": os.getpgrp(),
     "parent": Path(f"/proc/{os.getppid()}/cmdline").read_text(),
     "interrupts": str(signal.getsignal(signal.SIGINT)),
+    "blocked": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, [])),
     "cuda": torch.cuda.is_initialized(),
     "draws": [random.random(), numpy.random.rand()],
     "mask": os.umask(0),
@@ -152,7 +156,7 @@ def test_a_fork_finds_the_modules_that_a_script_finds(
 
 
 @pytest.mark.parametrize(
-    "what", ["folder", "pools", "torch", "interrupts", "cuda", "mask", "input"]
+    "what", ["folder", "pools", "torch", "interrupts", "blocked", "cuda", "mask", "input"]
 )
 def test_a_fork_is_like_a_script_in_its(
     what: str, seen: tuple[dict[str, Any], dict[str, Any]]
@@ -226,13 +230,11 @@ def test_a_job_that_the_system_kills_fails_with_the_same_sentence(
     assert "Traceback" not in done.stdout
 
 
-def start(workflow: Workflow) -> subprocess.Popen[str]:
-    """Start a long run in a session of its own, and wait until it trains in a fork."""
+def launch(workflow: Workflow, *arguments: str) -> subprocess.Popen[str]:
+    """Start a long run in a session of its own."""
     workflow.write(LONG)
-    log = workflow / "logs/grid/train_base/seed=1.log"
-    log.unlink(missing_ok=True)
-    running = subprocess.Popen(
-        without_scripts(workflow).command(),
+    return subprocess.Popen(
+        [*without_scripts(workflow).command(), *arguments],
         cwd=workflow.folder,
         env=workflow.environment(),
         stdout=subprocess.PIPE,
@@ -241,12 +243,50 @@ def start(workflow: Workflow) -> subprocess.Popen[str]:
         start_new_session=True,
         preexec_fn=as_on_a_terminal,
     )
+
+
+def start(workflow: Workflow) -> subprocess.Popen[str]:
+    """The same, and wait until it trains in a fork."""
+    log = workflow / "logs/grid/train_base/seed=1.log"
+    log.unlink(missing_ok=True)
+    running = launch(workflow)
     deadline = time.monotonic() + 120
     while not (log.exists() and "epoch 6, training loss" in log.read_text()):
         assert time.monotonic() < deadline
         assert running.poll() is None, running.communicate()[0]
         time.sleep(0.1)
     return running
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_a_job_that_is_asked_for_before_the_run_is_stopped_does_not_begin(
+    stop: signal.Signals, workflow: Workflow
+) -> None:
+    """The server imports packages for seconds before its first job begins."""
+    done = run(workflow, LONG, "--until", "dataset", "--", BASE)
+    assert done.returncode == 0, done.stdout
+    running = launch(workflow, "--", BASE)  # its only job trains
+    while not any(is_server(process) for process, _ in session(running.pid)):
+        assert running.poll() is None, running.communicate()[0]
+        time.sleep(0.01)
+    os.killpg(running.pid, stop)
+    try:
+        said, _ = running.communicate(timeout=60)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(running.pid, signal.SIGKILL)
+    assert running.returncode != 0
+    assert ends(running.pid)
+    assert "Traceback" not in said
+    assert "not a fork" not in said
+    log = workflow / "logs/grid/train_base/seed=1.log"
+    assert not log.exists() or "epoch" not in log.read_text()
+
+
+def is_server(process: int) -> bool:
+    with suppress(OSError):
+        return forkserver.PROGRAM in Path(f"/proc/{process}/cmdline").read_text()
+    return False
 
 
 def session(leader: int) -> Iterator[tuple[int, int]]:
@@ -318,6 +358,34 @@ def test_a_killed_fork_or_server_fails_its_job_alone(workflow: Workflow) -> None
         assert ends(running.pid)
 
 
+def test_a_job_ends_although_its_code_keeps_an_executor(workflow: Workflow) -> None:
+    first = "from concurrent.futures import ThreadPoolExecutor\npool = ThreadPoolExecutor(1)"
+    config = own_network(without_scripts(workflow), first, then="pool.submit(int).result()")
+    done = run(workflow, config, "--", BASE)
+    assert done.returncode == 0, done.stdout
+
+
+USED = forkserver.Memory(1.0, 1.0, 1.0)
+DONE = forkserver.Ended(0, 1.0, 1.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("answers", "found"),
+    [
+        ([True, USED, DONE], (USED, DONE)),
+        ([True, DONE], (None, DONE)),
+        ([DONE], (None, DONE)),  # killed before it began
+        ([True, USED], (USED, None)),  # the server was killed
+    ],
+)
+def test_how_a_job_ended_is_known_from_its_answers(answers: list[Any], found: Any) -> None:
+    ours, other = Pipe()
+    with other:
+        for answer in answers:
+            other.send(answer)
+    assert forkserver._outcome(ours, ours.recv()) == found
+
+
 # --- which jobs are forks -----------------------------------------------------------------------
 
 
@@ -372,7 +440,7 @@ def no_servers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(SWITCH, raising=False)
 
 
-ASKED = forkserver.Asked("train_base", b"", dict(os.environ), ".", [], os.getpgrp(), 1)
+ASKED = forkserver.Asked("train_base", b"", dict(os.environ), ".", [], 1)
 
 
 def plain() -> Any:
@@ -425,6 +493,31 @@ def test_a_changed_file_of_the_package_is_not_run_from_memory(
     assert server._is_ready(ASKED)
     (tmp_path / "one.py").write_text("a = 12\n")
     assert not server._is_ready(ASKED)
+
+
+@pytest.mark.parametrize("trouble", ["no room for a process", "a file that went"])
+def test_a_server_in_trouble_declines_a_job_and_goes_on(
+    trouble: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If it ended, all jobs that run would end."""
+
+    def full() -> int:
+        raise BlockingIOError
+
+    monkeypatch.setattr(forked, "PACKAGE", tmp_path)
+    monkeypatch.setattr(forked, "other_threads", list)
+    monkeypatch.setattr(os, "fork", full)
+    ours, door = socket.socketpair()
+    call, other = Pipe()
+    with ours, door, call:
+        server = forked.Server(door)
+        if trouble == "a file that went":
+            (tmp_path / ".#one.py").symlink_to("of an editor")
+        with other:
+            socket.send_fds(ours, [b"j"], [other.fileno()])
+        call.send(ASKED)
+        assert server._answer() is None
+        assert call.recv() is False
 
 
 def test_the_server_has_no_threads_and_no_cuda_when_it_has_imported_every_stage() -> None:

@@ -31,7 +31,7 @@ from threadpoolctl import threadpool_limits  # comes with scikit-learn
 
 from skeletons.store.fingerprint import PACKAGE
 from skeletons.workflow import jobs
-from skeletons.workflow.forkserver import Asked, Ended, Memory
+from skeletons.workflow.forkserver import STOPPING, Asked, Ended, Memory
 from skeletons.workflow.stages import STAGES
 
 # What jobs import while they run, if the package is imported by their stages.
@@ -53,11 +53,9 @@ class Job:
     """A fork, and where its caller waits for how it ends."""
 
     def __init__(self, process: int, call: Connection) -> None:
-        """Report that it begins."""
+        """Watch it."""
         self.process, self.call = process, call
         self.ends = os.pidfd_open(process)
-        with contextlib.suppress(OSError):
-            call.send(True)
 
     def report(self) -> None:
         """Report how it ended."""
@@ -104,7 +102,7 @@ class Server:
 
     def _answer(self) -> tuple[Asked, Connection] | None:
         """Fork for a job; return it in the fork, and the connection to its caller."""
-        _, files, _, _ = socket.recv_fds(self._door, 1, 1)
+        _, files, _, _ = socket.recv_fds(self._door, 1, 1, socket.MSG_CMSG_CLOEXEC)
         if not files:
             self._end()
         call = Connection(files[0])
@@ -112,20 +110,33 @@ class Server:
             asked: Asked = call.recv()
         except (EOFError, OSError):  # Snakemake's process has ended
             self._end()
-        if not self._is_ready(asked):
+        try:
+            process = os.fork() if self._is_ready(asked) else None
+        except OSError:  # a file or thread has gone, or there is no room for a process
+            process = None
+        if process is None:
             with contextlib.suppress(OSError):
                 call.send(False)
             call.close()
             return None
-        process = os.fork()
         if process:
-            job = Job(process, call)
-            self._running[job.ends] = job
+            self._watch(Job(process, call))
             return None
         self._door.close()
         for job in self._running.values():
             job.close()
+        with contextlib.suppress(OSError):
+            call.send(True)  # here, so that it precedes what else this fork sends
         return asked, call
+
+    def _watch(self, job: Job) -> None:
+        """Wait for a job's end, and give it the signals that came before it was there.
+
+        Ctrl-C ends a run, so a job that begins after it must not train to its end.
+        """
+        self._running[job.ends] = job
+        for number in signal.sigpending() & {*STOPPING}:
+            os.kill(job.process, number)
 
     def _is_ready(self, asked: Asked) -> bool:
         """Whether a fork can run a job as a new process would."""
@@ -177,8 +188,6 @@ def become(asked: Asked, server: int) -> None:
     control(NAME, asked.stage.encode())  # for `top` and `ps`
     if os.getppid() != server:
         os._exit(1)
-    with contextlib.suppress(OSError):
-        os.setpgid(0, asked.group)
     os.chdir(asked.folder)
     os.environ.clear()
     os.environ.update(asked.environment)
@@ -187,6 +196,7 @@ def become(asked: Asked, server: int) -> None:
     np.random.seed()  # the other generators seed themselves after a fork
     if asked.threads > 1:
         threadpool_limits(asked.threads, user_api="blas")
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
 
 
 def run(asked: Asked, server: int) -> int:
@@ -210,12 +220,10 @@ def run(asked: Asked, server: int) -> int:
 
 def leave(status: int, call: Connection) -> NoReturn:
     """End this fork as a program ends, but without freeing memory, which takes a quarter second."""
-    for thread in threading.enumerate():
-        if thread is not threading.current_thread() and not thread.daemon:
-            thread.join()
+    threading._shutdown()  # type: ignore[attr-defined] # also ends threads of idle executors
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the job has ended
     atexit._run_exitfuncs()
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, KeyError):  # some systems show less
         call.send(memory())
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):

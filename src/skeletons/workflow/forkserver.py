@@ -21,7 +21,8 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, Pipe
 from subprocess import CalledProcessError
 from typing import NamedTuple
@@ -33,6 +34,9 @@ from skeletons.workflow.internals import Script
 WITHOUT_THREADS = {"OPENBLAS_NUM_THREADS": "1"}
 # The environment variable that switches the server off, with the value `off`.
 SWITCH = "SKELETONS_FORKSERVER"
+# The signals that end a run. They reach Snakemake's process group, to which the server belongs. It
+# blocks them, so that they wait in it until it forks, see `forked.Server`.
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PATIENCE = 1.0  # seconds until a server that has to end is killed
 PROGRAM = "skeletons.workflow.forked"
 
@@ -49,7 +53,6 @@ class Asked(NamedTuple):
         environment: its environment variables.
         folder: its working directory.
         search: folders in which a script also finds modules.
-        group: the process group of Snakemake.
         threads: its number of threads.
     """
 
@@ -58,7 +61,6 @@ class Asked(NamedTuple):
     environment: dict[str, str]
     folder: str
     search: list[str]
-    group: int
     threads: int
 
 
@@ -98,7 +100,7 @@ class Server:
     """The server, seen from Snakemake's process."""
 
     def __init__(self, environment: dict[str, str]) -> None:
-        """Start it. It gets no Ctrl-C, and finds no module in the working directory.
+        """Start it. It blocks Ctrl-C, and finds no module in the working directory.
 
         Args:
             environment: the environment of its first job, which those with as many threads share.
@@ -107,19 +109,18 @@ class Server:
             OSError: no process can be started.
         """
         self._door, other = socket.socketpair()
-        with other:
+        with other, _blocked(STOPPING):
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", PROGRAM, str(other.fileno())],
                 env={**environment, **WITHOUT_THREADS},
                 pass_fds=[other.fileno()],
-                process_group=0,
             )
 
     def call(self, asked: Asked) -> Connection:
         """Ask for a job.
 
         The first answer is whether it begins. The others are `Memory`, unless it is killed, and
-        `Ended`.
+        `Ended`. A job that is killed at once has `Ended` alone.
 
         Raises:
             OSError: the server has ended.
@@ -154,10 +155,11 @@ def run(script: Script) -> bool:
         return False
     try:
         with server.call(asked) as call:
-            if not call.recv():
+            answer = call.recv()
+            if answer is False:
                 return False
             began = time.monotonic()
-            memory, ended = _outcome(call)
+            memory, ended = _outcome(call, answer)
     except (EOFError, OSError):  # the server ended before it began with the job
         _give_up(asked, server)
         return False
@@ -185,19 +187,29 @@ def _asked(script: Script) -> Asked:
         environment=script.environment,
         folder=os.getcwd(),  # noqa: PTH109
         search=[folder for folder in sys.path if folder],
-        group=os.getpgrp(),
         threads=script.threads,
     )
 
 
-def _outcome(call: Connection) -> tuple[Memory | None, Ended | None]:
+def _outcome(call: Connection, answer: object) -> tuple[Memory | None, Ended | None]:
     """The memory of a job at its end, and how it ended; None for what is not known."""
     memory = None
     with suppress(EOFError, OSError):
-        while not isinstance(answer := call.recv(), Ended):
-            memory = answer
+        while not isinstance(answer, Ended):
+            memory = answer if isinstance(answer, Memory) else None
+            answer = call.recv()
         return memory, answer
     return memory, None
+
+
+@contextmanager
+def _blocked(signals: Iterable[int]) -> Iterator[None]:
+    """Processes that this thread starts in this block have these signals blocked."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _server(asked: Asked) -> Server | None:
