@@ -23,7 +23,7 @@ import yaml
 from skeletons.figures.style import PALETTE, new_figure, save_svg, styled
 from skeletons.findings import networks, pair_tables
 from skeletons.findings.known_controls import EFFECT, NAMES
-from skeletons.model_ids import BASE, PRUNED
+from skeletons.model_ids import BASE, PRUNED, Model
 
 ROOT = Path(__file__).resolve().parents[1]
 TEMPLATES = ROOT / "docs/_templates"
@@ -44,7 +44,7 @@ def rows(folder: Path) -> Iterator[dict[str, Any]]:
     """
     config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
     made = json.loads((folder / "verdict.json").read_text(encoding="utf-8"))
-    table = pd.read_csv(folder / "scores.csv", float_precision="round_trip")
+    table = pd.read_csv(folder / "scores.csv")
     for part, found in zip(networks.split(table, {}), made["networks"], strict=True):
         verdict = found["verdict"]
         network = (config["networks"][part.tag] if part.tag else config["network"]) or {}
@@ -101,8 +101,9 @@ def _of_models(own: pd.DataFrame, recipe: Mapping[str, float] | None) -> dict[st
     """How good the bases are, and what pruning by the primary recipe costs."""
     bases = own[own.state == BASE]
     cut = own[own.state == PRUNED]
-    for key, value in (recipe or {}).items():
-        cut = cut[(cut[key] - value).abs() < 1e-12]
+    models = cut.model.map(Model.parse)
+    for key, value in (recipe or {}).items():  # as the id has it: a density is met to the weight
+        cut = cut[models.loc[cut.index].map(lambda one, k=key: getattr(one, k)) == value]
     lost = cut.base_accuracy - cut.accuracy
     return {
         "test_accuracy": {"mean": bases.accuracy.mean(), "least": bases.accuracy.min()},
@@ -134,10 +135,20 @@ def _answered(verdict: Mapping[str, Any], controls: Sequence[Mapping[str, Any]])
                 "holds": one["holds"],
                 **one["effect"].get(ood, {}),
                 "similarity": one["similarity"].get(ood, {}),
+                "unit": _unit(one, ood),
             }
             for one in controls
         ],
     }
+
+
+def _unit(control: Mapping[str, Any], ood: str) -> str | None:
+    """Whether a control's effect is a share of the gap, or a rise where the gap is too small."""
+    similarity, effect = control["similarity"].get(ood), control["effect"].get(ood)
+    if not similarity or not effect or effect["effect"] is None:
+        return None
+    rise = similarity["pruned"] - similarity["base"]
+    return "rise" if math.isclose(effect["effect"], rise, rel_tol=1e-9) else "share"
 
 
 def summary(results: Path) -> list[dict[str, Any]]:
@@ -161,7 +172,7 @@ def draw(found: Sequence[Mapping[str, Any]], path: Path) -> None:
     """The share of the gap that is closed, with its interval, for each question and control."""
     lines = [line for row in found for line in _lines(row)]
     with styled():
-        figure, axes = new_figure(7.2, 0.6 + 0.34 * len(lines))
+        figure, (axes,) = new_figure(9.0, 0.8 + 0.34 * len(lines))
         beside = axes.get_yaxis_transform()
         for y, (_, one) in enumerate(lines):
             answer = one["answer"].partition(":")[0]
@@ -180,9 +191,8 @@ def draw(found: Sequence[Mapping[str, Any]], path: Path) -> None:
 
 def _lines(row: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     name = f"{row['run']}: {row['network']} of width {row['width']}"
-    known = [one for one in row["controls"] if one.get("low") is not None]
-    for label, one in [(name, row), *((f"{NAMES[one['family']]}", one) for one in known)]:
-        if one.get("low") is not None and row["unit"] == "share":
+    for label, one in [(name, row), *((NAMES[one["family"]], one) for one in row["controls"])]:
+        if one.get("low") is not None and one["unit"] == "share":
             yield label, one
 
 
@@ -196,8 +206,8 @@ def render(found: Sequence[Mapping[str, Any]], template: str) -> str:
         lstrip_blocks=True,
         autoescape=False,  # Markdown from this repository's own numbers
     )
-    environment.filters["percent"] = lambda value, digits=1: f"{100 * value:.{digits}f}"
-    environment.filters["number"] = lambda value, digits=2: f"{value:.{digits}f}".replace("-", "−")
+    environment.filters["percent"] = lambda value, digits=1: _signed(100 * value, digits)
+    environment.filters["number"] = lambda value, digits=2: _signed(value, digits)
     by = {(row["run"], row["tag"]): row for row in found}
     return environment.get_template(template).render(
         rows=found,
@@ -207,6 +217,10 @@ def render(found: Sequence[Mapping[str, Any]], template: str) -> str:
         width=_width([row for row in found if row["run"] == "mnist_width"]),
         names=NAMES,
     )
+
+
+def _signed(value: float, digits: int) -> str:
+    return f"{value:.{digits}f}".replace("-", "−")
 
 
 def _only(rows: Sequence[Mapping[str, Any]], **asked: Any) -> Mapping[str, Any]:
