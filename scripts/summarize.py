@@ -247,9 +247,9 @@ def main(results: Path) -> None:
     text = json.dumps(found, indent=1, ensure_ascii=False)
     (results / "summary.json").write_text(f"{text}\n", encoding="utf-8")
     draw(found, results / "answers.svg")
-    (results / "README.md").write_text(render(found, "results.md"), encoding="utf-8")
+    (results / "README.md").write_text(render(found, "results.md.jinja"), encoding="utf-8")
     readme = ROOT / "README.md"
-    page = between(readme.read_text(encoding="utf-8"), render(found, "answer.md"))
+    page = between(readme.read_text(encoding="utf-8"), render(found, "answer.md.jinja"))
     readme.write_text(page, encoding="utf-8")
 
 
