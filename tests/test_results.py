@@ -22,7 +22,9 @@ def test_the_summary_is_of_the_published_runs() -> None:
     assert kept == summarize.summary(RESULTS), "run `make results`"
 
 
-@pytest.mark.parametrize(("page", "template"), [("results", "results.md.jinja"), ("top", "answer.md.jinja")])
+@pytest.mark.parametrize(
+    ("page", "template"), [("results", "results.md.jinja"), ("top", "answer.md.jinja")]
+)
 def test_the_pages_show_the_numbers_of_the_summary(page: str, template: str) -> None:
     found = summarize.render(summarize.summary(RESULTS), template)
     if page == "results":
