@@ -28,6 +28,7 @@ from skeletons.model_ids import BASE, PRUNED, Model
 ROOT = Path(__file__).resolve().parents[1]
 TEMPLATES = ROOT / "docs/_templates"
 ANSWER = ("<!-- answer -->", "<!-- end answer -->")  # around what README.md shows of the results
+DRAWN = ("truth", "demo", "mnist_width", "cifar10")  # between has the models of demo
 COLOURS = {"converges": 2, "converges in part": 1, "does not converge": 3}
 
 
@@ -170,9 +171,10 @@ def _plain(value: Any) -> Any:
 
 def draw(found: Sequence[Mapping[str, Any]], path: Path) -> None:
     """The share of the gap that is closed, with its interval, for each question and control."""
-    lines = [line for row in found for line in _lines(row)]
+    drawn = sorted((row for row in found if row["run"] in DRAWN), key=_place)
+    lines = [line for row in drawn for line in _lines(row)]
     with styled():
-        figure, (axes,) = new_figure(9.0, 0.8 + 0.34 * len(lines))
+        figure, (axes,) = new_figure(9.0, 1.2 + 0.34 * len(lines))
         beside = axes.get_yaxis_transform()
         for y, (_, one) in enumerate(lines):
             answer = one["answer"].partition(":")[0]
@@ -182,16 +184,26 @@ def draw(found: Sequence[Mapping[str, Any]], path: Path) -> None:
             axes.text(1.02, y, answer, transform=beside, va="center", fontsize=8, color=colour)
         axes.set_yticks(range(len(lines)), [label for label, _ in lines])
         axes.invert_yaxis()
-        for limit in (0.25, 0.5):
+        above = axes.get_xaxis_transform()
+        for limit, words in ((0.25, "does not\nconverge ←"), (0.5, "→ converges\n")):
             axes.axvline(limit, color="grey", linestyle=":", linewidth=1)
+            side = "right" if limit < 0.5 else "left"
+            axes.text(limit, 1.01, words, transform=above, ha=side, va="bottom", fontsize=8)
         axes.axvline(0, color="grey", linewidth=1)
         axes.set_xlabel("share of the gap from bases to ceiling that is closed (95% interval)")
         save_svg(figure, path)
 
 
+def _place(row: Mapping[str, Any]) -> tuple[int, int]:
+    return DRAWN.index(row["run"]), row["width"]
+
+
 def _lines(row: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     name = f"{row['run']}: {row['network']} of width {row['width']}"
-    for label, one in [(name, row), *((NAMES[one["family"]], one) for one in row["controls"])]:
+    for label, one in [
+        (name, row),
+        *((f"control: {NAMES[one['family']]}", one) for one in row["controls"]),
+    ]:
         if one.get("low") is not None and one["unit"] == "share":
             yield label, one
 
