@@ -73,8 +73,9 @@ def test_a_data_set_is_named_by_what_makes_it(
 )
 def test_the_configurations_shipped_are_valid(path: Path) -> None:
     raw = yaml_file.read(path)
-    if (raw.get("dataset") or {}).get("kind") == "imagefolder":
-        raw["dataset"]["path"] = str(ROOT / "src")  # a folder of folders, like one of images
+    for images in (raw.get("dataset") or {}, *raw.get("ood", ())):
+        if images.get("kind") == "imagefolder":
+            images["path"] = str(ROOT / "src")  # a folder of folders, like one of images
     load(raw)
 
 

@@ -141,7 +141,7 @@ def test_a_fork_has_the_environment_of_a_script(
 ) -> None:
     """Besides what the shell sets that starts the script."""
     script, fork = (each["environment"] for each in seen)
-    for shell in ("_", "SHLVL", "PWD", "OLDPWD", SWITCH):
+    for shell in ("_", "SHLVL", "PWD", "OLDPWD", "PS1", SWITCH):
         script.pop(shell, None)
         fork.pop(shell, None)
     assert fork == script

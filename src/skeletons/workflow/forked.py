@@ -46,6 +46,11 @@ LATER = (
 # https://jemalloc.net/jemalloc.3.html#background_thread
 FORKS_WELL = "jemalloc_bg_thd"
 SIZE = re.compile(r"^(\w+):\s+(\d+) kB$", re.M)  # in files of /proc
+# What packages add when they are imported, a fork has as well, as if it had imported them.
+STARTED_WITH = {
+    entry.partition(b"=")[0].decode()
+    for entry in Path("/proc/self/environ").read_bytes().split(b"\0")
+}
 WITH_PARENT, NAME = 1, 15  # PR_SET_PDEATHSIG and PR_SET_NAME of prctl(2)
 
 
@@ -189,8 +194,9 @@ def become(asked: Asked, server: int) -> None:
     if os.getppid() != server:
         os._exit(1)
     os.chdir(asked.folder)
+    set_by_packages = {k: v for k, v in os.environ.items() if k not in STARTED_WITH}
     os.environ.clear()
-    os.environ.update(asked.environment)
+    os.environ.update({**set_by_packages, **asked.environment})
     sys.argv = [asked.stage]
     sys.path += [folder for folder in asked.search if folder not in sys.path]
     np.random.seed()  # the other generators seed themselves after a fork
