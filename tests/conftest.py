@@ -217,6 +217,19 @@ class Workflow:
             timeout=1200,
         )
 
+    def begun(self, command: Sequence[str]) -> subprocess.Popen[str]:
+        """Start a command in a session of its own, which Ctrl-C can interrupt as on a terminal."""
+        return subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=self.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+            preexec_fn=as_on_a_terminal,
+        )
+
     def planned(self, config: dict[str, Any], *arguments: str) -> Counter[str]:
         """The number of jobs of each rule in a dry run, without the rule `all`."""
         return self.jobs(config, "--dry-run", *arguments)

@@ -21,7 +21,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from conftest import CHAIN, ROOT, Workflow, artifacts_of, as_on_a_terminal
+from conftest import CHAIN, ROOT, Workflow, artifacts_of
 
 from skeletons.workflow import forked, forkserver
 from skeletons.workflow.forkserver import SWITCH
@@ -233,16 +233,7 @@ def test_a_job_that_the_system_kills_fails_with_the_same_sentence(
 def launch(workflow: Workflow, *arguments: str) -> subprocess.Popen[str]:
     """Start a long run in a session of its own."""
     workflow.write(LONG)
-    return subprocess.Popen(
-        [*without_scripts(workflow).command(), *arguments],
-        cwd=workflow.folder,
-        env=workflow.environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-        preexec_fn=as_on_a_terminal,
-    )
+    return workflow.begun([*without_scripts(workflow).command(), *arguments])
 
 
 def start(workflow: Workflow) -> subprocess.Popen[str]:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import CHAIN, Workflow, artifacts_of, as_on_a_terminal, python, trained
+from conftest import CHAIN, Workflow, artifacts_of, python, trained
 
 from skeletons import pruning
 from skeletons.errors import ArtifactError
@@ -496,16 +496,7 @@ def test_a_full_disk_and_a_read_only_one(chain: Workflow, small_disk: Workflow) 
 def start(workflow: Workflow, config: dict[str, Any]) -> subprocess.Popen[str]:
     """Start a run in its own process group, like a terminal, and wait until it trains."""
     workflow.write(config)
-    running = subprocess.Popen(
-        workflow.command(),
-        cwd=workflow.folder,
-        env=workflow.environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-        preexec_fn=as_on_a_terminal,
-    )
+    running = workflow.begun(workflow.command())
     deadline = time.monotonic() + 120
     logs = workflow / "logs/grid/train_base"
     while not any(path.stat().st_size for path in logs.glob("*")):
