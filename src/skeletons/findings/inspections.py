@@ -49,7 +49,7 @@ def inspections(
         missed: ids of bases that miss their target, which are on no ridge.
 
     Returns:
-        For each kind in `inspected.READ` a list, empty if there is no artifact. Only the key
+        For each kind in `inspected.READ` a list, which is empty without artifacts. Only the key
         `sparsest` is absent then.
         None stands for a missing value. `lines`: one row per pair, path and whether it is repaired,
         with kind (one of `KINDS`), a, b, and the columns of `barriers.by_path`. `curve`: the

@@ -117,7 +117,7 @@ class Server:
             self._end()
         try:
             process = os.fork() if self._is_ready(asked) else None
-        except OSError:  # a file or thread has gone, or there is no room for a process
+        except OSError:  # a file or thread is missing, or no process can be started
             process = None
         if process is None:
             with contextlib.suppress(OSError):
