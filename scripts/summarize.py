@@ -22,14 +22,17 @@ import yaml
 
 from skeletons.figures.style import PALETTE, new_figure, save_svg, styled
 from skeletons.findings import networks, pair_tables
+from skeletons.findings.inspections import BASES
 from skeletons.findings.known_controls import EFFECT, NAMES
+from skeletons.findings.rules import CONVERGES, IN_PART, NOT, Rules
 from skeletons.model_ids import BASE, PRUNED, Model
+from skeletons.text import points
 
 ROOT = Path(__file__).resolve().parents[1]
 TEMPLATES = ROOT / "docs/_templates"
 ANSWER = ("<!-- answer -->", "<!-- end answer -->")  # around what README.md shows of the results
 DRAWN = ("truth", "demo", "mnist_width", "cifar10")  # between has the models of demo
-COLOURS = {"converges": 2, "converges in part": 1, "does not converge": 3}
+COLOURS = {CONVERGES: 2, IN_PART: 1, NOT: 3}
 
 
 def rows(folder: Path) -> Iterator[dict[str, Any]]:
@@ -50,7 +53,6 @@ def rows(folder: Path) -> Iterator[dict[str, Any]]:
         verdict = found["verdict"]
         network = (config["networks"][part.tag] if part.tag else config["network"]) or {}
         own = pair_tables.with_base_accuracy(pair_tables.identified(part.table))
-        looks = _looks(folder / "findings.json", part.tag)
         yield {
             "run": folder.name,
             "tag": part.tag,
@@ -59,7 +61,7 @@ def rows(folder: Path) -> Iterator[dict[str, Any]]:
             **_of_models(own, made["settings"]["primary"]["recipe"]),
             **_answered(verdict, found["known_controls"]["answers"]),
             "cpu_minutes": _cpu_minutes(folder / "costs.csv", part),
-            **looks,
+            **_looks(folder / "findings.json"),
         }
 
 
@@ -71,14 +73,14 @@ def _cpu_minutes(path: Path, part: networks.Part) -> int | None:
     return round(costs[costs.model.map(part.owns)].cpu_s.sum() / 60)
 
 
-def _looks(path: Path, tag: str | None) -> dict[str, Any]:
-    """What lies between the bases of a network, and the trend over several networks."""
+def _looks(path: Path) -> dict[str, Any]:
+    """What lies between the bases of a single network, or the trend over several networks."""
     if not path.exists():
         return {}
     found = json.loads(path.read_text(encoding="utf-8"))
     inside = found.get("inside", {})
     made: dict[str, Any] = {"trends": found["trends"]} if found.get("trends") else {}
-    if lines := [line for line in inside.get("lines", []) if line["kind"] == "two bases"]:
+    if lines := [line for line in inside.get("lines", []) if line["kind"] == BASES]:
         by = pd.DataFrame(lines).groupby(["path", "repaired"])[["barrier", "accuracy_drop"]]
         made["lines"] = [
             {"path": way, "repaired": bool(repaired), **dict(one.mean()), "pairs": len(one)}
@@ -185,9 +187,11 @@ def draw(found: Sequence[Mapping[str, Any]], path: Path) -> None:
         axes.set_yticks(range(len(lines)), [label for label, _ in lines])
         axes.invert_yaxis()
         above = axes.get_xaxis_transform()
-        for limit, words in ((0.25, "does not\nconverge ←"), (0.5, "→ converges\n")):
+        for limit, words, side in (
+            (Rules.not_below, "does not\nconverge ←", "right"),
+            (Rules.converges_above, "→ converges\n", "left"),
+        ):
             axes.axvline(limit, color="grey", linestyle=":", linewidth=1)
-            side = "right" if limit < 0.5 else "left"
             axes.text(limit, 1.01, words, transform=above, ha=side, va="bottom", fontsize=8)
         axes.axvline(0, color="grey", linewidth=1)
         axes.set_xlabel("share of the gap from bases to ceiling that is closed (95% interval)")
@@ -218,7 +222,7 @@ def render(found: Sequence[Mapping[str, Any]], template: str) -> str:
         lstrip_blocks=True,
         autoescape=False,  # Markdown from this repository's own numbers
     )
-    environment.filters["percent"] = lambda value, digits=1: _signed(100 * value, digits)
+    environment.filters["percent"] = points
     environment.filters["number"] = lambda value, digits=2: _signed(value, digits)
     by = {(row["run"], row["tag"]): row for row in found}
     return environment.get_template(template).render(

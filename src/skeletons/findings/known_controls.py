@@ -143,6 +143,7 @@ def answers(
             adjust=adjust,
         )
         by = {ood: values[measure.name] for ood, values in made["by"].items()}
+        walks = {ood: _primary_walk(values["recipes"]) for ood, values in by.items()}
         answer = made["answer"]
         converge = any(values["walk"] in (CONVERGES, IN_PART) for values in by.values())
         found.append(
@@ -152,27 +153,18 @@ def answers(
                 answer,
                 answer == CONVERGES if must else not converge,
                 {ood: values["sentence"] for ood, values in by.items()},
-                *_of_primary(by),
+                {ood: walk.similarity if walk else {} for ood, walk in walks.items()},
+                {
+                    ood: {name: getattr(walk, name) for name in EFFECT} if walk else {}
+                    for ood, walk in walks.items()
+                },
             )
         )
     return found
 
 
-def _of_primary(
-    by: Mapping[str, Mapping[str, Any]],
-) -> tuple[dict[str, Mapping[str, float]], dict[str, Mapping[str, float]]]:
-    """The similarities and the effect of the primary recipe, by data set; empty without one."""
-    walks = {
-        ood: next((one.walk for one in values["recipes"] if one.primary), None)
-        for ood, values in by.items()
-    }
-    return (
-        {ood: walk.similarity if walk else {} for ood, walk in walks.items()},
-        {
-            ood: {name: getattr(walk, name) for name in EFFECT} if walk else {}
-            for ood, walk in walks.items()
-        },
-    )
+def _primary_walk(recipes: Sequence[Any]) -> Any | None:
+    return next((one.walk for one in recipes if one.primary), None)
 
 
 def _renamed_scores(table: pd.DataFrame, parts: Mapping[str, str]) -> pd.DataFrame:
