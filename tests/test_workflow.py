@@ -175,6 +175,23 @@ def test_stopping_on_the_way_changes_no_byte(finished: Workflow, workflow: Workf
     assert [name for name in one if one[name] != two[name]] == []
 
 
+def test_a_walk_that_goes_on_from_a_checkpoint_gives_the_same_bytes(workflow: Workflow) -> None:
+    """Whether it stopped at epoch 4, which the list had then, or passes it on its way."""
+
+    def walked(name: str, *epochs: int) -> bytes:
+        config = changed(
+            experiment=name, base={"seeds": [1]}, regularize={"epochs": list(epochs)}, cache=None
+        )
+        weights = f"results/{name}/models/seed=1_l1=0.0001_ep={epochs[-1]}/weights.safetensors"
+        done = workflow.run(config, "--", weights)
+        assert done.returncode == 0, done.stdout
+        return (workflow / weights).read_bytes()
+
+    four = walked("stopped", 4)
+    five = walked("stopped", 4, 5)
+    assert walked("passing", 5) == five != four
+
+
 def test_dead_models_are_called_dead_and_like_nothing(workflow: Workflow) -> None:
     config = changed(
         base={"seeds": [1]},

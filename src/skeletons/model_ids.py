@@ -38,6 +38,8 @@ NUMBERS: Mapping[str, Callable[[str], int | float]] = {
     "fork": float,
 }
 
+WALKED_AT_ONCE = 4  # epochs of a walk that are not split into checkpoints
+
 # The parts of model ids, as patterns. No tag and no name contains `=`, so an id has one reading.
 TAG = r"[A-Za-z0-9][A-Za-z0-9.-]*"
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
@@ -279,9 +281,10 @@ class Model:
         """The model that this one is made from directly.
 
         A pruned model is made from its regularised model, also if it is pruned at random. The
-        regularised checkpoint at epoch e starts from the one at the largest power of two below e,
-        and the first from the base. So a checkpoint's ancestry never depends on the other
-        checkpoints of an experiment, and a list such as 1, 2, 4, 8, 16 costs 16 epochs, not 31.
+        regularised checkpoint at epoch e starts from the base, or for e > `WALKED_AT_ONCE` from the
+        one at the largest power of two below e. So a checkpoint's ancestry never depends on the
+        other checkpoints of an experiment, and a list such as 4, 8, 16, 32 costs 32 epochs, not 60.
+        Short walks are not split, because a checkpoint itself costs about half an epoch.
 
         Raises:
             ValueError: this is a base model or a control of one, which have no parent.
@@ -290,7 +293,7 @@ class Model:
             return self.of(l1=self.l1, epochs=self.epochs)
         if self.epochs is None:
             raise ValueError(f"{self} is not made from another model and has no parent")
-        if self.epochs == 1:
+        if self.epochs <= WALKED_AT_ONCE:
             return self.root
         return self.of(l1=self.l1, epochs=1 << ((self.epochs - 1).bit_length() - 1))
 
