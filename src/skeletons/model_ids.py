@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import re
 import zlib
@@ -131,6 +132,10 @@ class Model:
 
     def __str__(self) -> str:
         """The model id, for example `seed=1_l1=1e-05_ep=4_t=0.05` or `net=wide_own=alice`."""
+        return self._id
+
+    @functools.cached_property
+    def _id(self) -> str:
         parts = [] if self.net is None else [f"net={self.net}"]
         parts += [f"seed={self.seed}" if self.own is None else f"own={self.own}"]
         parts += [LABELS] * self.labels + [PLANTED] * self.planted
@@ -153,6 +158,7 @@ class Model:
         return "_".join(parts)
 
     @classmethod
+    @functools.cache  # at its start, a workflow asks thousands of times for the same ids
     def parse(cls, text: str) -> Model:
         """The model that an id names.
 
