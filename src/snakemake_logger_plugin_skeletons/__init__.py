@@ -10,6 +10,7 @@ It uses Snakemake's documented interface for logger plugins, and rich.
 
 from __future__ import annotations
 
+import gc
 import logging
 from logging import LogRecord
 
@@ -18,6 +19,10 @@ from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
 from snakemake_logger_plugin_skeletons.narrator import Narrator
+
+# This is the first module of the project that Snakemake imports. Almost all objects of its start
+# and of its DAG stay, and by default Python looks through them for garbage again and again.
+gc.set_threshold(50_000)
 
 
 class LogHandler(LogHandlerBase):
