@@ -25,6 +25,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from conftest import Workflow  # noqa: E402
 
+from skeletons.marked import renewed  # noqa: E402
 from skeletons.prediction.device import pick_precision  # noqa: E402
 
 Answer = TypeVar("Answer")
@@ -125,12 +126,11 @@ def run(
 
 def publish(page: Path, name: str, text: str) -> None:
     """Write a benchmark's figures to a page, between `<!-- name -->` and `<!-- end name -->`."""
-    begin, end = f"<!-- {name} -->", f"<!-- end {name} -->"
-    old = page.read_text(encoding="utf-8")
-    if begin not in old or end not in old:
-        sys.exit(f"{page} needs a line {begin} and a line {end}, with the figures between them.")
-    head, rest = old.split(begin, 1)
-    page.write_text(f"{head}{begin}\n{text.strip()}\n{end}{rest.split(end, 1)[1]}", "utf-8")
+    try:
+        made = renewed(page.read_text(encoding="utf-8"), name, text)
+    except ValueError as error:
+        sys.exit(f"{page} has no place for the figures: {error}.")
+    page.write_text(made, encoding="utf-8")
 
 
 def spread(values: Sequence[float], digits: int | None = None) -> str:

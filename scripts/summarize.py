@@ -25,12 +25,13 @@ from skeletons.findings import networks, pair_tables
 from skeletons.findings.inspections import BASES
 from skeletons.findings.known_controls import EFFECT, NAMES
 from skeletons.findings.rules import CONVERGES, IN_PART, NOT, Rules
+from skeletons.marked import renewed
 from skeletons.model_ids import BASE, PRUNED, Model
 from skeletons.text import points
 
 ROOT = Path(__file__).resolve().parents[1]
 TEMPLATES = ROOT / "docs/_templates"
-ANSWER = ("<!-- answer -->", "<!-- end answer -->")  # around what README.md shows of the results
+ANSWER = "answer"  # the marked text of README.md
 DRAWN = ("truth", "demo", "mnist_width", "cifar10")  # between has the models of demo
 COLOURS = {CONVERGES: 2, IN_PART: 1, NOT: 3}
 
@@ -251,12 +252,6 @@ def _width(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {"rows": ladder, "trend": ladder[0]["trends"][ladder[0]["ood"]] if ladder else None}
 
 
-def between(page: str, text: str) -> str:
-    """A page with a text between its marks."""
-    head, rest = page.split(ANSWER[0])
-    return f"{head}{ANSWER[0]}\n{text.strip()}\n{ANSWER[1]}{rest.split(ANSWER[1])[1]}"
-
-
 def main(results: Path) -> None:
     """Write the summary, the figure and the pages."""
     found = summary(results)
@@ -265,7 +260,7 @@ def main(results: Path) -> None:
     draw(found, results / "answers.svg")
     (results / "README.md").write_text(render(found, "results.md.jinja"), encoding="utf-8")
     readme = ROOT / "README.md"
-    page = between(readme.read_text(encoding="utf-8"), render(found, "answer.md.jinja"))
+    page = renewed(readme.read_text(encoding="utf-8"), ANSWER, render(found, "answer.md.jinja"))
     readme.write_text(page, encoding="utf-8")
 
 

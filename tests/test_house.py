@@ -17,6 +17,7 @@ ORDER = (
     *(
         "errors",
         "text",
+        "marked",
         "arrays",
         "model_ids",
         "image_folders",

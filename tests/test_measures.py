@@ -7,6 +7,7 @@ from scipy.linalg import orthogonal_procrustes
 from sklearn.neighbors import NearestNeighbors
 
 from skeletons.errors import ArtifactError
+from skeletons.marked import marks, renewed
 from skeletons.measures import (
     behaviour,
     catalogue,
@@ -20,16 +21,19 @@ from skeletons.measures.measure import by_name
 from skeletons.store import artifacts
 
 PAGE = Path(__file__).parents[1] / "docs" / "measures.md"
+BEGIN, END = marks(catalogue.MARKED)
 
 
 def test_the_documentation_is_what_the_measures_say() -> None:
     page = PAGE.read_text(encoding="utf-8")
-    assert page == catalogue.renewed(page), "run `make measures`"
+    assert page == renewed(page, catalogue.MARKED, catalogue.markdown_table()), (
+        "run `make measures`"
+    )
 
 
 def test_the_table_is_renewed_in_place(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text(f"before\n{catalogue.START}\nold\n{catalogue.END}\nafter\n", encoding="utf-8")
+    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n", encoding="utf-8")
     catalogue.main(str(page))
     text = page.read_text(encoding="utf-8")
     assert text.startswith("before\n")
@@ -38,7 +42,7 @@ def test_the_table_is_renewed_in_place(tmp_path: Path) -> None:
     assert all(f"| `{name}` |" in text for name in catalogue.MEASURES)
 
 
-@pytest.mark.parametrize("text", ["", catalogue.START, f"{catalogue.END}\n{catalogue.START}"])
+@pytest.mark.parametrize("text", ["", BEGIN, f"{END}\n{BEGIN}"])
 def test_a_page_without_a_place_for_the_table_is_left_alone(tmp_path: Path, text: str) -> None:
     page = tmp_path / "page.md"
     page.write_text(text, encoding="utf-8")

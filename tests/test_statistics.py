@@ -13,6 +13,7 @@ from scipy import stats
 from skeletons.findings import dead_seeds, error_rates, modified_t, scale, seed_values
 from skeletons.findings.modified_t import effects, p_above, p_below
 from skeletons.findings.scale import Scale
+from skeletons.marked import marks
 from skeletons.measures.catalogue import MEASURES
 
 
@@ -174,7 +175,7 @@ def test_no_kind_of_answer_is_wrong_too_often(shape: str, comparisons: int) -> N
 
 def test_no_cell_of_the_page_is_above_its_limit() -> None:
     page = (ROOT / "docs/statistics.md").read_text(encoding="utf-8")
-    table = page.split(error_rates.START)[1].split("How often the right answer comes")[0]
+    table = page.split(marks(error_rates.MARKED)[0])[1].split("How often the right answer comes")[0]
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")]
         for line in table.splitlines()
@@ -209,13 +210,6 @@ def test_seeds_that_die_for_a_reason_do_not_make_models_converge() -> None:
         assert float(normal_and_skewed[0]) > 2  # if they are left out
         for decided in normal_and_skewed[1::2]:
             assert decided == "undecided" or float(decided) <= 100 * most(0.06)
-
-
-def test_the_tables_replace_those_of_a_page() -> None:
-    page = f"a\n{error_rates.START}\nold\n{error_rates.END}\nb"
-    assert error_rates.renewed(page, "new") == page.replace("old", "new")
-    with pytest.raises(ValueError, match="no single pair of markers"):
-        error_rates.renewed("a", "new")
 
 
 # --- one value per seed -------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from skeletons.findings import modified_t
 from skeletons.findings.rules import Rules
 from skeletons.findings.scale import Scale
 from skeletons.findings.share import Contrast
+from skeletons.marked import renewed
 
 SHAPES = ("normal", "t3", "exponential", "−exponential", "lognormal", "−lognormal")
 NOISES = (0, 2, 10)  # of pairs, in units of a seed's effect
@@ -32,7 +33,7 @@ COMPARISONS = (1, 3)
 BASE, CEILING = 0.3, 0.7
 EFFECT = 0.004  # standard deviation of a seed's effect on a similarity
 RUNS = 10_000
-START, END = "<!-- error rates: begin -->", "<!-- error rates: end -->"
+MARKED = "error_rates"  # the text of a page that this module writes
 RULES = Rules()
 
 
@@ -333,19 +334,6 @@ def parts(runs: int = RUNS) -> Iterator[str]:
     yield table_of_the_dead(runs)
 
 
-def renewed(page: str, tables: str) -> str:
-    """A page with what stands between its markers replaced.
-
-    Raises:
-        ValueError: the page does not have the two markers, once each and in order.
-    """
-    before, found, rest = page.partition(START)
-    _, end, after = rest.partition(END)
-    if not (found and end) or START in rest or END in after:
-        raise ValueError("no single pair of markers")
-    return f"{before}{START}\n{tables}\n{END}{after}"
-
-
 def main() -> None:
     """Print the tables, or write them into a page."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
@@ -357,7 +345,7 @@ def main() -> None:
         print(tables)
         return
     page = options.write.read_text(encoding="utf-8")
-    options.write.write_text(renewed(page, tables), encoding="utf-8")
+    options.write.write_text(renewed(page, MARKED, tables), encoding="utf-8")
 
 
 if __name__ == "__main__":

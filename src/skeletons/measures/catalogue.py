@@ -11,6 +11,7 @@ from pathlib import Path
 
 from skeletons import text
 from skeletons.errors import ArtifactError
+from skeletons.marked import renewed
 from skeletons.measures import behaviour, masks, representations, user_defined
 from skeletons.measures.measure import Measure, by_name
 from skeletons.store import artifacts
@@ -22,8 +23,7 @@ MEASURES: Mapping[str, Measure] = by_name(
     *masks.DECLARED,
 )
 
-START = "<!-- the table is made by python -m skeletons.measures.catalogue -->"
-END = "<!-- end of the table -->"
+MARKED = "measures"  # the text of a page that this module writes
 
 
 def resolve(names: Iterable[str]) -> dict[str, Measure]:
@@ -90,19 +90,6 @@ def _when(measure: Measure) -> str:
     return "with every pair" + (", if images have labels of the task" if measure.labelled else "")
 
 
-def renewed(page: str) -> str:
-    """A page with the tables between its markers replaced.
-
-    Raises:
-        ValueError: the page does not have the two markers, once each and in order.
-    """
-    before, found, rest = page.partition(START)
-    _, end, after = rest.partition(END)
-    if not (found and end) or START in rest or END in after:
-        raise ValueError("no single pair of markers")
-    return f"{before}{START}\n{markdown_table()}\n{END}{after}"
-
-
 def main(path: str) -> None:
     """Write the tables into a page.
 
@@ -114,12 +101,9 @@ def main(path: str) -> None:
     except OSError:
         raise ArtifactError(f"{path} does not exist; name the page of measures.") from None
     try:
-        artifacts.write_text(path, renewed(page))
-    except ValueError:
-        raise ArtifactError(
-            f"{path} has no place for the table of measures; it needs one line {START} and, "
-            f"after it, one line {END}."
-        ) from None
+        artifacts.write_text(path, renewed(page, MARKED, markdown_table()))
+    except ValueError as error:
+        raise ArtifactError(f"{path} has no place for the table of measures: {error}.") from None
 
 
 if __name__ == "__main__":
