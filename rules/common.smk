@@ -1,4 +1,5 @@
 # The experiment: its configuration, its plan, and what every rule uses.
+import functools
 import re
 
 from snakemake.logging import logger
@@ -58,8 +59,8 @@ if RUN.is_main() and (sentence := in_a_sentence(absent_looks, PLAN)):
 LIMIT = gpus.at_once(CONFIG.compute.device, CONFIG.compute.jobs_per_gpu)
 GPU_JOBS = int(LIMIT is not None and RUN.limit("gpu_jobs", LIMIT))
 
-# Jobs in their own process start as forks of one that has imported torch.
-RUN.run_scripts(forkserver.run)
+# Jobs in their own process start as forks of one that has imported torch and the networks' packages.
+RUN.run_scripts(functools.partial(forkserver.run, packages=PLAN.packages))
 
 RESULTS, LOGS, FIGURES, ID = PLAN.results, PLAN.logs, PLAN.figures, PLAN.task
 

@@ -43,6 +43,7 @@ PACKAGES = (
     *("snakemake.cli", "snakemake.benchmark", "snakemake.notebook", "snakemake.storage"),
     *("nbformat", "smart_open", "pyarrow.pandas_compat", "rich._emoji_codes"),
     *("sklearn.datasets", "matplotlib.backends.backend_svg", "plotly.offline"),
+    *("torchvision", "timm"),
 )
 
 # The replacement of Python: passes its call to the server and exits with the fork's status. It
@@ -160,7 +161,7 @@ def serve(listener: socket.socket) -> tuple[list[str], str, dict[str, str]]:
     while True:
         ready, _, _ = select.select([0, listener, *calls, *(c for c, _ in calls.values())], [], [])
         if 0 in ready:
-            sys.exit()
+            os._exit(0)  # at a usual exit, a package complains of objects that are not freed
         for call, process in list(calls.values()):
             if call in ready:  # its caller has ended
                 os.kill(process, signal.SIGKILL)

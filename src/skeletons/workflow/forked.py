@@ -152,10 +152,10 @@ class Server:
             importlib.import_module(f"skeletons.{STAGES[asked.stage].module}")
         except Exception:
             return False  # the error is for the job's own process
-        for name in LATER:
-            if name.partition(".")[0] in sys.modules:
-                with contextlib.suppress(ImportError):
-                    importlib.import_module(name)
+        later = [name for name in LATER if name.partition(".")[0] in sys.modules]
+        for name in [*asked.packages, *later]:
+            with contextlib.suppress(Exception):  # the job says what is missing
+                importlib.import_module(name)
         gc.collect()
         gc.freeze()  # otherwise each fork's collector would copy all pages
         return not other_threads()

@@ -21,7 +21,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, Pipe
 from subprocess import CalledProcessError
@@ -54,6 +54,7 @@ class Asked(NamedTuple):
         folder: its working directory.
         search: folders in which a script also finds modules.
         threads: its number of threads.
+        packages: what it may import beside what its stage does, and takes seconds.
     """
 
     stage: str
@@ -62,6 +63,7 @@ class Asked(NamedTuple):
     folder: str
     search: list[str]
     threads: int
+    packages: Sequence[str] = ()
 
 
 class Ended(NamedTuple):
@@ -140,8 +142,12 @@ class Server:
             self._process.kill()
 
 
-def run(script: Script) -> bool:
+def run(script: Script, packages: Sequence[str] = ()) -> bool:
     """Run a script in a fork of the server.
+
+    Args:
+        script: to run.
+        packages: which the server imports before it forks, if they are installed.
 
     Returns:
         Whether it ran; False if it has to be started in another way.
@@ -149,7 +155,7 @@ def run(script: Script) -> bool:
     Raises:
         CalledProcessError: it failed, as a script does that Snakemake starts.
     """
-    asked = _asked(script)
+    asked = _asked(script, packages)
     server = _server(asked)
     if server is None:
         return False
@@ -180,7 +186,7 @@ def run(script: Script) -> bool:
     return True
 
 
-def _asked(script: Script) -> Asked:
+def _asked(script: Script, packages: Sequence[str]) -> Asked:
     return Asked(
         stage=script.stage,
         described=script.described,
@@ -188,6 +194,7 @@ def _asked(script: Script) -> Asked:
         folder=os.getcwd(),  # noqa: PTH109
         search=[folder for folder in sys.path if folder],
         threads=script.threads,
+        packages=packages,
     )
 
 

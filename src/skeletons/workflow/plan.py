@@ -270,6 +270,12 @@ class Plan:
         """
         return checkpoints.digests(iter(self.setups.values()))
 
+    @property
+    def packages(self) -> list[str]:
+        """The packages that networks come from, by the names of their modules."""
+        names = {setup.network.name for setup in self.setups.values()}
+        return sorted({n.partition(":")[0] for n in names if n.startswith(references.PACKAGES)})
+
     def info(self, dataset: str) -> str:
         """The description of a data set."""
         return f"{DATA}/{dataset}/info.json"
