@@ -27,7 +27,7 @@ from skeletons.findings.known_controls import EFFECT, NAMES
 from skeletons.findings.rules import CONVERGES, IN_PART, NOT, Rules
 from skeletons.marked import renewed
 from skeletons.model_ids import BASE, PRUNED, Model
-from skeletons.text import points
+from skeletons.text import p_value, points
 
 ROOT = Path(__file__).resolve().parents[1]
 TEMPLATES = ROOT / "docs/_templates"
@@ -225,6 +225,7 @@ def render(found: Sequence[Mapping[str, Any]], template: str) -> str:
     )
     environment.filters["percent"] = points
     environment.filters["number"] = lambda value, digits=2: _signed(value, digits)
+    environment.filters["p"] = lambda p: f"p {'' if p < 0.001 else '= '}{p_value(p)}"
     by = {(row["run"], row["tag"]): row for row in found}
     return environment.get_template(template).render(
         rows=found,
@@ -237,7 +238,8 @@ def render(found: Sequence[Mapping[str, Any]], template: str) -> str:
 
 
 def _signed(value: float, digits: int) -> str:
-    return f"{value:.{digits}f}".replace("-", "−")
+    text = f"{value:.{digits}f}"
+    return (text.removeprefix("-") if float(text) == 0 else text).replace("-", "−")
 
 
 def _only(rows: Sequence[Mapping[str, Any]], **asked: Any) -> Mapping[str, Any]:
