@@ -35,7 +35,8 @@ from skeletons.store.provenance import Recipe
 from skeletons.workflow.lineage import Lineages
 from skeletons.workflow.plan import Plan
 from skeletons.workflow.stages import STAGES
-from skeletons.workflow.targets import FOLDERS, Targets
+from skeletons.workflow.model_files import FOLDERS
+from skeletons.workflow.targets import Targets
 
 NAME = "thousand"
 CLASSES = 10
