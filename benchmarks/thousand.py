@@ -33,9 +33,9 @@ from skeletons.model_ids import Model
 from skeletons.store import artifacts, provenance
 from skeletons.store.provenance import Recipe
 from skeletons.workflow.lineage import Lineages
+from skeletons.workflow.model_files import FOLDERS
 from skeletons.workflow.plan import Plan
 from skeletons.workflow.stages import STAGES
-from skeletons.workflow.model_files import FOLDERS
 from skeletons.workflow.targets import Targets
 
 NAME = "thousand"
