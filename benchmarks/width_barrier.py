@@ -29,7 +29,6 @@ from skeletons.inspection import barriers
 from skeletons.store import artifacts
 
 TRAINED = 8  # the narrowest width whose bases learn the task
-NAIVE = "naive"
 EXPERIMENT = Path(__file__).parents[1] / "experiments/width_barrier.yaml"
 
 
@@ -49,7 +48,7 @@ def measure(options: argparse.Namespace, folder: Path) -> str:
     }
     rows = [row for width, found in lines.items() for row in _rows(found, width)]
     head = ["width", "units", "barrier", "repaired", "accuracy lost, points", "repaired"]
-    falls = " ".join(_fall(lines, path) for path in PATHS if path != NAIVE)
+    falls = " ".join(_fall(lines, path) for path in PATHS)
     return f"{text.table(head, rows)}\n\n{falls}"
 
 
@@ -94,7 +93,7 @@ def _fall(lines: Mapping[int, pd.DataFrame], path: str) -> str:
     narrow, wide = (_of_seeds(lines[w], path, True, "barrier") for w in (TRAINED, max(lines)))
     low, high = stats.ttest_ind(narrow, wide, equal_var=False).confidence_interval()
     return (
-        f"{PATHS[path].capitalize()} and repaired, the barrier falls by "
+        f"Units {PATHS[path]}, repaired: the barrier falls by "
         f"{narrow.mean() - wide.mean():.2f} from width {TRAINED} to width {max(lines)} "
         f"(95 % interval {low:.2f} to {high:.2f}).".replace("-", "−")
     )

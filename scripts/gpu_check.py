@@ -47,6 +47,7 @@ import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
+from skeletons.model_ids import WALKED_AT_ONCE  # noqa: E402
 from skeletons.prediction.device import pick_precision  # noqa: E402
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616)
@@ -398,7 +399,8 @@ def trained(options: argparse.Namespace, seed: int, folder: Path, data: dict[str
             regularize=walk_settings(learning_rate=0.005, trace=0, **settings),
             **own,
         )
-        parent, after = place, epochs
+        if epochs >= WALKED_AT_ONCE:
+            parent, after = place, epochs
 
 
 def pruned(folder: Path) -> None:

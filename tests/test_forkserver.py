@@ -511,6 +511,30 @@ def test_a_server_in_trouble_declines_a_job_and_goes_on(
         assert call.recv() is False
 
 
+def test_a_server_tries_to_import_the_packages_of_networks_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A package that is missing is for the job to complain of."""
+    tried: list[str] = []
+
+    def fails(name: str) -> Any:
+        if name == "a_package":
+            tried.append(name)
+            raise OSError
+        return sys.modules.get(name)
+
+    monkeypatch.setattr(forked, "other_threads", list)
+    monkeypatch.setattr(forked.importlib, "import_module", fails)
+    ours, door = socket.socketpair()
+    with ours, door:
+        server = forked.Server(door)
+        assert server._is_ready(ASKED)
+        assert tried == []
+        for _ in range(2):
+            assert server._is_ready(ASKED._replace(packages=("a_package",)))
+    assert tried == ["a_package"]
+
+
 def test_the_server_has_no_threads_and_no_cuda_when_it_has_imported_every_stage() -> None:
     code = (
         "import importlib, torch, numpy\n"

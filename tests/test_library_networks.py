@@ -27,6 +27,7 @@ from skeletons.training.base import train_base_stage
 from skeletons.training.job import tensors_of
 from skeletons.training.walk import regularize_stage
 from skeletons.user_code import packages
+from skeletons.workflow.plan import Plan
 
 VIT = {"img_size": 32, "patch_size": 8, "embed_dim": 24, "depth": 2, "num_heads": 3}
 NETWORKS: dict[str, dict[str, Any]] = {
@@ -571,6 +572,14 @@ QUICK: dict[str, Any] = {
     "controls": {"orders": []},
     "compare": {"states": ["base", "pruned"]},
 }
+
+
+def test_a_plan_names_the_packages_of_its_networks() -> None:
+    names = {"a": "torchvision:resnet18", "b": "timm:resnet10t", "c": "resnet9"}
+    networks = {tag: {"name": name} for tag, name in names.items()}
+    raw = {**QUICK, "experiment": "packages"}
+    assert Plan(load({**raw, "networks": networks})).packages == ["timm", "torchvision"]
+    assert Plan(load(raw)).packages == []
 
 
 def trained_elsewhere(seed: int) -> nn.Module:

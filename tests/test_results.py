@@ -59,5 +59,15 @@ def test_a_run_is_published_and_summarised(science: Path, tmp_path: Path) -> Non
     assert (tmp_path / "answers.svg").stat().st_size > 1000
 
 
+def test_no_published_run_names_a_folder_of_a_machine(tmp_path: Path) -> None:
+    for path in RESULTS.glob("*/config.yaml"):
+        root = yaml.safe_load(path.read_text(encoding="utf-8"))["data_root"]
+        assert not Path(root).is_absolute(), path
+    (tmp_path / "config.yaml").write_text("data_root: /home/a/images\n")
+    text = '{"data_root": "/home/a/images", "path": "/home/a/images/birds"}'
+    found = publish.without_own_folders(text, tmp_path)
+    assert found == '{"data_root": "data", "path": "data/birds"}'
+
+
 def test_a_number_that_is_not_finite_is_none() -> None:
     assert summarize._plain({"p": float("nan"), "x": [1 / 3]}) == {"p": None, "x": [0.333333]}

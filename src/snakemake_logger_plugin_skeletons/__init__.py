@@ -20,15 +20,14 @@ from snakemake_interface_logger_plugins.common import LogEvent
 
 from snakemake_logger_plugin_skeletons.narrator import Narrator
 
-# This is the first module of the project that Snakemake imports. Almost all objects of its start
-# and of its DAG stay, and by default Python looks through them for garbage again and again.
-gc.set_threshold(50_000)
-
 
 class LogHandler(LogHandlerBase):
     """The handler that Snakemake creates."""
 
     def __post_init__(self) -> None:
+        # Almost all objects of Snakemake's start and of its DAG stay, and by default Python looks
+        # through them for garbage again and again.
+        gc.set_threshold(50_000)
         settings = self.common_settings
         shown, errors = (
             Console(stderr=stderr, no_color=settings.nocolor or None)

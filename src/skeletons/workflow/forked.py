@@ -1,9 +1,10 @@
 """The program of the server whose forks are jobs, see `forkserver.py`.
 
-It imports the module of a stage when a job of that stage comes, and never user-defined code. So a
-fork finds all modules of this package and other packages imported, and runs user-defined code as a
-new process does. It declines a job if a file of this package has changed since it started: the job
-would run other code than it says.
+It imports the module of a stage when a job of that stage comes, with the packages that the
+experiment's networks come from, and never user-defined code. So a fork finds all modules of this
+package and other packages imported, and runs user-defined code as a new process does. It declines a
+job if a file of this package has changed since it started: the job would run other code than it
+says.
 """
 
 from __future__ import annotations
@@ -94,6 +95,7 @@ class Server:
         os.close(os.pidfd_open(os.getpid()))
         self._door = door
         self._code = state_of_code()
+        self._tried: set[str] = set()  # to import, beside modules of stages
         self._running: dict[int, Job] = {}  # by the descriptor that is ready when it ends
 
     def serve(self) -> tuple[Asked, Connection]:
@@ -153,7 +155,9 @@ class Server:
         except Exception:
             return False  # the error is for the job's own process
         later = [name for name in LATER if name.partition(".")[0] in sys.modules]
-        for name in [*asked.packages, *later]:
+        packages = asked.packages if "torch" in sys.modules else ()
+        for name in [name for name in (*packages, *later) if name not in self._tried]:
+            self._tried.add(name)
             with contextlib.suppress(Exception):  # the job says what is missing
                 importlib.import_module(name)
         gc.collect()

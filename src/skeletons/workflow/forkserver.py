@@ -54,7 +54,7 @@ class Asked(NamedTuple):
         folder: its working directory.
         search: folders in which a script also finds modules.
         threads: its number of threads.
-        packages: what it may import beside what its stage does, and takes seconds.
+        packages: installed ones that it may also import; importing them takes seconds.
     """
 
     stage: str
