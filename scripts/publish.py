@@ -28,18 +28,18 @@ def costs_of_models(folder: Path) -> pd.DataFrame:
     return jobs[jobs.job.isin(models)][[*names]].rename(columns=names)
 
 
-def without_own_folders(text: str, folder: Path) -> str:
-    """A text in which the folder of data sets is `data`, wherever it is on this machine."""
-    root = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))["data_root"]
+def without_own_folders(text: str, root: str) -> str:
+    """A text in which the folder of data sets, `root`, is `data`, if it is one of this machine."""
     return text.replace(root, "data") if Path(root).is_absolute() else text
 
 
 def publish(folder: Path, target: Path) -> None:
     """Copy figures, findings and configuration, and write the tables as CSV."""
     target.mkdir(parents=True, exist_ok=True)
+    root = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))["data_root"]
     for name in WHOLE:
         text = (folder / name).read_text(encoding="utf-8")
-        (target / name).write_text(without_own_folders(text, folder), encoding="utf-8")
+        (target / name).write_text(without_own_folders(text, root), encoding="utf-8")
     shutil.rmtree(target / "figures", ignore_errors=True)
     shutil.copytree(folder / "figures", target / "figures")
     pd.read_parquet(folder / "scores.parquet").to_csv(

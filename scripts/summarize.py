@@ -27,7 +27,7 @@ from skeletons.findings.known_controls import EFFECT, NAMES
 from skeletons.findings.rules import CONVERGES, IN_PART, NOT, Rules
 from skeletons.marked import renewed
 from skeletons.model_ids import BASE, PRUNED, Model
-from skeletons.text import p_value, points
+from skeletons.text import p_value, points, signed
 
 ROOT = Path(__file__).resolve().parents[1]
 TEMPLATES = ROOT / "docs/_templates"
@@ -224,7 +224,7 @@ def render(found: Sequence[Mapping[str, Any]], template: str) -> str:
         autoescape=False,  # Markdown from this repository's own numbers
     )
     environment.filters["percent"] = points
-    environment.filters["number"] = lambda value, digits=2: _signed(value, digits)
+    environment.filters["number"] = signed
     environment.filters["p"] = lambda p: f"p {'' if p < 0.001 else '= '}{p_value(p)}"
     by = {(row["run"], row["tag"]): row for row in found}
     return environment.get_template(template).render(
@@ -235,11 +235,6 @@ def render(found: Sequence[Mapping[str, Any]], template: str) -> str:
         width=_width([row for row in found if row["run"] == "mnist_width"]),
         names=NAMES,
     )
-
-
-def _signed(value: float, digits: int) -> str:
-    text = f"{value:.{digits}f}"
-    return (text.removeprefix("-") if float(text) == 0 else text).replace("-", "−")
 
 
 def _only(rows: Sequence[Mapping[str, Any]], **asked: Any) -> Mapping[str, Any]:

@@ -217,8 +217,8 @@ class Workflow:
             timeout=1200,
         )
 
-    def begun(self, command: Sequence[str]) -> subprocess.Popen[str]:
-        """Start a command in a session of its own, which Ctrl-C can interrupt as on a terminal."""
+    def begun(self, command: Sequence[str], *, alone: bool = True) -> subprocess.Popen[str]:
+        """Start a command; `alone` in its own session, which Ctrl-C interrupts as on a terminal."""
         return subprocess.Popen(
             command,
             cwd=self.folder,
@@ -226,8 +226,8 @@ class Workflow:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            start_new_session=True,
-            preexec_fn=as_on_a_terminal,
+            start_new_session=alone,
+            preexec_fn=as_on_a_terminal if alone else None,
         )
 
     def planned(self, config: dict[str, Any], *arguments: str) -> Counter[str]:

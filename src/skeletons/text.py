@@ -49,7 +49,12 @@ def points(difference: float, digits: int = 1) -> str:
     """
     if difference != difference:
         return "–"
-    text = f"{100 * difference:.{digits}f}"
+    return signed(100 * difference, digits)
+
+
+def signed(value: float, digits: int = 2) -> str:
+    """A number such as `−1.20`, with a minus sign; what rounds to 0 has none."""
+    text = f"{value:.{digits}f}"
     return (text.removeprefix("-") if float(text) == 0 else text).replace("-", "−")
 
 

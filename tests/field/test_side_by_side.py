@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import CHAIN, Workflow, as_on_a_terminal, python
+from conftest import CHAIN, Workflow, python
 
 from skeletons.workflow import lock
 
@@ -51,16 +51,8 @@ def begin(
 ) -> subprocess.Popen[str]:
     name = f"{config['experiment']}.yaml"
     workflow.write(config, name)
-    return subprocess.Popen(
-        [*workflow.command(name, program=sys.executable if group else python()), *arguments],
-        cwd=workflow.folder,
-        env=workflow.environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=group,
-        preexec_fn=as_on_a_terminal if group else None,
-    )
+    program = sys.executable if group else python()
+    return workflow.begun([*workflow.command(name, program=program), *arguments], alone=group)
 
 
 def end(running: subprocess.Popen[str], code: int = 0) -> str:
