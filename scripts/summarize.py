@@ -45,7 +45,8 @@ def rows(folder: Path) -> Iterator[dict[str, Any]]:
     Yields:
         run, network, width, tag, ood, measure, recipe, answer, unit, seeds, effect with low, high
         and p, similarity by kind; of the bases test_accuracy, train_loss; walks and skeletons as
-        sentences; density and accuracy_lost of the primary recipe; controls; and cpu_minutes.
+        sentences; density and accuracy_lost of the primary recipe; controls; level of the
+        intervals; and cpu_minutes.
     """
     config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
     made = json.loads((folder / "verdict.json").read_text(encoding="utf-8"))
@@ -61,9 +62,15 @@ def rows(folder: Path) -> Iterator[dict[str, Any]]:
             "width": network.get("width"),
             **_of_models(own, made["settings"]["primary"]["recipe"]),
             **_answered(verdict, found["known_controls"]["answers"]),
+            "level": _level(config["findings"]),
             "cpu_minutes": _cpu_minutes(folder / "costs.csv", part),
             **_looks(folder / "findings.json"),
         }
+
+
+def _level(settings: Mapping[str, Any]) -> float:
+    """The level of the intervals: alpha is divided by the number of planned looks."""
+    return float(1 - settings["alpha"] / settings["looks"])
 
 
 def _cpu_minutes(path: Path, part: networks.Part) -> int | None:
