@@ -112,13 +112,13 @@ def test_the_shipped_configuration_shows_every_default() -> None:
     [
         ("regularize: {lambdas: [1e-4]}", {"room": None}),
         ("regularize: {lambdas: [1e-4], room: 0.1}", {"room": 0.1}),
-        ("regularize: {epochs: [3]}", {"room": 0.05, "lambdas": (2e-3,)}),
+        ("regularize: {epochs: [3]}", {"room": 0.05, "lambdas": (4e-3,)}),
         ("prune: {thresholds: [0.1]}", {"densities": (), "retrain": 0}),
         ("prune: {thresholds: []}", {"densities": (), "thresholds": ()}),
         ("prune: {densities: [0.5]}", {"retrain": 0, "retrain_learning_rate": None}),
         ("prune: {thresholds: [0.1], densities: [0.5]}", {"densities": (0.5,), "retrain": 0}),
         ("prune: {retrain: 1}", {"densities": (0.2,), "retrain_learning_rate": None}),
-        ("prune: {criterion: taylor}", {"densities": (0.2,), "retrain": 3}),
+        ("prune: {criterion: taylor}", {"densities": (0.2,), "retrain": 4}),
         ("controls: {orders: []}", {"forks": (), "orders": ()}),
         ("controls: {random: [1]}", {"forks": (0.9,), "orders": ()}),
     ],
@@ -128,6 +128,20 @@ def test_who_names_a_key_decides_about_what_belongs_to_it(
 ) -> None:
     section = parse(text).model_dump()[text.split(":")[0]]
     assert {key: section[key] for key in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("{}", 24),
+        ("ood: [{kind: mnist}]", 24),
+        ("dataset: {kind: mnist}", None),
+        ("{dataset: {kind: mnist}, images: {size: 28}}", 28),
+        ("images: {size: null}", None),
+    ],
+)
+def test_own_images_keep_their_size(text: str, size: int | None) -> None:
+    assert parse(text).images.size == size
 
 
 def test_the_walks_of_a_network_are_not_held_in_a_room_that_nobody_named() -> None:

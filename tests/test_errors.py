@@ -170,10 +170,10 @@ CONFIG = {
     "ood: [{kind: nmist}]": "(did you mean 'mnist'?)",
     "figures: {measures: [cosine]}": "figures.measures[0]: found 'cosine'; allowed: cosine_prob,",
     "figures: {measures: [kappa, capa]}": "figures.measures[1]: found 'capa', which needs labels that "
-    "are the task's classes, but digits has none; allowed: a measure without labels,",
-    "{compare: {permutations: 5}, inspect: {variant: {l1: 0.002, epochs: 8, density: 0.2}, layers: [procrustes]}}": "compare.permutations: found 5, but inspect.layers is on; "
+    "are the task's classes, but digits_size=24 has none; allowed: a measure without labels,",
+    "{compare: {permutations: 5}, inspect: {variant: {l1: 0.004, epochs: 8, density: 0.2}, layers: [procrustes]}}": "compare.permutations: found 5, but inspect.layers is on; "
     "allowed: 19 or more, because p is at least 1 / (permutations + 1).",
-    "compare: {labelled: [mnist]}": "compare.labelled[0]: found 'mnist'; allowed: digits (the names of "
+    "compare: {labelled: [mnist]}": "compare.labelled[0]: found 'mnist'; allowed: digits_size=24 (the names of "
     "the OOD sets in results).",
     "figures: {colormap: jet}": "figures.colormap: found 'jet'; allowed: viridis,",
     "regularize: {room: 0.05, lambdas: [0.001, 2]}": (
@@ -199,27 +199,27 @@ CONFIG = {
     "base: {epochs: 0}": "base.epochs: found 0; allowed: a number ≥ 1.",
     "findings: {primary: {measure: kapa}}": "findings.primary.measure: found 'kapa'; allowed: "
     "cosine_prob, …",
-    "findings: {primary: {recipe: {l1: 0.002, epochs: 8, density: 0.5}}}": "findings.primary.recipe"
+    "findings: {primary: {recipe: {l1: 0.004, epochs: 8, density: 0.5}}}": "findings.primary.recipe"
     ".density: found 0.5; allowed: 0.2 (the values of prune.densities).",
-    "findings: {primary: {recipe: {l1: 0.002, epochs: 8}}}": "findings.primary.recipe: found neither "
+    "findings: {primary: {recipe: {l1: 0.004, epochs: 8}}}": "findings.primary.recipe: found neither "
     "of threshold and density; allowed: one of them, because a recipe prunes in one way.",
-    "inspect: {variant: {l1: 0.002, epochs: 8, threshold: 0.1, density: 0.2}}": "inspect.variant: found "
+    "inspect: {variant: {l1: 0.004, epochs: 8, threshold: 0.1, density: 0.2}}": "inspect.variant: found "
     "both of threshold and density; allowed: one of them, because a recipe prunes in one way.",
-    "inspect: {variant: {l1: 0.002, epochs: 8, threshold: 0.1}}": "inspect.variant.threshold: found 0.1; "
+    "inspect: {variant: {l1: 0.004, epochs: 8, threshold: 0.1}}": "inspect.variant.threshold: found 0.1; "
     "allowed: none (the values of prune.thresholds).",
     "inspect: {expose: true}": "inspect.variant: found nothing, but inspect.expose is on; allowed: "
     "{l1: …, epochs: …, threshold: …} or {l1: …, epochs: …, density: …} of one recipe of the grid.",
     "{regularize: {groups: units}, inspect: {sparsest: true, variant: "
-    "{l1: 0.002, epochs: 8, density: 0.2}}}": "inspect.sparsest: found true, but "
+    "{l1: 0.004, epochs: 8, density: 0.2}}}": "inspect.sparsest: found true, but "
     "regularize.groups is 'units', and the search prunes single weights; allowed: false, or "
     "regularize.groups: weights.",
     "{networks: {wide: {regularize: {lambdas: [1.0e-3]}, prune: {thresholds: [0.5]}}}, findings: "
-    "{primary: {recipe: {l1: 0.002, epochs: 8, threshold: 0.5}}}}": "findings.primary.recipe: found "
-    "l1 0.002, epochs 8, threshold 0.5, which are values of different networks; allowed: a recipe of "
+    "{primary: {recipe: {l1: 0.004, epochs: 8, threshold: 0.5}}}}": "findings.primary.recipe: found "
+    "l1 0.004, epochs 8, threshold 0.5, which are values of different networks; allowed: a recipe of "
     "one network's regularize and prune.",
     "findings: {not_below: 0.6}": "findings.not_below: found 0.6; allowed: at most "
     "findings.converges_above, which is 0.5.",
-    "inspect: {variant: {l1: 0.002, epochs: 1, density: 0.2}}": "inspect.variant.epochs: found 1; "
+    "inspect: {variant: {l1: 0.004, epochs: 1, density: 0.2}}": "inspect.variant.epochs: found 1; "
     "allowed: 8 (the values of regularize.epochs).",
     "base: {epochs: 2.5}": "base.epochs: found 2.5; allowed: a whole number.",
     "base: {epochs: 12.0}": "base.epochs: found 12.0; allowed: a whole number.",
@@ -250,10 +250,10 @@ CONFIG = {
     "allowed: each data set once.",
     "{dataset: {kind: shapes}, ood: [{kind: shapes}]}": "ood[0]: found the data set 'shapes' again, after "
     "dataset;",
-    "{base: {seeds: [1]}, inspect: {variant: {l1: 0.002, epochs: 8, density: 0.2}, curve: true}}": "inspect.curve: found true, but "
+    "{base: {seeds: [1]}, inspect: {variant: {l1: 0.004, epochs: 8, density: 0.2}, curve: true}}": "inspect.curve: found true, but "
     "base.seeds has one seed; allowed: false, or two or more seeds, because it needs two base models.",
     "{base: {seeds: [1]}, networks: {wide: {base: {seeds: [1, 2]}, prune: {thresholds: [0.5]}}}, inspect: "
-    "{variant: {l1: 0.002, epochs: 8, density: 0.2}, plane: true}}": "inspect.plane: found true, but no "
+    "{variant: {l1: 0.004, epochs: 8, density: 0.2}, plane: true}}": "inspect.plane: found true, but no "
     "network with inspect.variant has two base models; allowed: false, or two or more seeds, because it "
     "needs two base models.",
     "{base: {seeds: [1]}, controls: {orders: []}, compare: {states: [base]}}": "compare.states: found base, of which there is one "
@@ -706,6 +706,9 @@ DATA = [
 # --- sizes, and parquet files --------------------------------------------------------------------
 
 
+OWN_SIZE = {"images": {"size": None}}
+
+
 def planned(config: dict[str, Any], *sides: tuple[str, tuple[int, int]]) -> Callable[[Scene], Any]:
     """A run is planned, with folders of two images each, of these widths and heights."""
 
@@ -780,12 +783,14 @@ SIZES = [
         "images of a folder differ in size, and `images.size` is absent",
         "images.size: found nothing, but ood[0] has images from 64×48 to 90×90 pixels; allowed: a "
         "number of pixels ≥ 16, such as 32, to which all images are brought.",
-        planned({"ood": [folder("photos")]}, ("photos/a", (64, 48)), ("photos/b", (90, 90))),
+        planned(
+            {**OWN_SIZE, "ood": [folder("photos")]}, ("photos/a", (64, 48)), ("photos/b", (90, 90))
+        ),
     ),
     Mistake(
         "images are not square, and `images.size` is absent",
         "images.size: found nothing, but ood[0] has images of 64×48 pixels; allowed:",
-        planned({"ood": [folder("photos")]}, ("photos", (64, 48))),
+        planned({**OWN_SIZE, "ood": [folder("photos")]}, ("photos", (64, 48))),
     ),
     Mistake(
         "data sets have images of different sizes, and `images.size` is absent",
@@ -807,7 +812,7 @@ SIZES = [
         "images are too small for the networks",
         "images.size: found nothing, but ood[0] has images of 8×8 pixels; allowed: a number of "
         "pixels ≥ 16,",
-        planned({"ood": [folder("photos")]}, ("photos", (8, 8))),
+        planned({**OWN_SIZE, "ood": [folder("photos")]}, ("photos", (8, 8))),
     ),
     Mistake(
         "a square that is blackened is larger than the images",
@@ -1191,9 +1196,9 @@ def linked(scene: Scene) -> None:
 
 
 def not_exposable(scene: Scene) -> str:
-    network = "nn.Sequential(nn.Conv2d(3, w, 3), nn.Softmax(1), nn.Conv2d(w, c, 30), nn.Flatten())"
+    network = "nn.Sequential(nn.Conv2d(3, w, 3), nn.Softmax(1), nn.Conv2d(w, c, 22), nn.Flatten())"
     scene.file("mine.py", f"from torch import nn\n\ndef net(w, c):\n    return {network}\n")
-    variant = {"l1": 0.002, "epochs": 8, "density": 0.2}
+    variant = {"l1": 0.004, "epochs": 8, "density": 0.2}
     inspect = {"variant": variant, "expose": True}
     return absent_looks(Plan(load({"network": {"name": "mine.py:net"}, "inspect": inspect})))
 
@@ -1202,7 +1207,7 @@ def ungrouped(section: str, **keys: Any) -> Callable[[Scene], Any]:
     """A run with a network whose channels cannot be followed, where its units are to be removed."""
 
     def provoke(scene: Scene) -> None:
-        network = "nn.Sequential(nn.Conv2d(3, w, 3), nn.Softmax(1), nn.Conv2d(w, c, 30))"
+        network = "nn.Sequential(nn.Conv2d(3, w, 3), nn.Softmax(1), nn.Conv2d(w, c, 22))"
         flat = f"nn.Sequential({network}, nn.Flatten())"
         scene.file("mine.py", f"from torch import nn\n\ndef net(w, c):\n    return {flat}\n")
         demand_network(Plan(load({"network": {"name": "mine.py:net"}, section: keys})))
@@ -1211,9 +1216,9 @@ def ungrouped(section: str, **keys: Any) -> Callable[[Scene], Any]:
 
 
 def no_bridge(scene: Scene) -> str:
-    network = "nn.Sequential(nn.BatchNorm2d(3), nn.Conv2d(3, w, 32), nn.Flatten(), nn.Linear(w, c))"
+    network = "nn.Sequential(nn.BatchNorm2d(3), nn.Conv2d(3, w, 24), nn.Flatten(), nn.Linear(w, c))"
     scene.file("mine.py", f"from torch import nn\n\ndef net(w, c):\n    return {network}\n")
-    variant = {"l1": 0.002, "epochs": 8, "density": 0.2}
+    variant = {"l1": 0.004, "epochs": 8, "density": 0.2}
     inspect = {"variant": variant, "bridge": True}
     return absent_looks(Plan(load({"network": {"name": "mine.py:net"}, "inspect": inspect})))
 
@@ -1224,13 +1229,13 @@ def off_target(_: Scene) -> str:
 
 
 def unknown_layer(_: Scene) -> None:
-    look = {"variant": {"l1": 0.002, "epochs": 8, "density": 0.2}, "layers": ["procrustes"]}
+    look = {"variant": {"l1": 0.004, "epochs": 8, "density": 0.2}, "layers": ["procrustes"]}
     demand_layers(Plan(load({"inspect": {**look, "layer_names": ["body.3", "body.99"]}})))
 
 
 def transfer_to_trained(scene: Scene) -> None:
     files = {name: str(scene.file(f"{name}.pt")) for name in ("one", "two")}
-    variant = {"l1": 0.002, "epochs": 8, "density": 0.2}
+    variant = {"l1": 0.004, "epochs": 8, "density": 0.2}
     load({"network": {"checkpoints": files}, "inspect": {"variant": variant, "transfer": True}})
 
 

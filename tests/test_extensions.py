@@ -277,7 +277,7 @@ MINE = {
     "two/mod.py": "import tool\n\ndef g(p, q): ...\n",
     "two/tool.py": "",
 }
-VARIANT = "variant: {l1: 0.002, epochs: 8, density: 0.2}"
+VARIANT = "variant: {l1: 0.004, epochs: 8, density: 0.2}"
 REFUSED = {
     "network: {name: 'no.py:f'}": "network.name: found 'no.py:f', but there is no file no.py in ",
     "network: {name: 'no.such:f'}": "but there is no file no/such.py in ",
@@ -327,7 +327,7 @@ REFUSED = {
     "user-defined criterion takes thresholds; allowed: [], or criterion: magnitude, taylor, "
     "fisher or counterfactual.",
     "{prune: {criterion: 'mine:cut', thresholds: [0.1]}, inspect: {sparsest: true, variant: "
-    "{l1: 0.002, epochs: 8, threshold: 0.1}}}": "inspect.sparsest: found true, but the criterion "
+    "{l1: 0.004, epochs: 8, threshold: 0.1}}}": "inspect.sparsest: found true, but the criterion "
     "'mine.py:cut' is user-defined and takes thresholds; allowed: false, or criterion: "
     "magnitude, taylor, fisher or counterfactual.",
     "prune: {criterion: 'mine:cut', thresholds: [0.1], scale: layer_rms}": "prune.scale: found "

@@ -1,8 +1,9 @@
 """Keys whose defaults belong together: who names one of them decides about the others.
 
-The default experiment has one walk, one way to prune and one control, whose values fit each other.
-An experiment that names its own thresholds does not ask for the density of the default experiment
-as well, and its λs are no shares of a walk within the default room.
+The default experiment has one task, one walk, one way to prune and one control, whose values fit
+each other. An experiment that names its own thresholds does not ask for the density of the default
+experiment as well, and its λs are no shares of a walk within the default room. Its own images keep
+their size.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+# What keys of other sections are, if they are not named, for each section that is named.
+SECTIONS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {"dataset": {"images": {"size": None}}}
 # What the others are, if they are not named, for each key that is named.
 COMPANIONS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "regularize": {"lambdas": {"room": None}},
@@ -34,6 +37,10 @@ def decided(given: Mapping[str, Any]) -> dict[str, Any]:
     networks = given.get("networks")
     if isinstance(networks, Mapping):
         found["networks"] = {tag: _of_network(given, one) for tag, one in networks.items()}
+    for section in SECTIONS.keys() & given.keys():
+        for name, others in SECTIONS[section].items():
+            named = given.get(name, {})
+            found[name] = {**others, **named} if isinstance(named, Mapping) else named
     return {**found, **_sections(given, {})}
 
 

@@ -39,13 +39,13 @@ class Prune(Section):
         description="unit of the thresholds: 1, or the root mean square weight of the layer",
     )
     retrain: Whole = Field(
-        3,
+        4,
         description="epochs of training after pruning, without a penalty, with the optimiser, "
         "batch size and augmentation of `regularize`; pruned weights stay zero; random controls "
         "are retrained too; 0 where `thresholds` or `densities` is named and `retrain` is not",
     )
     retrain_learning_rate: Positive | None = Field(
-        0.005,
+        0.01,
         description="rate at the start, which falls to 0; null for regularize.learning_rate, also "
         "where `thresholds`, `densities` or `retrain` is named and this is not",
     )

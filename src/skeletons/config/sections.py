@@ -49,9 +49,9 @@ class Images(Section):
     """The form of all images."""
 
     size: Annotated[StrictInt, Field(ge=LEAST_SIDE, le=1_024)] | None = Field(
-        None,
+        24,
         description="height and width in pixels that all images are brought to; null: the size "
-        "that the data sets have, if all agree",
+        "that the data sets have, if all agree, also where `dataset` is named and `size` is not",
     )
 
 
@@ -124,7 +124,7 @@ class Base(Section):
     """Training of the base models to optimality."""
 
     seeds: Seeds = Field((1, 2, 3, 4, 5, 6), description="one base model per seed")
-    epochs: Count = Field(8, description="passes over the training images")
+    epochs: Count = Field(10, description="passes over the training images")
     batch_size: Count = Field(32, description="images per step")
     optimizer: Literal["sgd", "adam", "muon"] = Field(
         "sgd", description="sgd with momentum; adam; or muon, with adam for biases and norms"
@@ -150,7 +150,7 @@ class Regularize(Section):
     """The walk along the ridge: training on L(w) + λ‖w‖₁."""
 
     lambdas: Numbers = Field(
-        (2e-3,),
+        (4e-3,),
         description="λ of the L1 penalty, or within a room the rate at which weights shrink; one "
         "walk for each value; none if empty",
     )
@@ -175,10 +175,10 @@ class Regularize(Section):
         "neurons (group lasso)",
     )
     learning_rate: Positive = Field(
-        0.003, description="constant, so that an epoch does not depend on how many follow"
+        0.005, description="constant, so that an epoch does not depend on how many follow"
     )
     momentum: ShareBelowOne = Field(0.9, description="for sgd only")
-    batch_size: Count = Field(25, description="images per step")
+    batch_size: Count = Field(50, description="images per step")
     augment: Augment = Field(Augment(), description="random changes to training images")
 
 
