@@ -41,6 +41,8 @@ def publish(folder: Path, target: Path) -> None:
         text = (folder / name).read_text(encoding="utf-8")
         (target / name).write_text(without_own_folders(text, root), encoding="utf-8")
     shutil.rmtree(target / "figures", ignore_errors=True)
+    for stale in target.glob("similarity_*.csv"):  # of a data set that was compared on before
+        stale.unlink()
     shutil.copytree(folder / "figures", target / "figures")
     pd.read_parquet(folder / "scores.parquet").to_csv(
         target / "scores.csv", index=False, float_format="%.6g"

@@ -15,18 +15,20 @@ from skeletons.config.datasets import Digits, Shapes
 from skeletons.config.load import load
 from skeletons.config.sections import Base
 from skeletons.data.build import build, write
+from skeletons.data.files import Form
 from skeletons.measures import behaviour, predictions
 from skeletons.prediction.inference import predict_stage
 from skeletons.training.base import train_base_stage
 
 SEEDS = range(1, 7)
 STOPPED, LAST = 8, 20  # epochs
+FORM = Form(20, 3)  # of all images; small ones, for speed
 Means = dict[str, dict[int, dict[str, float]]]
 
 
 def made(folder: Path, name: str, section: Any) -> tuple[str, str]:
     files = str(folder / f"{name}.safetensors"), str(folder / f"{name}.json")
-    write(build(section.model_dump(), folder), *files)
+    write(build(section.model_dump(), folder, FORM), *files)
     return files
 
 
