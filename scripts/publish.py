@@ -41,7 +41,7 @@ def publish(folder: Path, target: Path) -> None:
         text = (folder / name).read_text(encoding="utf-8")
         (target / name).write_text(without_own_folders(text, root), encoding="utf-8")
     shutil.rmtree(target / "figures", ignore_errors=True)
-    for stale in target.glob("similarity_*.csv"):  # of a data set that was compared on before
+    for stale in target.glob("similarity_*.csv"):  # of an earlier run, on other data sets
         stale.unlink()
     shutil.copytree(folder / "figures", target / "figures")
     pd.read_parquet(folder / "scores.parquet").to_csv(

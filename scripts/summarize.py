@@ -202,7 +202,7 @@ def draw(found: Sequence[Mapping[str, Any]], path: Path) -> None:
             axes.axvline(limit, color="grey", linestyle=":", linewidth=1)
             axes.text(limit, 1.01, words, transform=above, ha=side, va="bottom", fontsize=8)
         axes.axvline(0, color="grey", linewidth=1)
-        axes.set_xlabel("share of the gap from bases to ceiling that is closed (95% interval)")
+        axes.set_xlabel("share of the gap from bases to ceiling that is closed, over seeds")
         save_svg(figure, path)
 
 

@@ -780,7 +780,7 @@ def text_and_numbers(scene: Scene) -> None:
 
 SIZES = [
     Mistake(
-        "images of a folder differ in size, and `images.size` is absent",
+        "images of a folder differ in size, and `images.size` is null",
         "images.size: found nothing, but ood[0] has images from 64×48 to 90×90 pixels; allowed: a "
         "number of pixels ≥ 16, such as 32, to which all images are brought.",
         planned(
@@ -788,12 +788,12 @@ SIZES = [
         ),
     ),
     Mistake(
-        "images are not square, and `images.size` is absent",
+        "images are not square, and `images.size` is null",
         "images.size: found nothing, but ood[0] has images of 64×48 pixels; allowed:",
         planned({**OWN_SIZE, "ood": [folder("photos")]}, ("photos", (64, 48))),
     ),
     Mistake(
-        "data sets have images of different sizes, and `images.size` is absent",
+        "data sets have images of different sizes, and `images.size` is null",
         "images.size: found nothing, but dataset has images of 28×28 pixels and ood[1] of 32×32; "
         "allowed:",
         planned(
@@ -804,7 +804,7 @@ SIZES = [
         ),
     ),
     Mistake(
-        "a data set of torchvision has images of several sizes, and `images.size` is absent",
+        "a data set of torchvision has images of several sizes, and `images.size` is null",
         "images.size: found nothing, but dataset has images of several sizes; allowed:",
         planned({"dataset": {"kind": "torchvision:Food101"}}),
     ),
@@ -820,7 +820,7 @@ SIZES = [
         planned({"images": {"size": 16}, "base": {"augment": {"cutout": 20}}}),
     ),
     Mistake(
-        "an image among many has another size, and `images.size` is absent",
+        "an image among many has another size, and `images.size` is null",
         "photos/…png has 32×32 pixels, but images.size is not set and others have 64×64; set "
         "images.size to bring all images to one size.",
         of_another_size,
@@ -1203,6 +1203,12 @@ def not_exposable(scene: Scene) -> str:
     return absent_looks(Plan(load({"network": {"name": "mine.py:net"}, "inspect": inspect})))
 
 
+def of_another_shape(scene: Scene) -> None:
+    network = "nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, c))"
+    scene.file("mine.py", f"from torch import nn\n\ndef net(w, c):\n    return {network}\n")
+    demand_network(Plan(load({"network": {"name": "mine.py:net"}})))
+
+
 def ungrouped(section: str, **keys: Any) -> Callable[[Scene], Any]:
     """A run with a network whose channels cannot be followed, where its units are to be removed."""
 
@@ -1251,6 +1257,12 @@ RUN = [
         "inspect.layer_names[1]: found 'body.99'; allowed: body.0, body.1, … (the layers of the "
         "network up to the one that runs last).",
         unknown_layer,
+    ),
+    Mistake(
+        "a user-defined network does not take images of the size",
+        "mine.py:net failed on images of 3×24×24 (RuntimeError: …); correct it and run snakemake "
+        "again.",
+        of_another_shape,
     ),
     Mistake(
         "a user-defined network cannot be exposed, with `inspect.expose`",

@@ -16,7 +16,17 @@ sys.path.insert(0, str(ROOT / "scripts"))
 import publish  # noqa: E402
 import summarize  # noqa: E402
 
+from skeletons.config.companions import decided  # noqa: E402
+from skeletons.config.networks import completed  # noqa: E402
+from skeletons.config.sections import Config  # noqa: E402
 from skeletons.marked import renewed  # noqa: E402
+
+RUNS = sorted(path.parent.name for path in RESULTS.glob("*/verdict.json"))
+
+
+def file_of(run: str) -> Path:
+    """The configuration of a published run."""
+    return ROOT / ("workflow_config.yaml" if run == "demo" else f"experiments/{run}.yaml")
 
 
 def test_the_summary_is_of_the_published_runs() -> None:
@@ -39,10 +49,19 @@ def test_the_pages_show_the_numbers_of_the_summary(page: str, template: str) -> 
 def test_each_published_run_is_an_experiment_of_the_repository() -> None:
     for row in json.loads((RESULTS / "summary.json").read_text(encoding="utf-8")):
         run = row["run"]
-        file = "workflow_config.yaml" if run == "demo" else f"experiments/{run}.yaml"
-        asked = yaml.safe_load((ROOT / file).read_text(encoding="utf-8"))
+        asked = yaml.safe_load(file_of(run).read_text(encoding="utf-8"))
         made = yaml.safe_load((RESULTS / run / "config.yaml").read_text(encoding="utf-8"))
         assert asked["experiment"] == made["experiment"] == run
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_each_published_run_was_made_with_the_settings_of_its_file(run: str) -> None:
+    """Also if defaults have changed since: a file names what a published run depends on."""
+    raw = yaml.safe_load(file_of(run).read_text(encoding="utf-8"))
+    asked = Config.model_validate(completed(decided(raw))).model_dump(mode="json")
+    made = yaml.safe_load((RESULTS / run / "config.yaml").read_text(encoding="utf-8"))
+    for section in ("images", "network", "networks", "base", "regularize", "prune", "controls"):
+        assert asked[section] == made[section], section
 
 
 def test_a_run_is_published_and_summarised(science: Path, tmp_path: Path) -> None:

@@ -323,7 +323,7 @@ def test_the_plan_says_what_is_retrained_by_network() -> None:
     for tag in ("", "net=w.2_"):
         chosen = STAGES["retrain"].settings(plan, {"model": f"{tag}{PRUNED}"})
         rates[tag] = chosen["epochs"], chosen["regularize"]["learning_rate"]
-    assert rates == {"": (2, 0.003), "net=w.2_": (3, 0.5)}
+    assert rates == {"": (2, 0.005), "net=w.2_": (3, 0.5)}
 
 
 def test_networks_that_are_and_are_not_retrained_run_together(

@@ -265,7 +265,7 @@ def test_units_shrink_as_a_whole_and_change_no_norm_that_is_free() -> None:
 
 
 def test_a_walk_by_units_halves_the_flops_and_keeps_the_accuracy() -> None:
-    """On images of the default experiment."""
+    """On drawn images."""
     base, end, _, points = walked(
         "resnet9", within=ROOM, rate=0.004, l1=0.01, epochs=24, groups="units"
     )

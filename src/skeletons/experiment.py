@@ -5,7 +5,7 @@ For example::
     from skeletons import Experiment
 
     demo = Experiment("results/demo")
-    demo.similarity("digits")
+    demo.similarity()
     demo.load("seed=1")
 
 Nothing here writes or trains, and every file is checked when it is read. This module does not
@@ -209,7 +209,7 @@ class Experiment:
     def load(self, model: str) -> nn.Sequential:
         """A model as a network on the CPU, in evaluation mode; pruned weights are zero.
 
-        It takes images N×C×H×W (3×32×32 by default) with values from 0 to 255, uint8 or float, and
+        It takes images N×C×H×W (3×24×24 in the demo) with values from 0 to 255, uint8 or float, and
         returns logits, N×classes. It refuses floats that look scaled to 0..1 or standardised: the
         network does the standardisation itself.
 

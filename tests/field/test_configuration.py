@@ -72,6 +72,16 @@ def tiny(name: str = "t.yaml", **changes: Any) -> str:
 def test_another_data_set_on_the_command_line_inherits_no_numbers() -> None:
     config = run(tiny(), dataset={"kind": "mnist"})
     assert config.dataset.model_dump() == {"kind": "mnist", "train": None, "test": None}
+    assert config.images.size is None
+
+
+def test_the_size_of_the_default_experiment_is_that_of_its_own_images() -> None:
+    assert run().images.size == 24
+    Path("mine.yaml").write_text("ood: [{kind: mnist}]\n")
+    assert run("mine.yaml").images.size == 24
+    Path("mine.yaml").write_text("dataset: {kind: mnist}\n")
+    assert run("mine.yaml").images.size is None
+    assert run("mine.yaml", images={"size": 28}).images.size == 28
 
 
 def test_another_data_set_in_a_second_file_inherits_no_numbers() -> None:
@@ -384,3 +394,4 @@ def test_a_workflow_that_uses_this_one_as_a_module_names_its_experiment() -> Non
     config = configuration.read(merged, cast(Run, called))
     assert config.experiment == "t"
     assert config.dataset.model_dump()["train"] is None
+    assert config.images.size is None

@@ -60,12 +60,35 @@ def test_a_look_that_cannot_be_had_is_foreseen_in_a_dry_run(folder: Workflow) ->
         assert done.stdout.count(SENTENCE) == 1
         assert "cat" in done.stdout.split(SENTENCE)[1].splitlines()[0]
         assert "src/" not in done.stdout
-    (reason,) = json.loads((folder / foresight.MEMORY).read_text()).values()
+    (reason,) = filter(None, json.loads((folder / foresight.MEMORY).read_text()).values())
     assert reason in done.stdout
     (folder / "mine.py").write_text(PLAIN)
     done = folder.run(config(), "--dry-run")
     assert done.returncode == 0, done.stdout
     assert "inspect.expose" not in done.stdout
+
+
+def test_a_network_that_fails_on_the_images_ends_the_run_before_it_begins(folder: Workflow) -> None:
+    made = "nn.Sequential(nn.Flatten(), nn.Linear(3 * 24**2, c))"
+    (folder / "mine.py").write_text(f"from torch import nn\n\ndef net(w, c):\n    return {made}\n")
+    asked = {key: value for key, value in config().items() if key != "inspect"}
+    done = folder.run(asked, "--dry-run")
+    assert done.returncode != 0
+    assert "mine.py:net failed on images of 3×32×32 (RuntimeError: " in done.stdout
+    assert "Traceback" not in done.stdout
+    done = folder.run({**asked, "images": {"size": 24}}, "--dry-run")
+    assert done.returncode == 0, done.stdout
+
+
+def test_how_many_classes_there_are_is_not_guessed(folder: Workflow) -> None:
+    """A data set that is not made yet may have four; its first job knows."""
+    made = "nn.Sequential(nn.Flatten(), nn.Linear(3072, 4))"
+    (folder / "mine.py").write_text(f"from torch import nn\n\ndef net(w, c):\n    return {made}\n")
+    (folder / "data.py").write_text("def made():\n    pass\n")
+    own = {"kind": "data.py:made"}
+    foresight.demand_network(Plan(load({**config(), "dataset": own})))
+    with pytest.raises(ConfigError, match="whose output for two images is 2×4; it must return lo"):
+        foresight.demand_network(Plan(load(config())))
 
 
 def test_a_network_is_tried_once(folder: Workflow, monkeypatch: pytest.MonkeyPatch) -> None:

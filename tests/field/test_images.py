@@ -401,7 +401,7 @@ def test_a_changed_image_is_another_data_set(tmp_path: Path, layout: str, change
         shutil.rmtree(photos)
         for k in range(4):
             save(photos / f"{k}.png", k)
-    config = {"ood": [{"kind": "imagefolder", "path": str(photos)}]}
+    config = {"images": {"size": None}, "ood": [{"kind": "imagefolder", "path": str(photos)}]}
     path = "results/data/imagefolder_photos/images.safetensors"
     before = Lineages(Targets(Plan(load(config)))).of(path)
     if change is added and layout == "images":

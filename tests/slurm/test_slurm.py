@@ -148,6 +148,9 @@ FAILING = (
     "train_base:runtime=1 if wildcards.base_id == 'seed=3' else 30",
 )
 
+# Two such jobs at once do not fit into the memory of one node.
+APART = ("--set-resources", "train_base:mem_mb=9000")
+
 
 def lose(cluster: Cluster, node: str) -> None:
     """Set a node with its jobs down, and let it come back."""
@@ -192,7 +195,7 @@ def runs(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     lose(cluster, "node3")
 
     quiet = Workflow(tmp_path_factory.mktemp("clustered"))
-    clustered = Run(quiet, cluster, SMALL, *HERE, program=python())
+    clustered = Run(quiet, cluster, SMALL, *HERE, *APART, program=python())
     assert clustered.end() == 0, clustered.said
     local = Run(Workflow(tmp_path_factory.mktemp("local")), None, SMALL, program=python())
     assert local.end() == 0, local.said

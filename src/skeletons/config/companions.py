@@ -2,8 +2,8 @@
 
 The default experiment has one task, one walk, one way to prune and one control, whose values fit
 each other. An experiment that names its own thresholds does not ask for the density of the default
-experiment as well, and its λs are no shares of a walk within the default room. Its own images keep
-their size.
+experiment as well, and its λs are no shares of a walk within the default room. The images of
+an experiment with its own data set keep their size.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-# What keys of other sections are, if they are not named, for each section that is named.
+# If a section is named: values of keys in other sections that are not named.
 SECTIONS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {"dataset": {"images": {"size": None}}}
-# What the others are, if they are not named, for each key that is named.
+# If a key is named: values of other keys of its section that are not named.
 COMPANIONS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "regularize": {"lambdas": {"room": None}},
     "prune": {

@@ -50,8 +50,8 @@ class Images(Section):
 
     size: Annotated[StrictInt, Field(ge=LEAST_SIDE, le=1_024)] | None = Field(
         24,
-        description="height and width in pixels that all images are brought to; null: the size "
-        "that the data sets have, if all agree, also where `dataset` is named and `size` is not",
+        description="height and width in pixels that all images are brought to; null, also where "
+        "`dataset` is named and `size` is not: the size that the data sets have, if all agree",
     )
 
 

@@ -113,7 +113,7 @@ def _trial(
     with drawing_from(generator_for("trial"), CPU), CPU:
         body = _returned(reference, width, classes, dict(options), image_shape)
         _demand_own_weights(reference, body)
-        with guarded(reference):
+        with guarded(reference, _event(reference, image_shape)):
             logits, runs = runs_of(body, 2, image_shape)
         _demand_logits(reference, logits, classes)
         _demand_layers(reference, body, runs)
@@ -122,6 +122,12 @@ def _trial(
         with guarded(reference):
             describe(nn.Sequential(body), image_shape)
     return manner
+
+
+def _event(reference: str, image_shape: Shape) -> str:
+    """What to say of a network that fails on blank images; that of a package says it itself."""
+    shown = "×".join(map(str, image_shape))
+    return "failed" if library.is_package(reference) else f"failed on images of {shown}"
 
 
 def _returned(

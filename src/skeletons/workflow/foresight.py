@@ -11,11 +11,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from skeletons.config.datasets import Cifar10, FashionMnist, Mnist, Shapes, Svhn
 from skeletons.config.names import ALIGNED_INSPECTIONS, CRITERIA
 from skeletons.config.networks import Setup
 from skeletons.errors import ArtifactError, ConfigError, SkeletonsError, WiringError
@@ -31,6 +33,7 @@ from skeletons.workflow.stages import STAGES
 MEMORY = Path("results/.foreseen")  # answers by everything that they depend on
 KEPT = 100  # of them
 Look = Callable[[Mapping[str, Any]], str]  # why a network, as in a model.json, cannot be had
+OF_TEN = (Shapes, Cifar10, Mnist, FashionMnist, Svhn)  # data sets of ten classes
 CLASSES = 10  # of a network whose images do not exist yet; how channels flow hardly depends on them
 
 
@@ -63,10 +66,13 @@ def _absent(plan: Plan, variant: Model, wanted: Sequence[str]) -> Iterator[str]:
 
 
 def demand_network(plan: Plan) -> None:
-    """Refuse a package's network that cannot be made, and one whose units are needed but unknown.
+    """Refuse a network that cannot be made or run, and one whose units are needed but unknown.
+
+    How many classes a data set has may not be known yet. Then a user-defined network is tried by
+    the first job that trains it.
 
     Raises:
-        ConfigError: it cannot be made, or its units cannot be aligned or removed.
+        ConfigError: it cannot be made or run, or its units cannot be aligned or removed.
     """
     for setup in plan.setups.values():
         _demand(plan, setup)
@@ -92,10 +98,10 @@ def demand_layers(plan: Plan) -> None:
 
 def _demand(plan: Plan, setup: Setup) -> None:
     name, needing = setup.network.name, _aligning(plan, setup)
-    if name.startswith(PACKAGES):
+    if name.startswith(PACKAGES) or (is_reference(name) and _known_classes(plan) is not None):
         given = trained_from(setup) if is_file(setup.network.weights) else {}
         if reason := _remembered("untrained", plan, setup, _not_made, given):
-            raise ConfigError(reason.replace("network.", f"{setup.key}.", 1))
+            raise ConfigError(re.sub(r"^network\.", f"{setup.key}.", reason))
     if _is_foreign(name):
         _demand_groups(plan, setup)
     if not (_is_foreign(name) and needing):
@@ -274,9 +280,15 @@ def _not_seen(about: Mapping[str, Any]) -> str:
 
 
 def _classes(plan: Plan) -> int:
-    """The number of classes of the task, if it is known."""
+    return _known_classes(plan) or CLASSES
+
+
+def _known_classes(plan: Plan) -> int | None:
+    """The number of classes of the task, if it is known before its data set is made."""
     known = checkpoints.classes_of(plan)
-    return CLASSES if known is None else len(known)
+    if known is None and isinstance(plan.config.dataset, OF_TEN):
+        return 10
+    return None if known is None else len(known)
 
 
 def _digest(code: str, stage: str, about: Mapping[str, Any]) -> str:

@@ -1,8 +1,8 @@
 """The form of all images of an experiment: its configuration's, or that of its data sets.
 
-Without `images.size`, each data set keeps its own size, and all must agree. CIFAR-10, SVHN, MNIST
-and Fashion-MNIST, as the kinds of these names, have 32×32 pixels. Drawn shapes, digits and noise,
-and the images of user-defined functions, have the size of the others, or 32×32.
+If `images.size` is null, each data set keeps its own size, and all must agree. CIFAR-10, SVHN,
+MNIST and Fashion-MNIST, as the kinds of these names, have 32×32 pixels. Drawn shapes, digits and
+noise, and the images of user-defined functions, have the size of the others, or 32×32.
 """
 
 from __future__ import annotations
