@@ -67,7 +67,7 @@ def measure(options: argparse.Namespace, folder: Path) -> str:
     lines.append(f"| ratio | {EPOCHS[-1] / sum(EPOCHS):.3f} | {chain / alone:.2f} | |")
     weights = "the same, byte for byte" if same else "NOT the same"
     return "\n".join(lines) + (
-        f"\n\n`cnn`, width {WIDTH}, {IMAGES:,} drawn images, one thread each, "
+        f"\n\n`cnn`, width {WIDTH}, {IMAGES:,} drawn images in batches of 25, one thread each, "
         f"n = {options.repeats}, both at the same time; the weights after {EPOCHS[-1]} epochs are "
         f"{weights}; {machine()}."
     )

@@ -118,9 +118,10 @@ FILES = {
 def regularized(
     folder: Path, data: tuple[str, str], origin: Path, parent: Path, after: int, epochs: int
 ) -> subprocess.Popen[str]:
-    """Start to train a checkpoint from its parent, with the defaults of `regularize`."""
+    """Start to train a checkpoint from its parent, in batches of 25."""
     folder.mkdir(parents=True, exist_ok=True)
-    settings = Regularize().model_dump(exclude={"lambdas", "epochs"})
+    chosen = Regularize(batch_size=25, learning_rate=0.003)
+    settings = chosen.model_dump(exclude={"lambdas", "epochs"})
     return begin(
         "walk",
         "regularize_stage",
