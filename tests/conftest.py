@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import yaml
+from threadpoolctl import threadpool_limits
 from warm import Warm
 
 ROOT = Path(__file__).parents[1]
@@ -249,6 +250,24 @@ class Workflow:
 
     def __truediv__(self, path: str) -> Path:
         return self.folder / path
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    """Compute in one thread: the workers share the cores, and idle threads wait by computing.
+
+    A stage may have chosen another number in the test before.
+    """
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _libraries_in_one_thread() -> None:
+    """The same for NumPy and SciPy, and for fixtures that several tests share."""
+    threadpool_limits(1)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
 
 
 @pytest.fixture

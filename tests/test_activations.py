@@ -20,11 +20,6 @@ from skeletons.prediction import inference, units
 from skeletons.store import artifacts
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 def some_images(count: int = 40) -> Tensor:
     draw = torch.Generator().manual_seed(0)
     return torch.randint(0, 256, (count, 3, 32, 32), generator=draw, dtype=torch.uint8)

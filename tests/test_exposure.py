@@ -19,8 +19,7 @@ NAMES = list(architectures.REGISTRY)
 
 
 @pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
+def _seeded() -> None:
     torch.manual_seed(0)
 
 

@@ -28,8 +28,7 @@ from skeletons.training.silencing import Silenced
 
 
 @pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
+def _seeded() -> None:
     torch.manual_seed(0)
 
 

@@ -58,11 +58,6 @@ WALK = {
 MEAN, STD = [0.5] * 3, [0.2] * 3
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 def made(name: str, **more: Any) -> nn.Sequential:
     return build(name, None, 4, MEAN, STD, **more)
 

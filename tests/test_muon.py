@@ -16,11 +16,6 @@ from skeletons.training.settings import BaseSettings
 RATE = 0.01
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 def layers() -> nn.Sequential:
     """A convolution channels last, as networks here are, a shift, and a linear layer."""
     torch.manual_seed(0)

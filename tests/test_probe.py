@@ -28,8 +28,7 @@ ADAM = RegularizeSettings("adam", "subgradient", 1e-2, 0.9, 12, 0, PLAIN)
 
 
 @pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
+def _seeded() -> None:
     torch.manual_seed(0)
 
 

@@ -17,11 +17,6 @@ from skeletons.networks.tensors import tensors
 from skeletons.store.artifacts import Array
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 def network(name: str, width: int | None = 4) -> nn.Sequential:
     return build(name, width, 3, (0.3, 0.3, 0.3), (0.2, 0.2, 0.2))
 

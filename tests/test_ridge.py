@@ -36,11 +36,6 @@ MEASURED: dict[str, Any] = {
 PLACE: dict[str, Any] = {"device": "cpu", "threads": 1}
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 def network(name: str, seed: int = 0) -> torch.nn.Sequential:
     return build(name, 4, 3, (0.3, 0.3, 0.3), (0.2, 0.2, 0.2), seed=seed)
 
@@ -51,7 +46,6 @@ Trained = dict[tuple[str, int], dict[str, Array]]
 @pytest.fixture(scope="module")
 def trained() -> Trained:
     """Two models of different networks."""
-    torch.set_num_threads(1)
     made = {}
     for name in ("cnn", "resnet9"):
         for seed in (1, 2):
