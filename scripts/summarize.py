@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from skeletons.text import p_value, points, signed
 ROOT = Path(__file__).resolve().parents[1]
 TEMPLATES = ROOT / "docs/_templates"
 ANSWER = "answer"  # the marked text of README.md
-DRAWN = ("truth", "demo", "mnist_width", "cifar10")  # between has the models of demo
+DRAWN = ("truth", "demo", "mnist_width", "mnist_wide", "cifar10")  # between has the models of demo
 COLOURS = {CONVERGES: 2, IN_PART: 1, NOT: 3}
 
 
@@ -45,27 +45,58 @@ def rows(folder: Path) -> Iterator[dict[str, Any]]:
     Yields:
         run, network, width, tag, ood, measure, recipe, answer, unit, seeds, effect with low, high
         and p, similarity by kind; of the bases test_accuracy, train_loss; walks and skeletons as
-        sentences; density and accuracy_lost of the primary recipe; controls; level of the
-        intervals; and cpu_minutes.
+        sentences; density and accuracy_lost of the primary recipe; controls; apart, the extreme
+        similarities of children and of bases; level of the intervals; and cpu_minutes.
     """
     config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
     made = json.loads((folder / "verdict.json").read_text(encoding="utf-8"))
-    table = pd.read_csv(folder / "scores.csv")
+    table, recipe = pd.read_csv(folder / "scores.csv"), made["settings"]["primary"]["recipe"]
     for part, found in zip(networks.split(table, {}), made["networks"], strict=True):
         verdict = found["verdict"]
         network = (config["networks"][part.tag] if part.tag else config["network"]) or {}
         own = pair_tables.with_base_accuracy(pair_tables.identified(part.table))
+        answered = _answered(verdict, found["known_controls"]["answers"])
+        pairs = folder / f"similarity_{answered['ood']}.csv"
         yield {
             "run": folder.name,
             "tag": part.tag,
             "network": network.get("name"),
             "width": network.get("width"),
-            **_of_models(own, made["settings"]["primary"]["recipe"]),
-            **_answered(verdict, found["known_controls"]["answers"]),
+            **_of_models(own, recipe),
+            **answered,
+            **_apart(pairs, part, answered["measure"], recipe),
             "level": _level(config["findings"]),
             "cpu_minutes": _cpu_minutes(folder / "costs.csv", part),
             **_looks(folder / "findings.json"),
         }
+
+
+def _apart(
+    path: Path, part: networks.Part, measure: str, recipe: Mapping[str, float] | None
+) -> dict[str, dict[str, float]]:
+    """The least similarity of a base and its children, all pruned, and the most of other bases.
+
+    The children share the largest part of their training; nothing for a run without children.
+    """
+    pairs = pd.read_csv(path, usecols=["a", "b", measure])
+    pairs = pairs[pairs.a.map(part.owns) & pairs.b.map(part.owns)]
+    one, two = (pairs[end].map(Model.parse) for end in ("a", "b"))
+    latest = max(model.fork or 0.0 for model in one)
+    parents = {model.seed for model in one if model.fork == latest}
+
+    def is_child(model: Model) -> bool:
+        asked = all(getattr(model, key) == value for key, value in (recipe or {}).items())
+        alike = model.fork == latest or (model.control is None and model.seed in parents)
+        return model.stage == PRUNED and asked and alike
+
+    def is_base(model: Model) -> bool:
+        return model.state == BASE and model.control is None
+
+    def values(holds: Callable[[Model], bool]) -> pd.Series:
+        return pairs[one.map(holds) & two.map(holds)][measure]
+
+    found = {"children": values(is_child).min(), "bases": values(is_base).max()}
+    return {"apart": found} if latest else {}
 
 
 def _level(settings: Mapping[str, Any]) -> float:
