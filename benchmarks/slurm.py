@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import re
 import statistics
 import subprocess
 import sys
@@ -79,24 +80,24 @@ def seconds(workflow: Workflow, variables: dict[str, str], *arguments: str) -> f
 
 
 def overheads(cluster: Cluster, workflow: Workflow) -> Iterator[tuple[float, float]]:
-    """For each SLURM job, the seconds on its node, and how many of them its script took."""
+    """For each SLURM job, the seconds on its node, and how many of them its script took.
+
+    A job's comment has the values of its wildcards, and its benchmark file has them with keys:
+    `rule_regularize_wildcards_seed=1_0.004_8` is `regularize/seed=1_l1=0.004_ep=8.tsv`.
+    """
     timed = (workflow / "results/demo/benchmarks").glob("*/*.tsv")
-    scripts = {comment(path): path for path in timed}
+    scripts = {_values(f"rule_{path.parent.name}_wildcards_{path.stem}"): path for path in timed}
     listed = cluster.command("squeue", "-h", "-t", "all", "-o", "%k|%M").split()
     for line in listed:
         name, elapsed = line.split("|")
         minutes, rest = elapsed.split(":")
-        row = next(csv.DictReader(scripts[name].open(), delimiter="\t"))
+        row = next(csv.DictReader(scripts[_values(name)].open(), delimiter="\t"))
         yield 60 * int(minutes) + int(rest), float(row["s"])
 
 
-def comment(timed: Path) -> str:
-    """The comment of a job in SLURM, from the path of its benchmark file.
-
-    `train_base/seed=1.tsv` belongs to `rule_train_base_wildcards_1`.
-    """
-    values = "_".join(part.split("=")[1] for part in timed.stem.split("_"))
-    return f"rule_{timed.parent.name}_wildcards_{values}"
+def _values(comment: str) -> str:
+    """A comment without the keys of wildcards."""
+    return re.sub(r"[a-z0-9]+=", "", comment)
 
 
 def differences(one: Workflow, two: Workflow) -> list[str]:
