@@ -59,7 +59,7 @@ def one_round(folder: Path) -> Round:
 def prepared(folder: Path) -> Workflow:
     """A copy of the workflow in which nothing has run and nothing is cached."""
     sandbox = Sandbox(folder)
-    sandbox.write({"cache": None})
+    sandbox.write({"experiment": "demo", "cache": None})
     return sandbox
 
 
