@@ -85,8 +85,10 @@ def overheads(cluster: Cluster, workflow: Workflow) -> Iterator[tuple[float, flo
     A job's comment has the values of its wildcards, and its benchmark file has them with keys:
     `rule_regularize_wildcards_seed=1_0.004_8` is `regularize/seed=1_l1=0.004_ep=8.tsv`.
     """
-    timed = (workflow / "results/demo/benchmarks").glob("*/*.tsv")
-    scripts = {_values(f"rule_{path.parent.name}_wildcards_{path.stem}"): path for path in timed}
+    scripts, folder = {}, workflow / "results/demo/benchmarks"
+    for path in folder.glob("*/**/*.tsv"):
+        rule, *values = path.relative_to(folder).with_suffix("").parts
+        scripts[_values(f"rule_{rule}_wildcards_{'_'.join(values)}")] = path
     listed = cluster.command("squeue", "-h", "-t", "all", "-o", "%k|%M").split()
     for line in listed:
         name, elapsed = line.split("|")
