@@ -89,19 +89,17 @@ def _apart(
         alike = model.fork == latest or (model.control is None and model.seed in parents)
         return model.stage == PRUNED and asked and alike
 
-    def is_base(model: Model) -> bool:
-        return model.state == BASE and model.control is None
-
     def values(holds: Callable[[Model], bool]) -> pd.Series:
         return pairs[one.map(holds) & two.map(holds)][measure]
 
-    found = {"children": values(is_child).min(), "bases": values(is_base).max()}
+    bases = values(lambda model: model.state == BASE)
+    found = {"children": values(is_child).min(), "bases": bases.max()}
     return {"apart": found} if latest else {}
 
 
 def _level(settings: Mapping[str, Any]) -> float:
     """The level of the intervals: alpha is divided by the number of planned looks."""
-    return float(1 - settings["alpha"] / settings["looks"])
+    return 1 - 2 * Rules(alpha=settings["alpha"], looks=settings["looks"]).level
 
 
 def _cpu_minutes(path: Path, part: networks.Part) -> int | None:
