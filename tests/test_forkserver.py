@@ -258,7 +258,9 @@ def test_a_job_that_is_asked_for_before_the_run_is_stopped_does_not_begin(
     done = run(workflow, LONG, "--until", "dataset", "--", BASE)
     assert done.returncode == 0, done.stdout
     running = launch(workflow, "--", BASE)  # its only job trains
-    while not any(is_server(process) for process, _ in session(running.pid)):
+    # Earlier, Snakemake may still start the thread of the job. Python's thread pool does not wait
+    # for a thread in whose start it is interrupted, and Snakemake ends with a traceback.
+    while not any(imports_torch(process) for process, _ in session(running.pid)):
         assert running.poll() is None, running.communicate()[0]
         time.sleep(0.01)
     os.killpg(running.pid, stop)
@@ -275,9 +277,12 @@ def test_a_job_that_is_asked_for_before_the_run_is_stopped_does_not_begin(
     assert not log.exists() or "epoch" not in log.read_text()
 
 
-def is_server(process: int) -> bool:
+def imports_torch(process: int) -> bool:
+    """Whether a process is the server, and has begun to import torch."""
+    of_process = Path(f"/proc/{process}")
     with suppress(OSError):
-        return forkserver.PROGRAM in Path(f"/proc/{process}/cmdline").read_text()
+        is_server = forkserver.PROGRAM in (of_process / "cmdline").read_text()
+        return is_server and "libtorch" in (of_process / "maps").read_text()
     return False
 
 
