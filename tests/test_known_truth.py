@@ -12,7 +12,7 @@ import pytest
 from sklearn.metrics import cohen_kappa_score
 
 from skeletons.config.load import load
-from skeletons.measures import behaviour, chance, temperature, unconfounded
+from skeletons.measures import behaviour, chance, entropy, temperature, unconfounded
 from skeletons.measures.catalogue import MEASURES
 from skeletons.measures.predictions import Predictions
 
@@ -292,7 +292,7 @@ def test_at_the_matched_temperature_the_mean_entropy_is_half_of_the_largest() ->
     for logits in (noise(1), 1e-7 * noise(2), 1e7 * noise(3), noise(4) + 300):
         found = temperature.at_half_entropy(logits)
         assert found.sum(axis=1) == pytest.approx(1)
-        assert temperature.entropies(found).mean() == pytest.approx(np.log2(CLASSES) / 2, abs=1e-8)
+        assert entropy.entropies(found).mean() == pytest.approx(np.log2(CLASSES) / 2, abs=1e-8)
         assert (found.argmax(axis=1) == logits.argmax(axis=1)).all()
 
 

@@ -251,7 +251,7 @@ class Model:
             return UNTRAINED
         return self.family or (BASE if self.order is None else REORDERED)
 
-    @property
+    @functools.cached_property
     def state(self) -> str:
         """One of `STATES` or of `CONTROLS`."""
         return self.control or self.stage

@@ -98,6 +98,7 @@ def members(group: Sequence[Model], models: Iterable[Model]) -> dict[str, dict[s
     found: dict[str, dict[str, list[str]]] = {}
     for model in group:
         base = str(model.base)
+        controls = [one for one in models if one.state in SHARED and one.base == model.base]
         own = {
             pair_values.PRUNED: [str(model)],
             pair_values.BASE: [base] if base in there else [],
@@ -105,9 +106,7 @@ def members(group: Sequence[Model], models: Iterable[Model]) -> dict[str, dict[s
         }
         for kind, shared in SHARED.items():
             own[kind] = [
-                str(one)
-                for one in models
-                if one.state == kind and one.base == model.base and _same(one, model, shared)
+                str(one) for one in controls if one.state == kind and _same(one, model, shared)
             ]
         for kind, names in own.items():
             if names:

@@ -20,50 +20,33 @@ import pandas as pd
 from skeletons import text
 from skeletons.arrays import Floats
 from skeletons.errors import ArtifactError
-from skeletons.measures import chance, predictions, unconfounded, user_defined
+from skeletons.measures import chance, entropy, predictions, unconfounded, user_defined
 from skeletons.measures.measure import Measure
-from skeletons.measures.predictions import Predictions
+from skeletons.measures.predictions import Predictions, products
 from skeletons.model_ids import Model
 from skeletons.store import artifacts
 
 
-def cosines(a: Predictions, b: Predictions, quantity: str, *, flat: bool) -> Floats:
-    """Cosine similarity of each image's logits or probabilities, −1..1; NaN for a row of zeros.
+def cosines(a: Predictions, b: Predictions, quantity: str) -> Floats:
+    """Cosine similarity of each image's logits or probabilities, N, −1..1; NaN for a row of zeros.
 
     Args:
         a: the predictions of one model.
         b: the predictions of the other model.
         quantity: `logits` or `probabilities`.
-        flat: whether all images are one row, as by `Predictions.rows`.
     """
-    products = np.einsum("nk,nk->n", *(model.rows(quantity, flat=flat) for model in (a, b)))
-    norms = np.sqrt(a.squares(quantity, flat=flat) * b.squares(quantity, flat=flat))
+    return _over_lengths(products(a, b, quantity), a.squares(quantity) * b.squares(quantity))
+
+
+def cosine_flat(a: Predictions, b: Predictions, quantity: str) -> float:
+    """The same, −1..1, with the logits or probabilities of all images as one vector."""
+    lengths = a.squares(quantity).sum() * b.squares(quantity).sum()
+    return float(_over_lengths(products(a, b, quantity).sum(), lengths))
+
+
+def _over_lengths(products: Floats, squares: Floats) -> Floats:
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(np.clip(products / norms, -1.0, 1.0))
-
-
-def jensen_shannon(p: Floats, q: Floats) -> Floats:
-    """Jensen–Shannon divergence of row i of `p` and row i of `q` in bits, 0..1.
-
-    The mean of the two divergences from the midpoint, with logarithms to base 2, so the divergence
-    of two distributions without a common class is 1 (Lin 1991, equation 4.1). It is the square of
-    the Jensen–Shannon distance.
-
-    Args:
-        p: N distributions over K classes, one per row.
-        q: the same number of distributions.
-    """
-    middle = (p + q) / 2
-    return np.asarray(np.clip((_divergence(p, middle) + _divergence(q, middle)) / 2, 0.0, 1.0))
-
-
-def _divergence(p: Floats, q: Floats) -> Floats:
-    """Kullback–Leibler divergence of rows in bits, N; a class with p = 0 contributes 0."""
-    if p.all():  # as usual; the same numbers, without a mask
-        return np.asarray((p * np.log2(p / q)).sum(axis=1))
-    chosen = p > 0
-    ratio = np.divide(p, q, out=np.ones_like(p), where=chosen)
-    return np.asarray((p * np.log2(ratio)).sum(axis=1))
+        return np.asarray(np.clip(products / np.sqrt(squares), -1.0, 1.0))
 
 
 def _cosine(quantity: str, blind_to: str) -> Measure:
@@ -82,7 +65,7 @@ def _cosine(quantity: str, blind_to: str) -> Measure:
         source="the post (Udell, Park and Nicky 2022)",
         per_image=True,
         cheap=True,
-        values=lambda a, b: cosines(a, b, quantity, flat=False),
+        values=lambda a, b: cosines(a, b, quantity),
     )
 
 
@@ -103,7 +86,7 @@ def _cosine_flat(quantity: str, blind_to: str) -> Measure:
         source="the post (Udell, Park and Nicky 2022)",
         per_image=False,
         cheap=True,
-        values=lambda a, b: float(cosines(a, b, quantity, flat=True)[0]),
+        values=lambda a, b: cosine_flat(a, b, quantity),
     )
 
 
@@ -170,7 +153,7 @@ DECLARED: tuple[Measure, ...] = (
         source="Lin 1991",
         per_image=True,
         cheap=True,
-        values=lambda a, b: jensen_shannon(a.probabilities, b.probabilities),
+        values=lambda a, b: entropy.jensen_shannon(a.distributions, b.distributions),
     ),
     *chance.DECLARED,
     *unconfounded.DECLARED,

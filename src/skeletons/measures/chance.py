@@ -16,7 +16,7 @@ import numpy as np
 
 from skeletons.arrays import Floats
 from skeletons.measures.measure import Measure
-from skeletons.measures.predictions import Predictions
+from skeletons.measures.predictions import Predictions, products
 
 
 def kappa(a: Predictions, b: Predictions) -> Floats:
@@ -48,7 +48,7 @@ def capa(a: Predictions, b: Predictions) -> Floats:
     By chance, two models that give the label the mean probabilities x and y, and spread the rest
     evenly, agree with probability e = xy + (1 − x)(1 − y) / (K − 1).
     """
-    observed = np.einsum("nk,nk->n", a.probabilities, b.probabilities)
+    observed = products(a, b, "probabilities")
     return _beyond_accuracy(observed, a.on_label, b.on_label, a.logits.shape[1])
 
 

@@ -9,12 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from skeletons.arrays import Floats
-from skeletons.measures import temperature
+from skeletons.measures import entropy, temperature
+from skeletons.measures.entropy import Distributions
 from skeletons.store import artifacts
 from skeletons.store.seals import unfit
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # two are one only if they are the same object
 class Predictions:
     """Logits (float64, N×K) and labels (int64, N) of N images, and values derived from them."""
 
@@ -68,33 +69,31 @@ class Predictions:
         return np.asarray(np.einsum("nk,nk->n", self.centred, self.centred))
 
     @functools.cached_property
-    def tempered(self) -> Floats:
-        """Probabilities at the temperature at which their mean entropy is half the highest, N×K.
+    def distributions(self) -> Distributions:
+        """The probabilities, with the entropy of each image's."""
+        return entropy.distributions(self.probabilities)
+
+    @functools.cached_property
+    def tempered(self) -> Distributions:
+        """Probabilities at the temperature at which their mean entropy is half the highest.
 
         See `temperature.at_half_entropy`. All are NaN if there is no such temperature.
         """
-        return temperature.at_half_entropy(self.logits)
+        return entropy.distributions(temperature.at_half_entropy(self.logits))
 
     @functools.cached_property
-    def tempered_entropies(self) -> Floats:
-        """The entropy of each image's `tempered` probabilities in bits, N."""
-        return temperature.entropies(self.tempered)
-
-    @functools.cached_property
-    def _squares(self) -> dict[tuple[str, bool], Floats]:
+    def _squares(self) -> dict[str, Floats]:
         return {}
 
-    def rows(self, quantity: str, *, flat: bool) -> Floats:
-        """The logits or probabilities, N×K; if flat, all images as one row, 1×NK."""
-        values: Floats = getattr(self, quantity)
-        return values.reshape(1, -1) if flat else values
+    def squares(self, quantity: str) -> Floats:
+        """The squared length of each image's logits or probabilities, N.
 
-    def squares(self, quantity: str, *, flat: bool) -> Floats:
-        """The squared length of each of `rows`, computed once: each model is in many pairs."""
-        if (quantity, flat) not in self._squares:
-            rows = self.rows(quantity, flat=flat)
-            self._squares[quantity, flat] = np.asarray(np.einsum("nk,nk->n", rows, rows))
-        return self._squares[quantity, flat]
+        It is computed once, because each model is in many pairs.
+        """
+        if quantity not in self._squares:
+            rows: Floats = getattr(self, quantity)
+            self._squares[quantity] = np.asarray(np.einsum("nk,nk->n", rows, rows))
+        return self._squares[quantity]
 
     @functools.cached_property
     def silent(self) -> npt.NDArray[np.bool_]:
@@ -132,6 +131,12 @@ class Predictions:
         return float(self.right.mean())
 
 
+@functools.lru_cache(maxsize=2)  # both quantities of the pair at hand, for several measures
+def products(a: Predictions, b: Predictions, quantity: str) -> Floats:
+    """The scalar product of two models' logits or probabilities, for each image, N."""
+    return np.asarray(np.einsum("nk,nk->n", getattr(a, quantity), getattr(b, quantity)))
+
+
 @artifacts.remembered(512)
 def read(path: str) -> Predictions:
     """Read a predictions file: columns `label` and `logit_0`, `logit_1`, …, one row per image.
@@ -144,7 +149,7 @@ def read(path: str) -> Predictions:
     table = artifacts.read_table(path, ["label", "logit_0", "logit_1"])
     names = [f"logit_{k}" for k in range(table.shape[1] - 1)]
     columns_fit = set(names) | {"label"} == set(table.columns)
-    kinds = "".join(table[name].dtype.kind for name in table.columns)
+    kinds = "".join(dtype.kind for dtype in table.dtypes)
     if not columns_fit or set(kinds) - set("fi") or table["label"].dtype.kind != "i":
         raise unfit(path, "is not a table of predictions")
     logits = table[names].to_numpy(np.float64)

@@ -10,16 +10,10 @@ from __future__ import annotations
 import numpy as np
 
 from skeletons.arrays import Floats
+from skeletons.measures.entropy import entropies
 
 COLDEST, HOTTEST = 1e-12, 1e4  # in units of the largest difference between two logits of an image
 PRECISION = 1e-10  # of the logarithm of a temperature
-
-
-def entropies(p: Floats) -> Floats:
-    """The entropy of each row of `p` (N×K) in bits, N; a class with p = 0 contributes 0."""
-    # Without zeros, as usual, the same numbers need no mask.
-    logs = np.log2(p) if p.all() else np.log2(p, out=np.zeros_like(p), where=p > 0)
-    return np.asarray(-np.einsum("nk,nk->n", p, logs))
 
 
 def at_half_entropy(logits: Floats) -> Floats:

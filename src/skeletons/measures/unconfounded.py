@@ -10,9 +10,9 @@ from __future__ import annotations
 import numpy as np
 
 from skeletons.arrays import Floats
+from skeletons.measures import entropy
 from skeletons.measures.measure import Measure
 from skeletons.measures.predictions import Predictions
-from skeletons.measures.temperature import entropies
 
 
 def cosine_logit_centred(a: Predictions, b: Predictions) -> Floats:
@@ -37,9 +37,7 @@ def jensen_shannon_matched(a: Predictions, b: Predictions) -> Floats:
     Each model's logits are divided by the one temperature that gives its probabilities a mean
     entropy of ½ log₂ K (see `temperature.at_half_entropy`), so both are equally sure on average.
     """
-    middle = entropies((a.tempered + b.tempered) / 2)
-    own = (a.tempered_entropies + b.tempered_entropies) / 2
-    return np.asarray(np.clip(middle - own, 0.0, 1.0))
+    return entropy.jensen_shannon(a.tempered, b.tempered)
 
 
 DECLARED: tuple[Measure, ...] = (
