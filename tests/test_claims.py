@@ -92,6 +92,31 @@ def test_claims_that_are_false_by_making_do_not_hold() -> None:
     }
 
 
+def test_of_models_that_are_pruned_to_densities_the_claim_is_about_densities() -> None:
+    """The lower the density, the more is pruned: the same trend as with rising thresholds."""
+    by_threshold = pairs()
+    names = {"t=0.02": "d=0.9", "t=0.1": "d=0.5", "t=0.5": "d=0.2"}
+    by_density = by_threshold.replace(
+        {end: {name: as_density(name, names) for name in by_threshold[end]} for end in "ab"}
+    )
+    one, other = (
+        post_claims.more_pruning_changes_more(table, "cosine_prob")
+        for table in (by_threshold, by_density)
+    )
+    assert other["claim"].startswith("The lower the density, the less a model behaves like")
+    assert one["holds"] == other["holds"] == "yes"
+    assert one["detail"] == other["detail"]
+    assert other["measured"].split(" at ")[0] == one["measured"].split(" at ")[0]
+    assert " at density 0.9, 0.5, 0.2" in other["measured"]
+
+
+def as_density(name: str, names: dict[str, str]) -> str:
+    for threshold, density in names.items():
+        if name.endswith(threshold):
+            return name.removesuffix(threshold) + density
+    return name
+
+
 def test_most_pairs_is_about_the_cosine_of_different_bases() -> None:
     """As in the post, whatever the primary measure; pairs of one base are few or many by design."""
     table = pairs()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,7 +25,18 @@ def steps_about(found: dict[str, Any], about: str) -> list[dict[str, Any]]:
 
 
 def bases(*seeds: int) -> pd.DataFrame:
-    return pd.DataFrame({"seed": seeds, "state": "base"})
+    names = [f"seed={seed}" for seed in seeds]
+    return pd.DataFrame({"model": names, "seed": seeds, "state": "base", "threshold": math.nan})
+
+
+def brought(count: int) -> pd.DataFrame:
+    """A user's own models, each pruned to one density."""
+    own = [f"own={k}" for k in range(count)]
+    cut = [f"{name}_l1=0.001_ep=2_d=0.2" for name in own]
+    state = ["base"] * count + ["pruned"] * count
+    return pd.DataFrame(
+        {"model": own + cut, "seed": None, "state": state, "threshold": math.nan, "epochs": 2}
+    )
 
 
 @pytest.mark.parametrize(
@@ -46,8 +58,8 @@ def test_two_seeds_are_extended_to_what_a_decision_needs(
     assert "from 2 to 5 seeds" in step["change"]
 
 
-def asked(**changed: Any) -> list[next_steps.Step]:
-    """The steps for an undecided walk of six seeds."""
+def asked(table: pd.DataFrame | None = None, **changed: Any) -> list[next_steps.Step]:
+    """The steps for an undecided walk of six seeds, or of other models."""
     walk = SimpleNamespace(answer="undecided", seeds=6, asked=6, needed=12, likely="converges")
     walk.__dict__.update(changed)
     verdict = {
@@ -56,7 +68,7 @@ def asked(**changed: Any) -> list[next_steps.Step]:
         "by": {"digits": {"m": {"recipes": [SimpleNamespace(primary=True, walk=walk)]}}},
     }
     made = {"verdict": verdict, "settings": SimpleNamespace(alive=0.9)}
-    return next_steps._seeds(made, bases(1, 2, 3, 4, 5, 6))
+    return next_steps._seeds(made, bases(1, 2, 3, 4, 5, 6) if table is None else table)
 
 
 def test_an_undecided_question_is_asked_again_with_new_seeds() -> None:
@@ -155,3 +167,36 @@ def test_findings_in_words_list_the_steps(tmp_path: Path) -> None:
     assert part.strip().splitlines() == [
         f"- **{step['change']}.** {step['reason']}" for step in steps
     ]
+
+
+def test_who_brought_models_is_asked_for_models() -> None:
+    """No base is trained here, so there are no more seeds and no other orders."""
+    (few,) = asked(brought(3))
+    assert few.change == "Bring 2 more models: add files to `network.checkpoints`"
+    (later,) = asked(brought(6))
+    assert later.keys == ("experiment", "network.checkpoints")
+    assert not {**few.values, **later.values}
+    (claimed,) = [step for step in undecided(brought(6), pruned=2) if "models" in step.change]
+    assert claimed.change == "Bring 6 more models: add files to `network.checkpoints`"
+    walk = SimpleNamespace(missing=dict.fromkeys(("ceiling", "random"), "there is none"))
+    pruning = SimpleNamespace(missing={})
+    recipes = [SimpleNamespace(primary=True, walk=walk, pruning=pruning)]
+    verdict = {"measure": "m", "controls": [], "by": {"digits": {"m": {"recipes": recipes}}}}
+    (controls,) = next_steps._controls(verdict, brought=True)
+    assert controls.keys == ("controls.random",)
+
+
+def undecided(table: pd.DataFrame, pruned: int = 1) -> list[next_steps.Step]:
+    """The steps for an undecided claim; if asked for, with models of more densities and epochs."""
+    if pruned > 1:
+        cut = table[table.state == "pruned"]
+        more = cut.assign(model=cut.model.str.replace("d=0.2", "d=0.1"), epochs=4)
+        table = pd.concat([table, more])
+    return next_steps._claims({"digits": [{"holds": "undecided"}]}, table, more=False)
+
+
+def test_the_key_is_that_by_which_models_are_pruned() -> None:
+    steps = undecided(brought(6))
+    assert [step.keys for step in steps] == [("prune.densities",), ("regularize.epochs",)]
+    assert {step.reason for step in steps} == {"A trend needs two, and there is one."}
+    assert next_steps.pruning_key(bases(1, 2)) == "prune.thresholds"

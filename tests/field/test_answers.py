@@ -303,10 +303,10 @@ def test_without_regularised_models_pruning_is_compared_with_the_base() -> None:
 
 def test_a_threshold_is_compared_with_the_model_before_pruning_if_that_was_compared() -> None:
     pairs = compared(known())
-    row = post_claims.higher_threshold_changes_more(pairs, "cosine_prob")
+    row = post_claims.more_pruning_changes_more(pairs, "cosine_prob")
     assert row["claim"].endswith("behaves like itself before pruning")
     bare = pair_tables.without_controls(pairs)
-    row = post_claims.higher_threshold_changes_more(bare, "cosine_prob")
+    row = post_claims.more_pruning_changes_more(bare, "cosine_prob")
     assert row["claim"].endswith("behaves like its own base")
 
 

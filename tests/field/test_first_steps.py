@@ -126,7 +126,7 @@ def test_a_problem_of_all_checkpoints_is_said_once() -> None:
     with pytest.raises(CheckpointError) as caught:
         checkpoints.check(Plan(load({"network": network, "dataset": dataset})))
     assert str(caught.value) == (
-        "network.checkpoints: classes: found no 'cat', which is a class of the data set; allowed: "
+        "network.classes: found no 'cat', which is a class of the data set; allowed: "
         "a list that has every class of the data set."
     )
 

@@ -126,9 +126,7 @@ def cross_base(pairs: pd.DataFrame, measure: Measure, ax: Axes) -> None:
         measure: a column of it.
         ax: replaced by two Axes if there are thresholds and densities.
     """
-    table = pair_tables.annotate(pairs)
-    table = table[(table.base_a != table.base_b) & (table.state_b == "pruned")]
-    table = table[pair_tables.same(table, "l1", "epochs", "threshold", "density")]
+    table = pair_tables.pruned_alike(pairs)
     found = cuts(table)
     for one, cut in zip(_side_by_side(ax, len(found)), found, strict=True):
         for index, ((l1, epochs), group) in enumerate(groups(table, "l1_b", "epochs_b")):

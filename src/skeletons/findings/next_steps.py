@@ -21,7 +21,7 @@ from skeletons.findings.pair_values import CEILING, RANDOM
 from skeletons.findings.rules import UNDECIDED as NOT_DECIDED
 from skeletons.findings.verdict import RecipeAnswers
 from skeletons.findings.walk_certificates import Certificate
-from skeletons.model_ids import BASE, PRUNED, REGULARIZED
+from skeletons.model_ids import BASE, PRUNED, REGULARIZED, Model
 
 BASES, VERDICT, CONTROLS, WALKS, CLAIMS = "bases", "verdict", "controls", "walks", "claims"
 
@@ -60,8 +60,8 @@ def steps(found: Mapping[str, Any], table: pd.DataFrame) -> list[Step]:
     return [
         *_data_sets(found["verdict"]),
         *seeds,
-        *_skeletons(found["verdict"]),
-        *_controls(found["verdict"]),
+        *_skeletons(found["verdict"], pruning_key(table)),
+        *_controls(found["verdict"], are_brought(table)),
         *_weak_controls(found["verdict"], table),
         *_dead(found, table),
         *_walks(found["walks"], found["settings"].loss_rise, found["settings"].largest_step),
@@ -81,6 +81,18 @@ def more_seeds(table: pd.DataFrame, count: int) -> list[int]:
     return sorted([*have, *(next(free) for _ in range(count - len(have)))])
 
 
+def pruning_key(table: pd.DataFrame) -> str:
+    """The key of the configuration that says how much is pruned: densities only if alone."""
+    pruned = table[table.state == PRUNED]
+    by_density = len(pruned) and pruned.threshold.isna().all()
+    return "prune.densities" if by_density else "prune.thresholds"
+
+
+def are_brought(table: pd.DataFrame) -> bool:
+    """Whether bases are a user's own models, so that no more can be trained here."""
+    return bool(table.model.str.contains("own=").any())
+
+
 # --- bases and data sets ------------------------------------------------------------------------
 
 
@@ -95,11 +107,12 @@ def _bases(table: pd.DataFrame) -> Step | None:
             f"{missed}.",
             ("network.mean", "network.std", "network.classes", "images.size"),
         )
-    if brought := [name for name in table.model if "own=" in name]:
+    if are_brought(table):
+        first = next(name for name in table.model if "own=" in name)
         return Step(
             BASES,
             "Check how your models take images: `mean`, `std` and `classes`",
-            f"{missed}. If {brought[0]} and the others are as good as they should be, set a "
+            f"{missed}. If {first} and the others are as good as they should be, set a "
             "`base.target` that they reach.",
             ("network.mean", "network.std", "network.classes", "base.target"),
         )
@@ -139,16 +152,16 @@ def _voting(verdict: Mapping[str, Any]) -> list[RecipeAnswers | None]:
 # --- skeletons, seeds and controls --------------------------------------------------------------
 
 
-def _skeletons(verdict: Mapping[str, Any]) -> list[Step]:
+def _skeletons(verdict: Mapping[str, Any], key: str) -> list[Step]:
     """Another recipe, if the pruned models of the primary one are no skeletons."""
     missing = [one for one in verdict["preconditions"] if one.name == "skeletons" and not one.holds]
     return [
         Step(
             VERDICT,
-            "Find a recipe that gives skeletons: change `prune.thresholds`, train on after pruning "
+            f"Find a recipe that gives skeletons: change `{key}`, train on after pruning "
             "(`prune.retrain`), or walk longer (`regularize.epochs`)",
             f"{one.found[0].upper()}{one.found[1:]}.",
-            ("prune.thresholds", "prune.retrain", "regularize.epochs"),
+            (key, "prune.retrain", "regularize.epochs"),
         )
         for one in missing
     ]
@@ -170,64 +183,97 @@ def _seeds(found: Mapping[str, Any], table: pd.DataFrame) -> list[Step]:
         return []
     needed = [one.needed for one in undecided]
     if any(count is None for count in needed):
-        return [_too_many()]
+        return [_too_many(pruning_key(table))]
     return [_new_experiment(table, max(count for count in needed if count), undecided[0].likely)]
 
 
 def _first_seeds(table: pd.DataFrame, seeds: int) -> Step:
     """Enough seeds for a first decision; nothing could be decided before, so no alpha is spent."""
+    why = "Then a decision is possible; with eight it is likely. Fix the number before you look."
+    if are_brought(table):
+        return _more_checkpoints(VERDICT, FEWEST - seeds, why)
     return Step(
         VERDICT,
         f"Train {text.counted(FEWEST - seeds, 'more base')}: extend `base.seeds` from {seeds} to "
         f"{FEWEST} seeds",
-        "Then a decision is possible; with eight it is likely. Fix the number before you look.",
+        why,
         ("base.seeds",),
         {"base.seeds": more_seeds(table, FEWEST)},
     )
 
 
+def _more_checkpoints(about: str, count: int, why: str) -> Step:
+    """More of a user's own models, which only the user can train."""
+    return Step(
+        about,
+        f"Bring {text.counted(count, 'more model')}: add files to `network.checkpoints`",
+        why,
+        ("network.checkpoints",),
+    )
+
+
 def _new_experiment(table: pd.DataFrame, count: int, likely: str) -> Step:
     """A new experiment: adding seeds to a decided number until it fits would err too often."""
+    brought = are_brought(table)
+    answer = f", most probably with *{likely}*" if likely else ""
+    reason = (
+        f"It would be decided with a probability of 80 %{answer}. Adding "
+        f"{'models' if brought else 'seeds'} to this one and looking again errs more often, unless "
+        "`findings.looks` had planned it."
+    )
+    if brought:
+        return Step(
+            VERDICT,
+            f"Ask again in a new experiment: another `experiment` with {count} new models",
+            reason,
+            ("experiment", "network.checkpoints"),
+        )
     have = more_seeds(table, 0)
     new = [seed for seed in more_seeds(table, len(have) + count) if seed not in have]
-    answer = f", most probably with *{likely}*" if likely else ""
     return Step(
         VERDICT,
         f"Ask again in a new experiment: another `experiment` with {count} new `base.seeds`",
-        f"It would be decided with a probability of 80 %{answer}. Adding seeds to this one and "
-        "looking again errs more often, unless `findings.looks` had planned it.",
+        reason,
         ("experiment", "base.seeds"),
         {"base.seeds": new},
     )
 
 
-def _too_many() -> Step:
+def _too_many(key: str) -> Step:
     return Step(
         VERDICT,
         "Change the recipes: walk longer (`regularize.epochs`) or with a stronger penalty "
-        "(`regularize.lambdas`), and prune more (`prune.thresholds`)",
+        f"(`regularize.lambdas`), and prune more (`{key}`)",
         "More seeds alone will hardly decide: even 100 new ones would probably not.",
-        ("regularize.epochs", "regularize.lambdas", "prune.thresholds"),
+        ("regularize.epochs", "regularize.lambdas", key),
     )
 
 
 def _nothing_compared(table: pd.DataFrame, seeds: int) -> Step:
     states = [state for state in (BASE, REGULARIZED, PRUNED) if (table.state == state).any()]
     values: dict[str, Any] = {"compare.states": states}
-    if seeds < FEWEST:
+    bases, key = "seeds in `base.seeds`", pruning_key(table)
+    if are_brought(table):
+        bases = "models in `network.checkpoints`"
+    elif seeds < FEWEST:
         values["base.seeds"] = more_seeds(table, FEWEST)
     return Step(
         VERDICT,
         "Compare models of different bases before and after pruning",
-        "This needs `base` and `pruned` in `compare.states`, a value in `prune.thresholds`, and "
-        "several seeds in `base.seeds`.",
-        ("compare.states", "prune.thresholds", "base.seeds"),
+        f"This needs `base` and `pruned` in `compare.states`, a value in `{key}`, and several "
+        f"{bases}.",
+        ("compare.states", key, "network.checkpoints" if are_brought(table) else "base.seeds"),
         values,
     )
 
 
-def _controls(verdict: Mapping[str, Any]) -> list[Step]:
-    """The ceiling, the models before pruning and other controls, if there are none."""
+def _controls(verdict: Mapping[str, Any], brought: bool) -> list[Step]:
+    """The ceiling, the models before pruning and other controls, if there are none.
+
+    Args:
+        verdict: of the experiment.
+        brought: whether bases are a user's own, of which no other order can be trained.
+    """
     voting = [one for one in _voting(verdict) if one is not None]
     missing = {
         kind
@@ -245,7 +291,11 @@ def _controls(verdict: Mapping[str, Any]) -> list[Step]:
             "models before pruning",
         ),
     ]
-    add = [(key, value, what) for kind, key, value, what in wanted if kind in missing]
+    add = [
+        (key, value, what)
+        for kind, key, value, what in wanted
+        if kind in missing and not (brought and kind == CEILING)
+    ]
     if not add:
         return []
     keys = [key for key, _, _ in add]
@@ -350,25 +400,37 @@ def _claims(
     pruned = table[table.state == PRUNED]
     if not rows:
         return []
+    cuts = {Model.parse(name).cut for name in pruned.model}
+    key = pruning_key(table)
+    counts = {
+        key: len(cuts) if key == "prune.densities" else pruned.threshold.nunique(),
+        "regularize.epochs": pruned.epochs.nunique(),
+    }
     lacking = [
         Step(
             CLAIMS,
             f"Add a value to `{key}`",
-            f"A trend needs two, and there is {pruned[column].nunique() or 'none'}.",
+            f"A trend needs two, and there is {'one' if count else 'none'}.",
             (key,),
         )
-        for key, column in (("prune.thresholds", "threshold"), ("regularize.epochs", "epochs"))
-        if pruned[column].nunique() < 2
+        for key, count in counts.items()
+        if count < 2
     ]
     if more or lacking:
         return lacking
     seeds = int((table.state == BASE).sum())
+    brought = are_brought(table)
+    why = (
+        f"{text.counted(len(rows), 'claim')} {'is' if len(rows) == 1 else 'are'} undecided. Twice "
+        f"as many {'models' if brought else 'seeds'} shorten an interval by about a third."
+    )
+    if brought:
+        return [_more_checkpoints(CLAIMS, seeds, why)]
     return [
         Step(
             CLAIMS,
             f"Extend `base.seeds` from {seeds} to {2 * seeds} seeds",
-            f"{text.counted(len(rows), 'claim')} {'is' if len(rows) == 1 else 'are'} undecided. "
-            "Twice as many seeds shorten an interval by about a third.",
+            why,
             ("base.seeds",),
             {"base.seeds": more_seeds(table, 2 * seeds)},
         )

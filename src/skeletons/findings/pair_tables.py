@@ -140,17 +140,24 @@ def across_bases(pairs: pd.DataFrame, measure: str) -> list[dict[str, Any]]:
     table = table[table.base_a != table.base_b]
     bases = table[(table.state_a == BASE) & (table.state_b == BASE)]
     rows = [{"threshold": None, **spread(bases, measure)}]
-    alike = table[
-        (table.state_a == PRUNED)
-        & (table.state_b == PRUNED)
-        & same(table, "l1", "epochs", "threshold", "density")
-    ]
+    alike = pruned_alike(table)
     for cut in ("density", "threshold"):
         rows += [
             {"threshold": None, cut: amount, **spread(group, measure)}
             for amount, group in _groups(alike, f"{cut}_a")
         ]
     return rows
+
+
+def pruned_alike(pairs: pd.DataFrame) -> pd.DataFrame:
+    """The pairs of pruned models of different bases by one recipe; controls take no part."""
+    table = annotate(pairs)
+    return table[
+        (table.base_a != table.base_b)
+        & (table.state_a == PRUNED)
+        & (table.state_b == PRUNED)
+        & same(table, "l1", "epochs", "threshold", "density")
+    ]
 
 
 def _groups(table: pd.DataFrame, column: str) -> list[tuple[float, pd.DataFrame]]:

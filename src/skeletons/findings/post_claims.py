@@ -69,7 +69,7 @@ def claims(
     compared = pair_tables.without_controls(pairs)
     return [
         *accuracy_kept(scores, drop),
-        higher_threshold_changes_more(pairs, measure),
+        more_pruning_changes_more(pairs, measure),
         more_epochs_smaller(scores),
         more_epochs_like_the_base(compared, measure, possible=range_of(found)),
         most_pairs_alike(compared),
@@ -155,20 +155,25 @@ def _lost_text(lost: Floats, low: float, high: float) -> str:
 # --- thresholds and epochs ----------------------------------------------------------------------
 
 
-def higher_threshold_changes_more(pairs: pd.DataFrame, measure: str) -> Claim:
+def more_pruning_changes_more(pairs: pd.DataFrame, measure: str) -> Claim:
     """The higher the threshold, the less similar a model's OOD predictions are to those before.
 
     Before means the same model before pruning if regularised models are compared
-    (`compare.states`), because further training changes a model too; otherwise its own base.
+    (`compare.states`), because further training changes a model too; otherwise its own base. If
+    models are pruned to densities alone, the claim is about lower densities.
     """
     table, before = to_unpruned(pairs, measure), "itself before pruning"
     if table.empty:
         table, before = to_own_base(pairs, measure), "its own base"
-    grid = _grid(table[table.state == PRUNED], "threshold", measure)
+    table = table[table.state == PRUNED]
+    by_density = table.threshold.isna().all() and table.density.notna().any()
+    cut, more = ("density", "lower") if by_density else ("threshold", "higher")
+    grid = _grid(table, cut, measure)
+    grid = grid.iloc[:, ::-1] if by_density else grid  # from little pruning to much
     correlation, p, attainable = page_test.page(-grid.to_numpy(np.float64))
     return {
-        "claim": f"The higher the threshold, the less a model behaves like {before}",
-        "measured": _trend_text(-correlation, grid, "threshold"),
+        "claim": f"The {more} the {cut}, the less a model behaves like {before}",
+        "measured": _trend_text(-correlation, grid, cut),
         "holds": _trend(p, -grid),
         "detail": _trend_detail(p, attainable, grid, measure),
     }

@@ -45,10 +45,11 @@ def read(folder: Path, models: Collection[str]) -> pd.DataFrame:
     Args:
         folder: the experiment's `benchmarks`. It has a file for a stage of one job, or a folder
             with a file for each job of a stage. It need not exist.
-        models: the models of the experiment; jobs of other models are left out.
+        models: the models of the experiment; jobs of other models are left out, except those of
+            checkpoints on the way to them.
     """
     rows = []
-    for path, stage, job in _benchmarks(folder, models):
+    for path, stage, job in _benchmarks(folder, _made(models)):
         numbers = _numbers(path)
         if numbers is not None:
             rows.append((stage, job, *numbers))
@@ -61,6 +62,7 @@ def unmeasured(folder: Path, models: Collection[str]) -> list[tuple[str, str]]:
     They are those that made a model but left no benchmark, and those of all stages whose benchmark
     cannot be read. The arguments are those of `read`.
     """
+    models = _made(models)
     found = _benchmarks(folder, models)
     measured = {(stage, job) for path, stage, job in found if _numbers(path) is not None}
     jobs = {(stage, job) for _, stage, job in found}
@@ -69,6 +71,17 @@ def unmeasured(folder: Path, models: Collection[str]) -> list[tuple[str, str]]:
         if stage in MADE_BY:
             jobs.add((MADE_BY[stage], _job_of(name)))
     return sorted(jobs - measured)
+
+
+def _made(models: Collection[str]) -> set[str]:
+    """These models, and the walked ones that they are made from, which may not be compared."""
+    found = set(models)
+    for name in models:
+        model = Model.parse(name)
+        while model.epochs is not None:
+            model = model.parent
+            found.add(str(model))
+    return found
 
 
 def _job_of(name: str) -> str:

@@ -13,7 +13,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skeletons import image_folders
+from skeletons import image_folders, text
+from skeletons.config.datasets import Cifar10, FashionMnist, Mnist, Shapes, Svhn
 from skeletons.config.networks import Setup
 from skeletons.data.files import Form
 from skeletons.errors import ArtifactError, CheckpointError, DataError
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from skeletons.workflow.plan import Plan
 
 MEMORY = Path("results/.checkpoints.json")
+OF_TEN = (Shapes, Cifar10, Mnist, FashionMnist, Svhn)  # data sets of ten classes
 
 
 def digests(setups: Iterator[Setup]) -> dict[str, str]:
@@ -71,51 +73,99 @@ def check(plan: Plan) -> None:
     if not plan.digests:
         return
     known, problems, tried = _recall(), [], False
-    classes = classes_of(plan)
+    classes, count = classes_of(plan), count_of_classes(plan)
     for setup in plan.setups.values():
+        if problem := _unnamed(setup, classes):
+            problems.append(problem)
+            continue
         code = fingerprint("training.adopt", own=references.files_of(setup.network.name))
         about = setup.network.model_dump(include={"name", "width", "options", "classes"})
+        faults: dict[str, list[str]] = {}  # files by why they do not fit
         for path in setup.checkpoints.values():
             form = (plan.form.side, plan.form.channels)
-            fit = [code, json.dumps(about, sort_keys=True), classes, *form]
+            fit = [code, json.dumps(about, sort_keys=True), classes, count, *form]
             facts = known.setdefault(path, _digest(path, {}))
             if fit in facts["fits"]:
                 continue
             tried = True
             try:
-                _try(setup, path, classes, plan.form)
+                _try(setup, path, count, plan.form)
             except CheckpointError as error:
-                problems.append(f"{setup.key}.checkpoints: {error}")
+                faults.setdefault(str(error).removeprefix(f"{path}: "), []).append(path)
             else:
                 facts["fits"].append(fit)
+        problems += [_sentence(setup, reason, paths) for reason, paths in faults.items()]
     if tried:
         _keep(known)
     if problems:
-        raise CheckpointError("\n".join(dict.fromkeys(problems)))  # one may hold for all files
+        raise CheckpointError("\n".join(problems))
 
 
-def _try(setup: Setup, path: str, classes: list[str] | None, form: Form) -> None:
+def _sentence(setup: Setup, reason: str, paths: list[str]) -> str:
+    """Why files do not fit, once."""
+    first, *others = paths
+    more = f" The same holds for {text.listed(others)}." if others else ""
+    return f"{setup.key}.checkpoints: {first}: {reason}{more}"
+
+
+def _unnamed(setup: Setup, classes: list[str] | None) -> str:
+    """That a class of the data set is none of the models' outputs; empty if all are known."""
+    from skeletons.training.adopt import order_of  # imports torch
+
+    try:
+        order_of(setup.network.classes, classes or [])
+    except CheckpointError as error:
+        return f"{setup.key}.{error}"
+    return ""
+
+
+def _try(setup: Setup, path: str, count: int | None, form: Form) -> None:
+    """Fit a file to its network.
+
+    Raises:
+        CheckpointError: it does not fit.
+    """
     from skeletons.networks import state_dict  # imports torch
     from skeletons.training import checkpoints
-    from skeletons.training.adopt import adopted, order_of
+    from skeletons.training.adopt import adopted
 
-    outputs = setup.network.classes
-    if classes is not None:
-        order_of(outputs, classes)
-    # How many outputs there must be may be known only once the data set is made.
-    count = len(outputs or classes or ())
-    counts = [count] if count else checkpoints.outputs(state_dict.read(path))
     about = setup.network.model_dump(include={"name", "width", "options"})
     scale = ([0.0] * form.channels, [1.0] * form.channels)
     shape = (form.channels, form.side, form.side)
-    problems = []
-    for count in counts:
+
+    def problem(classes: int) -> CheckpointError | None:
         try:
-            adopted(path, {**about, "classes": count}, *scale, shape)
-            return
+            adopted(path, {**about, "classes": classes}, *scale, shape)
         except CheckpointError as error:
-            problems.append(error)
-    raise problems[0]
+            return error
+        return None
+
+    outputs = checkpoints.outputs(state_dict.read(path))
+    named = len(setup.network.classes or ())
+    # How many outputs there must be may be known only once the data set is made.
+    given = named or count
+    wanted, errors = [given] if given else outputs, []
+    for classes in wanted:
+        if (error := problem(classes)) is None:
+            return
+        errors.append(error)
+    for classes in set(outputs) - set(wanted):
+        if problem(classes) is None:
+            of = "`classes` names" if named else "the data set has"
+            raise CheckpointError(
+                f"{path}: found {classes} outputs, but {of} {wanted[0]} classes; allowed: a model "
+                f"of {wanted[0]} classes, or all classes of its outputs, in order, in "
+                f"{setup.key}.classes."
+            )
+    raise errors[0]
+
+
+def count_of_classes(plan: Plan) -> int | None:
+    """The number of classes of the task, if it is known before its data set is made."""
+    known = classes_of(plan)
+    if known is None and isinstance(plan.config.dataset, OF_TEN):
+        return 10
+    return None if known is None else len(known)
 
 
 def classes_of(plan: Plan) -> list[str] | None:

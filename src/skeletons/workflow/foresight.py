@@ -17,7 +17,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from skeletons.config.datasets import Cifar10, FashionMnist, Mnist, Shapes, Svhn
 from skeletons.config.names import ALIGNED_INSPECTIONS, CRITERIA
 from skeletons.config.networks import Setup
 from skeletons.errors import ArtifactError, ConfigError, SkeletonsError, WiringError
@@ -33,7 +32,6 @@ from skeletons.workflow.stages import STAGES
 MEMORY = Path("results/.foreseen")  # answers by everything that they depend on
 KEPT = 100  # of them
 Look = Callable[[Mapping[str, Any]], str]  # why a network, as in a model.json, cannot be had
-OF_TEN = (Shapes, Cifar10, Mnist, FashionMnist, Svhn)  # data sets of ten classes
 CLASSES = 10  # of a network whose images do not exist yet; how channels flow hardly depends on them
 
 
@@ -98,7 +96,9 @@ def demand_layers(plan: Plan) -> None:
 
 def _demand(plan: Plan, setup: Setup) -> None:
     name, needing = setup.network.name, _aligning(plan, setup)
-    if name.startswith(PACKAGES) or (is_reference(name) and _known_classes(plan) is not None):
+    if name.startswith(PACKAGES) or (
+        is_reference(name) and checkpoints.count_of_classes(plan) is not None
+    ):
         given = trained_from(setup) if is_file(setup.network.weights) else {}
         if reason := _remembered("untrained", plan, setup, _not_made, given):
             raise ConfigError(re.sub(r"^network\.", f"{setup.key}.", reason))
@@ -280,15 +280,7 @@ def _not_seen(about: Mapping[str, Any]) -> str:
 
 
 def _classes(plan: Plan) -> int:
-    return _known_classes(plan) or CLASSES
-
-
-def _known_classes(plan: Plan) -> int | None:
-    """The number of classes of the task, if it is known before its data set is made."""
-    known = checkpoints.classes_of(plan)
-    if known is None and isinstance(plan.config.dataset, OF_TEN):
-        return 10
-    return None if known is None else len(known)
+    return checkpoints.count_of_classes(plan) or CLASSES
 
 
 def _digest(code: str, stage: str, about: Mapping[str, Any]) -> str:
