@@ -4,6 +4,7 @@ import hashlib
 import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -78,6 +79,22 @@ def test_every_rule_that_names_an_environment_names_one_that_exists() -> None:
     for path in (ROOT / "rules").glob("*.smk"):
         for name in re.findall(r"\.\./envs/([\w.-]+)", path.read_text()):
             assert (ROOT / "envs" / name).is_file()
+
+
+@pytest.mark.parametrize(("made_for", "again"), [("{}", False), ("", False), ("/elsewhere", True)])
+def test_an_environment_that_was_moved_is_made_again(
+    made_for: str, again: bool, tmp_path: Path
+) -> None:
+    for name in ("Makefile", "requirements.lock", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    ready = tmp_path / ".venv/.ready"
+    ready.parent.mkdir()
+    ready.write_text(made_for.format(tmp_path))
+    done = subprocess.run(
+        ["make", "--dry-run", "env"], cwd=tmp_path, check=True, capture_output=True, text=True
+    )
+    assert ("venv --clear .venv" in done.stdout) == again
+    assert ("The folder was moved" in done.stdout) == again
 
 
 # --- progress while it is installed ---------------------------------------------------------------

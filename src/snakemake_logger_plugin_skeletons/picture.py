@@ -42,7 +42,7 @@ class Picture:
 
     def _words(self, done: int, total: int) -> str:
         failed = f", {self.failed} failed" if self.failed else ""
-        left = self.left()
+        left = self.left() if done < total else ""
         return f"{done} of {total} jobs done{failed}{left and f', {left}'}"
 
     def left(self) -> str:
