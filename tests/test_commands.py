@@ -123,7 +123,7 @@ BAD: dict[str, tuple[Callable[[Path], str], str]] = {
     "a broken file": (written("a.parquet", b"x"), "cannot be read: "),
     "an empty file": (written("a.csv", b""), "cannot be read: "),
     "a broken archive": (written("a.npz", b"x"), "cannot be read: "),
-    "no such file": (lambda path: str(path / "none.csv"), "cannot be read: "),
+    "no such file": (lambda path: str(path / "none.csv"), "is not a file; allowed: "),
 }
 
 

@@ -1260,7 +1260,7 @@ RUN = [
     ),
     Mistake(
         "a user-defined network does not take images of the size",
-        "mine.py:net failed on images of 3×24×24 (RuntimeError: …); correct it and run snakemake "
+        "mine.py:net failed on images of 3×24×24, see images.size (RuntimeError: …); correct it and run snakemake "
         "again.",
         of_another_shape,
     ),

@@ -191,17 +191,17 @@ def test_a_figure_is_by_the_experiments_first_measure_in_its_colours(tmp_path: P
 def test_what_is_not_there_is_named_with_what_is_nearest(experiment: Experiment) -> None:
     ax = Figure().add_subplot()
     for call, sentence in (
-        (lambda: experiment.load("seed=1_l1=0.0001_ep=1_t=0.3"), f"there is: {PRUNED}, "),
-        (lambda: experiment.models("prnued"), "no state 'prnued' here; there is: pruned, "),
-        (lambda: experiment.measure("cosine", "seed=1", "seed=2"), "there is: cosine_"),
-        (lambda: experiment.predictions("seed=1", "digit"), "there is: digits, "),
+        (lambda: experiment.load("seed=1_l1=0.0001_ep=1_t=0.3"), f"there are: {PRUNED}, "),
+        (lambda: experiment.models("prnued"), "no state 'prnued' here; there are: pruned, "),
+        (lambda: experiment.measure("cosine", "seed=1", "seed=2"), "there are: cosine_"),
+        (lambda: experiment.predictions("seed=1", "digit"), "there are: digits, "),
         (lambda: experiment.similarity(), "Name the data set that pairs were compared on; "),
         (
             lambda: experiment.walk("seed=1"),
             "seed=1: a model of state base has no walk.parquet; seed=1_",
         ),
         (lambda: experiment.predictions("seed=1", noise()[0]), "uint8 3×32×32; allowed: uint8 N×"),
-        (lambda: experiment.plot("heat", ax), "no figure 'heat' here; there is: heatmap, "),
+        (lambda: experiment.plot("heat", ax), "no figure 'heat' here; there are: heatmap, "),
         (
             lambda: experiment.plot("probe", ax, model="x"),
             "no results of 'x' here, but of: ",
@@ -221,7 +221,7 @@ def test_what_is_not_there_is_named_with_what_is_nearest(experiment: Experiment)
 
 
 def test_a_folder_without_an_experiment_is_refused(science: Workflow, tmp_path: Path) -> None:
-    with pytest.raises(SkeletonsError, match="beside it: science"):
+    with pytest.raises(SkeletonsError, match="beside it, there is: science"):
         Experiment(science / "results/scienec")
     with pytest.raises(SkeletonsError, match=r"it has no scores\.parquet"):
         Experiment(tmp_path)

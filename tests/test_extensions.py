@@ -498,7 +498,7 @@ def test_a_class_of_width_and_classes_makes_a_network(write: Callable[[str], str
 
 NETWORKS = {
     "return 3": "returned a value of type int; it must return a torch.nn.Module.",
-    "return nn.Linear(5, c)": "mine.py:f failed on images of 3×32×32 (RuntimeError: ",
+    "return nn.Linear(5, c)": "mine.py:f failed on images of 3×32×32, see images.size (Ru",
     "return nn.Sequential(nn.Flatten(), nn.Linear(3072, c + 1))": "whose output for two images is "
     "2×5; it must return logits, 2×4.",
     "return nn.Sequential(nn.AdaptiveAvgPool3d((1, 1, c)), nn.Flatten())": "in which nothing can",

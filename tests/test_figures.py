@@ -147,6 +147,22 @@ def test_similarities_are_drawn_against_thresholds_and_densities(
             assert points.count(used) == 2  # a line per number of epochs
 
 
+def test_forks_take_no_part_in_the_figure_of_different_bases() -> None:
+    """A pruned child of seed 1 and the pruned model of seed 2 are no pair of two bases' models."""
+    bases = [str(base) for base in (Model(1), Model(2), Model(3))]
+    chosen = [f"{base}{walk}" for base in bases for walk in ("", "_l1=0.0001_ep=1_d=0.2")]
+    forks = [f"seed=1_fork=0.9_order={k}_l1=0.0001_ep=1_d=0.2" for k in (1, 2)]
+    pairs = [
+        {"a": a, "b": b, "cosine_prob": 0.9 if {a, b} & set(forks) else 0.5}
+        for a, b in itertools.combinations([*chosen, *forks], 2)
+    ]
+    figure = Figure()
+    pair_figures.cross_base(pd.DataFrame(pairs), COSINE, figure.add_subplot())
+    (ax,) = figure.axes
+    drawn = [list(line.get_ydata()) for line in ax.get_lines() if list(line.get_xdata()) == [0.2]]
+    assert drawn == 3 * [[0.5]]  # the mean, and both ends of the bar
+
+
 def test_the_same_figure_is_the_same_bytes(tmp_path: Path) -> None:
     with style.styled():
         for name in ("one", "two"):

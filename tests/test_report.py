@@ -254,6 +254,17 @@ def test_costs_are_those_of_the_experiments_own_jobs(tmp_path: Path) -> None:
     ]
 
 
+def test_checkpoints_on_the_way_are_counted(tmp_path: Path) -> None:
+    """An experiment of walks of 8 epochs has made those of 4, which it does not compare."""
+    for epochs in (4, 8, 16):
+        benchmark(tmp_path / f"regularize/seed=1_l1=0.0001_ep={epochs}.tsv", epochs, 100)
+    models = {"seed=1", "seed=1_l1=0.0001_ep=8_d=0.2"}
+    assert list(costs.read(tmp_path, models).cpu_s) == [4, 8]
+    (tmp_path / "regularize/seed=1_l1=0.0001_ep=4.tsv").unlink()
+    made = costs.unmeasured(tmp_path, models)
+    assert ("regularize", "seed=1_l1=0.0001_ep=4") in made
+
+
 def test_a_stage_costs_what_its_jobs_do(tmp_path: Path) -> None:
     for k in (1, 2):
         benchmark(tmp_path / f"train_base/seed={k}.tsv", k, 100 * k)

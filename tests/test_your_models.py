@@ -91,7 +91,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
     images, labels = photos(made / "photos")["train"]
     for seed, name in enumerate(NAMES):
         torch.save(trained(seed, images, labels).state_dict(), made / f"models/{name}.pt")
-    (made / "experiments/mine.yaml").write_text(block("yaml", "ood: ["))
+    (made / "experiments/trained.yaml").write_text(block("yaml", "ood: ["))
     says(made, block("bash", "snakemake"))
     return made
 
@@ -105,7 +105,7 @@ def says(workflow: Workflow, command: str) -> str:
 
 def run(workflow: Workflow, change: dict[str, Any], *arguments: str) -> str:
     """Change sections of the file, and run the command of the page."""
-    (workflow / "experiments/mine.yaml").write_text(yaml.safe_dump({**CONFIG, **change}))
+    (workflow / "experiments/trained.yaml").write_text(yaml.safe_dump({**CONFIG, **change}))
     return says(workflow, f"{block('bash', 'snakemake').strip()} {' '.join(arguments)}")
 
 
@@ -116,11 +116,11 @@ def test_every_block_is_followed_here() -> None:
 
 
 def test_five_models_reach_one_report(page: Workflow) -> None:
-    found = artifacts.read_json(page / "results/mine/findings.json")
+    found = artifacts.read_json(page / "results/trained/findings.json")
     assert [base["model"] for base in found["bases"]] == [f"own={name}" for name in NAMES]
     assert found["pairs"] == 10
     assert all(base["accuracy"] > 0.9 for base in found["bases"])
-    html = (page / "results/mine/report.html").read_text(encoding="utf-8")
+    html = (page / "results/trained/report.html").read_text(encoding="utf-8")
     assert "own=erin" in html
     assert "near chance" not in html
 
@@ -132,7 +132,7 @@ def test_walks_and_pruning_are_added(page: Workflow, tmp_path: Path) -> None:
     assert re.search(r"^ *regularize +15 *$", jobs, re.M)
     assert re.search(r"^ *prune +30 *$", jobs, re.M)
     assert not re.search(r"^ *adopt ", jobs, re.M)
-    model = "results/mine/models/own=alice_l1=1e-05_ep=1_t=0.2/sparsity.json"
+    model = "results/trained/models/own=alice_l1=1e-05_ep=1_t=0.2/sparsity.json"
     run(workflow, sections, "--", model)
     assert artifacts.read_json(workflow / model)["density"] < 1
 
@@ -147,11 +147,11 @@ def test_outputs_in_another_order_are_mapped(page: Workflow, tmp_path: Path) -> 
     (workflow / "turned").mkdir()
     for name in ("alice", "bob"):  # of two models, because models are compared in pairs
         torch.save(turned, workflow / f"turned/{name}.pt")
-    (score,) = (workflow / "results/mine/scores").glob("own=alice.json")
+    (score,) = (workflow / "results/trained/scores").glob("own=alice.json")
     before = artifacts.read_json(score)["accuracy"]
-    run(workflow, change, "--", "results/mine/scores/own=alice.json")
+    run(workflow, change, "--", "results/trained/scores/own=alice.json")
     assert artifacts.read_json(score)["accuracy"] == before
-    model = artifacts.read_json(workflow / "results/mine/models/own=alice/model.json")
+    model = artifacts.read_json(workflow / "results/trained/models/own=alice/model.json")
     assert model["network"]["order"] == [order.index(k) for k in range(3)]
 
 
@@ -184,14 +184,14 @@ def test_saved_outputs_are_compared_without_the_workflow(page: Workflow) -> None
 
 def test_an_exported_model_computes_the_same_logits(page: Workflow, tmp_path: Path) -> None:
     workflow = page.copy(tmp_path / "w")
-    says(workflow, "skeletons export results/mine/models/own=alice --to DIR")
+    says(workflow, "skeletons export results/trained/models/own=alice --to DIR")
     code = block("python", "network.load()")
     images, _ = photos(tmp_path / "photos")["test"]
     torch.save(images * 255, workflow / "images.pt")
     check = "import torch; torch.save(model.eval()(torch.load('images.pt')), 'logits.pt')"
     (workflow / "example.py").write_text(f"{code}\n{check}\n")
     says(workflow, "python example.py")
-    tables = (workflow / "results/mine/predictions").glob("*/own=alice.parquet")
+    tables = (workflow / "results/trained/predictions").glob("*/own=alice.parquet")
     (table,) = (path for path in tables if not path.parent.name.startswith(("digits", "noise")))
     wanted = artifacts.read_table(table).filter(like="logit").to_numpy()
     found = torch.load(workflow / "logits.pt").detach().numpy()

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from skeletons import plots
+from skeletons import plots, text
 from skeletons.alignment.results import aligned
 from skeletons.arrays import Floats
 from skeletons.config.names import MASK_MEASURES, REPRESENTATIONS
@@ -410,7 +410,7 @@ def _not_an_experiment(path: Path) -> str:
     if not path.is_dir():
         folders = path.parent.glob("*/scores.parquet") if path.parent.is_dir() else ()
         beside = [found.parent.name for found in folders]
-        return f"{path} does not exist; experiments beside it: {_listed(beside, path.name)}."
+        return f"{path} does not exist; beside it, {_listed(beside, path.name)}."
     return (
         f"{path} is not the folder of a finished experiment: it has no scores.parquet; "
         "run snakemake to make it, or open results/EXPERIMENT."
@@ -425,7 +425,7 @@ def _known(name: str, names: Iterable[str], what: str) -> str:
     """
     have = list(names)
     if name not in have:
-        raise SkeletonsError(f"There is no {what} {name!r} here; there is: {_listed(have, name)}.")
+        raise SkeletonsError(f"There is no {what} {name!r} here; {_listed(have, name)}.")
     return name
 
 
@@ -438,13 +438,13 @@ def _only(name: str | None, names: list[str], what: str) -> str:
     if name is not None:
         return _known(name, names, what)
     if len(names) != 1:
-        raise SkeletonsError(f"Name the {what}; there is: {_listed(names, '')}.")
+        raise SkeletonsError(f"Name the {what}; {_listed(names, '')}.")
     return names[0]
 
 
 def _listed(names: list[str], found: str) -> str:
-    """The name that is nearest to a given one, and a few of the others."""
+    """`there are: …`: the name that is nearest to a given one, and a few of the others."""
     near = difflib.get_close_matches(str(found), names, n=1, cutoff=0)
     first = [*near, *(name for name in names if name not in near)]
-    shown = ", ".join(first[:8]) or "none"
-    return f"{shown} and {len(first) - 8} more" if len(first) > 8 else shown
+    more = f" and {len(first) - 8} more" if len(first) > 8 else ""
+    return f"{text.there_are(names)}: {', '.join(first[:8]) or 'none'}{more}"

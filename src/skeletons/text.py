@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -54,8 +55,19 @@ def points(difference: float, digits: int = 1) -> str:
 
 def signed(value: float, digits: int = 2) -> str:
     """A number such as `−1.20`, with a minus sign; what rounds to 0 has none."""
-    text = f"{value:.{digits}f}"
-    return (text.removeprefix("-") if float(text) == 0 else text).replace("-", "−")
+    return with_minus(f"{value:.{digits}f}")
+
+
+def with_minus(shown: str) -> str:
+    """A formatted number with a minus sign in place of a hyphen; what is shown as 0 has none."""
+    if not shown.startswith("-"):
+        return shown
+    return f"−{shown[1:]}" if re.search("[1-9]", shown) else shown[1:]
+
+
+def there_are(names: Collection[str]) -> str:
+    """`there is`, or `there are` for several."""
+    return f"there {'is' if len(names) == 1 else 'are'}"
 
 
 def p_value(p: float) -> str:

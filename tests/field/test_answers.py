@@ -318,7 +318,7 @@ def test_noise_has_no_vote() -> None:
     assert both["verdict"]["answer"] == CONVERGES
     assert set(both["claims"]) == set(both["apart"]) == {"mnist"}
     text = stage.as_markdown(both)
-    assert "No vote has `noise`" in text
+    assert "Without a vote: `noise`." in text
     assert "### On `noise`, by `cosine_prob`, a control without a vote" in text
 
 
@@ -342,7 +342,10 @@ def test_every_epoch_in_a_log_says_what_its_losses_are_of(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     report_epoch("Base model seed=1, epoch 1,", dict.fromkeys(LOSSES, 0.5))
-    assert "(of plain images, of the training set fewer than 4,000)" in capsys.readouterr().out
+    assert (
+        "(without augmentation, on fewer than 4,000 of the training images)"
+        in capsys.readouterr().out
+    )
 
 
 # --- costs --------------------------------------------------------------------------------------

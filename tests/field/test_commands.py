@@ -132,9 +132,9 @@ def test_an_experiment_of_which_only_logs_are_left() -> None:
     [
         (
             "onne",
-            "There is no experiment 'onne' here; there is: one and other (did you mean one?).",
+            "There is no experiment 'onne' here; there are: one and other (did you mean one?).",
         ),
-        ("README.md", "There is no experiment 'README.md' here; there is: one and other."),
+        ("README.md", "There is no experiment 'README.md' here; there are: one and other."),
         ("..", "There is no experiment '..' here;"),
         (".", "There is no experiment '.' here;"),
         ("", "There is no experiment '' here;"),

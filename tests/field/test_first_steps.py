@@ -131,6 +131,39 @@ def test_a_problem_of_all_checkpoints_is_said_once() -> None:
     )
 
 
+def test_files_that_do_not_fit_alike_are_one_sentence() -> None:
+    for name in ("alice", "bob", "carol"):
+        saved(f"models/{name}.pt", width=3, classes=10)
+    network = {"name": "cnn", "width": 2, "checkpoints": "models"}
+    with pytest.raises(CheckpointError) as caught:
+        checkpoints.check(Plan(load({"network": network, "dataset": {"kind": "shapes"}})))
+    message = str(caught.value)
+    assert message.startswith("network.checkpoints: models/alice.pt: found weights of another net")
+    assert message.endswith("The same holds for models/bob.pt and models/carol.pt.")
+    assert message.count("\n") == 0
+
+
+@pytest.mark.parametrize(("classes", "has"), [(None, "the data set has"), (4 * ["?"], "names")])
+def test_the_number_of_classes_is_checked_before_the_images_are_drawn(
+    classes: list[str] | None, has: str
+) -> None:
+    saved("models/alice.pt", width=2, classes=3)
+    network = {"name": "cnn", "width": 2, "checkpoints": "models"}
+    if classes:
+        network["classes"] = [f"class {k}" for k in range(len(classes))]
+    with pytest.raises(CheckpointError) as caught:
+        checkpoints.check(Plan(load({"network": network, "dataset": {"kind": "shapes"}})))
+    count = len(classes or range(10))
+    assert "models/alice.pt: found 3 outputs, but " in str(caught.value)
+    assert f"{has} {count} classes; allowed: a model of {count} classes" in str(caught.value)
+
+
+def saved(path: str, width: int, classes: int) -> None:
+    Path(path).parent.mkdir(exist_ok=True)
+    body = build("cnn", width, classes, [0.5] * 3, [0.2] * 3, seed=1).get_submodule("body")
+    torch.save(body.state_dict(), path)
+
+
 # --- the command snakemake ------------------------------------------------------------------------
 
 

@@ -74,7 +74,7 @@ def test_a_network_that_fails_on_the_images_ends_the_run_before_it_begins(folder
     asked = {key: value for key, value in config().items() if key != "inspect"}
     done = folder.run(asked, "--dry-run")
     assert done.returncode != 0
-    assert "mine.py:net failed on images of 3×32×32 (RuntimeError: " in done.stdout
+    assert "mine.py:net failed on images of 3×32×32, see images.size (RuntimeError: " in done.stdout
     assert "Traceback" not in done.stdout
     done = folder.run({**asked, "images": {"size": 24}}, "--dry-run")
     assert done.returncode == 0, done.stdout

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from skeletons import text
 from skeletons.errors import SavedOutputError
 from skeletons.measures import behaviour, saved
 from skeletons.measures.catalogue import MEASURES
@@ -34,7 +35,9 @@ def compare(paths: Sequence[str], *, features: bool = False, id_column: str = "i
         SavedOutputError: a file cannot be used, or two do not fit together.
     """
     if len(paths) < 2:
-        raise SavedOutputError(f"found {len(paths)} file; allowed: two or more.")
+        raise SavedOutputError(
+            f"skeletons compare: found {text.counted(len(paths), 'file')}; allowed: two or more."
+        )
     models = saved.matched([saved.read(path, id_column) for path in paths])
     values = _features if features else _logits
     rows = values(models)

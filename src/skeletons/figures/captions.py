@@ -74,8 +74,8 @@ CAPTIONS: Mapping[str, Caption] = {
         "base before training, a base trained on the images in another order (“image order 1”), "
         "and a model that lost as many weights at random (“at random like 0.05”). The strips on "
         "the left show each model's test accuracy and sparsity. Grey cells have no value, mostly "
-        "because one model of the pair gives the same answer for every image; the column `reason` "
-        "of the table says why.",
+        "because one model of the pair gives the same answer for every image; the column "
+        "“reason” of the table says why.",
     ),
     "heatmap_of_features": Caption(
         PAIRS,
@@ -94,7 +94,7 @@ CAPTIONS: Mapping[str, Caption] = {
         "with the same density in each layer; 1 is the largest overlap that the densities allow, "
         "so a mask that lies within the other has 1. For aligned units, the units of the second "
         "base are first reordered to fit the first base, by the bases' own weights before any "
-        "pruning. Grey cells have no value; the column `reason` of the table says why.",
+        "pruning. Grey cells have no value; the column “reason” of the table says why.",
     ),
     "rises": Caption(
         ALIKE,
@@ -225,7 +225,7 @@ CAPTIONS: Mapping[str, Caption] = {
         INSIDE,
         "How sparse a skeleton can be",
         "The search for the sparsest skeleton of each base. The end of its walk is pruned to "
-        "various densities, and retrained if `prune.retrain` asks for it. Left: the upper 95 % "
+        "various densities, and retrained if the configuration asks for it. Left: the upper 95 % "
         "bound of the rise of the training loss above the base's. Right: the test accuracy lost. "
         "Filled marks are within both limits (dashed), hollow ones are not.",
     ),

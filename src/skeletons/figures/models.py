@@ -41,7 +41,14 @@ def accuracy_vs_sparsity(scores: pd.DataFrame, ax: Axes) -> None:
     ax.scatter(
         bases.sparsity, bases.accuracy, marker="*", s=110, color="black", label="base", zorder=3
     )
-    ax.axhline(bases.accuracy.mean(), color="0.5", linewidth=0.8, linestyle="--", zorder=0)
+    ax.axhline(
+        bases.accuracy.mean(),
+        color="0.5",
+        linewidth=0.8,
+        linestyle="--",
+        zorder=0,
+        label="the bases' mean",
+    )
     ax.axhline(
         bases.accuracy.mean() - pair_tables.MAX_DROP,
         color="0.5",

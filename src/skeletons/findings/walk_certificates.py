@@ -296,7 +296,8 @@ def sentence(name: str, found: Certificate) -> str:
         return (
             f"`{name}` is a continuous deformation of its base at constant loss: over "
             f"{text.counted(found.points, 'point')} recorded {recorded}, the {found.loss} rises by "
-            f"at most {found.rise:.3f} and falls by at most {found.descent:.3f}{_bounds(found)}, "
+            f"at most {text.signed(found.rise, 3)} and falls by at most "
+            f"{text.signed(found.descent, 3)}{_bounds(found)}, "
             f"and no step is longer than {found.longest:.2%} of the weights' norm."
         )
     leaves = "leaves the ridge" if found.optimal else "is not a walk along a ridge"
@@ -306,7 +307,8 @@ def sentence(name: str, found: Certificate) -> str:
 def _bounds(found: Certificate) -> str:
     if found.bound is None or found.descent_bound is None:
         return ""
-    return f" (upper 95 % bounds {found.bound:.3f} and {found.descent_bound:.3f})"
+    bounds = (text.signed(bound, 3) for bound in (found.bound, found.descent_bound))
+    return f" (upper 95 % bounds {' and '.join(bounds)})"
 
 
 def walks_markdown(
@@ -351,13 +353,13 @@ def _row(name: str, one: Certificate, *, bounded: bool) -> Sequence[str]:
     return [
         f"`{name}`",
         "yes" if one.holds else "**no**",
-        "∞" if math.isinf(one.rise) else f"{one.rise:.4f}",
+        "∞" if math.isinf(one.rise) else text.signed(one.rise, 4),
         str(one.rise_at),
-        f"{one.descent:.4f}",
+        text.signed(one.descent, 4),
         str(one.descent_at),
         f"{one.longest:.3%}",
         str(one.longest_at),
-        *("–" if bound is None else f"{bound:.4f}" for bound in bounds),
+        *("–" if bound is None else text.signed(bound, 4) for bound in bounds),
         text.points(one.fall, 2),
         f"{one.path:.2f}",
         f"{one.distance:.2f}",

@@ -58,6 +58,8 @@ def read(path: str, id_column: str = "id") -> Saved:
         raise SavedOutputError(
             f"{path}: found the ending {suffix!r}; allowed: {', '.join(ENDINGS)}."
         )
+    if not Path(path).is_file():
+        raise SavedOutputError(f"{path}: is not a file; allowed: saved outputs of one model.")
     try:
         found = _archive(path) if suffix == ".npz" else _table(path)
     except (OSError, ValueError, zipfile.BadZipFile) as error:

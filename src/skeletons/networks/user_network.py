@@ -127,7 +127,11 @@ def _trial(
 def _event(reference: str, image_shape: Shape) -> str:
     """What to say of a network that fails on blank images; that of a package says it itself."""
     shown = "×".join(map(str, image_shape))
-    return "failed" if library.is_package(reference) else f"failed on images of {shown}"
+    return (
+        "failed"
+        if library.is_package(reference)
+        else f"failed on images of {shown}, see images.size"
+    )
 
 
 def _returned(

@@ -55,6 +55,7 @@ COLUMNS: Mapping[str, Sequence[Column]] = {
         _number("λ", "l1", "{:g}"),
         _number("Epochs", "epochs", "{:g}"),
         _number("Threshold", "threshold", "{:g}"),
+        _number("Density", "asked_density", "{:g}"),
         _number("Accuracy", "accuracy", "{:.2%}"),
         Column("Lost, points", "drop", "points"),
         _number("Loss", "loss", "{:.4f}"),
@@ -86,6 +87,15 @@ COLUMNS: Mapping[str, Sequence[Column]] = {
     "jobs": (Column("Stage", "stage"), Column("Job", "job"), *_COSTS),
     "versions": (Column("Package", "name"), Column("Version", "version")),
 }
+
+
+def filled(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> list[Column]:
+    """The columns without those of numbers that no row has."""
+    return [
+        column
+        for column in columns
+        if column.kind != "number" or any(row[column.key] is not None for row in rows)
+    ]
 
 
 def bases(found: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -149,8 +159,8 @@ def models(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _named(model: Model) -> dict[str, Any]:
-    """The base of a model in words, and its files."""
-    return {"base": model.title, "files": _files(model)}
+    """The base of a model in words, the density it is pruned to, and its files."""
+    return {"base": model.title, "asked_density": model.density, "files": _files(model)}
 
 
 def _note(row: Mapping[str, Any]) -> str:

@@ -96,7 +96,7 @@ def report_epoch(where: str, row: Row) -> None:
     print(
         f"{where} training loss {row['train_loss']:.4f}, "
         f"accuracy {row['train_accuracy']:.4f}, test accuracy {row['test_accuracy']:.4f} "
-        f"(of plain images, of the training set fewer than {2 * MEASURED_IMAGES:,})",
+        f"(without augmentation, on fewer than {2 * MEASURED_IMAGES:,} of the training images)",
         flush=True,
     )
     if not math.isfinite(row["train_loss"]) or not math.isfinite(row["test_loss"]):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from skeletons.config.types import EXPERIMENT_PATTERN
 from skeletons.errors import ArtifactError, LockError
-from skeletons.text import counted, listed, sized
+from skeletons.text import counted, listed, sized, there_are
 from skeletons.workflow import lock
 
 RESULTS, LOGS = Path("results"), Path("logs")
@@ -99,7 +99,7 @@ def _known(named: str) -> str:
     there = _experiments()
     near = difflib.get_close_matches(name, there, n=1)
     hint = f" (did you mean {near[0]}?)" if near else ""
-    have = f"there is: {listed(there, most=8)}{hint}" if there else f"{RESULTS} has none"
+    have = f"{there_are(there)}: {listed(there, most=8)}{hint}" if there else f"{RESULTS} has none"
     raise ArtifactError(f"There is no experiment {named!r} here; {have}.")
 
 

@@ -34,6 +34,8 @@ def page(shown: Mapping[str, Any]) -> str:
         "inline": html.rendered_inline,
         "address": address,
         "points": text.points,
+        "minus": text.with_minus,
+        "filled": tables.filled,
     }
     own = "\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in SCRIPTS)
     scripts = [get_plotlyjs(), own]
