@@ -123,6 +123,7 @@ def raised(mistake: Mistake, scene: Scene) -> str:
 
 CONFIG = {
     # unknown keys, at every level, with the nearest valid one
+    "width: 3": "findings, figures, compute (did you mean network.width?).",
     "experimant: x": "experimant: unknown key; allowed here: experiment, dataset, ood, data_root, "
     "cache, images, network, networks, base, regularize, prune, compare, controls, alignment, inspect, "
     "findings, figures, compute (did you mean 'experiment'?).",

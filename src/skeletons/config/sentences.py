@@ -94,7 +94,8 @@ def _sentence(problem: ErrorDetails) -> str:
     key = "".join(_parts(steps))
     if kind in ("extra_forbidden", "invalid_key"):
         known = _section(steps[:-1], tag).model_fields
-        return f"{key}: unknown key; allowed here: {_listed(known, steps[-1])}."
+        elsewhere = _in_sections(key) if len(steps) == 1 else ""
+        return f"{key}: unknown key; allowed here: {_listed(known, steps[-1])}{elsewhere}."
     if kind == "ambiguous":
         key, found = f"{key}.{context['key']}", context["value"]
     if kind == "missing":
@@ -111,6 +112,18 @@ def _sentence(problem: ErrorDetails) -> str:
         return f"{key}: found {shown(found)}; allowed: {_named(kinds, found)}."
     allowed = f"{_allowed(kind, found, context)}{_unambiguous(kind, found)}"
     return f"{key}: found {shown(found)}; allowed: {allowed}."
+
+
+def _in_sections(key: str) -> str:
+    """A hint at the sections that have a key which the top level lacks; empty if none has."""
+    sections = {
+        name: part
+        for name, field in Config.model_fields.items()
+        for part in (field.annotation, *get_args(field.annotation))
+        if isinstance(part, type) and issubclass(part, BaseModel) and name != "networks"
+    }
+    found = [f"{name}.{key}" for name, part in sections.items() if key in part.model_fields]
+    return f" (did you mean {' or '.join(found)}?)" if found else ""
 
 
 def _unambiguous(kind: str, found: object) -> str:
