@@ -123,10 +123,12 @@ def raised(mistake: Mistake, scene: Scene) -> str:
 
 CONFIG = {
     # unknown keys, at every level, with the nearest valid one
-    "width: 3": "findings, figures, compute (did you mean network.width?).",
     "experimant: x": "experimant: unknown key; allowed here: experiment, dataset, ood, data_root, "
     "cache, images, network, networks, base, regularize, prune, compare, controls, alignment, inspect, "
     "findings, figures, compute (did you mean 'experiment'?).",
+    "width: 3": "width: unknown key; allowed here: experiment, dataset, ood, data_root, "
+    "cache, images, network, networks, base, regularize, prune, compare, controls, alignment, inspect, "
+    "findings, figures, compute (did you mean network.width?).",
     "base: {epoch: 1}": "(did you mean 'epochs'?)",
     "base: {augment: {flips: true}}": "base.augment.flips: unknown key; allowed here: flip, shift, "
     "cutout (did you mean 'flip'?).",
