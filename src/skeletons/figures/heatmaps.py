@@ -24,6 +24,7 @@ from skeletons.model_ids import Model
 
 SMALLEST = 6  # points: the size of a label that can be read
 LINE = 0.85  # the size of a label in a row of size 1
+LEAST = 0.1  # of the range that the scale of a strip shows
 
 
 def ordered(names: Sequence[str]) -> list[str]:
@@ -194,10 +195,19 @@ def _mark_bases(ax: Axes, models: Sequence[str], side: float) -> None:
 
 
 def _strip(ax: Axes, name: str, scores: pd.Series[float], cmap: str) -> AxesImage:
-    """Draw a column beside the heatmap that shows one score of each model."""
+    """Draw a column beside the heatmap that shows one score of each model, 0..1."""
     colours = sns.color_palette(cmap, as_cmap=True)
     values = scores.to_numpy(np.float64)
-    image = ax.imshow(values[:, None], cmap=colours, aspect="auto", interpolation="nearest")
+    low, high = np.nanmin(values), np.nanmax(values)
+    if high == low:  # matplotlib's own scale would leave the range of the score
+        low, high = max(0.0, low - LEAST / 2), min(1.0, high + LEAST / 2)
+    image = ax.imshow(
+        values[:, None],
+        cmap=colours,
+        norm=Normalize(low, high),
+        aspect="auto",
+        interpolation="nearest",
+    )
     ax.set_xticks([0], [name], rotation=90, fontsize=7)
     ax.set_yticks([])
     ax.tick_params(length=0)

@@ -344,7 +344,7 @@ def walks_markdown(
     head = ["walk to", "holds", f"highest rise of the {LOSS}", "at step"]
     head += [f"deepest fall of the {LOSS}", "at step", "longest step", "to step"]
     head += ["upper bound of the rise", "upper bound of the fall"] if bounded else []
-    head += ["accuracy lost, points", "path", "distance", "distance / path", "recorded"]
+    head += ["accuracy lost, points", "path", "distance", "distance / path", "steps apart"]
     return "\n\n".join([*parts, text.table(head, rows)])
 
 
@@ -364,5 +364,5 @@ def _row(name: str, one: Certificate, *, bounded: bool) -> Sequence[str]:
         f"{one.path:.2f}",
         f"{one.distance:.2f}",
         "–" if math.isnan(one.straightness) else f"{one.straightness:.2f}",
-        "every step" if one.every == 1 else f"at most {one.every} steps apart",
+        "1" if one.every == 1 else f"≤ {one.every}",
     ]
