@@ -6,9 +6,9 @@ READY := $(VENV)/.ready
 CORES ?= all
 
 # The programs of an environment hold the path of its folder. So the environment says for which folder
-# it was made, and one that was moved is made again.
-MADE_FOR := $(shell cat $(READY) 2>/dev/null)
-MOVED := $(if $(MADE_FOR),$(filter-out $(CURDIR),$(MADE_FOR)))
+# it was made, and one that was moved is made again. A link to another environment is left alone.
+MOVED := $(shell test ! -L $(VENV) && test -s $(READY) && test "$$(cat $(READY))" != "$(CURDIR)" && echo moved)
+AGAIN := The folder was moved or copied. Its environment is made again.
 
 .PHONY: env demo test lint format docs schema configuration measures errors lock results bench
 
@@ -21,7 +21,7 @@ endif
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	    { echo "Python 3.11 or newer is needed; $(PYTHON) is `$(PYTHON) --version`. Try make PYTHON=python3.12 $(MAKECMDGOALS)." >&2; exit 1; }
-	$(if $(MOVED),@echo "The folder was moved, so its environment is made again.")
+	$(if $(MOVED),@echo "$(AGAIN)")
 	$(PYTHON) -m venv $(if $(MOVED),--clear) $(VENV)
 	@$(BIN)/python scripts/install.py --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .

@@ -81,20 +81,68 @@ def test_every_rule_that_names_an_environment_names_one_that_exists() -> None:
             assert (ROOT / "envs" / name).is_file()
 
 
-@pytest.mark.parametrize(("made_for", "again"), [("{}", False), ("", False), ("/elsewhere", True)])
-def test_an_environment_that_was_moved_is_made_again(
-    made_for: str, again: bool, tmp_path: Path
+STUB = """#!/bin/sh
+case "$*" in
+    *venv*) mkdir -p .venv/bin; cp "$0" .venv/bin/python; echo "$*" >> made ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("made_for", "made"),
+    [
+        (None, "-m venv .venv"),  # a fresh clone
+        ("{}", ""),
+        ("", ""),  # by hand, as without CUDA
+        ("/elsewhere", "-m venv --clear .venv"),
+        ("{}{}", "-m venv --clear .venv"),
+    ],
+)
+@pytest.mark.parametrize("folder", ["plain", "with a space"])
+def test_an_environment_is_made_once_for_each_folder(
+    folder: str, made_for: str | None, made: str, tmp_path: Path
 ) -> None:
+    """With a stub for Python, which makes a stub of an environment."""
+    here = tmp_path / folder
+    (here / ".venv").mkdir(parents=True)
+    for name in ("Makefile", "requirements.lock", "pyproject.toml"):
+        shutil.copy(ROOT / name, here)
+    stub, ready = tmp_path / "python", here / ".venv/.ready"
+    stub.write_text(STUB)
+    stub.chmod(0o755)
+    if made_for is not None:
+        ready.write_text(made_for.replace("{}", str(here)))
+    said = ""
+    for _ in range(2):  # the second one has nothing to do
+        done = subprocess.run(
+            ["make", "env", f"PYTHON={stub}"],
+            cwd=here,
+            env={**os.environ, "MAKEFLAGS": ""},
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        said += done.stdout
+    assert ((here / "made").read_text().strip() if made else "") == made
+    assert (here / "made").exists() == bool(made)
+    assert ("The folder was moved or copied. Its environment is made again." in said) == (
+        "clear" in made
+    )
+    assert not made or ready.read_text().strip() == str(here)
+
+
+def test_an_environment_of_another_checkout_is_left_alone(tmp_path: Path) -> None:
     for name in ("Makefile", "requirements.lock", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path)
-    ready = tmp_path / ".venv/.ready"
+    ready = tmp_path / "theirs/.ready"
     ready.parent.mkdir()
-    ready.write_text(made_for.format(tmp_path))
+    ready.write_text("/elsewhere")
+    (tmp_path / ".venv").symlink_to(ready.parent)
     done = subprocess.run(
         ["make", "--dry-run", "env"], cwd=tmp_path, check=True, capture_output=True, text=True
     )
-    assert ("venv --clear .venv" in done.stdout) == again
-    assert ("The folder was moved" in done.stdout) == again
+    assert "venv" not in done.stdout
 
 
 # --- progress while it is installed ---------------------------------------------------------------
