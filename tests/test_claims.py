@@ -110,6 +110,13 @@ def test_of_models_that_are_pruned_to_densities_the_claim_is_about_densities() -
     assert " at density 0.9, 0.5, 0.2" in other["measured"]
 
 
+def test_of_models_that_are_pruned_to_densities_no_claim_is_about_their_size() -> None:
+    """A density fixes it."""
+    (claim,) = post_claims.more_epochs_smaller(scores())
+    assert claim["claim"].endswith("the smaller the pruned model")
+    assert post_claims.more_epochs_smaller(scores(threshold=math.nan)) == []
+
+
 def as_density(name: str, names: dict[str, str]) -> str:
     for threshold, density in names.items():
         if name.endswith(threshold):

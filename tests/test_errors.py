@@ -128,7 +128,7 @@ CONFIG = {
     "findings, figures, compute (did you mean 'experiment'?).",
     "width: 3": "width: unknown key; allowed here: experiment, dataset, ood, data_root, "
     "cache, images, network, networks, base, regularize, prune, compare, controls, alignment, inspect, "
-    "findings, figures, compute (did you mean network.width?).",
+    "findings, figures, compute (did you mean 'network.width'?).",
     "base: {epoch: 1}": "(did you mean 'epochs'?)",
     "base: {augment: {flips: true}}": "base.augment.flips: unknown key; allowed here: flip, shift, "
     "cutout (did you mean 'flip'?).",

@@ -225,7 +225,7 @@ def test_a_folder_without_an_experiment_is_refused(science: Workflow, tmp_path: 
         Experiment(science / "results/scienec")
     with pytest.raises(SkeletonsError, match=r"it has no scores\.parquet"):
         Experiment(tmp_path)
-    with pytest.raises(SkeletonsError, match="beside it, there are: none"):
+    with pytest.raises(SkeletonsError, match="beside it, there is none"):
         Experiment(tmp_path / "nowhere/at/all")
 
 

@@ -129,13 +129,15 @@ def test_walks_that_leave_the_ridge_name_what_is_too_large(tmp_path: Path) -> No
     walks = {"a": {"highest": 0.2, "deepest": 0, "longest": 0.001}, "b": {}}
     walks["b"] = {"highest": 0, "deepest": 0.3, "longest": 0.2}
     certificates = {name: Walk(**values) for name, values in walks.items()}
-    steps = next_steps._walks(certificates, 0.05, 0.05)
+    steps = next_steps._walks(certificates, 0.05, 0.05, brought=False)
     assert [step.keys for step in steps] == [
         ("regularize.lambdas", "regularize.learning_rate"),
         ("base.epochs",),
         ("regularize.learning_rate",),
     ]
     assert all("1 of 2 walks" in step.reason for step in steps)
+    steps = next_steps._walks(certificates, 0.05, 0.05, brought=True)
+    assert ("network.checkpoints",) in [step.keys for step in steps]
 
 
 class Walk:

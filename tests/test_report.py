@@ -258,11 +258,14 @@ def test_checkpoints_on_the_way_are_counted(tmp_path: Path) -> None:
     """An experiment of walks of 8 epochs has made those of 4, which it does not compare."""
     for epochs in (4, 8, 16):
         benchmark(tmp_path / f"regularize/seed=1_l1=0.0001_ep={epochs}.tsv", epochs, 100)
+    benchmark(tmp_path / "line/seed=1_l1=0.0001_ep=4--seed=2.tsv", 1, 10)  # of another time
     models = {"seed=1", "seed=1_l1=0.0001_ep=8_d=0.2"}
     assert list(costs.read(tmp_path, models).cpu_s) == [4, 8]
     (tmp_path / "regularize/seed=1_l1=0.0001_ep=4.tsv").unlink()
     made = costs.unmeasured(tmp_path, models)
     assert ("regularize", "seed=1_l1=0.0001_ep=4") in made
+    brought = {"own=alice", "own=alice_l1=0.0001_ep=1_d=0.2"}
+    assert costs.unmeasured(tmp_path, brought) == [("regularize", "own=alice_l1=0.0001_ep=1")]
 
 
 def test_a_stage_costs_what_its_jobs_do(tmp_path: Path) -> None:

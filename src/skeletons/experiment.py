@@ -447,4 +447,4 @@ def _listed(names: list[str], found: str) -> str:
     near = difflib.get_close_matches(str(found), names, n=1, cutoff=0)
     first = [*near, *(name for name in names if name not in near)]
     more = f" and {len(first) - 8} more" if len(first) > 8 else ""
-    return f"{text.there_are(names)}: {', '.join(first[:8]) or 'none'}{more}"
+    return f"{text.there_are(names)}: {', '.join(first[:8])}{more}" if first else "there is none"

@@ -62,7 +62,8 @@ def with_minus(shown: str) -> str:
     """A formatted number with a minus sign in place of a hyphen; what is shown as 0 has none."""
     if not shown.startswith("-"):
         return shown
-    return f"−{shown[1:]}" if re.search("[1-9]", shown) else shown[1:]
+    is_zero = re.fullmatch(r"[0.,%]+", shown[1:])
+    return shown[1:] if is_zero else f"−{shown[1:]}"
 
 
 def there_are(names: Collection[str]) -> str:

@@ -318,7 +318,7 @@ def test_noise_has_no_vote() -> None:
     assert both["verdict"]["answer"] == CONVERGES
     assert set(both["claims"]) == set(both["apart"]) == {"mnist"}
     text = stage.as_markdown(both)
-    assert "Without a vote: `noise`." in text
+    assert "`noise` has no vote: control" in text
     assert "### On `noise`, by `cosine_prob`, a control without a vote" in text
 
 

@@ -95,7 +95,8 @@ def _sentence(problem: ErrorDetails) -> str:
     if kind in ("extra_forbidden", "invalid_key"):
         known = _section(steps[:-1], tag).model_fields
         elsewhere = _in_sections(key) if len(steps) == 1 else ""
-        return f"{key}: unknown key; allowed here: {_listed(known, steps[-1])}{elsewhere}."
+        allowed = f"{', '.join(known)}{elsewhere}" if elsewhere else _listed(known, steps[-1])
+        return f"{key}: unknown key; allowed here: {allowed}."
     if kind == "ambiguous":
         key, found = f"{key}.{context['key']}", context["value"]
     if kind == "missing":
@@ -122,7 +123,7 @@ def _in_sections(key: str) -> str:
         for part in (field.annotation, *get_args(field.annotation))
         if isinstance(part, type) and issubclass(part, BaseModel) and name != "networks"
     }
-    found = [f"{name}.{key}" for name, part in sections.items() if key in part.model_fields]
+    found = [f"'{name}.{key}'" for name, part in sections.items() if key in part.model_fields]
     return f" (did you mean {' or '.join(found)}?)" if found else ""
 
 

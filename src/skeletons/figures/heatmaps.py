@@ -198,7 +198,7 @@ def _strip(ax: Axes, name: str, scores: pd.Series[float], cmap: str) -> AxesImag
     """Draw a column beside the heatmap that shows one score of each model, 0..1."""
     colours = sns.color_palette(cmap, as_cmap=True)
     values = scores.to_numpy(np.float64)
-    low, high = np.nanmin(values), np.nanmax(values)
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
     if high == low:  # matplotlib's own scale would leave the range of the score
         low, high = max(0.0, low - LEAST / 2), min(1.0, high + LEAST / 2)
     image = ax.imshow(

@@ -64,7 +64,12 @@ def steps(found: Mapping[str, Any], table: pd.DataFrame) -> list[Step]:
         *_controls(found["verdict"], are_brought(table)),
         *_weak_controls(found["verdict"], table),
         *_dead(found, table),
-        *_walks(found["walks"], found["settings"].loss_rise, found["settings"].largest_step),
+        *_walks(
+            found["walks"],
+            found["settings"].loss_rise,
+            found["settings"].largest_step,
+            are_brought(table),
+        ),
         *_claims(found["claims"], table, bool(seeds)),
     ]
 
@@ -244,7 +249,7 @@ def _too_many(key: str) -> Step:
         VERDICT,
         "Change the recipes: walk longer (`regularize.epochs`) or with a stronger penalty "
         f"(`regularize.lambdas`), and prune more (`{key}`)",
-        "More seeds alone will hardly decide: even 100 new ones would probably not.",
+        "More bases alone will hardly decide: even 100 new ones would probably not.",
         ("regularize.epochs", "regularize.lambdas", key),
     )
 
@@ -351,7 +356,7 @@ def _dead(found: Mapping[str, Any], table: pd.DataFrame) -> list[Step]:
 # --- walks and claims ---------------------------------------------------------------------------
 
 
-def _walks(found: Mapping[str, Certificate], room: float, step: float) -> list[Step]:
+def _walks(found: Mapping[str, Certificate], room: float, step: float, brought: bool) -> list[Step]:
     """Gentler walks, or longer training before them, if walks leave the ridge."""
     of = text.counted(len(found), "walk")
     advice = []
@@ -369,9 +374,11 @@ def _walks(found: Mapping[str, Certificate], room: float, step: float) -> list[S
         advice.append(
             Step(
                 WALKS,
-                "Train the bases to the end: raise `base.epochs`",
+                "Bring models that are trained to the end"
+                if brought
+                else "Train the bases to the end: raise `base.epochs`",
                 f"The training loss still falls by more than {room:g} on {falling} of {of}.",
-                ("base.epochs",),
+                ("network.checkpoints" if brought else "base.epochs",),
             )
         )
     if jumping := sum(one.longest > step for one in found.values()):

@@ -70,7 +70,7 @@ def claims(
     return [
         *accuracy_kept(scores, drop),
         more_pruning_changes_more(pairs, measure),
-        more_epochs_smaller(scores),
+        *more_epochs_smaller(scores),
         more_epochs_like_the_base(compared, measure, possible=range_of(found)),
         most_pairs_alike(compared),
         some_models_stand_apart(scores, compared, measure, declared),
@@ -79,7 +79,7 @@ def claims(
 
 def claims_without_pairs(scores: pd.DataFrame, drop: float = MAX_DROP) -> list[Claim]:
     """Those claims that need no pair of models."""
-    return [*accuracy_kept(scores, drop), more_epochs_smaller(scores)]
+    return [*accuracy_kept(scores, drop), *more_epochs_smaller(scores)]
 
 
 def withheld(found: Sequence[Claim]) -> list[Claim]:
@@ -156,11 +156,11 @@ def _lost_text(lost: Floats, low: float, high: float) -> str:
 
 
 def more_pruning_changes_more(pairs: pd.DataFrame, measure: str) -> Claim:
-    """The higher the threshold, the less similar a model's OOD predictions are to those before.
+    """The more is pruned, the less similar a model's OOD predictions are to those before.
 
     Before means the same model before pruning if regularised models are compared
-    (`compare.states`), because further training changes a model too; otherwise its own base. If
-    models are pruned to densities alone, the claim is about lower densities.
+    (`compare.states`), because further training changes a model too; otherwise its own base. The
+    claim is about higher thresholds, or about lower densities if models are pruned to these alone.
     """
     table, before = to_unpruned(pairs, measure), "itself before pruning"
     if table.empty:
@@ -179,19 +179,27 @@ def more_pruning_changes_more(pairs: pd.DataFrame, measure: str) -> Claim:
     }
 
 
-def more_epochs_smaller(scores: pd.DataFrame) -> Claim:
-    """The more epochs of regularisation, the higher the sparsity after pruning."""
+def more_epochs_smaller(scores: pd.DataFrame) -> list[Claim]:
+    """The more epochs of regularisation, the higher the sparsity after pruning.
+
+    A density fixes the sparsity, so only thresholds can show this. Nothing is claimed of models
+    that are pruned to densities alone.
+    """
     scores = pair_tables.identified(scores)
-    # A density fixes the sparsity, so only thresholds can show this.
-    cut = scores[(scores.state == PRUNED) & scores.threshold.notna()]
+    pruned = scores[scores.state == PRUNED]
+    cut = pruned[pruned.threshold.notna()]
+    if len(pruned) and cut.empty:
+        return []
     grid = _grid(cut.assign(density=math.nan), "epochs", "sparsity")
     correlation, p, attainable = page_test.page(grid.to_numpy(np.float64))
-    return {
-        "claim": "The more epochs of regularisation, the smaller the pruned model",
-        "measured": _trend_text(correlation, grid, "epochs"),
-        "holds": _trend(p, grid),
-        "detail": _trend_detail(p, attainable, grid, "sparsity"),
-    }
+    return [
+        {
+            "claim": "The more epochs of regularisation, the smaller the pruned model",
+            "measured": _trend_text(correlation, grid, "epochs"),
+            "holds": _trend(p, grid),
+            "detail": _trend_detail(p, attainable, grid, "sparsity"),
+        }
+    ]
 
 
 def more_epochs_like_the_base(

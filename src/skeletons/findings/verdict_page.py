@@ -53,7 +53,8 @@ def _opening(found: Mapping[str, Any]) -> list[str]:
         sentences.insert(0, f"On all data sets together: **{found['answer']}**.")
     if voting and found["controls"]:
         names = text.listed([f"`{ood}`" for ood in found["controls"]])
-        sentences.append(f"Without a vote: {names}. Control data sets are shown for comparison.")
+        have = "has" if len(found["controls"]) == 1 else "have"
+        sentences.append(f"{names} {have} no vote: control data sets are shown for comparison.")
     return sentences
 
 

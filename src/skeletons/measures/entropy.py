@@ -38,7 +38,8 @@ def jensen_shannon(a: Distributions, b: Distributions) -> Floats:
 
     The entropy of the midpoint minus the mean of the two entropies, with logarithms to base 2, so
     the divergence of two distributions without a common class is 1 (Lin 1991, equation 4.1). It is
-    the square of the Jensen–Shannon distance. Its error is that of the entropies, about 1e-15.
+    the square of the Jensen–Shannon distance. Its error is that of
+    the entropies: about 1e-15 for ten classes, and 2e-14 for a thousand.
     """
     middle = entropies((a.p + b.p) / 2)
     return np.asarray(np.clip(middle - (a.entropies + b.entropies) / 2, 0.0, 1.0))

@@ -49,7 +49,7 @@ def read(folder: Path, models: Collection[str]) -> pd.DataFrame:
             checkpoints on the way to them.
     """
     rows = []
-    for path, stage, job in _benchmarks(folder, _made(models)):
+    for path, stage, job in _benchmarks(folder, models):
         numbers = _numbers(path)
         if numbers is not None:
             rows.append((stage, job, *numbers))
@@ -62,13 +62,12 @@ def unmeasured(folder: Path, models: Collection[str]) -> list[tuple[str, str]]:
     They are those that made a model but left no benchmark, and those of all stages whose benchmark
     cannot be read. The arguments are those of `read`.
     """
-    models = _made(models)
     found = _benchmarks(folder, models)
     measured = {(stage, job) for path, stage, job in found if _numbers(path) is not None}
     jobs = {(stage, job) for _, stage, job in found}
-    for name in models:
+    for name in _made(models):
         stage = Model.parse(name).stage
-        if stage in MADE_BY:
+        if stage in MADE_BY and not Model.parse(name).is_own_base:
             jobs.add((MADE_BY[stage], _job_of(name)))
     return sorted(jobs - measured)
 
@@ -79,8 +78,8 @@ def _made(models: Collection[str]) -> set[str]:
     for name in models:
         model = Model.parse(name)
         while model.epochs is not None:
+            found.add(str(model.of(l1=model.l1, epochs=model.epochs)))
             model = model.parent
-            found.add(str(model))
     return found
 
 
@@ -91,13 +90,14 @@ def _job_of(name: str) -> str:
 
 def _benchmarks(folder: Path, models: Collection[str]) -> list[tuple[Path, str, str]]:
     """Each benchmark with its stage and job; without those of models that were taken out."""
-    found = []
+    found, trained = [], _made(models)
     for path in sorted(folder.rglob(f"*{SUFFIX}")):
-        parts = path.relative_to(folder).parts
-        job = "/".join(parts[1:] or parts).removesuffix(SUFFIX)
+        first, *rest = path.relative_to(folder).parts
+        stage, job = first.removesuffix(SUFFIX), "/".join(rest or [first]).removesuffix(SUFFIX)
+        known = trained if stage in MADE_BY.values() else models
         names = path.name.removesuffix(SUFFIX).split("--")
-        if not any(_is_gone(name, models) for name in names):
-            found.append((path, parts[0].removesuffix(SUFFIX), job))
+        if not any(_is_gone(name, known) for name in names):
+            found.append((path, stage, job))
     return found
 
 
