@@ -388,3 +388,18 @@ def test_nothing_in_the_heatmap_runs_into_anything(names: list[str], tmp_path: P
         if here.padded(-0.5).overlaps(there.padded(-0.5))
     ]
     assert clashes == []
+
+
+def test_figures_of_pruned_models_say_that_there_are_none(tmp_path: Path) -> None:
+    """An experiment that only compares models has no empty axes."""
+    pairs, _ = tables(seeds=3, variants=0)
+    shown = stages._Shown("digits", COSINE, tmp_path, None)
+    stages._save_similarity(pairs, shown)
+    found = {"by": {"digits": {COSINE.name: {"recipes": []}}}}
+    stages._save_verdict(pairs, found, {"margin": 0.05, "alpha": 0.05}, shown)
+    drawn = {path.name.split("_digits")[0]: path.read_text() for path in tmp_path.glob("*.svg")}
+    assert set(drawn) == {"similarity_to_base", "cross_base", "rises", "kinds_of_pairs"}
+    assert "Not available: No pruned models were compared." in drawn["similarity_to_base"]
+    assert "Not available: No pruned models were compared." in drawn["cross_base"]
+    assert "Not available: No pruned models of different bases" in drawn["rises"]
+    assert "Not available" not in drawn["kinds_of_pairs"]

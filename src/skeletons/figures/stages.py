@@ -19,7 +19,7 @@ from skeletons.figures.style import described, new_figure, save_svg, styled
 from skeletons.findings import networks, pair_kinds, pair_tables
 from skeletons.measures.catalogue import MEASURES, resolve
 from skeletons.measures.measure import Measure
-from skeletons.model_ids import Model, suffix
+from skeletons.model_ids import PRUNED, Model, suffix
 from skeletons.store import artifacts
 
 ROW = 0.145  # inches of a heatmap for each model, so that labels of 8 points fit
@@ -111,12 +111,22 @@ class _Shown:
     folder: Path
     tag: str | None
 
+    @property
+    def of(self) -> str:
+        """The data set and the network."""
+        return self.ood if self.tag is None else f"{self.ood}, {self.tag}"
+
     def save(self, figure: Figure, kind: str) -> None:
         """Save a figure under a title that names all of it."""
-        of = self.ood if self.tag is None else f"{self.ood}, {self.tag}"
-        figure.suptitle(f"{described(self.measure)}, on {of}", fontsize=10)
-        name = f"{kind}_{self.ood}_{self.measure.name}{suffix(self.tag)}.svg"
-        save_svg(figure, self.folder / name, captions.drawn(kind, of, self.measure))
+        figure.suptitle(f"{described(self.measure)}, on {self.of}", fontsize=10)
+        save_svg(figure, self._path(kind), captions.drawn(kind, self.of, self.measure))
+
+    def lack(self, kind: str, because: str) -> None:
+        """Save a figure that says why there is no other."""
+        save_absent(captions.drawn(kind, self.of, self.measure), because, self._path(kind))
+
+    def _path(self, kind: str) -> Path:
+        return self.folder / f"{kind}_{self.ood}_{self.measure.name}{suffix(self.tag)}.svg"
 
 
 def _save_verdict(
@@ -126,16 +136,24 @@ def _save_verdict(
     first = recipes[0] if recipes else None
     kinds = [*first["walk"]["comparisons"], *first["pruning"]["comparisons"]] if first else []
     comparisons = max(1, len(kinds))
-    figure, axes = new_figure(8.5, 1.5 + len(recipes) * (0.16 + 0.13 * comparisons))
-    pairs.rises(recipes, settings["margin"], settings["alpha"], axes[0])
-    shown.save(figure, "rises")
+    if recipes:
+        figure, axes = new_figure(8.5, 1.5 + len(recipes) * (0.16 + 0.13 * comparisons))
+        pairs.rises(recipes, settings["margin"], settings["alpha"], axes[0])
+        shown.save(figure, "rises")
+    else:
+        shown.lack("rises", "No pruned models of different bases were compared.")
     figure, axes = new_figure(8.5, 1.3 + 0.42 * max(1, len(pair_kinds.by_kind(compared))))
     pairs.kinds_of_pairs(compared, shown.measure, axes[0])
     shown.save(figure, "kinds_of_pairs")
 
 
 def _save_similarity(compared: pd.DataFrame, shown: _Shown) -> None:
-    both = len(pairs.cuts(pair_tables.annotate(compared))) > 1
+    compared = pair_tables.annotate(compared)
+    if not {PRUNED} & {*compared.state_a, *compared.state_b}:
+        for kind in ("similarity_to_base", "cross_base"):
+            shown.lack(kind, "No pruned models were compared.")
+        return
+    both = len(pairs.cuts(compared)) > 1
     figure, axes = new_figure(15 if both else 10, 3.6, 1, 2)
     pairs.similarity_to_base(compared, shown.measure, axes)
     shown.save(figure, "similarity_to_base")
