@@ -120,8 +120,8 @@ def _in_sections(key: str) -> str:
     sections = {
         name: part
         for name, field in Config.model_fields.items()
-        for part in (field.annotation, *get_args(field.annotation))
-        if isinstance(part, type) and issubclass(part, BaseModel) and name != "networks"
+        for part in _models_in(field.annotation)
+        if name != "networks"  # its keys are names that the user gives
     }
     found = [f"'{name}.{key}'" for name, part in sections.items() if key in part.model_fields]
     return f" (did you mean {' or '.join(found)}?)" if found else ""
@@ -159,14 +159,17 @@ def _section(steps: Steps, tag: str | None) -> type[BaseModel]:
     following = iter(steps)
     for step in following:
         annotation = section.model_fields[str(step)].annotation
-        section = next(
-            part
-            for part in (annotation, *get_args(annotation))
-            if isinstance(part, type) and issubclass(part, BaseModel)
-        )
+        section = next(_models_in(annotation))
         if get_origin(annotation) is dict:
             next(following)  # a name that the user gives
     return section
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The sections of the schema in the type of a key."""
+    for part in (annotation, *get_args(annotation)):
+        if isinstance(part, type) and issubclass(part, BaseModel):
+            yield part
 
 
 def _listed(values: Iterable[str], found: object = None) -> str:

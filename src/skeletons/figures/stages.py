@@ -122,7 +122,7 @@ class _Shown:
         save_svg(figure, self._path(kind), captions.drawn(kind, self.of, self.measure))
 
     def lack(self, kind: str, because: str) -> None:
-        """Save a figure that says why there is no other."""
+        """Save a figure that explains why the usual one is missing."""
         save_absent(captions.drawn(kind, self.of, self.measure), because, self._path(kind))
 
     def _path(self, kind: str) -> Path:

@@ -142,16 +142,18 @@ def _try(setup: Setup, path: str, count: int | None, form: Form) -> None:
             return error
         return None
 
-    outputs = checkpoints.outputs(state_dict.read(path))
+    def outputs() -> list[int]:
+        return checkpoints.outputs(state_dict.read(path))
+
     named = len(setup.network.classes or ())
     # How many outputs there must be may be known only once the data set is made.
     given = named or count
-    wanted, errors = [given] if given else outputs, []
+    wanted, errors = [given] if given else outputs(), []
     for classes in wanted:
         if (error := problem(classes)) is None:
             return
         errors.append(error)
-    for classes in set(outputs) - set(wanted):
+    for classes in set(outputs()) - set(wanted):
         # A user's network need not be one for this number of classes.
         with contextlib.suppress(ExtensionError):
             if problem(classes):
