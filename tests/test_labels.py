@@ -37,6 +37,8 @@ def test_sets_with_the_classes_of_the_task_are_found() -> None:
     assert of(shapes)[0] == ["shapes_seed=3"]
     with_test = config({"kind": "shapes"}, {"kind": "digits"}, test_set=True)
     assert of(with_test) == (["shapes"], ["digits"])
+    blurred = {"kind": "corrupted", "corruption": "gaussian_blur"}
+    assert of(config({"kind": "shapes"}, blurred, {"kind": "digits"}))[1] == ["digits"]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 
 from skeletons import image_folders
-from skeletons.config.datasets import DatasetSection, ImageFolder, Noise, UserDataset
+from skeletons.config.datasets import Corrupted, DatasetSection, ImageFolder, Noise, UserDataset
 from skeletons.config.names import LABELLED_MEASURES
 from skeletons.config.sections import Config
 from skeletons.errors import DataError
@@ -31,7 +31,9 @@ def labelled_sets(config: Config, names: Sequence[str]) -> list[str]:
     alike = [
         name
         for name, section in zip(ood, config.ood, strict=True)
-        if (classes is not None and _classes(section) == classes) or name in config.compare.labelled
+        if isinstance(section, Corrupted)
+        or (classes is not None and _classes(section) == classes)
+        or name in config.compare.labelled
     ]
     return sorted([*alike, *([task] if config.compare.test_set else [])])
 

@@ -157,7 +157,9 @@ class Regularize(Section):
     epochs: Counts = Field((8,), description="numbers of epochs after which a model is saved")
     optimizer: Literal["sgd", "adam"] = Field("adam", description="with a constant learning rate")
     trace: Whole = Field(
-        200, description="training images for measuring the loss after every step; 0 for none"
+        200,
+        description="training images for measuring the loss after every step, where there is no "
+        "room; 0 for none",
     )
     room: Positive | None = Field(
         0.05,
@@ -242,8 +244,8 @@ class Controls(Section):
     forks: Shares = Field(
         (0.9,),
         description="shares of the first base's training that children share, 0 to 1, before each "
-        "goes on with its own order of the images; the latest below 1 are walked and pruned; none "
-        "where `orders` is named and `forks` is not",
+        "goes on with its own order of the images; the children that share most, but not all, are "
+        "also walked and pruned; none where `orders` is named and `forks` is not",
     )
     labels: Flag = Field(
         False, description="bases that learn permuted classes, others for each seed"

@@ -22,7 +22,7 @@ def of_folder(folder: Folder) -> set[Size]:
     """The sizes of images in a folder; those that cannot be read are left out."""
     lists = [*folder.train.values(), *folder.test.values()]
     files = [file for files in lists for file in files]
-    step = max(1, len(files) // LOOKED_AT)
+    step = max(1, -(-len(files) // LOOKED_AT))
     return _sizes(folder.root.joinpath(*file.place) for file in files[::step])
 
 

@@ -283,7 +283,9 @@ def read_table(path: str | os.PathLike[str], columns: Iterable[str] = ()) -> pd.
     return _read_arrow(path, columns).to_pandas()
 
 
-def read_columns(path: str | os.PathLike[str], columns: Iterable[str]) -> dict[str, npt.NDArray[Any]]:
+def read_columns(
+    path: str | os.PathLike[str], columns: Iterable[str]
+) -> dict[str, npt.NDArray[Any]]:
     """The columns of a parquet table as arrays; raises the errors of `read_table`.
 
     For small files that are read by the thousand: a data frame would take longer than the file.
