@@ -102,6 +102,14 @@ def written(name: str, content: bytes) -> Callable[[Path], str]:
     return write
 
 
+def archive(**arrays: np.ndarray) -> Callable[[Path], str]:
+    def write(path: Path) -> str:
+        np.savez(path / "other.npz", **arrays)
+        return str(path / "other.npz")
+
+    return write
+
+
 BAD: dict[str, tuple[Callable[[Path], str], str]] = {
     "an image is missing": (
         changed(lambda table: table.iloc[1:]),
@@ -123,6 +131,29 @@ BAD: dict[str, tuple[Callable[[Path], str], str]] = {
     "a broken file": (written("a.parquet", b"x"), "cannot be read: "),
     "an empty file": (written("a.csv", b""), "cannot be read: "),
     "a broken archive": (written("a.npz", b"x"), "cannot be read: "),
+    "a text label": (changed(lambda t: t.assign(label="cat")), "found label 'cat'; allowed: whole"),
+    "no label of one image": (
+        changed(lambda t: t.assign(label=[np.nan, *range(39)])),
+        "found label 'nan'; allowed: whole numbers",
+    ),
+    "a fraction as label": (changed(lambda t: t.assign(label=0.5)), "found label '0.5'; allowed"),
+    "labels of other images": (
+        changed(lambda t: t.assign(label=(np.arange(40) + 1) % 5)),
+        r"found label 1 of image 1 of 40, but 0 in .*alice.parquet; allowed: the same images",
+    ),
+    "fewer labels": (
+        archive(logits=LOGITS["bob"], label=np.arange(39), id=np.array(IDS)),
+        r"found 'label' of shape \(39,\) for 40 images; allowed: one for each image",
+    ),
+    "more ids": (
+        archive(logits=LOGITS["bob"], id=np.array([*IDS, "more"])),
+        r"found 'id' of shape \(41,\) for 40 images",
+    ),
+    "one number": (archive(logits=np.array(1.0)), "logits is a single number, not N×K"),
+    "an array of something else": (
+        archive(logits=LOGITS["bob"], id=np.array(IDS), epoch=np.arange(40)),
+        "beside logits, it holds epoch, which is neither label nor the ids",
+    ),
     "no such file": (lambda path: str(path / "none.csv"), "is not a file; allowed: "),
 }
 

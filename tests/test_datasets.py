@@ -258,6 +258,15 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert info["std"] == pytest.approx(scaled.std(axis=(0, 2, 3)))
 
 
+@pytest.mark.parametrize("value", [25, 0, 255])
+def test_a_channel_of_one_value_has_a_deviation(value: int, tmp_path: Path) -> None:
+    """Rounding can make its variance negative."""
+    made = build(kind="shapes", train=60, test=40)
+    made.train_images[:, 2] = value
+    building.write(made, tmp_path / "images.safetensors", tmp_path / "info.json")
+    assert files.read_info(tmp_path / "info.json")["std"][2] == 1e-3
+
+
 def test_a_file_of_something_else_is_named(tmp_path: Path) -> None:
     from skeletons.store import artifacts
 

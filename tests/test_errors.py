@@ -261,6 +261,9 @@ CONFIG = {
     "needs two base models.",
     "{base: {seeds: [1]}, controls: {orders: []}, compare: {states: [base]}}": "compare.states: found base, of which there is one "
     "model; allowed: states, seeds or controls of two or more models, because models are compared in pairs.",
+    "{base: {seeds: [1]}, networks: {wide: {width: 12}}, controls: {forks: []}, compare: {weights: [mask_overlap]}}": "compare.weights: "
+    "found mask_overlap, but no two pruned models of one network are compared; allowed: an empty list, or two pruned "
+    "models or random controls of one network.",
     # controls
     "controls: {forks: [0.5, 2]}": "controls.forks[1]: found 2; allowed: a number ≤ 1.",
     "controls: {forks: [0.5, 0.50]}": "controls.forks: found 0.5 twice; allowed: each value once.",

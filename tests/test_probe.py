@@ -85,7 +85,7 @@ def run(second: bool, l1: float, settings: RegularizeSettings = SGD, epochs: int
 
 def test_a_planted_second_skeleton_takes_over() -> None:
     _, _, rows = run(True, 1.0)
-    found = second_skeleton.probe_verdict(rows)
+    found = second_skeleton.probe_verdict(rows, 0.02)
     assert found["verdict"] == TAKES_OVER
     assert found["took_over_at"] == 0  # it was there before
     last = rows.iloc[-1]
@@ -97,7 +97,7 @@ def test_a_planted_second_skeleton_takes_over() -> None:
 
 def test_where_there_is_but_one_skeleton_the_loss_cannot_be_held() -> None:
     _, _, rows = run(False, 1.0)
-    found = second_skeleton.probe_verdict(rows)
+    found = second_skeleton.probe_verdict(rows, 0.02)
     assert found["verdict"] == LOST
     assert found["took_over_at"] is None
     assert found["end_loss"] > found["start_loss"] + 0.5
@@ -106,7 +106,7 @@ def test_where_there_is_but_one_skeleton_the_loss_cannot_be_held() -> None:
 
 def test_a_penalty_that_leaves_the_skeleton_in_place_is_too_weak_to_tell() -> None:
     _, _, rows = run(False, 1e-3)
-    found = second_skeleton.probe_verdict(rows)
+    found = second_skeleton.probe_verdict(rows, 0.02)
     assert found["verdict"] == WEAK
     assert found["sentence"].startswith("Too weak to tell: after 8 epochs ")
     assert found["skeleton_left"] > 0.9

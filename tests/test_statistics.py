@@ -212,6 +212,20 @@ def test_seeds_that_die_for_a_reason_do_not_make_models_converge() -> None:
             assert decided == "undecided" or float(decided) <= 100 * most(0.06)
 
 
+@pytest.mark.parametrize("skewed", [False, True])
+def test_the_ends_of_an_interval_are_where_the_tests_just_do_not_reject(skewed: bool) -> None:
+    draw = np.random.default_rng(3)
+    for seeds in (5, 8, 12):
+        own = draw.exponential(size=seeds) if skewed else draw.normal(size=seeds)
+        first, second = np.triu_indices(seeds, 1)
+        values = own[first] + own[second] + 0.1 * draw.normal(size=len(first))
+        low, high = modified_t.interval(values, 0.9)
+        assert low < values.mean() < high
+        assert float(p_above(values - low)) == pytest.approx(0.05)
+        assert float(p_below(values - high)) == pytest.approx(0.05)
+    assert modified_t.interval(np.full(10, 0.3)) == pytest.approx((0.3, 0.3))
+
+
 # --- one value per seed -------------------------------------------------------------------------
 
 

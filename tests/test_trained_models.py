@@ -24,9 +24,10 @@ from skeletons.findings.page import MEASURED_ON
 from skeletons.model_ids import Model
 from skeletons.networks import state_dict
 from skeletons.networks.build import build
-from skeletons.store import artifacts
+from skeletons.store import artifacts, provenance
 from skeletons.training import checkpoints
 from skeletons.training.adopt import adopted, near_chance, order_of
+from skeletons.workflow import checkpoints as brought
 from skeletons.workflow.plan import Plan
 
 LAST = {"scores": 1, "verdict": 1, **SHOWN}
@@ -370,6 +371,19 @@ def test_a_bad_file_is_one_sentence(row: str, tmp_path: Path) -> None:
         adopted(str(path), about, [0.5] * 3, [0.2] * 3)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_the_bytes_of_a_known_file_are_not_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    network = {**TINY["network"], "checkpoints": saved(tmp_path / "files")}
+    plan = Plan(load({**TINY, "network": network}))
+    brought.check(plan)
+    monkeypatch.setattr(provenance, "file_digest", None)
+    again = Plan(load({**TINY, "network": network}))
+    assert again.digests == plan.digests
+    brought.check(again)
 
 
 def test_a_bad_file_is_found_before_anything_runs(workflow: Workflow, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from skeletons.networks import architectures
 from skeletons.networks.build import build
 from skeletons.networks.describe import prunable
 from skeletons.store import artifacts, fingerprint
+from skeletons.training import stopped
 from skeletons.training.augmentation import augment
 from skeletons.training.base import train_base, train_base_stage
 from skeletons.training.epochs import run_epoch
@@ -153,11 +154,28 @@ def test_augmentation_moves_mirrors_and_cuts() -> None:
     assert ((cut == 0).sum(dim=(1, 2, 3)) == 3 * 64).all()
 
 
+def test_the_last_step_of_a_stopped_base_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = build("cnn", 2, 3, [0.5] * 3, [0.2] * 3)
+    losses = iter([2.0, 1.0, 0.5])
+    monkeypatch.setattr(stopped, "measure", lambda *_: (next(losses), 0.5))
+    watch = stopped.Watch(network, images(), 0.1, every=3)
+    for _ in range(5):
+        assert not watch.after_step()
+    assert (watch.reached, watch.step) == (1.0, 3)
+    watch.look()
+    assert (watch.reached, watch.step) == (0.5, 5)
+
+
 def test_the_subgradient_is_lambda_times_the_sign() -> None:
     w = torch.nn.Parameter(torch.tensor([2.0, -3.0, 0.0]))
     w.grad = torch.ones(3)
     add_subgradient([w], 0.25)
     assert w.grad.tolist() == [1.25, 0.75, 1.0]
+    unused, alone = torch.nn.Parameter(torch.ones(2)), torch.nn.Parameter(torch.tensor([-4.0]))
+    alone.grad = torch.zeros(1)
+    add_subgradient([unused, alone], 0.25)  # a layer that a step left out has no gradient
+    assert unused.grad is None
+    assert alone.grad.tolist() == [-0.25]
 
 
 def test_the_proximal_step_makes_exact_zeros() -> None:

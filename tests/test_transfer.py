@@ -13,7 +13,7 @@ from torch import nn
 from skeletons.alignment import permutations
 from skeletons.data import shapes
 from skeletons.figures.inspections import inspection_figures_stage
-from skeletons.findings import transfers
+from skeletons.findings import modified_t, transfers
 from skeletons.inspection import absence, transfer
 from skeletons.networks import symmetries
 from skeletons.networks.build import build
@@ -172,7 +172,7 @@ def test_the_interval_holds_the_mean_about_as_often_as_it_says() -> None:
     for _ in range(400):
         effects = draw.standard_normal(6)
         first, second = np.triu_indices(6, 1)
-        low, high = transfers.interval(effects[first] + effects[second] + 1.0, 6)
+        low, high = modified_t.interval(effects[first] + effects[second] + 1.0)
         held += low <= 1.0 <= high
     assert 0.92 <= held / 400 <= 1.0
 

@@ -68,7 +68,7 @@ def draw(folder: Path, layers: int, silent: bool = False) -> list[Path]:
     artifacts.write_table(folder / "importance.parquet", importance(layers, silent=silent))
     rows = probed()
     artifacts.write_table(folder / "probe.parquet", rows)
-    artifacts.write_json(folder / "probe.json", second_skeleton.probe_verdict(rows))
+    artifacts.write_json(folder / "probe.json", second_skeleton.probe_verdict(rows, 0.02))
     reports = {"one": ALIVE, "two": {"dead_reason": "nothing is left"}}
     for name, report in reports.items():
         artifacts.write_json(folder / name / "exposed.json", report)
@@ -120,7 +120,7 @@ def test_each_layer_has_its_own_axes_and_units() -> None:
 def test_a_probe_of_nothing_goes_by_epochs_and_dead_skeletons_have_no_bars(tmp_path: Path) -> None:
     rows = probed().assign(skeleton_left=np.nan)
     artifacts.write_table(tmp_path / "probe.parquet", rows)
-    artifacts.write_json(tmp_path / "probe.json", second_skeleton.probe_verdict(rows))
+    artifacts.write_json(tmp_path / "probe.json", second_skeleton.probe_verdict(rows, 0.02))
     drawn = [tmp_path / "probe.svg", tmp_path / "exposure.svg"]
     unit_figures.save_probe(
         str(tmp_path / "probe.parquet"), str(tmp_path / "probe.json"), drawn[0], "seed=1_l1=0.1"

@@ -109,8 +109,20 @@ def test_a_rise_that_a_control_has_too_is_not_convergence(control: str) -> None:
     assert walk(means).answer == "converges"
     found = walk({**means, control: 0.79})
     assert (found.answer, found.against) == ("does not converge", control)
-    assert "the closest of 2 comparisons" in found.sentence
+    assert "the clearest of 2 comparisons" in found.sentence
     assert found.effect == pytest.approx(5 / 6, abs=0.02)  # the share, beyond the bases
+
+
+def test_the_evidence_is_that_of_the_comparison_that_decides() -> None:
+    """One comparison below the limit is enough, and a noisy one with a smaller effect is none."""
+    found = walk({"base": 0.3, "plain": (0.42, 0.3), "pruned": (0.36, 0.01), "ceiling": 0.9})
+    by_kind = {row.against: row for row in found.comparisons}
+    assert by_kind["plain"].effect < by_kind["base"].effect < by_kind["base"].high < 0.25
+    assert by_kind["plain"].high > 0.25
+    assert (found.answer, found.against) == ("does not converge", "base")
+    sure = walk({"base": 0.3, "plain": (0.28, 0.02), "pruned": (0.85, 0.02), "ceiling": 0.9})
+    assert (sure.answer, sure.against) == ("converges", "plain")
+    assert "the least clear of 2 comparisons" in sure.sentence
 
 
 def test_what_could_not_be_compared_is_named() -> None:
@@ -513,6 +525,23 @@ def test_of_several_recipes_the_best_one_pays_for_the_choice(
     same = pd.concat([parts[0], parts[2], parts[2].assign(recipe="three")])
     none = recipes_together.answers(same, ["two", "three"], Rules(), Scale())["walk"]
     assert none.answer == "does not converge"
+    assert none.low == answer.answers(same, "two", Rules(), Scale())["walk"].low
+
+
+def test_recipes_that_all_fail_need_no_correction() -> None:
+    """If each of two is clearly below the limit, both are, at the same level."""
+    near = pd.concat(
+        [
+            table({"base": 0.3, "ceiling": 0.9}, recipe=""),
+            *(table({"pruned": (0.374, 0.03)}, recipe=recipe) for recipe in ("one", "two")),
+        ]
+    )
+    strict = replace(Rules(), alpha=Rules().alpha / 2)
+    assert answer.answers(near, "one", Rules(), Scale())["walk"].answer == "does not converge"
+    assert answer.answers(near, "one", strict, Scale())["walk"].answer == "undecided"
+    found = recipes_together.answers(near, ["one", "two"], Rules(), Scale())["walk"]
+    assert found.answer == "does not converge"
+    assert "all say so" in found.sentence
 
 
 def test_rows_of_a_kind_without_a_recipe_serve_all_recipes() -> None:

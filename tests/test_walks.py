@@ -75,6 +75,20 @@ def test_a_loss_that_is_not_a_number_breaks_it_and_both_reasons_are_named() -> N
     )
 
 
+def test_a_walk_of_which_no_step_kept_within_the_room_is_no_walk() -> None:
+    start = walk_of(CORNER, LOSS)[:1]
+    for table, bound in ((start, None), (start.assign(rise=0.0, error=0.0), 0.0)):
+        found = walk_certificates.certify(table, norm=100, optimal=False)
+        assert not found.holds
+        assert (found.points, found.bound, found.descent_bound) == (0, bound, bound)
+        assert walk_certificates.sentence("m", found) == (
+            "`m` is not a walk along a ridge: no step kept within the room and its base misses "
+            "`base.target`."
+        )
+        text = walk_certificates.walks_markdown({"m": found})
+        assert text.startswith("Of 1 walk, 0 are a continuous deformation")
+
+
 def test_a_walk_that_stands_still() -> None:
     found = walk_certificates.certify(walk_of([[1, 1], [1, 1]], [0.1, 0.1]), norm=1)
     assert found.holds
@@ -96,7 +110,7 @@ def changed(column: str, row: int, value: float) -> pd.DataFrame:
     [
         (without("loss"), "lacks loss"),
         (without("loss").drop(columns="step"), "lacks step and loss"),
-        (walk_of(CORNER, LOSS)[:1], "at least one step"),
+        (walk_of(CORNER, LOSS)[:0], "has no row; it needs the start"),
         (changed("loss", 0, math.nan), "at the start of a walk is not a number"),
         (changed("step", 3, 1), "do not ascend"),
         (changed("step_length", 3, math.nan), "a step length that is not a number"),

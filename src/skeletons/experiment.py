@@ -37,7 +37,7 @@ from skeletons.measures import predictions as saved
 from skeletons.measures.catalogue import MEASURES
 from skeletons.measures.measure import Measure
 from skeletons.measures.predictions import Predictions
-from skeletons.model_ids import MASKED, REGULARIZED, Model
+from skeletons.model_ids import MASKED, Model
 from skeletons.report import settings
 from skeletons.store import artifacts
 from skeletons.store.artifacts import Array
@@ -198,10 +198,9 @@ class Experiment:
         trained = found.parent if found.stage in MASKED and not own else found
         path = self._folder(trained) / name
         if not path.is_file():
-            have = self.models(REGULARIZED).model.iloc[0]
-            raise SkeletonsError(
-                f"{model}: a model of state {found.state} has no {name}; {have} has one."
-            )
+            having = sorted(path.parent.parent.glob(f"*/{name}"))
+            hint = f"; {having[0].parent.name} has one" if having else ""
+            raise SkeletonsError(f"{model}: a model of state {found.state} has no {name}{hint}.")
         return path
 
     # --- models -----------------------------------------------------------------------------------

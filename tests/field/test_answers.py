@@ -483,3 +483,14 @@ def test_some_looks_are_drawn_though_others_failed(
     [section] = inspections.inspection_sections(inspections.inspections(lines))
     assert "| two bases | as they are | 1 |" in section.text
     assert f"Not available for `seed=1` with `seed=2`: {WHY}" in section.text
+
+
+@pytest.mark.parametrize("experiment", ["demo", "probe", "transfer"])
+def test_the_model_of_a_file_does_not_depend_on_the_name_of_the_experiment(experiment: str) -> None:
+    for path, model in (
+        ("sparsest/seed=1.json", "seed=1"),
+        ("probe/seed=1_l1=0.01.json", "seed=1"),
+        ("transfer/seed=2_mask=seed=1.json", "seed=2"),
+        ("exposed/seed=1_l1=0.01_ep=1_d=0.2/exposed.json", "seed=1_l1=0.01_ep=1_d=0.2"),
+    ):
+        assert inspections.model_of(f"results/{experiment}/{path}") == model

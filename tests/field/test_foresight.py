@@ -12,6 +12,7 @@ from conftest import CHAIN, Workflow, said
 
 from skeletons.config.load import load
 from skeletons.errors import ConfigError
+from skeletons.inspection import sameness
 from skeletons.workflow import foresight
 from skeletons.workflow.plan import Plan
 
@@ -255,3 +256,17 @@ def test_a_bridge_that_cannot_be_had_is_foreseen_too(folder: Workflow) -> None:
     done = folder.run(two, "--dry-run")
     assert done.returncode == 0, done.stdout
     assert "inspect.bridge" not in done.stdout
+
+
+def test_a_skeleton_that_would_compute_something_else_is_foreseen(
+    folder: Workflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It can be traced, but whether the small network is right is only known from its logits."""
+    (folder / "mine.py").write_text(PLAIN)
+    plan = Plan(load(config()))
+    assert foresight.absent_looks(plan) == ""
+    foresight.MEMORY.unlink()
+    monkeypatch.setattr(sameness, "TOLERANCE", -1.0)
+    monkeypatch.setattr(sameness, "ROUNDINGS", -1.0)
+    found = foresight.absent_looks(plan)
+    assert found.startswith(SENTENCE + "The exposed network computes other logits than the pruned")

@@ -230,6 +230,32 @@ def test_classes_have_the_names_that_the_file_gives(tmp_path: Path, plain: bool)
     assert sorted(found.test_labels) == [0, 2]
 
 
+def test_a_label_that_the_metadata_does_not_name_is_refused(tmp_path: Path) -> None:
+    """Data hubs give −1 to the images of a test set whose classes they keep to themselves."""
+    table(tmp_path / "train-0.parquet", [0, 1], ["cat", "dog"])
+    table(tmp_path / "test.parquet", [-1, -1], ["cat", "dog"])
+    with pytest.raises(DataError, match=r"found label -1 in .*'fine_label'.* classes 0 to 1"):
+        made(**tables(tmp_path))
+
+
+def test_sets_of_one_kind_need_not_have_the_same_classes(tmp_path: Path) -> None:
+    for folder, names in (("task", "ab"), ("same", "ab"), ("other", "ac"), ("bare", "")):
+        table(tmp_path / folder / "train-0.parquet", [0, 1], list(names))
+        table(tmp_path / folder / "test.parquet", [0, 1], list(names))
+    sets = [
+        {**tables(tmp_path / folder), "name": folder}
+        for folder in ("task", "same", "other", "bare")
+    ]
+    none = {**tables(tmp_path / "same", label=None, train=None), "name": "none"}
+    plan = Plan(load({"dataset": sets[0], "ood": [*sets[1:], none]}))
+    assert [name.split("_")[1] for name in plan.labelled] == ["same"]
+    letters = {"kind": "torchvision:EMNIST", "options": {"split": "letters"}}
+    digits = {"kind": "torchvision:EMNIST", "options": {"split": "digits"}}
+    few = {**letters, "test": 90}
+    plan = Plan(load({"dataset": letters, "ood": [digits, few]}))
+    assert [("digits" in name, "letters" in name) for name in plan.labelled] == [(False, True)]
+
+
 def test_labels_may_be_text_or_any_integers(tmp_path: Path) -> None:
     for labels, classes in ((["dog", "cat"], ("cat", "dog")), ([7, 3], ("3", "7"))):
         table(tmp_path / "train-0.parquet", labels)
@@ -318,11 +344,11 @@ def test_every_corruption_of_the_configuration_exists() -> None:
 @pytest.mark.parametrize("name", CORRUPTIONS)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_corruption_changes_images_of_any_shape(name: str, channels: int) -> None:
-    for side in (28, 32, 45):
+    for side, severity in ((16, 1), (24, 5), (28, 3), (32, 3), (45, 3)):
         images = shapes.draw(6, 0, side=side)[0][:, :channels]
-        found = corruptions.apply(images, name, 3, 0)
+        found = corruptions.apply(images, name, severity, 0)
         assert (found.shape, found.dtype) == (images.shape, np.uint8)
-        assert name == "saturate" or distance(images, found) > 2
+        assert name == "saturate" or severity < 3 or distance(images, found) > 2
 
 
 @pytest.mark.parametrize("name", CORRUPTIONS)

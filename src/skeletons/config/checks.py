@@ -196,15 +196,22 @@ def _limits_of_answers(config: Config) -> Iterator[str]:
 
 def _counts(config: Config) -> dict[str, int]:
     """The number of models in each state; `trained` are the bases that are trained here."""
-    found = {"base": 0, "trained": 0, "regularized": 0, "pruned": 0}
-    for one in setups(config):
-        bases = _bases(one)
-        walked = bases * len(one.regularize.lambdas) * len(one.regularize.epochs)
-        found["base"] += bases
-        found["trained"] += 0 if one.checkpoints else bases
-        found["regularized"] += walked
-        found["pruned"] += walked * (len(one.prune.thresholds) + len(one.prune.densities))
-    return found
+    found = [_counts_of(one) for one in setups(config)]
+    return {
+        key: sum(one[key] for one in found) for key in ("base", "trained", "regularized", "pruned")
+    }
+
+
+def _counts_of(one: Setup) -> dict[str, int]:
+    """The same of one network."""
+    bases = _bases(one)
+    walked = bases * len(one.regularize.lambdas) * len(one.regularize.epochs)
+    return {
+        "base": bases,
+        "trained": 0 if one.checkpoints else bases,
+        "regularized": walked,
+        "pruned": walked * (len(one.prune.thresholds) + len(one.prune.densities)),
+    }
 
 
 def _bases(setup: Setup) -> int:
@@ -252,12 +259,14 @@ def _controls_of_nothing(config: Config) -> Iterator[str]:
 
 
 def _no_masks(config: Config) -> Iterator[str]:
-    """Measures of masks need at least two compared models that have a mask."""
+    """Measures of masks need at least two compared models of one network that have a mask."""
     per_pruned = len(config.controls.random) + ("pruned" in config.compare.states)
-    if config.compare.weights and _counts(config)["pruned"] * per_pruned < 2:
+    most = max((_counts_of(one)["pruned"] for one in setups(config)), default=0)
+    if config.compare.weights and most * per_pruned < 2:
         yield (
             f"compare.weights: found {', '.join(config.compare.weights)}, but no two pruned models "
-            "are compared; allowed: an empty list, or two pruned models or random controls."
+            "of one network are compared; allowed: an empty list, or two pruned models or random "
+            "controls of one network."
         )
 
 

@@ -9,8 +9,16 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 
-from skeletons import image_folders
-from skeletons.config.datasets import Corrupted, DatasetSection, ImageFolder, Noise, UserDataset
+from skeletons import image_folders, image_tables
+from skeletons.config.datasets import (
+    Corrupted,
+    DatasetSection,
+    ImageFolder,
+    Noise,
+    Parquet,
+    Torchvision,
+    UserDataset,
+)
 from skeletons.config.names import LABELLED_MEASURES
 from skeletons.config.sections import Config
 from skeletons.errors import DataError
@@ -80,4 +88,17 @@ def _classes(section: DatasetSection) -> Hashable | None:
             return image_folders.layout(Path(section.path)).classes or None
         except (DataError, OSError):
             return None  # the check of folders reports it
-    return "digits" if section.kind in _DIGITS else section.kind
+    if isinstance(section, Parquet):
+        return _named(section)
+    options = section.options.items() if isinstance(section, Torchvision) else ()
+    return "digits" if section.kind in _DIGITS else (section.kind, *options)
+
+
+def _named(section: Parquet) -> Hashable | None:
+    """The classes that the metadata of parquet files names; None without them."""
+    if section.label is None:
+        return None
+    try:
+        return image_tables.class_names(image_tables.files(section.test)[0], section.label) or None
+    except (DataError, OSError):
+        return None  # the check of files reports it

@@ -145,7 +145,8 @@ def write(dataset: Dataset, path: str | Path, info: str | Path) -> None:
             count += np.bincount(images[part, channel].reshape(-1), minlength=256)
     levels = np.arange(256) / 255
     mean = counts @ levels / counts.sum(axis=1)
-    deviation = np.sqrt(counts @ levels**2 / counts.sum(axis=1) - mean**2)
+    variance = counts @ levels**2 / counts.sum(axis=1) - mean**2
+    deviation = np.sqrt(np.maximum(variance, 0.0))  # rounding may make that of one value negative
     artifacts.write_json(
         info,
         {

@@ -115,7 +115,7 @@ def _zoom_blur(x: Floats, most: float, draw: np.random.Generator, larger: float)
 
 def _snow(x: Floats, strength: Sequence[float], draw: np.random.Generator, larger: float) -> Floats:
     mean, deviation, zoom, least, radius, sigma, kept = strength
-    flakes = blurs.zoomed(draw.normal(mean, deviation, (*x.shape[:3], 1)), zoom * larger)
+    flakes = blurs.zoomed(draw.normal(mean, deviation, (*x.shape[:3], 1)), max(1.0, zoom * larger))
     flakes = np.where(flakes < least, 0, np.clip(flakes, 0, 1))
     flakes = blurs.motion(flakes, radius * larger, sigma * larger, draw.uniform(-135, -45, len(x)))
     weights = [0.299, 0.587, 0.114] if x.shape[3] == 3 else [1.0]

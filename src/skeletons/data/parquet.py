@@ -23,7 +23,7 @@ def load_parquet(spec: Mapping[str, Any], _: Path, form: Form) -> Dataset:
 
     Raises:
         DataError: a file is missing or broken, was changed after the run was planned, lacks a
-            column or a label, or holds a broken image.
+            column or a label, has a label that the metadata does not name, or holds a broken image.
     """
     patterns = [spec["train"], spec["test"]]
     groups = [image_tables.files(pattern) if pattern else [] for pattern in patterns]
@@ -65,7 +65,13 @@ def _labelled(
     """The names of the classes, and the labels of each split as indices into them."""
     names = image_tables.class_names(path, column)
     used = sorted({value for split in splits for value in split}, key=lambda v: (str(type(v)), v))
-    if names and all(isinstance(value, int) and 0 <= value < len(names) for value in used):
+    if names and all(isinstance(value, int) for value in used):
+        if wrong := [value for value in used if not 0 <= value < len(names)]:
+            raise DataError(
+                f"{path}: found label {wrong[0]} in column {column!r}, of which the metadata names "
+                f"the classes 0 to {len(names) - 1}; allowed: one of these (remove the rows "
+                "without a class, or set `label: null` for images without classes)."
+            )
         return names, [np.array(split, dtype=np.int64) for split in splits]
     if len({type(value) for value in used}) > 1:
         raise DataError(

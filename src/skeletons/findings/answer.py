@@ -263,7 +263,7 @@ def _answer(
     rows = [_comparison(kind, one, found, rules, level_high) for kind, one in contrasts.items()]
     answer = _decided(question, list(contrasts.values()), found, rules, level_high)
     first = rows[0] if rows else Comparison("", *[math.nan] * 4)
-    deciding = min(rows, key=lambda row: row.effect, default=first)
+    deciding = _deciding(answer, contrasts, found.limits)
     needed, likely = None, ""
     if answer == UNDECIDED and estimate and found.seeds >= max(FEWEST, rules.alive * found.asked):
         needed, likely = seeds_needed.seeds_needed(
@@ -283,7 +283,7 @@ def _answer(
         asked=found.asked,
         unit=found.unit,
         limits=found.limits if found.unit == "share" else (rules.margin, rules.margin),
-        against=deciding.against,
+        against=deciding,
         comparisons=tuple(rows),
         similarity=_means(found),
         missing=_relevant(question, found.missing),
@@ -340,6 +340,28 @@ def decision(
     if above_upper:
         return CONVERGES
     return IN_PART if above_lower and below_upper else UNDECIDED
+
+
+def _deciding(answer: str, contrasts: Mapping[str, Contrast], limits: tuple[float, float]) -> str:
+    """What the comparison that decides is with; of an undecided question, the smallest effect.
+
+    All comparisons must pass a lower limit, so the least clear one decides. One that stays below a
+    limit is enough, so the clearest one decides.
+    """
+    upper, lower = limits
+
+    def order(kind: str) -> tuple[float, float]:
+        one = contrasts[kind]
+        p = {
+            CONVERGES: lambda: -float(one.p_above(upper)),
+            ADDS: lambda: -float(one.p_above(lower)),
+            IN_PART: lambda: float(one.p_below(upper)),
+            NOT: lambda: float(one.p_below(lower)),
+            ADDS_NOT: lambda: float(one.p_below(lower)),
+        }
+        return p.get(answer, lambda: 0.0)(), float(one.effect)
+
+    return min(contrasts, key=order, default="")
 
 
 def _at_limits(contrast: Contrast, limits: tuple[float, float]) -> tuple[Floats, Floats]:

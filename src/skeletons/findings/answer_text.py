@@ -77,10 +77,12 @@ def _evidence(found: Answer, rules: Rules) -> str:
         ADDS: f"more than {lower:g}",
         ADDS_NOT: f"less than {lower:g}",
     }[found.answer]
-    others = len(found.comparisons) - 1
-    closest = f", the closest of {others + 1} comparisons" if others else ""
+    count = len(found.comparisons)
+    # All must pass a lower limit, so the least clear one decides; one below a limit is enough.
+    which = "least clear" if found.answer in (CONVERGES, ADDS) else "clearest"
+    of = f", the {which} of {count} comparisons" if count > 1 else ""
     return (
-        f"{measured(found, deciding, rules)}, {limit}{closest}, with "
+        f"{measured(found, deciding, rules)}, {limit}{of}, with "
         f"{text.counted(found.seeds, 'seed')} (p {_equals(deciding.p)} against no rise)"
     )
 

@@ -121,9 +121,9 @@ def model_of(path: str) -> str:
     file = Path(path)
     named = file.stem if "=" in file.stem else file.parent.name
     model, _, rest = named.partition("--")
-    if not rest and "/transfer/" in path:
+    if not rest and file.parent.name == "transfer":
         return model.partition("_mask=")[0]
-    return model.rpartition("_l1=")[0] if not rest and "/probe/" in path else model
+    return model.rpartition("_l1=")[0] if not rest and file.parent.name == "probe" else model
 
 
 def kind_of(a: str, b: str) -> str:

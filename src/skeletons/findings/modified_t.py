@@ -112,6 +112,29 @@ def statistic(mean: Floats, error: Floats, skewness: Floats, seeds: int) -> Floa
     return np.asarray(np.where(still, certain, corrected))
 
 
+def interval(values: Floats, level: float = 0.95) -> tuple[float, float]:
+    """The interval of a mean over all pairs of seeds, whose ends the tests just do not reject.
+
+    Args:
+        values: of pairs of at least 4 seeds.
+        level: of the interval, 0..1.
+    """
+    seeds = seeds_of(len(values))
+    found = effects(values)
+    reach = float(stats.t.ppf((1 + level) / 2, seeds - 3))
+    ends = [_uncorrected(side * reach, float(found.skewness), seeds) for side in (1, -1)]
+    low, high = (float(found.mean) - float(found.error) * end for end in ends)
+    return low, high
+
+
+def _uncorrected(corrected: float, skewness: float, seeds: int) -> float:
+    """The t whose `statistic` is given; that is ((1 + bt)³ − 1)/3b + b/2 with b = skewness/3√n."""
+    b = skewness / (3 * math.sqrt(seeds))
+    if abs(b) < ROUNDING:
+        return corrected
+    return float((np.cbrt(1 + 3 * b * (corrected - b / 2)) - 1) / b)
+
+
 def p_above(values: Floats) -> Floats:
     """One-sided p against a mean of at most 0.
 

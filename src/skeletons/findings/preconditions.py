@@ -24,7 +24,7 @@ class Precondition:
     """Something that must be true.
 
     Attributes:
-        name: `bases`, `walks`, `skeletons` or `images`.
+        name: `bases`, `walks`, `skeletons`, `images` or `controls`.
         holds: whether it is true.
         found: what was found, in a clause.
         about: the recipe that it is about; empty if it is about none.

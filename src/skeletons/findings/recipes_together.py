@@ -7,6 +7,7 @@ any: all must say so, which needs no correction (Berger 1982).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -52,29 +53,51 @@ def answers(
     if len(recipes) == 1:
         return answer.answers(table, recipes[0], rules, scale, left_out=left_out)
     strict = replace(rules, alpha=rules.alpha / len(recipes))
-    by_recipe = {
-        recipe: answer.answers(table, recipe, strict, scale, left_out=left_out)
-        for recipe in recipes
-    }
+
+    def by_recipe(level: Rules) -> dict[str, dict[str, Answer]]:
+        return {
+            recipe: answer.answers(table, recipe, level, scale, left_out=left_out)
+            for recipe in recipes
+        }
+
+    each, corrected = by_recipe(rules), by_recipe(strict)
     return {
-        question: _together({recipe: found[question] for recipe, found in by_recipe.items()})
+        question: _together(
+            {recipe: found[question] for recipe, found in each.items()},
+            {recipe: found[question] for recipe, found in corrected.items()},
+        )
         for question in (WALK, PRUNING)
     }
 
 
-def _together(found: Mapping[str, Answer]) -> Answer:
-    """The answer that holds for all recipes, of the recipe that has it most clearly."""
-    for wanted in (CONVERGES, IN_PART, ADDS):
-        having = {recipe: one for recipe, one in found.items() if one.answer == wanted}
-        if having:
-            break
-    else:
-        having = {recipe: one for recipe, one in found.items() if one.answer == UNDECIDED}
-        if not having:
-            having = {recipe: one for recipe, one in found.items() if one.answer in (NOT, ADDS_NOT)}
-    recipe = max(having, key=lambda name: (having[name].low, having[name].effect))
-    return replace(
-        having[recipe],
-        sentence=f"Of {len(found)} recipes, {recipe!r} decides (no one was named before looking, "
-        f"so alpha is divided by their number). {having[recipe].sentence}",
+def _together(each: Mapping[str, Answer], corrected: Mapping[str, Answer]) -> Answer:
+    """The answer that holds for all recipes, of the recipe that has it most clearly.
+
+    Args:
+        each: by recipe, at the level of a single one.
+        corrected: at that level divided by their number.
+    """
+    if all(one.answer in (NOT, ADDS_NOT) for one in each.values()):
+        return _said(each, "is the closest to it (none was named before looking, and all say so)")
+    answers = (CONVERGES, IN_PART, ADDS, UNDECIDED)
+    wanted = min(
+        (one.answer for one in corrected.values() if one.answer in answers), key=answers.index
     )
+    having = {recipe: one for recipe, one in corrected.items() if one.answer == wanted}
+    return _said(
+        having,
+        "decides (none was named before looking, so alpha is divided by their number)",
+        of=len(each),
+    )
+
+
+def _said(having: Mapping[str, Answer], how: str, of: int | None = None) -> Answer:
+    """The answer of the recipe with the highest interval, whose sentence names the recipe."""
+
+    def closeness(recipe: str) -> tuple[float, float]:
+        low = having[recipe].low
+        return (-math.inf if math.isnan(low) else low), having[recipe].effect
+
+    recipe = max(having, key=closeness)
+    opening = f"Of {of or len(having)} recipes, {recipe!r} {how}."
+    return replace(having[recipe], sentence=f"{opening} {having[recipe].sentence}")

@@ -17,7 +17,7 @@ import pandas as pd
 
 from skeletons import text
 from skeletons.arrays import Floats
-from skeletons.findings import model_pairs, modified_t, pair_tables, seed_values
+from skeletons.findings import model_pairs, modified_t, pair_tables
 from skeletons.findings.answer_text import number
 from skeletons.findings.pair_values import living, pairs_of
 from skeletons.findings.sections import Section, joined
@@ -132,9 +132,7 @@ def _over_bases(values: Floats) -> tuple[float, float, float]:
     """The ends of the 95 % interval of the mean, and the one-sided p against a mean of 0."""
     if modified_t.seeds_of(len(values)) < FEWEST:
         return math.nan, math.nan, math.nan
-    found = modified_t.effects(values)
-    low, high = seed_values.mean_interval(found.mean + found.own)
-    return low, high, float(modified_t.p_above(values))
+    return *modified_t.interval(values), float(modified_t.p_above(values))
 
 
 # --- in words -----------------------------------------------------------------------------------

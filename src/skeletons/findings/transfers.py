@@ -1,7 +1,6 @@
 """Transfer of masks: how a base does with another base's mask, with its own and with a random one.
 
-The pairs of bases share seeds, so the interval of a mean over pairs comes from the effects of seeds
-(`modified_t.effects`), by Student's t with n − 3 degrees of freedom.
+The pairs of bases share seeds, so the interval of a mean over pairs is that of `modified_t`.
 """
 
 from __future__ import annotations
@@ -12,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from skeletons import text as prose
-from skeletons.arrays import Floats
-from skeletons.findings.modified_t import FEWEST, effects
+from skeletons.findings import modified_t
+from skeletons.findings.modified_t import FEWEST
 from skeletons.findings.plain import plain
 from skeletons.findings.sections import joined
 from skeletons.inspection import absence
@@ -24,7 +22,6 @@ from skeletons.store import artifacts
 
 OWN, RANDOM = "own", "random"
 SEPARATOR = "_mask="
-LEVEL = 0.95
 
 
 def read(paths: Sequence[str]) -> list[dict[str, Any]]:
@@ -93,14 +90,7 @@ def _interval(pairs: Sequence[Mapping[str, Any]], named: Sequence[str]) -> tuple
     wanted = [frozenset(both) for both in itertools.combinations(named, 2)]
     if len(named) < FEWEST or any(both not in known for both in wanted):
         return float("nan"), float("nan")
-    return interval(np.array([known[both] for both in wanted]), len(named))
-
-
-def interval(values: Floats, seeds: int) -> tuple[float, float]:
-    """The 95 % interval of a mean over all pairs of n ≥ 5 seeds."""
-    one = effects(values)
-    reach = float(stats.t.ppf((1 + LEVEL) / 2, seeds - 3) * one.error)
-    return float(one.mean) - reach, float(one.mean) + reach
+    return modified_t.interval(np.array([known[both] for both in wanted]))
 
 
 # --- in words -------------------------------------------------------------------------------------

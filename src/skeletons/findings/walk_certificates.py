@@ -33,6 +33,7 @@ COLUMNS = ("step", "epoch", "loss", "accuracy", "distance", "step_length")
 RISE = 0.05  # nats; a base is called optimal below 0.1
 LOSS = "training loss"  # of plain images, without the penalty
 STEP = 0.05  # share of the norm of the base's weights
+MISSES = "its base misses `base.target`"
 Z = 1.645  # of a one-sided 95 % bound
 
 
@@ -109,7 +110,8 @@ def certify(
     """Certify a walk.
 
     Args:
-        walk: one row per recorded point in the order of the walk, starting with the base. Columns:
+        walk: one row per recorded point in the order of the walk, starting with the base, which is
+            alone if no step kept within the room. Columns:
             step (of the optimiser, from 0), epoch, loss (nats, on the same images at every point,
             because the loss of varying minibatches would jump), accuracy (0..1), distance (L2, from
             the base) and step_length (L2, from the previous row; ignored in the first). An optional
@@ -126,12 +128,14 @@ def certify(
         SkeletonsError: the table is not the table of a walk, or contradicts itself.
     """
     _check(walk, norm)
+    if len(walk) == 1:
+        return _without_steps(walk, optimal=optimal)
     steps, lengths = walk["step"].to_numpy(), walk["step_length"].to_numpy(np.float64)[1:]
     seen = _measured(walk)
     accuracy, seen_at = seen["accuracy"].to_numpy(np.float64), seen["step"].to_numpy()
     over, under = _differences(seen)
     highest, lowest, longest = int(over.argmax()), int(under.argmax()), 1 + int(lengths.argmax())
-    broken = [] if optimal else ["its base misses `base.target`"]
+    broken = [] if optimal else [MISSES]
     bound, descent_bound = None, None
     if "error" in seen.columns:
         error = Z * seen["error"].to_numpy(np.float64)
@@ -157,12 +161,37 @@ def certify(
         distance=float(walk["distance"].iloc[-1]),
         fall=max(0.0, float(accuracy[0] - np.nanmin(accuracy))),
         points=len(seen) - 1,
-        every=int(np.diff(seen_at).max()),
+        every=int(max(np.diff(seen_at), default=0)),
         broken=tuple(broken),
         optimal=optimal,
         losses=_furthest(seen),
         bound=bound,
         descent_bound=descent_bound,
+    )
+
+
+def _without_steps(walk: pd.DataFrame, *, optimal: bool) -> Certificate:
+    """The certificate of a walk that took every step back, because none kept within its room."""
+    broken = ["no step kept within the room"] + ([] if optimal else [MISSES])
+    bound = 0.0 if "error" in walk.columns else None
+    return Certificate(
+        holds=False,
+        rise=0.0,
+        rise_at=0,
+        descent=0.0,
+        descent_at=0,
+        longest=0.0,
+        longest_at=0,
+        path=0.0,
+        distance=0.0,
+        fall=0.0,
+        points=0,
+        every=0,
+        broken=tuple(broken),
+        optimal=optimal,
+        losses=(float(walk["loss"].iloc[0]),),
+        bound=bound,
+        descent_bound=bound,
     )
 
 
@@ -254,8 +283,8 @@ def _check(walk: pd.DataFrame, norm: float) -> None:
     missing = [column for column in COLUMNS if column not in walk.columns]
     if missing:
         raise SkeletonsError(f"The table of a walk lacks {text.listed(missing)}.")
-    if len(walk) < 2:
-        raise SkeletonsError("The table of a walk needs the start and at least one step.")
+    if not len(walk):
+        raise SkeletonsError("The table of a walk has no row; it needs the start.")
     if not (math.isfinite(norm) and norm > 0):
         raise SkeletonsError(f"A walk starts from weights of norm {norm}; it must be above 0.")
     if not math.isfinite(walk["loss"].iloc[0]):

@@ -1,10 +1,11 @@
 """A look inside that cannot be had: its artifacts hold the reason in place of results.
 
-A look may fail because of what the network or the model is: its channels cannot be followed, or
-training it further diverges. The findings, figures and report do not depend on that, so the job
-ends well and writes the reason into each of its files: JSON with the key `absent`, a table with one
-row and the column `absent`, or safetensors without a tensor. Whoever reads a look asks `reason`
-first. A look that is made from another one hands its reason on.
+A look may fail because of what the network or the model is: its channels cannot be followed, its
+skeleton computes other logits once it is smaller, or training it further diverges. The findings,
+figures and report do not depend on that, so the job ends well and writes the reason into each of
+its files: JSON with the key `absent`, a table with one row and the column `absent`, or safetensors
+without a tensor. Whoever reads a look asks `reason` first. A look that is made from another one
+hands its reason on.
 
 What has nothing to do with the network or the model, such as a broken file, still fails the job.
 """
@@ -18,11 +19,11 @@ from typing import Any
 
 import pandas as pd
 
-from skeletons.errors import ExposureError, TrainingError, WiringError
+from skeletons.errors import DifferenceError, ExposureError, TrainingError, WiringError
 from skeletons.store import artifacts
 
 KEY = "absent"  # of JSON, and column of a table, with the reason in a sentence
-CAUSES = (ExposureError, WiringError, TrainingError)
+CAUSES = (DifferenceError, ExposureError, WiringError, TrainingError)
 
 Stage = Callable[..., None]
 

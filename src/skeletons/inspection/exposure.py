@@ -107,8 +107,8 @@ def check(network: nn.Sequential) -> None:
         network: as `networks.build.build` makes it; its weights do not matter, and do not change.
 
     Raises:
-        WiringError: the channels of an operation of the network cannot be followed, or the small
-            network would compute something else.
+        WiringError: the channels of an operation of the network cannot be followed.
+        DifferenceError: the small network would compute something else.
     """
     planted = copy.deepcopy(network).cpu()
     _plant_dead_units(planted)
@@ -421,8 +421,9 @@ def expose_stage(
 
     Raises:
         ArtifactError: a file is missing or broken.
-        WiringError: the channels of an operation of the network cannot be followed, or the logits
-            of the two networks differ by more than rounding; then nothing is written.
+
+    If the channels of an operation of the network cannot be followed, or the logits of the two
+    networks differ by more than rounding, the files hold the reason, see `absence`.
     """
     torch.set_num_threads(threads)
     about = artifacts.read_json(summary, ["network"])

@@ -35,8 +35,8 @@ def demand_same(pruned: nn.Module, exposed: nn.Module, images: Tensor) -> None:
     except Exception as error:
         message = " ".join(str(error).split()).rstrip(".")
         raise WiringError(
-            f"The exposed network cannot be run ({type(error).__name__}: {message}), so nothing "
-            "was written; allowed: a network that is rebuilt exactly."
+            f"The exposed network cannot be run ({type(error).__name__}: {message}), so it "
+            "cannot be used; allowed: a network that is rebuilt exactly."
         ) from None
     difference = float((found - exact).abs().max())
     spread = float((exact - exact.mean(0)).abs().max())
@@ -45,5 +45,5 @@ def demand_same(pruned: nn.Module, exposed: nn.Module, images: Tensor) -> None:
         raise DifferenceError(
             f"The exposed network computes other logits than the pruned network: found a "
             f"difference of {difference:.2g}, where logits vary by {spread:.2g} between images, so "
-            "nothing was written; allowed: a difference from rounding alone."
+            "it cannot be used; allowed: a difference from rounding alone."
         )

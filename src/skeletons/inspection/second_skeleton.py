@@ -45,7 +45,6 @@ SHARED = "both are needed"
 WEAK = "too weak to tell"
 LOST = "the loss cannot be held"
 EMPTY = "there is no skeleton"
-TOLERANCE = 0.02  # of accuracy, as in `pair_tables.SLACK`
 LEFT = 0.1  # share of the skeleton's weights beyond which a probe was too weak
 
 
@@ -205,7 +204,7 @@ def _largest(weights: Masks, skeleton: Masks) -> float:
     return shared / size if size else float("nan")
 
 
-def probe_verdict(rows: pd.DataFrame, tolerance: float = TOLERANCE) -> dict[str, Any]:
+def probe_verdict(rows: pd.DataFrame, tolerance: float) -> dict[str, Any]:
     """The verdict of a probe.
 
     Accuracy is *kept* if the test accuracy is at most `tolerance` below that of epoch 0.

@@ -46,8 +46,8 @@ def read(path: str, id_column: str = "id") -> Saved:
 
     Args:
         path: of the file. Of a table, the column of ids and a column `label` are set apart; all
-            others are values, in their order. An archive holds `logits` or `features`, and may hold
-            `label` and the ids.
+            others are values, in their order. An archive holds `logits` or `features` (N×…), and
+            may hold `label` and the ids (N each), and nothing else.
         id_column: the name of the ids.
 
     Raises:
@@ -61,18 +61,36 @@ def read(path: str, id_column: str = "id") -> Saved:
     if not Path(path).is_file():
         raise SavedOutputError(f"{path}: is not a file; allowed: saved outputs of one model.")
     try:
-        found = _archive(path) if suffix == ".npz" else _table(path)
+        found = _archive(path, id_column) if suffix == ".npz" else _table(path)
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         why = str(error).splitlines()[0].rstrip(".")
         raise SavedOutputError(f"{path}: cannot be read: {why}.") from None
-    ids, labels = found.pop(id_column, None), found.pop(LABEL, None)
-    return Saved(
-        Path(path).stem,
-        path,
-        _values(path, found),
-        None if ids is None else np.asarray(ids).astype(str),
-        None if labels is None else np.asarray(labels).astype(np.int64),
-    )
+    beside = {name: found.pop(name) for name in (id_column, LABEL) if name in found}
+    values = _values(path, found)
+    for name, column in beside.items():
+        if column.shape != (len(values),):
+            raise SavedOutputError(
+                f"{path}: found {name!r} of shape {column.shape} for {len(values)} images; "
+                "allowed: one for each image."
+            )
+    ids = beside[id_column].astype(str) if id_column in beside else None
+    labels = _whole(path, beside[LABEL]) if LABEL in beside else None
+    return Saved(Path(path).stem, path, values, ids, labels)
+
+
+def _whole(path: str, labels: npt.NDArray[np.generic]) -> npt.NDArray[np.int64]:
+    """Labels as whole numbers; a table with an empty cell has floats."""
+    if labels.dtype.kind in "iu":
+        return labels.astype(np.int64)
+    numbers = labels.astype(np.float64) if labels.dtype.kind == "f" else np.array([np.nan])
+    wrong = ~np.isfinite(numbers) | (numbers != np.floor(numbers))
+    if wrong.any():
+        one = labels[wrong][0] if len(labels) == len(wrong) else labels[0]
+        raise SavedOutputError(
+            f"{path}: found label {str(one)!r}; allowed: whole numbers, the columns of the logits "
+            "counted from 0."
+        )
+    return numbers.astype(np.int64)
 
 
 def _table(path: str) -> dict[str, npt.NDArray[np.generic]]:
@@ -80,7 +98,7 @@ def _table(path: str) -> dict[str, npt.NDArray[np.generic]]:
     return {str(name): table[name].to_numpy() for name in table.columns}
 
 
-def _archive(path: str) -> dict[str, npt.NDArray[np.generic]]:
+def _archive(path: str, id_column: str) -> dict[str, npt.NDArray[np.generic]]:
     with np.load(path, allow_pickle=False) as archive:
         found = {name: archive[name] for name in archive.files}
     named = [name for name in ARRAYS if name in found]
@@ -89,6 +107,13 @@ def _archive(path: str) -> dict[str, npt.NDArray[np.generic]]:
             f"it holds {', '.join(found) or 'no array'}, not one of {' and '.join(ARRAYS)}"
         )
     matrix = found.pop(named[0])
+    if not matrix.ndim:
+        raise ValueError(f"{named[0]} is a single number, not N×K")
+    if others := sorted({*found} - {LABEL, id_column}):
+        raise ValueError(
+            f"beside {named[0]}, it holds {', '.join(others)}, which is neither {LABEL} nor the "
+            f"ids ({id_column}; --id names another)"
+        )
     matrix = matrix.reshape(len(matrix), -1)
     return {**found, **{f"value_{k}": matrix[:, k] for k in range(matrix.shape[1])}}
 
@@ -112,10 +137,27 @@ def matched(models: Sequence[Saved]) -> list[Saved]:
     """All models with the images of the first, in its order.
 
     Raises:
-        SavedOutputError: the images differ, or an image is there twice.
+        SavedOutputError: the images or their labels differ, or an image is there twice.
     """
     first = models[0]
-    return [first, *(_like(first, other) for other in models[1:])]
+    found = [first, *(_like(first, other) for other in models[1:])]
+    _demand_same_labels([model for model in found if model.labels is not None])
+    return found
+
+
+def _demand_same_labels(models: Sequence[Saved]) -> None:
+    for other in models[1:]:
+        first = models[0]
+        assert first.labels is not None
+        assert other.labels is not None
+        differs = np.flatnonzero(first.labels != other.labels)
+        if len(differs):
+            row = int(differs[0])
+            raise SavedOutputError(
+                f"{other.path}: found label {other.labels[row]} of image {row + 1} of "
+                f"{len(first.labels)}, but {first.labels[row]} in {first.path}; allowed: the same "
+                "images in the same order, or a column of ids."
+            )
 
 
 def _like(first: Saved, other: Saved) -> Saved:

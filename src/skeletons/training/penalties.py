@@ -19,8 +19,8 @@ from skeletons.training.internals import add_signs
 @torch.no_grad()
 def add_subgradient(weights: Sequence[Tensor], l1: float) -> None:
     """Add the subgradient of λ‖w‖₁, λ·sign(w), to the gradients."""
-    gradients = [w.grad for w in weights if w.grad is not None]
-    add_signs(gradients, weights, l1)
+    used = [w for w in weights if w.grad is not None]  # without layers that a step left out
+    add_signs([w.grad for w in used if w.grad is not None], used, l1)
 
 
 @torch.no_grad()

@@ -61,13 +61,19 @@ class Watch:
     def after_step(self) -> bool:
         """Count a step, and look if it is time; whether training ends here."""
         self._steps += 1
-        if not self.done and self._steps % self.every == 0:
-            training = self.network.training
-            loss, _ = measure(self.network, self.images)
-            self.network.train(training)
-            if loss < self.reached:
-                self.reached, self.step, self._best = loss, self._steps, self._copied()
+        if self._steps % self.every == 0:
+            self.look()
         return self.done
+
+    def look(self) -> None:
+        """Measure the loss, unless the target is reached."""
+        if self.done:
+            return
+        training = self.network.training
+        loss, _ = measure(self.network, self.images)
+        self.network.train(training)
+        if loss < self.reached:
+            self.reached, self.step, self._best = loss, self._steps, self._copied()
 
     def restore(self) -> None:
         """Give the network the weights of the lowest loss."""
@@ -124,6 +130,7 @@ def stopped_stage(
     if not watch.done:
         ends = Fork(ends=watch.after_step)
         rows = train_base(net, train, test, seed, settings, precision, fork=ends)
+        watch.look()  # the steps of an epoch need not be a multiple of those between two looks
     watch.restore()
     print(
         f"Stopped after {watch.step} steps at a training loss of {watch.reached:.4f}; that of the "

@@ -84,7 +84,9 @@ def check(plan: Plan) -> None:
         for path in setup.checkpoints.values():
             form = (plan.form.side, plan.form.channels)
             fit = [code, json.dumps(about, sort_keys=True), classes, count, *form]
-            facts = known.setdefault(path, _digest(path, {}))
+            if path not in known:
+                known[path] = _digest(path, known)
+            facts = known[path]
             if fit in facts["fits"]:
                 continue
             tried = True

@@ -19,7 +19,13 @@ from typing import Any
 
 from skeletons.config.names import ALIGNED_INSPECTIONS, CRITERIA
 from skeletons.config.networks import Setup
-from skeletons.errors import ArtifactError, ConfigError, SkeletonsError, WiringError
+from skeletons.errors import (
+    ArtifactError,
+    ConfigError,
+    DifferenceError,
+    SkeletonsError,
+    WiringError,
+)
 from skeletons.model_ids import Model
 from skeletons.store import artifacts, provenance
 from skeletons.user_code.packages import is_file
@@ -193,7 +199,7 @@ def _fault(attempt: Callable[[], object]) -> str:
     """
     try:
         attempt()
-    except WiringError as error:
+    except (WiringError, DifferenceError) as error:
         return str(error)
     except SkeletonsError:
         return ""

@@ -15,7 +15,6 @@ from skeletons.workflow.plan import Plan
 
 Wildcards = Mapping[str, str]
 Settings = Callable[[Plan, Wildcards], dict[str, Any]]
-TOLERANCE = 0.02  # of accuracy that a skeleton may lose, as in the findings
 SMALL_SEED = 1  # of the small network that is laid into planted ones
 TIMED_BATCH = 500  # images in a batch when inference is timed
 MATCHED_IMAGES = 1_000  # training images whose activations are matched
@@ -283,7 +282,7 @@ def probe(plan: Plan, wildcards: Wildcards) -> dict[str, Any]:
         **numbers_of(wildcards),
         "epochs": plan.config.inspect.epochs,
         "regularize": _further(setup_of(plan, wildcards)),
-        "tolerance": TOLERANCE,
+        "tolerance": plan.config.findings.drop,
         **machine_of(plan),
     }
 
