@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from skeletons import model_ids
-from skeletons.findings import apart, page_test, post_claims
+from skeletons.findings import apart, post_claims, trend_test
 from skeletons.model_ids import Model
 
 SEEDS = [1, 2, 3, 4, 5]
@@ -196,7 +196,7 @@ def test_a_planted_outlier_is_found_and_set_beside_its_loss() -> None:
     planted = Model(3, 1e-4, 4, 0.1)
     table = apart.outliers(scores(), scattered(1, planted), "cosine_prob")
     assert list(table[table.outlier].model) == [str(planted)]
-    assert abs(table.loss_score[0]) < page_test.OUTLYING
+    assert abs(table.loss_score[0]) < apart.OUTLYING
     row = apart.some_models_stand_apart(scores(), scattered(1, planted), "cosine_prob")
     assert row["holds"] == "yes"
     assert str(planted) in row["detail"]
@@ -221,18 +221,18 @@ def test_nothing_stands_apart_where_nothing_was_planted() -> None:
 
 def test_chance_makes_few_models_stand_apart() -> None:
     clean = np.random.default_rng(0).normal(size=(300, len(GRID)))
-    found = [(page_test.robust_scores(values) < -page_test.OUTLYING).any() for values in clean]
+    found = [(apart.robust_scores(values) < -apart.OUTLYING).any() for values in clean]
     assert np.sum(found) <= stats.binom.ppf(0.999, 300, 0.055)  # as documented
 
 
 def test_robust_scores_by_hand() -> None:
     values = np.array([1.0, 2.0, 3.0, 4.0, 100.0, math.nan])
     expected = 0.6745 * (values - 3) / 1
-    np.testing.assert_allclose(page_test.robust_scores(values), expected)
+    np.testing.assert_allclose(apart.robust_scores(values), expected)
     most_equal = np.array([1.0, 1.0, 1.0, 1.0, 6.0])  # MAD 0, mean absolute deviation 1
-    np.testing.assert_allclose(page_test.robust_scores(most_equal), [0, 0, 0, 0, 5 / 1.2533])
-    assert (page_test.robust_scores(np.ones(3)) == 0).all()
-    assert np.isnan(page_test.robust_scores(np.full(2, math.nan))).all()
+    np.testing.assert_allclose(apart.robust_scores(most_equal), [0, 0, 0, 0, 5 / 1.2533])
+    assert (apart.robust_scores(np.ones(3)) == 0).all()
+    assert np.isnan(apart.robust_scores(np.full(2, math.nan))).all()
 
 
 # --- trends -------------------------------------------------------------------------------------
@@ -240,14 +240,14 @@ def test_robust_scores_by_hand() -> None:
 
 def test_a_rise_in_all_seeds_has_the_smallest_p() -> None:
     values = np.array([[1.0, 2, 3], [0, 5, 6], [-1, 0, 9]])
-    assert page_test.page(values) == (pytest.approx(1), 1 / 8, 1 / 8)
-    correlation, p, _ = page_test.page(-values)
+    assert trend_test.page(values) == (pytest.approx(1), 1 / 8, 1 / 8)
+    correlation, p, _ = trend_test.page(-values)
     assert (correlation, p) == (pytest.approx(-1), 1)
 
 
 def test_the_statistic_orders_tables_as_page_s_own_does() -> None:
     tables = np.random.default_rng(0).normal(size=(20, 3, 4))
-    found = [page_test.page(table)[0] for table in tables]
+    found = [trend_test.page(table)[0] for table in tables]
     page_l = [stats.page_trend_test(table).statistic for table in tables]
     assert np.corrcoef(found, page_l)[0, 1] == pytest.approx(1)
     rho = [stats.spearmanr(row, range(4)).statistic for row in tables[0]]
@@ -258,7 +258,7 @@ def test_the_statistic_orders_tables_as_page_s_own_does() -> None:
 def test_a_value_that_drifts_for_no_reason_is_rarely_a_trend(seeds: int) -> None:
     """Thresholds of one seed are nested: a random walk along them drifts."""
     drifts = np.random.default_rng(seeds).normal(size=(300, seeds, 5)).cumsum(axis=2)
-    p = np.array([page_test.page(drift)[1] for drift in drifts])
+    p = np.array([trend_test.page(drift)[1] for drift in drifts])
     assert np.sum(p < 0.05) <= stats.binom.ppf(0.999, 300, 0.05)
     assert (p >= 2.0**-seeds).all()
 
@@ -266,8 +266,8 @@ def test_a_value_that_drifts_for_no_reason_is_rarely_a_trend(seeds: int) -> None
 def test_a_seed_that_never_changes_neither_helps_nor_stops_the_test() -> None:
     rising = np.array([[1.0, 2, 3], [4, 5, 6]])
     still = np.vstack([rising, np.full(3, 0.5)])
-    assert page_test.page(still)[0] == pytest.approx(2 / 3)
-    assert page_test.page(still)[1] == pytest.approx(page_test.page(rising)[1])
-    assert np.isnan(page_test.page(np.full((2, 3), 0.5))).all()
-    assert np.isnan(page_test.page(np.zeros((0, 3)))).all()
-    assert np.isnan(page_test.page(np.ones((3, 1)))).all()
+    assert trend_test.page(still)[0] == pytest.approx(2 / 3)
+    assert trend_test.page(still)[1] == pytest.approx(trend_test.page(rising)[1])
+    assert np.isnan(trend_test.page(np.full((2, 3), 0.5))).all()
+    assert np.isnan(trend_test.page(np.zeros((0, 3)))).all()
+    assert np.isnan(trend_test.page(np.ones((3, 1)))).all()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
+from typing import Any
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -56,6 +57,11 @@ def points(difference: float, digits: int = 1) -> str:
 def signed(value: float, digits: int = 2) -> str:
     """A number such as `−1.20`, with a minus sign; what rounds to 0 has none."""
     return with_minus(f"{value:.{digits}f}")
+
+
+def number(value: Any, form: str = ".3f") -> str:
+    """A number in a format, as `with_minus` writes it; None and NaN become a dash."""
+    return "–" if value is None or value != value else with_minus(format(value, form))
 
 
 def with_minus(shown: str) -> str:

@@ -28,6 +28,7 @@ from skeletons.findings.rules import (
     WALK,
     Rules,
 )
+from skeletons.text import number
 
 if TYPE_CHECKING:
     from skeletons.findings.answer import Answer, Comparison
@@ -172,11 +173,3 @@ def _missing(found: Answer) -> str:
 def _equals(p: float) -> str:
     found = text.p_value(p)
     return found if found.startswith("<") else f"= {found}"
-
-
-def number(value: float) -> str:
-    """A number with three decimals, a typographic minus, and no −0.000."""
-    if math.isnan(value):
-        return "–"
-    found = f"{value:.3f}"
-    return "0.000" if float(found) == 0 else found.replace("-", "−")

@@ -13,15 +13,39 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from skeletons import text as prose
-from skeletons.findings import page_test
-from skeletons.findings.claim import NO, UNDECIDED, YES, Claim, number, range_of
+from skeletons.arrays import Floats
+from skeletons.findings.claim import NO, UNDECIDED, YES, Claim, range_of
 from skeletons.measures.catalogue import MEASURES
 from skeletons.measures.measure import Measure
+from skeletons.text import number
 
+OUTLYING = 3.5  # robust deviations; Iglewicz and Hoaglin 1993, p. 12
 LOWER = 0.1  # of the measure's range: how far below the median a model that stands apart is
 FEWEST = 5  # models, of which a median and a deviation say something
+
+
+def robust_scores(values: Floats) -> Floats:
+    """The distance of each value from the median, in robust standard deviations.
+
+    0.6745 (x − median) / MAD, where MAD is the median absolute deviation (Iglewicz and Hoaglin
+    1993). If more than half of the values are equal, MAD is 0; as they propose, 1.2533 times the
+    mean absolute deviation then replaces it. If all values are equal, every score is 0.
+
+    Args:
+        values: one per model; NaN is left out and stays NaN.
+
+    Returns:
+        One score per value; a value beyond ±3.5 is called an outlier.
+    """
+    if not np.isfinite(values).any():
+        return np.full(len(values), np.nan)
+    away = values - np.nanmedian(values)
+    spread = float(stats.median_abs_deviation(values, nan_policy="omit")) / 0.6745
+    spread = spread or float(np.nanmean(np.abs(away))) * 1.2533
+    return np.asarray(away / (spread or 1.0))
 
 
 def outliers(
@@ -52,10 +76,10 @@ def outliers(
     table = scores[["model", "loss", "accuracy"]].merge(
         means.rename("similarity").reset_index(), on="model"
     )
-    table["score"] = page_test.robust_scores(table.similarity.to_numpy(np.float64))
-    table["loss_score"] = page_test.robust_scores(table.loss.to_numpy(np.float64))
+    table["score"] = robust_scores(table.similarity.to_numpy(np.float64))
+    table["loss_score"] = robust_scores(table.loss.to_numpy(np.float64))
     lower = table.similarity.median() - table.similarity
-    table["outlier"] = (table.score < -page_test.OUTLYING) & (lower >= floor(declared[measure]))
+    table["outlier"] = (table.score < -OUTLYING) & (lower >= floor(declared[measure]))
     columns = ["model", "similarity", "score", "loss", "accuracy", "loss_score", "outlier"]
     return table[columns].sort_values(["similarity", "model"], ignore_index=True)
 
@@ -75,7 +99,7 @@ def some_models_stand_apart(
     """A few models differ from all others but do well on their own task, like Model 51 there."""
     table = outliers(scores, pairs, measure, declared)
     apart = table[table.outlier]
-    fine = apart[apart.loss_score <= page_test.OUTLYING]
+    fine = apart[apart.loss_score <= OUTLYING]
     return {
         "claim": "A few models answer unlike all others, though they do well on their own task "
         "(the post's Model 51)",
@@ -100,7 +124,7 @@ def _detail(table: pd.DataFrame, measure: Measure) -> str:
     if len(table) < FEWEST:
         return f"{prose.counted(len(table), 'model')}, and the rule needs {FEWEST}"
     return (
-        f"none is {page_test.OUTLYING:g} robust deviations and {floor(measure):g} below the "
+        f"none is {OUTLYING:g} robust deviations and {floor(measure):g} below the "
         f"median, {table.similarity.median():.3f}; the lowest mean similarity is "
         f"{table.similarity.min():.3f}"
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from skeletons import text
 from skeletons.arrays import Floats
 from skeletons.findings import seed_values
 from skeletons.measures.measure import Measure
@@ -59,13 +60,6 @@ def interval_text(values: Floats, low: float, high: float, spell: Callable[[Any]
     return "no interval, because the seeds do not differ"
 
 
-def number(value: Any) -> str:
-    """A number with three decimals, a typographic minus, and no −0.000."""
-    text = f"{float(value):.3f}"
-    return "0.000" if float(text) == 0 else text.replace("-", "−")
-
-
-def percent(value: Any) -> str:
+def percent(value: float) -> str:
     """A share as a percentage with one decimal."""
-    text = f"{float(value):.1%}"
-    return "0.0%" if text == "-0.0%" else text.replace("-", "−")
+    return text.number(value, ".1%")

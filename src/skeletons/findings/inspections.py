@@ -223,10 +223,6 @@ def _missing_text(rows: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def _number(value: float | None, form: str) -> str:
-    return "–" if value is None else format(value, form)
-
-
 def _lines_text(rows: Sequence[Mapping[str, Any]]) -> str:
     """The barriers on straight lines, one row per kind of pair and path."""
     groups = {
@@ -277,11 +273,11 @@ def _curve_text(row: Mapping[str, Any]) -> str:
     text = (
         f"On a trained curve between `{row['a']}` and `{row['b']}`, whose units are aligned to "
         f"those of `{row['a']}`, the highest training loss is "
-        f"{_number(row['highest_loss'], '.3f')}, a barrier of {_number(row['barrier'], '.3f')}, "
-        f"and the accuracy falls by {_number(100 * row['accuracy_drop'], '.1f')} points; on the "
-        f"straight line the loss is {_number(line['highest_loss'], '.3f')}, a barrier of "
-        f"{_number(line['barrier'], '.3f')}, and the accuracy falls by "
-        f"{_number(100 * line['accuracy_drop'], '.1f')} points. "
+        f"{prose.number(row['highest_loss'])}, a barrier of {prose.number(row['barrier'])}, "
+        f"and the accuracy falls by {prose.points(row['accuracy_drop'])} points; on the "
+        f"straight line the loss is {prose.number(line['highest_loss'])}, a barrier of "
+        f"{prose.number(line['barrier'])}, and the accuracy falls by "
+        f"{prose.points(line['accuracy_drop'])} points. "
     )
     measured = f"{row['points']} points, no further apart than {row['longest']:.1%} of the weights"
     if row["certified"]:
@@ -325,7 +321,7 @@ def _importance_text(rows: Sequence[Mapping[str, Any]]) -> str:
     table = [
         [
             f"`{row['model']}`",
-            _number(row["spearman"], ".2f"),
+            prose.number(row["spearman"], ".2f"),
             f"{row['shared']} of {row['k']}",
             f"{row['expected']:.1f}",
             f"{row['kept']} of {row['k']}",
@@ -387,7 +383,7 @@ def _matched_text(rows: Sequence[Mapping[str, Any]]) -> str:
         [
             f"`{row['a']}`",
             f"`{row['b']}`",
-            _number(row["spearman"], ".2f"),
+            prose.number(row["spearman"], ".2f"),
             f"{row['shared']} of {min(row['k_a'], row['k_b'])}",
             f"{row['expected']:.1f}",
         ]

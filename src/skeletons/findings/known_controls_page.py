@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from skeletons import text
-from skeletons.findings.answer_text import WORDS, number
+from skeletons.findings.answer_text import WORDS
 from skeletons.findings.known_controls import NAMES, Known
 from skeletons.findings.pair_values import BASE, CEILING, PRUNED, REGULARIZED
 from skeletons.findings.sections import joined
+from skeletons.text import number
 
 SHOWN = (BASE, REGULARIZED, PRUNED, CEILING)
 
@@ -76,7 +77,7 @@ def _doses(found: Mapping[str, Sequence[Mapping[str, Any]]], measure: str) -> st
             [
                 "independent bases" if row["share"] is None else f"{row['share']:.3g}",
                 str(row["pairs"]),
-                *("–" if row[key] is None else number(row[key]) for key in ("mean", "min", "max")),
+                *(number(row[key]) for key in ("mean", "min", "max")),
             ]
             for row in rows
         ]

@@ -85,10 +85,10 @@ def in_words(rows: Sequence[Mapping[str, Any]]) -> str:
             [
                 f"{row['kind']} ({text.counted(row['pairs'], 'pair')})",
                 f"`{row['layer']}`",
-                _number(row["same"], ".2f"),
-                _number(row["above"], ".0%"),
+                text.number(row["same"], ".2f"),
+                text.number(row["above"], ".0%"),
                 "–" if row["best"] is None else f"`{row['best']}`",
-                _number(row["score"], ".2f"),
+                text.number(row["score"], ".2f"),
             ]
         )
     head = ["models", "layer", "same layer", "pairs above chance", "most alike", "its score"]
@@ -99,7 +99,3 @@ def in_words(rows: Sequence[Mapping[str, Any]]) -> str:
             for (ood, measure), table in tables.items()
         ),
     )
-
-
-def _number(value: float | None, form: str) -> str:
-    return "–" if value is None else format(value, form).replace("-", "−")

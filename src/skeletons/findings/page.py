@@ -21,11 +21,11 @@ from skeletons.findings import (
     walk_certificates,
     within_base,
 )
-from skeletons.findings.answer_text import number
 from skeletons.findings.pair_tables import ALIKE
 from skeletons.findings.sections import Section, joined, once
 from skeletons.findings.settings import Settings
 from skeletons.findings.walk_certificates import Certificate
+from skeletons.text import number
 
 MEASURED_ON = (
     "Losses and accuracies of models are measured after the last epoch, with fixed weights, on all "
@@ -170,7 +170,7 @@ def _kinds_table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _spread(row: Mapping[str, Any]) -> list[str]:
     """Mean, min and max of a group of pairs."""
-    return ["–" if row[key] is None else number(row[key]) for key in ("mean", "min", "max")]
+    return [number(row[key]) for key in ("mean", "min", "max")]
 
 
 def _bases(bases: Sequence[Mapping[str, Any]]) -> str:

@@ -17,7 +17,7 @@ import pandas as pd
 
 from skeletons import text as prose
 from skeletons.arrays import Floats
-from skeletons.findings import page_test, pair_tables, seed_values
+from skeletons.findings import pair_tables, seed_values, trend_test
 from skeletons.findings.apart import some_models_stand_apart
 from skeletons.findings.claim import (
     ALPHA,
@@ -28,7 +28,6 @@ from skeletons.findings.claim import (
     Claim,
     agreed,
     interval_text,
-    number,
     percent,
     range_of,
     side,
@@ -38,6 +37,7 @@ from skeletons.findings.rules import NOT_TESTED
 from skeletons.measures.catalogue import MEASURES
 from skeletons.measures.measure import Measure
 from skeletons.model_ids import BASE, PRUNED, REGULARIZED, Model
+from skeletons.text import number
 
 RECIPE = ("l1", "epochs", "threshold", "density")
 COSINE = "cosine_prob"  # of the post's number
@@ -170,7 +170,7 @@ def more_pruning_changes_more(pairs: pd.DataFrame, measure: str) -> Claim:
     cut, more = ("density", "lower") if by_density else ("threshold", "higher")
     grid = _grid(table, cut, measure)
     grid = grid.iloc[:, ::-1] if by_density else grid  # from little pruning to much
-    correlation, p, attainable = page_test.page(-grid.to_numpy(np.float64))
+    correlation, p, attainable = trend_test.page(-grid.to_numpy(np.float64))
     return {
         "claim": f"The {more} the {cut}, the less a model behaves like {before}",
         "measured": _trend_text(-correlation, grid, cut),
@@ -191,7 +191,7 @@ def more_epochs_smaller(scores: pd.DataFrame) -> list[Claim]:
     if len(pruned) and cut.empty:
         return []
     grid = _grid(cut.assign(density=math.nan), "epochs", "sparsity")
-    correlation, p, attainable = page_test.page(grid.to_numpy(np.float64))
+    correlation, p, attainable = trend_test.page(grid.to_numpy(np.float64))
     return [
         {
             "claim": "The more epochs of regularisation, the smaller the pruned model",
@@ -281,7 +281,7 @@ def _trend(p: float, grid: pd.DataFrame) -> str:
         return NO if grid.shape[1] > 1 and agreed(np.zeros(len(grid))) else UNDECIDED
     if p < ALPHA:
         return YES
-    falls = page_test.page(-grid.to_numpy(np.float64))[1]
+    falls = trend_test.page(-grid.to_numpy(np.float64))[1]
     return NO if falls < ALPHA else UNDECIDED
 
 

@@ -18,11 +18,11 @@ import pandas as pd
 from skeletons import text
 from skeletons.arrays import Floats
 from skeletons.findings import model_pairs, modified_t, pair_tables
-from skeletons.findings.answer_text import number
 from skeletons.findings.pair_values import living, pairs_of
 from skeletons.findings.sections import Section, joined
 from skeletons.model_ids import PRUNED, RANDOM, Model
 from skeletons.store import artifacts
+from skeletons.text import number
 
 ALL = "all"  # stands for a layer: all layers together
 UNWALKED = "unwalked"
@@ -36,6 +36,7 @@ COLUMNS = (
     *("a", "b", "layer", "size", "kept_a", "kept_b", "jaccard", "expected", "excess"),
     *("same_sign", "same_sign_expected", "base_jaccard", "base_excess", "base_same_sign"),
 )
+
 Rows = dict[str, list[dict[str, Any]]]
 
 

@@ -8,12 +8,13 @@ from typing import Any
 
 from skeletons import text
 from skeletons.findings.answer import Answer
-from skeletons.findings.answer_text import QUESTIONS, WORDS, level, number
+from skeletons.findings.answer_text import QUESTIONS, WORDS, level
 from skeletons.findings.preconditions import Precondition
 from skeletons.findings.rules import NOT_TESTED, PRUNING, WALK, Rules
 from skeletons.findings.sections import Section, joined
 from skeletons.findings.settings import Settings
 from skeletons.findings.verdict import RecipeAnswers
+from skeletons.text import number
 
 TITLE = "Do models of different bases converge?"
 

@@ -185,4 +185,4 @@ def markdown(found: Mapping[str, Sequence[Within]], level: float) -> str:
 
 
 def _signed(value: float) -> str:
-    return f"{value:+.3f}".replace("-", "−")
+    return text.with_minus(f"{value:+.3f}")

@@ -77,7 +77,7 @@ def expose(network: nn.Sequential) -> Exposed:
     ties = channels.nonzero(wires, weights)
     _require_change(wires, ties)
     units = channels.live(wires, ties)
-    parts = _reduce(wires, units, weights, _offsets(given, wires, units))
+    parts = _reduce(wires, units, weights, offsets_of(given, wires, units))
     small = _assemble(wires, {name: spec for name, (spec, _) in parts.items() if spec["outputs"]})
     tensors = {
         f"{name}.{key}": tensor
@@ -152,7 +152,9 @@ def _require_change(wires: Wiring, ties: Mapping[str, Mask]) -> None:
 
 
 @torch.no_grad()
-def _offsets(network: nn.Module, wires: Wiring, units: Mapping[Stream, Mask]) -> dict[str, Floats]:
+def offsets_of(
+    network: nn.Module, wires: Wiring, units: Mapping[Stream, Mask]
+) -> dict[str, Floats]:
     """The output of each layer for live inputs of zero: its bias, and the folded constants.
 
     Dead inputs are the same for every image, so one black image gives their values.

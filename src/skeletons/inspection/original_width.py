@@ -25,7 +25,7 @@ from torch import fx, nn
 from skeletons.errors import ExposureError
 from skeletons.inspection.absence import look
 from skeletons.inspection.bridge import Crossing
-from skeletons.inspection.exposure import _offsets as offsets_of
+from skeletons.inspection.exposure import offsets_of
 from skeletons.inspection.paths import Leg, Measurer, Tensors, follow, length_of
 from skeletons.networks import channels
 from skeletons.networks.channels import Mask, Stream, Wiring

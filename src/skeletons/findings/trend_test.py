@@ -1,4 +1,4 @@
-"""A test for a trend within seeds, and robust scores for outliers.
+"""A test for a trend within seeds.
 
 `scipy.stats.page_trend_test` is not used: it takes the conditions within a seed as exchangeable
 under the null hypothesis. Here they are nested, such as the thresholds of one model or the epochs
@@ -15,8 +15,6 @@ from scipy import stats
 
 from skeletons.arrays import Floats
 from skeletons.findings import seed_values
-
-OUTLYING = 3.5  # Iglewicz and Hoaglin 1993, p. 12
 
 
 def page(values: Floats) -> tuple[float, float, float]:
@@ -43,24 +41,3 @@ def page(values: Floats) -> tuple[float, float, float]:
     order = np.arange(conditions) - (conditions - 1) / 2
     own = ranks @ (order / np.linalg.norm(order))
     return float(own.mean()), seed_values.sign_flip(own), seed_values.smallest_p(count)
-
-
-def robust_scores(values: Floats) -> Floats:
-    """The distance of each value from the median, in robust standard deviations.
-
-    0.6745 (x − median) / MAD, where MAD is the median absolute deviation (Iglewicz and Hoaglin
-    1993). If more than half of the values are equal, MAD is 0; as they propose, 1.2533 times the
-    mean absolute deviation then replaces it. If all values are equal, every score is 0.
-
-    Args:
-        values: one per model; NaN is left out and stays NaN.
-
-    Returns:
-        One score per value; a value beyond ±3.5 is called an outlier.
-    """
-    if not np.isfinite(values).any():
-        return np.full(len(values), np.nan)
-    away = values - np.nanmedian(values)
-    spread = float(stats.median_abs_deviation(values, nan_policy="omit")) / 0.6745
-    spread = spread or float(np.nanmean(np.abs(away))) * 1.2533
-    return np.asarray(away / (spread or 1.0))
