@@ -396,7 +396,7 @@ def trained(options: argparse.Namespace, seed: int, folder: Path, data: dict[str
             l1=L1,
             after=after,
             epochs=epochs,
-            regularize=walk_settings(learning_rate=0.005, trace=0, **settings),
+            regularize=walk_settings(room=None, learning_rate=0.005, trace=0, **settings),
             **own,
         )
         if epochs >= WALKED_AT_ONCE:

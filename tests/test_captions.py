@@ -93,6 +93,10 @@ def test_the_report_finds_the_heatmap_of_a_measure(tmp_path: Path) -> None:
     assert pictures.first_heatmap(drawn, None) is drawn[0]
     assert pictures.first_heatmap(drawn, "jensen_shannon") is None
     assert pictures.first_heatmap(drawn, "linear_cka") is None  # a heatmap of features
+    about = captions.drawn("heatmap", "svhn", MEASURES["cosine_prob"])
+    path = saved(tmp_path / "heatmap_svhn_cosine_prob.svg", about)
+    drawn.append(pictures.figure(str(path)))
+    assert pictures.first_heatmap(drawn, "cosine_prob", ["digits"]) is drawn[3]
 
 
 def test_the_heatmap_of_a_costly_measure_names_its_data_set(tmp_path: Path) -> None:

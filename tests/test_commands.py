@@ -20,7 +20,9 @@ from skeletons import Experiment
 from skeletons.commands import compare as command
 from skeletons.commands.cli import main
 from skeletons.errors import DifferenceError, ExportError, SavedOutputError
+from skeletons.figures import named_heatmap
 from skeletons.measures import behaviour
+from skeletons.measures.catalogue import MEASURES
 from skeletons.measures.predictions import Predictions
 from skeletons.networks import source
 from skeletons.networks.build import build
@@ -66,6 +68,23 @@ def test_saved_logits_are_compared_image_by_image(files: list[str]) -> None:
             assert row[measure.name] == pytest.approx(expected[measure.name], nan_ok=True)
 
 
+def test_ids_may_be_the_index_of_a_table(tmp_path: Path) -> None:
+    table = frame("alice").set_index("id")
+    table.to_parquet(tmp_path / "a.parquet")
+    table[::-1].to_parquet(tmp_path / "b.parquet")
+    found = command.compare([str(tmp_path / f"{name}.parquet") for name in "ab"])
+    assert found.agreement.item() == 1
+
+
+def test_a_heatmap_shows_names_as_they_are_and_has_an_ending_of_images(tmp_path: Path) -> None:
+    for name in ("a", r"y$\frac$"):
+        frame("alice").to_csv(tmp_path / f"{name}.csv", index=False)
+    paths = [str(path) for path in sorted(tmp_path.glob("*.csv"))]
+    assert main(["compare", *paths, "--heatmap", str(tmp_path / "map.svg")]) == 0
+    with pytest.raises(SavedOutputError, match=r"map.v2: found the ending 'v2'; allowed: .*png"):
+        named_heatmap.save(command.compare(paths), MEASURES["kappa"], tmp_path / "map.v2")
+
+
 def test_features_may_have_other_sizes(tmp_path: Path) -> None:
     x = DRAW.normal(size=(40, 6))
     np.savez(tmp_path / "a.npz", features=x)
@@ -106,6 +125,20 @@ def archive(**arrays: np.ndarray) -> Callable[[Path], str]:
     def write(path: Path) -> str:
         np.savez(path / "other.npz", **arrays)
         return str(path / "other.npz")
+
+    return write
+
+
+def stored(
+    name: str, change: Callable[[pd.DataFrame], pd.DataFrame], **more: Any
+) -> Callable[[Path], str]:
+    def write(path: Path) -> str:
+        table = change(frame("bob"))
+        if name.endswith(".csv"):
+            table.to_csv(path / name, **more)
+        else:
+            table.to_parquet(path / name)
+        return str(path / name)
 
     return write
 
@@ -153,6 +186,18 @@ BAD: dict[str, tuple[Callable[[Path], str], str]] = {
     "an array of something else": (
         archive(logits=LOGITS["bob"], id=np.array(IDS), epoch=np.arange(40)),
         "beside logits, it holds epoch, which is neither label nor the ids",
+    ),
+    "an index without a name": (
+        stored("other.parquet", lambda t: t.set_index("id").rename_axis(None)),
+        "it has an index without a name; allowed: one named id",
+    ),
+    "an index of another name": (
+        stored("other.parquet", lambda t: t.set_index("label")),
+        "it has an index label; allowed: one named id",
+    ),
+    "a column without a name": (
+        stored("other.csv", lambda t: t, index=True),
+        "it has a column without a name \\(Unnamed: 0\\), probably an index; write it with index=",
     ),
     "no such file": (lambda path: str(path / "none.csv"), "is not a file; allowed: "),
 }

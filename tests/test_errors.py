@@ -405,6 +405,12 @@ FOLDERS += [
         folders_of("val/cats", "test/cats"),
     ),
     Mistake(
+        "there are folders of training images and of images without a name that is known",
+        "dataset.path: photos: found a folder that is named like a split, train beside unlabelled; allowed: "
+        "train/CLASS and test/CLASS (or val/CLASS), or a folder for each class.",
+        folders_of("train/cats", "train/dogs", "unlabelled"),
+    ),
+    Mistake(
         "two folders could be the test set",
         "dataset.path: photos: found the folders val and valid; allowed: one of them.",
         folders_of("train/cats", "val/cats", "valid/cats"),

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from skeletons import model_ids
 from skeletons.figures import captions, heatmaps, labels, models, stages, style
 from skeletons.figures import pairs as pair_figures
+from skeletons.findings.rules import Rules
 from skeletons.measures import catalogue
 from skeletons.model_ids import Model
 
@@ -96,7 +97,7 @@ def draw_all(seeds: int, variants: int) -> list[Figure]:
         (lambda axes: pair_figures.cross_base(pairs, COSINE, axes[0]), 1),
         (lambda axes: models.accuracy_vs_sparsity(scores, axes[0]), 1),
         (lambda axes: models.ridge_walk(walks, axes), 4),
-        (lambda axes: pair_figures.rises(recipes(variants), 0.05, 0.05, axes[0]), 1),
+        (lambda axes: pair_figures.rises(recipes(variants), 0.05, 0.025, axes[0]), 1),
         (lambda axes: pair_figures.kinds_of_pairs(pairs, COSINE, axes[0]), 1),
     ):
         figure, axes = style.new_figure(6, 4, 1, count)
@@ -214,13 +215,29 @@ def test_alike_has_the_same_colour_when_lower_is_more_alike() -> None:
     np.testing.assert_allclose(shown["cosine_prob"], shown["disagreement"], atol=0.01)
 
 
+def test_models_that_are_all_alike_have_the_colour_of_what_is_alike() -> None:
+    measure = catalogue.MEASURES["kappa"]
+    assert heatmaps._colours(measure, np.ones(3), "viridis")[1](1.0) == 1.0
+    distance = catalogue.MEASURES["jensen_shannon"]
+    assert heatmaps._colours(distance, np.zeros(3), "viridis")[1](0.0) == 0.0
+
+
+@pytest.mark.parametrize(("alpha", "looks", "level"), [(0.05, 1, "95%"), (0.05, 5, "99%")])
+def test_the_axis_of_rises_states_the_level_of_the_intervals(
+    alpha: float, looks: int, level: str
+) -> None:
+    _, axes = style.new_figure(6, 4)
+    pair_figures.rises(recipes(2), 0.05, Rules(alpha=alpha, looks=looks).level, axes[0])
+    assert f"with {level} interval" in axes[0].get_xlabel()
+
+
 def test_every_measure_has_a_label() -> None:
     assert set(style.LABELS) == set(catalogue.MEASURES)
 
 
 def test_every_rise_is_drawn_beside_its_recipe() -> None:
     _, axes = style.new_figure(6, 4)
-    pair_figures.rises(recipes(3), 0.05, 0.05, axes[0])
+    pair_figures.rises(recipes(3), 0.05, 0.025, axes[0])
     shown = [text.get_text() for text in axes[0].get_yticklabels()]
     assert shown == ["threshold 0: undecided", "threshold 1: converges", "threshold 2: converges"]
     drawn = {bars.get_label(): bars for bars in axes[0].containers}
@@ -236,7 +253,7 @@ def test_recipes_of_another_unit_are_not_drawn_on_the_same_axis() -> None:
     _, axes = style.new_figure(6, 4)
     mixed = recipes(3)
     mixed[1]["walk"]["unit"] = "rise"
-    pair_figures.rises(mixed, 0.05, 0.05, axes[0])
+    pair_figures.rises(mixed, 0.05, 0.025, axes[0])
     assert [text.get_text() for text in axes[0].get_yticklabels()] == [
         "threshold 0: undecided",
         "threshold 2: converges",

@@ -14,6 +14,7 @@ import pytest
 from conftest import CHAIN, Workflow
 
 from skeletons.workflow import failures
+from skeletons.workflow.jobs import TAKEN
 from snakemake_logger_plugin_skeletons.book import (
     Book,
     Left,
@@ -53,6 +54,18 @@ def test_a_rule_s_jobs_take_as_long_as_those_before() -> None:
     assert book.left(180.0) == Left(100.0, whole=True)
     book.finish(2, 260.0)  # slower: 80 s on average
     assert book.left(260.0) == Left(80.0, whole=True)
+
+
+def test_a_copy_from_the_run_cache_says_nothing_about_training(tmp_path: Path) -> None:
+    log = tmp_path / "seed=1.log"
+    book = Book({job: Work("train_base", units=10) for job in (1, 2, 3)})
+    begin(book, 1, 100.0, str(log))
+    log.write_text(f"{TAKEN} results/.cache.\n")
+    book.finish(1, 100.1)
+    assert book.left(100.1) is None
+    begin(book, 2, 100.1)
+    book.finish(2, 120.1)
+    assert book.left(120.1) == Left(20.0, whole=True)
 
 
 def test_work_is_spread_over_the_cores() -> None:

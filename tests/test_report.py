@@ -6,10 +6,12 @@ import base64
 import hashlib
 import itertools
 import json
+import math
 import os
 import re
 import tomllib
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, get_args
@@ -20,6 +22,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import seaborn as sns
+import yaml
 from conftest import ROOT
 
 from skeletons.config.sections import Figures
@@ -222,6 +225,32 @@ def test_few_or_equal_or_silent_models_have_an_order_too(count: int, value: floa
     np.fill_diagonal(values, 1.0)
     order = pair_numbers.clustered(values, MEASURES["cosine_prob"])
     assert sorted(order) == list(range(count))
+
+
+@pytest.mark.parametrize("higher", [True, False])
+def test_a_measure_without_an_end_has_an_order_too(higher: bool) -> None:
+    measure = replace(MEASURES["cosine_prob"], high=math.inf, low=-math.inf, higher_is_alike=higher)
+    near, far = (5.0, 1.0) if higher else (1.0, 5.0)
+    odd = np.arange(6) % 2
+    values = np.where(odd[:, None] == odd[None, :], near, far)
+    np.fill_diagonal(values, measure.itself)
+    order = pair_numbers.clustered(values, measure)
+    assert sum(odd[a] != odd[b] for a, b in itertools.pairwise(order)) == 1
+
+
+def test_networks_with_other_targets_have_no_common_one(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    shared = {"target": {"train_loss": 0.1, "train_accuracy": 0.99}}
+    own = {"target": {"train_loss": 0.5, "train_accuracy": 0.9}}
+    for found, target in (
+        ({"base": shared, "network": {"name": "cnn"}, "networks": {}}, shared["target"]),
+        ({"base": shared, "network": None, "networks": {"w4": {"base": own}}}, own["target"]),
+        ({"base": shared, "network": None, "networks": {"a": {}, "b": {"base": own}}}, {}),
+        ({"base": shared, "network": {"name": "cnn"}, "networks": {"b": {"base": own}}}, {}),
+        ({"base": shared, "network": None, "networks": {"a": {}, "b": {}}}, shared["target"]),
+    ):
+        path.write_text(yaml.safe_dump(found))
+        assert settings.target_in(path) == target
 
 
 # --- costs --------------------------------------------------------------------------------------
@@ -443,7 +472,7 @@ def test_an_experiment_without_measures_that_rise_has_a_report_too(tmp_path: Pat
     found |= {"claims": {}, "verdict": {**found["verdict"], "measure": None, "by": {}}}
     artifacts.write_json(path, found)
     stage.report_stage(**{**made, "histories": [], "figures": []})
-    assert "0 of 0" in Path(made["html"]).read_text()
+    assert "claims hold" not in Path(made["html"]).read_text()
 
 
 def verdict_box(page: str) -> str:

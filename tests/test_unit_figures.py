@@ -63,9 +63,10 @@ def test_a_takeover_is_drawn_with_its_room_in_the_same_bytes(tmp_path: Path) -> 
     assert {"the room", "the skeleton alone", "all but the skeleton"} <= set(shown)
 
 
-def draw(folder: Path, layers: int, silent: bool = False) -> list[Path]:
+def draw(folder: Path, layers: int, silent: bool = False, by: str = "loss") -> list[Path]:
     """Every figure, drawn by its stage."""
     artifacts.write_table(folder / "importance.parquet", importance(layers, silent=silent))
+    artifacts.write_json(folder / "importance.json", {"by": by})
     rows = probed()
     artifacts.write_table(folder / "probe.parquet", rows)
     artifacts.write_json(folder / "probe.json", second_skeleton.probe_verdict(rows, 0.02))
@@ -105,11 +106,19 @@ def test_a_network_that_misses_nothing_is_drawn_too(tmp_path: Path) -> None:
     assert sum("ρ undefined" in text for text in scatter) == 3
 
 
+@pytest.mark.parametrize(
+    ("by", "label"), [("loss", "rise of the loss"), ("divergence", "divergence of the answers")]
+)
+def test_the_axis_says_what_importance_is(by: str, label: str, tmp_path: Path) -> None:
+    shown = texts(draw(tmp_path, 2, by=by)[0])
+    assert f"{label} in nats" in " ".join(shown)
+
+
 def test_each_layer_has_its_own_axes_and_units() -> None:
     with style.styled():
         figure, axes = style.new_figure(6, 4, 2, 2)
         table = importance(3)
-        unit_figures.importance_scatter(table, axes)
+        unit_figures.importance_scatter(table, "loss", axes)
     assert len(figure.axes) == 3
     for ax, (_, group) in zip(figure.axes, table.groupby("layer", sort=False), strict=True):
         alive, dead = (collection.get_offsets() for collection in ax.collections)

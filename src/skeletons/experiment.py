@@ -280,10 +280,11 @@ class Experiment:
             SkeletonsError: there is no such data set.
             ArtifactError: it is not in `results/data`, or was made again since from other images.
         """
-        name, first = dataset or self.dataset(), str(self._scores.model.iloc[0])
-        count = len(self.predictions(first, name).labels)
-        path = self.path.parent / "data" / name / "images.safetensors"
-        check_source(self.path / "predictions" / name / f"{first}.parquet", path)
+        name = dataset or self.dataset()
+        of = [self.path / f"predictions/{name}/{model}.parquet" for model in self._scores.model]
+        first = next(filter(Path.is_file, of), of[0])  # bases need not be compared
+        count = len(self.predictions(first.stem, name).labels)
+        check_source(first, path := self.path.parent / "data" / name / "images.safetensors")
         return read_split(path, "test")[0][:count]
 
     def measure(self, name: str, a: str, b: str, on: str | Images | None = None) -> float:

@@ -160,13 +160,19 @@ def layout(root: Path) -> Layout:
     if train and test:
         unread = tuple(name for name in names if name not in (train, test))
         return Layout(train, test, unread, _classes_of_splits(root, train, test))
-    if names and all(name.lower() in SPLITS for name in names):
+    splits = [name for name in names if _is_split(name)]
+    # A class may be named "train", but then its images are not in folders of classes.
+    if splits and (len(splits) == len(names) or (train and _folders(root / train))):
+        others = [name for name in names if name not in splits]
+        beside = f" beside {text.listed(others)}" if others else ""
+        named = "a folder that is" if len(splits) == 1 else "folders that are"
+        like = "a split" if len(splits) == 1 else "splits"
         raise DataError(
-            f"{shown(root)}: found folders that are named like splits, {text.listed(names)}; "
+            f"{shown(root)}: found {named} named like {like}, {text.listed(splits)}{beside}; "
             "allowed: train/CLASS and test/CLASS (or val/CLASS), or a folder for each class."
         )
     inside = {name: _folders(root / name) for name in names}
-    if names and all(found and _all_splits(found) for found in inside.values()):
+    if names and all(found and all(map(_is_split, found)) for found in inside.values()):
         name, split = names[0], inside[names[0]][0]
         raise DataError(
             f"{shown(root)}: found splits inside of other folders, such as {name}/{split}; "
@@ -181,8 +187,9 @@ def shown(path: Path) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def _all_splits(names: Sequence[str]) -> bool:
-    return all(name.lower() in SPLITS for name in names)
+def _is_split(name: str) -> bool:
+    """Whether a folder is named like a split, such as `train` or `test1`."""
+    return name.lower().rstrip("0123456789_-") in SPLITS
 
 
 def _only(root: Path, names: Sequence[str], group: Sequence[str]) -> str:

@@ -21,6 +21,7 @@ from skeletons.figures import layers as layer_maps
 from skeletons.figures import sparsest as searches
 from skeletons.figures.style import panels
 from skeletons.findings import inspections
+from skeletons.findings.rules import Rules
 from skeletons.inspection import absence
 from skeletons.measures.layers import COLUMNS
 from skeletons.measures.measure import Measure
@@ -103,7 +104,8 @@ def rises(
             f"There is no verdict by {chosen!r} here; there is one by: {', '.join(judged)}."
         )
     settings = found["settings"]
-    pairs.rises(judged[chosen]["recipes"], settings["margin"], settings["alpha"], ax)
+    level = Rules(alpha=settings["alpha"], looks=settings["looks"]).level
+    pairs.rises(judged[chosen]["recipes"], settings["margin"], level, ax)
 
 
 def _with_value(
@@ -161,7 +163,7 @@ def bridge(experiment: Experiment, ax: Axes) -> None:
     """The rise of the loss on the bridges between bases, in twice the width and in the original."""
     doubled = _made(experiment, "bridge/*.parquet", "bridge")
     original = sorted((experiment.path / "bridge/original_width").glob("*.parquet"))
-    groups = exchange.read_bridges(*(list(filter(_is_there, each)) for each in (doubled, original)))
+    groups = exchange.read_bridges(doubled, list(filter(_is_there, original)))
     for part, (name, tables) in zip(panels(ax, 1, len(groups)), groups.items(), strict=True):
         exchange.bridges(tables, name, part)
 
@@ -169,7 +171,7 @@ def bridge(experiment: Experiment, ax: Axes) -> None:
 def transfer(experiment: Experiment, ax: Axes) -> None:
     """The accuracy of bases that were trained again with another's, their own or a random mask."""
     files = _made(experiment, "transfer/*.json", "transfer")
-    exchange.transfers(exchange.read_transfers(list(filter(_is_there, files))), ax)
+    exchange.transfers(exchange.read_transfers(files), ax)
 
 
 def layers(
@@ -216,10 +218,12 @@ def exposure(experiment: Experiment, ax: Axes) -> None:
 
 def importance(experiment: Experiment, ax: Axes, model: str | None = None) -> None:
     """The importance of each unit of an inspected variant, against the size of its weights."""
-    table = artifacts.read_table(_one(experiment, "importance/*.parquet", "importance", model))
+    path = _one(experiment, "importance/*.parquet", "importance", model)
+    table = artifacts.read_table(path)
+    by = artifacts.read_json(path.with_suffix(".json"), ["by"])["by"]
     count = table.layer.nunique()
     columns = min(count, units.COLUMNS)
-    units.importance_scatter(table, panels(ax, -(-count // columns), columns))
+    units.importance_scatter(table, by, panels(ax, -(-count // columns), columns))
 
 
 def sparsest(experiment: Experiment, ax: Axes) -> None:
@@ -244,7 +248,7 @@ def takeover(experiment: Experiment, ax: Axes, model: str | None = None) -> None
 
 
 def _made(experiment: Experiment, pattern: str, key: str) -> list[Path]:
-    """The files of an inspection, at least one.
+    """The files of an inspection that could be had, at least one.
 
     Raises:
         SkeletonsError: there are none.
@@ -254,7 +258,11 @@ def _made(experiment: Experiment, pattern: str, key: str) -> list[Path]:
         raise SkeletonsError(
             f"{experiment.path} holds no {pattern}; inspect.{key} in its configuration makes it."
         )
-    return found
+    there = list(filter(_is_there, found))
+    if not there:
+        because = absence.first_reason(*map(str, found))
+        raise SkeletonsError(f"inspect.{key} is not available here: {because}")
+    return there
 
 
 def _is_there(path: Path) -> bool:

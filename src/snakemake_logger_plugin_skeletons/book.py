@@ -132,8 +132,9 @@ class Book:
         rule = running.rule
         self.done.add(job)
         self.finished[rule] += 1
-        self.taken[rule] += running.from_cache()
-        if job in self.work:
+        taken = running.from_cache()
+        self.taken[rule] += taken
+        if job in self.work and not taken:  # a copy says nothing about how long training takes
             self._seconds[rule] += now - running.began
             self._units[rule] += self._units_now(job, running)
         return rule if self.finished[rule] == self.planned[rule] else None

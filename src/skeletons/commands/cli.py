@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import os
 import re
 import subprocess
 import sys
@@ -238,6 +239,7 @@ def _current(path: Path, configfile: Path | None) -> str:
         ArtifactError: it is not an artifact of this workflow, or the workflow cannot be read.
     """
     configfile = configfile or _experiment(path) / "config.yaml"
+    path = Path(os.path.relpath(path))  # as the workflow names it
     # A data set belongs to no experiment; it is compared with the default one.
     configured = ["--configfile", str(configfile)] if configfile.is_file() else []
     command = ["--detailed-summary", "--nolock", *configured, "--", str(path)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,6 +41,14 @@ def _files(setup: Setup) -> Iterator[str]:
     elif not setup.checkpoints:
         held = f"no {endings} file in {given!r}" if isinstance(given, str) else "an empty mapping"
         yield f"{key}: found {held}; allowed: one file or more."
+    if isinstance(given, str):
+        stems = Counter(path.stem for path in Path(given).glob("*") if path.suffix in STATE_DICTS)
+        twice = [name for name, count in sorted(stems.items()) if count > 1]
+        if twice:
+            yield (
+                f"{key}: found {given!r}, in which several files are named {twice[0]}; allowed: "
+                "one file of each name, or a mapping of names to files."
+            )
     for name, path in setup.checkpoints.items():
         if not Path(path).is_file():
             yield f"{key}.{name}: found {path!r}, which is not a file; allowed: an existing file."

@@ -35,6 +35,9 @@ def load_parquet(spec: Mapping[str, Any], _: Path, form: Form) -> Dataset:
         )
     (train, train_values), (test, test_values) = (_read(paths, spec, form) for paths in groups)
     values = (train_values, test_values)
+    for pattern, rows in zip(patterns, values, strict=True):
+        if pattern and not rows:
+            raise DataError(f"{pattern} has no rows; allowed: one image or more.")
     if spec["label"] is None:
         classes: tuple[str, ...] = ("images",)
         labels = [np.zeros(len(split), dtype=np.int64) for split in values]

@@ -217,7 +217,8 @@ CAPTIONS: Mapping[str, Caption] = {
         INSIDE,
         "What each unit is worth",
         "Each hidden unit of the regularised model, by layer: how much the training loss rises "
-        "when this unit alone is silenced, against the size of its weights. Hollow marks are "
+        "(or, by divergence, how far the answers move) when this unit alone is silenced, against "
+        "the size of its weights. Hollow marks are "
         "units that pruning kills. If pruning by magnitude keeps the important units, importance "
         "increases with size.",
     ),

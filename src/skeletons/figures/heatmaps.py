@@ -135,6 +135,7 @@ def _colours(measure: Measure, known: Floats, colormap: str) -> tuple[Colormap, 
     if measure.higher_is_alike:
         low = float(np.floor(values.min() * 10) / 10)
         high = itself if np.isfinite(itself) else float(values.max())
+        low = low if low < high else high - 0.1  # where all are alike, they have the similar end
         return colours.with_extremes(bad=MISSING), Normalize(low, high)
     low = itself if np.isfinite(itself) else float(values.min())
     high = float(np.ceil(values.max() * 10) / 10)

@@ -34,7 +34,7 @@ def accuracy_vs_sparsity(scores: pd.DataFrame, ax: Axes) -> None:
                 linewidth=0.9,
                 label=f"λ={spell(l1)}, epochs {epochs:g}",
             )
-    dead = scores[scores.dead]
+    dead = scores[scores.dead & scores.state.isin(["pruned", "base"])]  # that have a mark
     if len(dead):
         ax.scatter(dead.sparsity, dead.accuracy, marker="x", s=60, color="black", label="dead")
     bases = scores[scores.state == "base"]

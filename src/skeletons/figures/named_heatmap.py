@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.figure import Figure
 
+from skeletons.errors import SavedOutputError
 from skeletons.figures.style import described, styled
 from skeletons.measures.measure import Measure
 from skeletons.store import artifacts
@@ -26,14 +28,22 @@ def save(table: pd.DataFrame, measure: Measure, path: str | Path) -> None:
 
     Raises:
         ArtifactError: the file cannot be written.
+        SavedOutputError: its ending is none of an image.
     """
+    ending = Path(path).suffix.removeprefix(".") or "svg"
+    known = FigureCanvasBase.get_supported_filetypes()
+    if ending not in known:
+        raise SavedOutputError(
+            f"{path}: found the ending {ending!r}; allowed: {', '.join(sorted(known))}."
+        )
     names = list(dict.fromkeys([*table.a, *table.b]))
     place = {name: k for k, name in enumerate(names)}
     matrix = np.full((len(names), len(names)), np.nan)
     rows, columns = table.a.map(place).to_numpy(), table.b.map(place).to_numpy()
     matrix[rows, columns] = matrix[columns, rows] = table[measure.name].to_numpy(np.float64)
-    np.fill_diagonal(matrix, measure.itself)
-    short = [name if len(name) <= LONGEST else f"…{name[1 - LONGEST :]}" for name in names]
+    np.fill_diagonal(matrix, measure.itself if measure.reflexive else np.nan)
+    cut = [name if len(name) <= LONGEST else f"…{name[1 - LONGEST :]}" for name in names]
+    short = [name.replace("$", r"\$") for name in cut]  # or matplotlib sets a formula
     side = float(np.clip(0.45 * len(names), 3, 12))
     with styled():
         figure = Figure(figsize=(side + 3, side + 1.6), layout="constrained")
@@ -49,4 +59,4 @@ def save(table: pd.DataFrame, measure: Measure, path: str | Path) -> None:
             cbar_kws={"label": described(measure)},
         )
         with artifacts.atomic(path) as temporary:
-            figure.savefig(temporary, format=Path(path).suffix.removeprefix(".") or "svg", dpi=150)
+            figure.savefig(temporary, format=ending, dpi=150)

@@ -139,13 +139,13 @@ def cross_base(pairs: pd.DataFrame, measure: Measure, ax: Axes) -> None:
         legend_beside(one)
 
 
-def rises(recipes: Sequence[Mapping[str, Any]], margin: float, alpha: float, ax: Axes) -> None:
+def rises(recipes: Sequence[Mapping[str, Any]], margin: float, level: float, ax: Axes) -> None:
     """Draw how much more similar pruned models of different bases are than each comparison.
 
     Args:
         recipes: the answers in findings.json, with their comparisons.
         margin: the smallest rise that matters, if there is no ceiling.
-        alpha: the level of the confidence intervals is 1 − alpha.
+        level: of each one-sided test, see `Rules.level`; intervals have both sides.
         ax: the Axes to draw into; one row per recipe, from the top. Recipes that are measured in
             another unit than the first one are left out.
     """
@@ -186,7 +186,7 @@ def rises(recipes: Sequence[Mapping[str, Any]], margin: float, alpha: float, ax:
     )
     ax.set_ylim(len(recipes) - 0.4, -0.6)
     what = "share of the gap closed" if unit == "share" else "rise of similarity"
-    ax.set_xlabel(f"{what} between different bases, with {1 - alpha:.0%} interval")
+    ax.set_xlabel(f"{what} between different bases, with {100 * (1 - 2 * level):.4g}% interval")
     legend_beside(ax)
 
 

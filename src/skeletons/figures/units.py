@@ -33,11 +33,16 @@ def short(layer: str) -> str:
 # --- importance ---------------------------------------------------------------------------------
 
 
-def importance_scatter(table: pd.DataFrame, axes: Sequence[Axes]) -> None:
+# What happens to the answers when a unit is silenced, by `inspect.importance_by`.
+IMPORTANCE = {"loss": "rise of the loss", "divergence": "divergence of the answers"}
+
+
+def importance_scatter(table: pd.DataFrame, by: str, axes: Sequence[Axes]) -> None:
     """Draw the units of each layer: the rise of the loss without them against their weight.
 
     Args:
         table: see `importance.importance_table`.
+        by: what the importance is, a key of `IMPORTANCE`.
         axes: at least one per layer, in rows of `COLUMNS` if there are more; Axes that are not
             needed are removed.
     """
@@ -55,7 +60,7 @@ def importance_scatter(table: pd.DataFrame, axes: Sequence[Axes]) -> None:
         ax.remove()
     for index, ax in enumerate(shown):
         if index % COLUMNS == 0:
-            ax.set_ylabel("rise of the loss in nats\nwhen silenced", fontsize=8)
+            ax.set_ylabel(f"{IMPORTANCE[by]} in nats\nwhen silenced", fontsize=8)
         if index >= len(shown) - COLUMNS:
             ax.set_xlabel("Σ|w| into the unit, before pruning", fontsize=8)
     shown[:COLUMNS][-1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
@@ -252,12 +257,13 @@ def exposure_bars(reports: Mapping[str, Mapping[str, Any]], axes: Sequence[Axes]
 def save_importance(table: str, path: Path, model: str) -> None:
     """Draw the `importance_scatter` of a model into an SVG file."""
     found = artifacts.read_table(table, ["layer", "unit", "loss_change", "dead"])
+    by = artifacts.read_json(Path(table).with_suffix(".json"), ["by"])["by"]
     count = found.layer.nunique()
     columns = min(count, COLUMNS)
     rows = -(-count // columns)
     with styled():
         figure, axes = new_figure(2.5 * columns + 0.8, 2.1 * rows + 0.7, rows, columns)
-        importance_scatter(found, axes)
+        importance_scatter(found, by, axes)
         figure.suptitle(model, fontsize=11, fontweight="bold")
         save_svg(figure, path, captions.drawn("importance", model))
 

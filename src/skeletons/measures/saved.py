@@ -61,7 +61,7 @@ def read(path: str, id_column: str = "id") -> Saved:
     if not Path(path).is_file():
         raise SavedOutputError(f"{path}: is not a file; allowed: saved outputs of one model.")
     try:
-        found = _archive(path, id_column) if suffix == ".npz" else _table(path)
+        found = (_archive if suffix == ".npz" else _table)(path, id_column)
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         why = str(error).splitlines()[0].rstrip(".")
         raise SavedOutputError(f"{path}: cannot be read: {why}.") from None
@@ -93,8 +93,21 @@ def _whole(path: str, labels: npt.NDArray[np.generic]) -> npt.NDArray[np.int64]:
     return numbers.astype(np.int64)
 
 
-def _table(path: str) -> dict[str, npt.NDArray[np.generic]]:
+def _table(path: str, id_column: str) -> dict[str, npt.NDArray[np.generic]]:
     table = pd.read_csv(path) if path.endswith(".csv") else pd.read_parquet(path)
+    if not isinstance(table.index, pd.RangeIndex):  # as pandas stores it beside the columns
+        if table.index.name != id_column:
+            name = table.index.name or "without a name"
+            raise ValueError(
+                f"it has an index {name}; allowed: one named {id_column} (--id names another), or "
+                "none"
+            )
+        table = table.reset_index()
+    if unnamed := [str(name) for name in table.columns if str(name).startswith("Unnamed: ")]:
+        raise ValueError(
+            f"it has a column without a name ({unnamed[0]}), probably an index; write it with "
+            "index=False, or name it"
+        )
     return {str(name): table[name].to_numpy() for name in table.columns}
 
 

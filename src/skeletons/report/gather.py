@@ -69,7 +69,7 @@ def gather(
     table = pair_tables.with_base_accuracy(artifacts.read_table(scores, SCORES))
     jobs = costs.read(benchmarks, set(table.model))
     drawn = [pictures.figure(path) for path in figures]
-    recorded = _text(config)
+    recorded, target = _text(config), settings.target_in(config)
     return {
         "experiment": found["experiment"],
         "numbers": _key_numbers(found),
@@ -78,10 +78,12 @@ def gather(
         "claims_note": found["claims_note"],
         "evidence": [section for section in found["sections"] if section["text"]],
         "bases": tables.bases(found),
-        "target": settings.target_in(config),
+        "target": target,
         "steps": found["next"],
         "commands": _commands(found),
-        "heatmap": pictures.first_heatmap(drawn, found["verdict"]["measure"]),
+        "heatmap": pictures.first_heatmap(
+            drawn, found["verdict"]["measure"], found["verdict"]["controls"]
+        ),
         "grid": tables.models(table),
         "certificates": tables.certificates(found),
         "bridges": tables.bridges(found),
@@ -105,10 +107,11 @@ def gather(
                 [artifacts.read_table(path, ["a", "b"]) for path in pairs], table, measures
             ),
             "charts": {
-                "training": lines.training(trained, settings.target_in(config)),
+                "training": lines.training(trained, target or {}),
                 "walk": lines.walks(histories, found["walks"]),
             },
             "first": found["verdict"]["measure"],
+            "controls": list(found["verdict"]["controls"]),
             "colours": colours.scale(settings.colormap_in(config)),
         },
     }
@@ -129,11 +132,18 @@ def _key_numbers(found: Mapping[str, Any]) -> list[tuple[str, str]]:
         (f"{found['models']}", "models"),
         (f"{found['pairs']:,}", "pairs compared"),
         (f"{sum(bool(base['optimal']) for base in bases)} of {len(bases)}", "bases optimal"),
-        ("not tested", "claims")
-        if holds and set(holds) == {NOT_TESTED}
-        else (f"{holds.count('yes')} of {len(holds)}", "claims hold"),
+        *_claims_in_short(holds),
         (f"{len(found['skeleton_models'])}", "skeletons that kept their accuracy"),
     ]
+
+
+def _claims_in_short(holds: Sequence[str]) -> list[tuple[str, str]]:
+    """How many claims hold; nothing for several networks, of which each has its own."""
+    if not holds:
+        return []
+    if set(holds) == {NOT_TESTED}:
+        return [("not tested", "claims")]
+    return [(f"{holds.count('yes')} of {len(holds)}", "claims hold")]
 
 
 def _verdict(found: Mapping[str, Any]) -> dict[str, Any]:

@@ -122,9 +122,14 @@ def clustered(values: Floats, measure: Measure) -> list[int]:
     """
     if len(values) < 3:
         return list(range(len(values)))
-    distances = np.abs(measure.itself - values)
-    known = distances[np.isfinite(distances)]
-    distances[~np.isfinite(distances)] = known.max() or 1.0
+    known = values[np.isfinite(values)]
+    itself = measure.itself
+    if not np.isfinite(itself):  # a range without an end on the side of what is alike
+        itself = known.max(initial=0.0) if measure.higher_is_alike else known.min(initial=0.0)
+    distances = np.abs(itself - values)
+    np.fill_diagonal(distances, 0.0)
+    far = distances[np.isfinite(distances)].max()
+    distances[~np.isfinite(distances)] = far or 1.0
     tree = linkage(squareform(distances, checks=False), method="average", optimal_ordering=True)
     return [int(k) for k in leaves_list(tree)]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +43,17 @@ def by_title(drawn: Sequence[Mapping[str, Any]], section: str) -> list[list[Mapp
 
 
 def first_heatmap(
-    drawn: Sequence[Mapping[str, Any]], measure: str | None
+    drawn: Sequence[Mapping[str, Any]], measure: str | None, controls: Collection[str] = ()
 ) -> Mapping[str, Any] | None:
     """The first heatmap of predictions by a measure; None if there is none.
+
+    Data sets without a vote come last.
 
     Args:
         drawn: what `figure` gives for each figure.
         measure: the name of the measure that the verdict rests on; None if there is no verdict.
+        controls: the data sets that have no vote in it.
     """
     maps = [one for one in drawn if one["kind"] == "heatmap"]
+    maps.sort(key=lambda one: one["of"].partition(", ")[0] in controls)
     return next((one for one in maps if measure in (None, one["measure"])), None)

@@ -129,11 +129,21 @@ def colormap_in(config: str | Path) -> str:
 def target_in(config: str | Path) -> Mapping[str, float]:
     """What a base must reach to count as optimal, as a recorded configuration has it.
 
+    Returns:
+        The target of all networks; empty if they have different ones.
+
     Raises:
         ArtifactError: it cannot be read.
     """
-    target = _section(config, "base").get("target")
-    return target if isinstance(target, Mapping) else {}
+    shared = _section(config, "base")
+    networks = _section(config, "networks").values()
+    bases = [one.get("base") or shared for one in networks if isinstance(one, Mapping)]
+    if _section(config, "network") or not bases:
+        bases.append(shared)
+    first, *others = (base.get("target") for base in bases)
+    if not isinstance(first, Mapping) or any(one != first for one in others):
+        return {}
+    return first
 
 
 def alignment_in(config: str | Path) -> Mapping[str, str]:

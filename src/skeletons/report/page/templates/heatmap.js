@@ -223,9 +223,10 @@ function followPointer() {
 }
 
 function prepareMap() {
-  if (PAIRS.shared) element("shared").textContent = `All models are regularised with ${PAIRS.shared}.`;
+  if (PAIRS.shared) element("shared").textContent = `All walks have ${PAIRS.shared}.`;
   const unique = (values) => [...new Set(values)];
   const sets = unique(PAIRS.measures.flatMap((one) => (one.set === null ? [] : [one.set])));
+  sets.sort((a, b) => DATA.controls.includes(a) - DATA.controls.includes(b)); // these have no vote
   options(element("set"), sets.map((set) => [set, set]));
   fillMeasures(DATA.first);
   const models = PAIRS.models.map(({ id }, k) => [k, id]);
