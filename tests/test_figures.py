@@ -95,7 +95,7 @@ def draw_all(seeds: int, variants: int) -> list[Figure]:
     for draw, count in (
         (lambda axes: pair_figures.similarity_to_base(pairs, COSINE, axes), 2),
         (lambda axes: pair_figures.cross_base(pairs, COSINE, axes[0]), 1),
-        (lambda axes: models.accuracy_vs_sparsity(scores, axes[0]), 1),
+        (lambda axes: models.accuracy_vs_sparsity(scores, 0.02, axes[0]), 1),
         (lambda axes: models.ridge_walk(walks, axes), 4),
         (lambda axes: pair_figures.rises(recipes(variants), 0.05, 0.025, axes[0]), 1),
         (lambda axes: pair_figures.kinds_of_pairs(pairs, COSINE, axes[0]), 1),

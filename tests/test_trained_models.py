@@ -13,12 +13,14 @@ from typing import Any
 import pytest
 import torch
 from conftest import SHOWN, Workflow, ended
+from matplotlib.figure import Figure
 from safetensors.torch import load_file, save_file
 from test_lineage import check
 
+from skeletons import Experiment
 from skeletons.config.load import load
 from skeletons.config.networks import as_they_are, completed, setups
-from skeletons.errors import CheckpointError, ConfigError
+from skeletons.errors import CheckpointError, ConfigError, SkeletonsError
 from skeletons.findings import post_claims
 from skeletons.findings.page import MEASURED_ON
 from skeletons.model_ids import Model
@@ -130,6 +132,21 @@ def test_every_network_has_its_own_verdict_and_settings(networks: Workflow) -> N
     assert "net=wide_seed=3" in page
     for title in ("network", "mine", "wide"):
         assert f"{title}: Do models of different bases converge?" in page
+
+
+def test_figures_from_python_are_of_one_network(networks: Workflow) -> None:
+    experiment = Experiment(networks / "results/grid")
+    for figure in ("cross_base", "kinds_of_pairs", "rises", "similarity_to_base"):
+        with pytest.raises(SkeletonsError, match=r"several networks .*: network, mine, wide"):
+            experiment.plot(figure, Figure().add_subplot())
+        with pytest.raises(SkeletonsError, match="no network 'narrow' here"):
+            experiment.plot(figure, Figure().add_subplot(), network="narrow")
+        experiment.plot(figure, Figure().add_subplot(), network="wide")
+    ax = Figure().add_subplot()
+    experiment.plot("kinds_of_pairs", ax, network="wide")
+    assert len(ax.collections[0].get_offsets()) == 3  # pairs of its three bases
+    walked = Figure().add_subplot()
+    experiment.plot("ridge_walk", walked)
 
 
 def test_lineages_follow_from_the_plan(networks: Workflow, files: Path) -> None:

@@ -9,6 +9,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from skeletons.errors import SkeletonsError
@@ -66,6 +67,11 @@ _FLAGS = (UNTRAINED, STOPPED, LABELS, PLANTED)  # parts of an id without a numbe
 def suffix(tag: str | None) -> str:
     """The end of the name of a file that is about one network."""
     return "" if tag is None else f"_net={tag}"
+
+
+def net_of(path: str | Path) -> str | None:
+    """The tag of the network of a file that is named by the id of its model, or of its first."""
+    return Model.parse(re.split("--|_mask=", Path(path).stem)[0]).net
 
 
 def spell(number: float) -> str:

@@ -1,14 +1,14 @@
 """The report's figures of an experiment, each drawn into given Axes.
 
 The keys of `PLOTS` are the names of the files in `figures/`. Each function takes an `Experiment`,
-the Axes, and options: `dataset` and `measure` choose a table of pairs, `model` chooses a model, and
-`colormap` the colours. The defaults are the only data set, `findings.primary.measure`, and
-`figures.colormap`.
+the Axes, and options: `dataset` and `measure` choose a table of pairs, `network` chooses a network
+by its tag, `model` a model, and `colormap` the colours. The defaults are the only data set,
+`findings.primary.measure`, the only network, and `figures.colormap`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,7 +25,7 @@ from skeletons.findings.rules import Rules
 from skeletons.inspection import absence
 from skeletons.measures.layers import COLUMNS
 from skeletons.measures.measure import Measure
-from skeletons.model_ids import REGULARIZED, Model
+from skeletons.model_ids import REGULARIZED, Model, net_of
 from skeletons.store import artifacts
 from skeletons.user_code import references
 
@@ -72,32 +72,53 @@ def heatmap(
 
 
 def similarity_to_base(
-    experiment: Experiment, ax: Axes, dataset: str | None = None, measure: str | None = None
+    experiment: Experiment,
+    ax: Axes,
+    dataset: str | None = None,
+    measure: str | None = None,
+    network: str | None = None,
 ) -> None:
     """The similarity of pruned models to their base, by threshold or density, and by epochs."""
-    pairs.similarity_to_base(*_with_value(experiment, dataset, measure), panels(ax, 1, 2))
+    table, chosen = _with_value(experiment, dataset, measure)
+    pairs.similarity_to_base(_within(table, network), chosen, panels(ax, 1, 2))
 
 
 def cross_base(
-    experiment: Experiment, ax: Axes, dataset: str | None = None, measure: str | None = None
+    experiment: Experiment,
+    ax: Axes,
+    dataset: str | None = None,
+    measure: str | None = None,
+    network: str | None = None,
 ) -> None:
     """The similarity of models of different bases that were pruned in the same way."""
-    pairs.cross_base(*_with_value(experiment, dataset, measure), ax)
+    table, chosen = _with_value(experiment, dataset, measure)
+    pairs.cross_base(_within(table, network), chosen, ax)
 
 
 def kinds_of_pairs(
-    experiment: Experiment, ax: Axes, dataset: str | None = None, measure: str | None = None
+    experiment: Experiment,
+    ax: Axes,
+    dataset: str | None = None,
+    measure: str | None = None,
+    network: str | None = None,
 ) -> None:
     """The similarity of every pair, by kind of pair."""
-    pairs.kinds_of_pairs(*_with_value(experiment, dataset, measure), ax)
+    table, chosen = _with_value(experiment, dataset, measure)
+    pairs.kinds_of_pairs(_within(table, network), chosen, ax)
 
 
 def rises(
-    experiment: Experiment, ax: Axes, dataset: str | None = None, measure: str | None = None
+    experiment: Experiment,
+    ax: Axes,
+    dataset: str | None = None,
+    measure: str | None = None,
+    network: str | None = None,
 ) -> None:
     """How much more similar pruned models of different bases are than each comparison."""
     found, name = experiment.findings, experiment.dataset(dataset)
-    judged = found["verdict"]["by"][name]
+    answers = {part["title"]: part["verdict"] for part in found.get("networks", [])}
+    of = answers[_chosen(answers, network)] if answers else found["verdict"]
+    judged = of["by"][name]
     chosen = references.name_of(measure or experiment.first_measure)
     if chosen not in judged:
         raise SkeletonsError(
@@ -121,21 +142,50 @@ def _with_value(
     return found[["a", "b", "value"]].rename(columns={"value": name}), experiment.declared(name)
 
 
+def _within(table: pd.DataFrame, network: str | None) -> pd.DataFrame:
+    """The pairs of models of one network."""
+    titles = {end: table[end].map(lambda model: _title(Model.parse(model).net)) for end in "ab"}
+    within = table[titles["a"] == titles["b"]]
+    return within[titles["a"][within.index] == _chosen(titles["a"].unique(), network)]
+
+
+def _title(tag: str | None) -> str:
+    """What a network is called here and in the findings."""
+    return tag or "network"
+
+
+def _chosen(titles: Iterable[str], network: str | None) -> str:
+    """The network that is asked for, or the only one.
+
+    Raises:
+        SkeletonsError: there is no such network; or there are several, and none is asked for.
+    """
+    have = list(titles)
+    if network in have or (network is None and len(have) == 1):
+        return network or have[0]
+    found = "are several networks" if network is None else f"is no network {network!r}"
+    raise SkeletonsError(f"There {found} here; `network` is one of: {', '.join(have)}.")
+
+
 # --- models -------------------------------------------------------------------------------------
 
 
 def accuracy_vs_sparsity(experiment: Experiment, ax: Axes) -> None:
     """Test accuracy of every model against its sparsity."""
-    models.accuracy_vs_sparsity(experiment.models(), ax)
+    drop = experiment.findings["settings"]["drop"]
+    models.accuracy_vs_sparsity(experiment.models(), drop, ax)
 
 
 def ridge_walk(experiment: Experiment, ax: Axes) -> None:
     """Loss, accuracy, distance and step along every walk of regularisation."""
-    regularized = experiment.models(REGULARIZED)
-    last = regularized[regularized.epochs == regularized.epochs.max()]
+    longest: dict[tuple[str, float | None], Model] = {}
+    for model in map(Model.parse, experiment.models(REGULARIZED).model):
+        before = longest.setdefault((str(model.base), model.l1), model)
+        if (model.epochs or 0) > (before.epochs or 0):
+            longest[str(model.base), model.l1] = model
     walks = [
-        experiment.history(row.model).assign(base=Model.parse(row.model).title, l1=row.l1)
-        for row in last.itertuples()
+        experiment.history(str(model)).assign(base=model.title, l1=model.l1)
+        for model in longest.values()
     ]
     models.ridge_walk(pd.concat(walks, ignore_index=True), panels(ax, 2, 2))
 
@@ -143,10 +193,10 @@ def ridge_walk(experiment: Experiment, ax: Axes) -> None:
 # --- inspections --------------------------------------------------------------------------------
 
 
-def lines(experiment: Experiment, ax: Axes) -> None:
+def lines(experiment: Experiment, ax: Axes, network: str | None = None) -> None:
     """The loss on the lines between pairs of models, by kind of pair."""
     by_kind: dict[str, list[pd.DataFrame]] = {kind: [] for kind in inspections.KINDS}
-    for path in _made(experiment, "lines/*.parquet", "lines"):
+    for path in _of(_made(experiment, "lines/*.parquet", "lines"), network):
         table = artifacts.read_table(path, ridge.COLUMNS).assign(pair=path.stem)
         by_kind[inspections.kind_of(*path.stem.split("--"))].append(table)
     groups = {kind: pd.concat(found) for kind, found in by_kind.items() if found}
@@ -159,18 +209,19 @@ def curve(experiment: Experiment, ax: Axes) -> None:
     ridge.paths(artifacts.read_table(path, ridge.COLUMNS), panels(ax, 1, 2))
 
 
-def bridge(experiment: Experiment, ax: Axes) -> None:
+def bridge(experiment: Experiment, ax: Axes, network: str | None = None) -> None:
     """The rise of the loss on the bridges between bases, in twice the width and in the original."""
-    doubled = _made(experiment, "bridge/*.parquet", "bridge")
-    original = sorted((experiment.path / "bridge/original_width").glob("*.parquet"))
-    groups = exchange.read_bridges(doubled, list(filter(_is_there, original)))
+    doubled = _of(_made(experiment, "bridge/*.parquet", "bridge"), network)
+    every = [path.parent / "original_width" / path.name for path in doubled]
+    original = [path for path in every if path.is_file() and _is_there(path)]
+    groups = exchange.read_bridges(doubled, original)
     for part, (name, tables) in zip(panels(ax, 1, len(groups)), groups.items(), strict=True):
         exchange.bridges(tables, name, part)
 
 
-def transfer(experiment: Experiment, ax: Axes) -> None:
+def transfer(experiment: Experiment, ax: Axes, network: str | None = None) -> None:
     """The accuracy of bases that were trained again with another's, their own or a random mask."""
-    files = _made(experiment, "transfer/*.json", "transfer")
+    files = _of(_made(experiment, "transfer/*.json", "transfer"), network)
     exchange.transfers(exchange.read_transfers(files), ax)
 
 
@@ -179,6 +230,7 @@ def layers(
     ax: Axes,
     dataset: str | None = None,
     measure: str | None = None,
+    network: str | None = None,
     colormap: str | None = None,
 ) -> None:
     """Every layer of a model against every layer of another, by kind of pair.
@@ -186,7 +238,7 @@ def layers(
     The default measure is the first one that was computed, in the order of the alphabet.
     """
     name = f"{measure or '*'}/{experiment.dataset(dataset)}"
-    files = _made(experiment, f"layer_maps/{name}/*.parquet", "layers")
+    files = _of(_made(experiment, f"layer_maps/{name}/*.parquet", "layers"), network)
     chosen = [path for path in files if path.parent == files[0].parent]
     tables = {path.stem: artifacts.read_table(path, COLUMNS) for path in chosen}
     kinds = layer_maps.by_kind(tables)
@@ -263,6 +315,13 @@ def _made(experiment: Experiment, pattern: str, key: str) -> list[Path]:
         because = absence.first_reason(*map(str, found))
         raise SkeletonsError(f"inspect.{key} is not available here: {because}")
     return there
+
+
+def _of(files: Sequence[Path], network: str | None) -> list[Path]:
+    """The files of one network."""
+    titles = {path: _title(net_of(path)) for path in files}
+    chosen = _chosen(dict.fromkeys(titles.values()), network)
+    return [path for path, title in titles.items() if title == chosen]
 
 
 def _is_there(path: Path) -> bool:

@@ -485,6 +485,27 @@ def test_some_looks_are_drawn_though_others_failed(
     assert f"Not available for `seed=1` with `seed=2`: {WHY}" in section.text
 
 
+def test_pairs_of_several_networks_are_not_summed_up(tmp_path: Path) -> None:
+    lines, masks = [], []
+    for tag, loss in (("", 1.0), ("net=wide_", 3.0)):
+        rises = {key: [0.0, loss] for key in ("loss", "test_loss", "tempered_loss")}
+        rights = dict.fromkeys(("accuracy", "test_accuracy"), 0.5)
+        table = pd.DataFrame(
+            {"path": "naive", "repaired": False, "t": [0.0, 1.0], **rises, **rights}
+        )
+        lines.append(str(tmp_path / f"lines/{tag}seed=1--{tag}seed=2.parquet"))
+        artifacts.write_table(lines[-1], table)
+        for of in (f"{tag}seed=1", "own", "random"):
+            masks.append(str(tmp_path / f"transfer/{tag}seed=2_mask={of}.json"))
+            artifacts.write_json(masks[-1], {"test_accuracy": 0.5})
+    folder = tmp_path / "figures"
+    inspection_figures_stage(folder=str(folder), colormap="mako", lines=lines, transfer=masks)
+    names = [f"{name}{end}.svg" for name in ("lines", "transfer") for end in ("", "_net=wide")]
+    assert sorted(path.name for path in folder.iterdir()) == sorted(names)
+    assert captions.read(folder / "lines_net=wide.svg").of == "wide"
+    assert (folder / "lines.svg").read_text() != (folder / "lines_net=wide.svg").read_text()
+
+
 @pytest.mark.parametrize("experiment", ["demo", "probe", "transfer"])
 def test_the_model_of_a_file_does_not_depend_on_the_name_of_the_experiment(experiment: str) -> None:
     for path, model in (

@@ -137,10 +137,10 @@ CAPTIONS: Mapping[str, Caption] = {
         PRUNING,
         "Accuracy against sparsity",
         "What pruning costs, after retraining if there is any: test accuracy against the share of "
-        "prunable weights that are zero. Stars are the unpruned bases; the dotted line is two "
-        "points below their mean. Models above this line on the right lost most of their weights "
-        "and kept their accuracy. Crosses are dead models: a layer is empty, or every image gets "
-        "the same answer.",
+        "prunable weights that are zero. Stars are the unpruned bases. If they have one network, "
+        "the dashed line is their mean, and models above the dotted line on the right lost most "
+        "of their weights and kept their accuracy (findings.drop). Crosses are dead models: a "
+        "layer is empty, or every image gets the same answer.",
     ),
     "ridge_walk": Caption(
         WALK,

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from skeletons.figures import captions
+from skeletons.figures.captions import Drawn
 from skeletons.figures.style import PALETTE, new_figure, save_svg, styled
 from skeletons.findings.transfers import OWN, RANDOM, SEPARATOR
 from skeletons.store import artifacts
@@ -93,25 +93,26 @@ def read_transfers(files: Sequence[Path]) -> list[dict[str, float]]:
     ]
 
 
-def save_bridges(doubled: Sequence[str], original: Sequence[str], path: Path) -> None:
+def save_bridges(doubled: Sequence[str], original: Sequence[str], path: Path, about: Drawn) -> None:
     """Draw the bridges in twice the width, and those in the original width, if there are any.
 
     Args:
         doubled: the tables of the former.
         original: the tables of the latter.
         path: the SVG file to write.
+        about: what it shows.
     """
     groups = read_bridges(list(map(Path, doubled)), list(map(Path, original)))
     with styled():
         figure, axes = new_figure(4 * len(groups), 3.4, 1, len(groups))
         for ax, (name, tables) in zip(axes, groups.items(), strict=True):
             bridges(tables, name, ax)
-        save_svg(figure, path, captions.drawn("bridge"))
+        save_svg(figure, path, about)
 
 
-def save_transfers(pairs: Sequence[Mapping[str, float]], path: Path) -> None:
+def save_transfers(pairs: Sequence[Mapping[str, float]], path: Path, about: Drawn) -> None:
     """Draw the pairs that `read_transfers` returns into an SVG file."""
     with styled():
         figure, axes = new_figure(4.6, 3.4)
         transfers(pairs, axes[0])
-        save_svg(figure, path, captions.drawn("transfer"))
+        save_svg(figure, path, about)

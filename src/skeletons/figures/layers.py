@@ -16,6 +16,7 @@ from skeletons.findings import inspections
 from skeletons.measures.catalogue import MEASURES
 from skeletons.measures.layers import COLUMNS, mean_map
 from skeletons.measures.measure import Measure
+from skeletons.model_ids import suffix
 from skeletons.store import artifacts
 
 ENDS = {  # the two models of each kind of pair
@@ -73,12 +74,13 @@ def label(measure: Measure) -> str:
     return described(measure).replace(" of penultimate features", "")
 
 
-def save_maps(files: Sequence[str], folder: Path, colormap: str) -> None:
-    """Draw one figure for each measure and data set from the tables of all pairs.
+def save_maps(files: Sequence[str], folder: Path, tag: str | None, colormap: str) -> None:
+    """Draw one figure for each measure and data set from the tables of all pairs of a network.
 
     Args:
         files: `…/MEASURE/DATASET/A--B.parquet`.
         folder: the folder that the SVG files are written to.
+        tag: of the network; None for the unnamed one.
         colormap: a colour map of matplotlib or seaborn.
     """
     groups: dict[tuple[str, str], dict[str, pd.DataFrame]] = {}
@@ -90,7 +92,8 @@ def save_maps(files: Sequence[str], folder: Path, colormap: str) -> None:
         with styled():
             figure, axes = new_figure(3.6 * len(kinds) + 0.4, 4.0, 1, len(kinds))
             maps(kinds, axes, colormap)
-            title = f"{label(measure)} beyond shuffled images, on {ood}"
+            of = ood if tag is None else f"{ood}, {tag}"
+            title = f"{label(measure)} beyond shuffled images, on {of}"
             figure.suptitle(title, fontsize=10)
-            about = captions.drawn("layers", ood, measure)
-            save_svg(figure, folder / f"layers_{ood}_{name}.svg", about)
+            about = captions.drawn("layers", of, measure)
+            save_svg(figure, folder / f"layers_{ood}_{name}{suffix(tag)}.svg", about)

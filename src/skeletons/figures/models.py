@@ -10,14 +10,18 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from skeletons import text
 from skeletons.figures.style import MARKERS, PALETTE, legend_beside
-from skeletons.findings import pair_tables
-from skeletons.model_ids import spell
+from skeletons.model_ids import Model, spell
 
 
-def accuracy_vs_sparsity(scores: pd.DataFrame, ax: Axes) -> None:
-    """Draw test accuracy against sparsity: markers show epochs, fill shows λ, crosses are dead."""
+def accuracy_vs_sparsity(scores: pd.DataFrame, drop: float, ax: Axes) -> None:
+    """Draw test accuracy against sparsity: markers show epochs, fill shows λ, crosses are dead.
+
+    Args:
+        scores: one row per model, see `experiment.Experiment.models`.
+        drop: the accuracy that a skeleton may lose, 0..1.
+        ax: the Axes to draw into.
+    """
     pruned = scores[scores.state == "pruned"]
     lambdas = sorted(pruned.l1.unique())
     for index, (epochs, group) in enumerate(pruned.groupby("epochs")):
@@ -41,26 +45,25 @@ def accuracy_vs_sparsity(scores: pd.DataFrame, ax: Axes) -> None:
     ax.scatter(
         bases.sparsity, bases.accuracy, marker="*", s=110, color="black", label="base", zorder=3
     )
-    ax.axhline(
-        bases.accuracy.mean(),
-        color="0.5",
-        linewidth=0.8,
-        linestyle="--",
-        zorder=0,
-        label="the bases' mean",
-    )
-    ax.axhline(
-        bases.accuracy.mean() - pair_tables.MAX_DROP,
-        color="0.5",
-        linewidth=0.8,
-        linestyle=":",
-        zorder=0,
-        label=f"{text.points(pair_tables.MAX_DROP, 0)} points below the bases' mean",
-    )
+    if len({Model.parse(name).net for name in bases.model}) == 1:  # else the mean is of no network
+        _bases_mean(bases.accuracy.mean(), drop, ax)
     ax.set_xlabel("sparsity (share of prunable weights that are zero)")
     ax.set_ylabel("test accuracy")
     ax.set_xlim(-0.03, 1.03)
     legend_beside(ax)
+
+
+def _bases_mean(mean: float, drop: float, ax: Axes) -> None:
+    """Draw the mean accuracy of the bases, and what a skeleton keeps of it."""
+    ax.axhline(mean, color="0.5", linewidth=0.8, linestyle="--", zorder=0, label="the bases' mean")
+    ax.axhline(
+        mean - drop,
+        color="0.5",
+        linewidth=0.8,
+        linestyle=":",
+        zorder=0,
+        label=f"{100 * drop:.3g} points below the bases' mean",
+    )
 
 
 def ridge_walk(walks: pd.DataFrame, axes: Sequence[Axes]) -> None:

@@ -317,13 +317,16 @@ def save_paths(tables: Sequence[str], path: Path, title: str) -> None:
         save_svg(figure, path, captions.drawn("curve"))
 
 
-def save_lines(kinds: Mapping[str, str], order: Sequence[str], path: Path) -> None:
+def save_lines(
+    kinds: Mapping[str, str], order: Sequence[str], path: Path, about: captions.Drawn
+) -> None:
     """Draw `lines` from the tables of a line between each pair of models.
 
     Args:
         kinds: the kind of pair of each table, by the table's file.
         order: the kinds in the order to draw them; a kind without a table is left out.
         path: the SVG file to write.
+        about: what it shows.
     """
     tables = {
         kind: [
@@ -338,7 +341,7 @@ def save_lines(kinds: Mapping[str, str], order: Sequence[str], path: Path) -> No
         rows = rows_of_lines(groups)
         figure, axes = new_figure(3.4 * len(groups) + 0.4, 4.2 * rows, rows, len(groups))
         lines(groups, axes)
-        save_svg(figure, path, captions.drawn("lines"))
+        save_svg(figure, path, about)
 
 
 def save_plane(grid: str, located: str, flat: Path, solid: Path, colormap: str) -> None:

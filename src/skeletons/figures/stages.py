@@ -74,7 +74,7 @@ def figures_stage(
                 _save_similarity(part.similarity[name], shown)
                 _save_verdict(part.similarity[name], one["verdict"], found["settings"], shown)
         figure, axes = new_figure(6.5, 3.8)
-        models.accuracy_vs_sparsity(table, axes[0])
+        models.accuracy_vs_sparsity(table, found["settings"]["drop"], axes[0])
         about = captions.drawn("accuracy_vs_sparsity")
         save_svg(figure, target / "accuracy_vs_sparsity.svg", about)
         _save_walks(histories, target / "ridge_walk.svg")

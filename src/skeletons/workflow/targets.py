@@ -10,7 +10,7 @@ from pathlib import Path
 
 from skeletons import model_ids
 from skeletons.findings.inspected import READ
-from skeletons.model_ids import Model
+from skeletons.model_ids import Model, net_of
 from skeletons.workflow.model_files import ModelFiles
 
 
@@ -140,15 +140,22 @@ class Targets(ModelFiles):
         """The figures of the requested inspections."""
         looks = self.plan.config.inspect
         found = self.inspections()
+
+        def of_networks(kind: str) -> list[str]:
+            return list(dict.fromkeys(map(model_ids.suffix, map(net_of, found.get(kind, [])))))
+
         names = ["curve"] if looks.curve else []
-        names += ["lines"] if "lines" in found else []
         names += ["plane", "plane_surface"] if looks.plane else []
-        names += ["bridge"] if "bridge" in found else []
-        names += ["transfer"] if "transfer" in found else []
         names += ["exposure"] if looks.expose else []
         names += ["sparsest"] if "sparsest" in found else []
-        if "layer_maps" in found:
-            names += [f"layers_{ood}_{name}" for ood in self.plan.ood for name in looks.layers]
+        summed = ("lines", "bridge", "transfer")
+        names += [kind + end for kind in summed for end in of_networks(kind)]
+        names += [
+            f"layers_{ood}_{name}{end}"
+            for end in of_networks("layer_maps")
+            for ood in self.plan.ood
+            for name in looks.layers
+        ]
         for kind in ("importance", "probe", "takeover"):
             names += [f"{kind}_{Path(path).stem}" for path in found.get(kind, [])]
         return [f"{self.plan.figures}/{name}.svg" for name in names]
