@@ -30,7 +30,7 @@ from skeletons.errors import ArtifactError
 from skeletons.measures import behaviour
 from skeletons.measures.catalogue import MEASURES
 from skeletons.report import colours, costs, html, pair_numbers, settings, stage
-from skeletons.store import artifacts
+from skeletons.store import artifacts, provenance
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>&amp;\u2028"
 
@@ -518,3 +518,11 @@ def test_a_figure_that_is_missing_is_named(files: dict[str, Any], tmp_path: Path
                 "figures": [str(tmp_path / "curve.svg")],
             }
         )
+
+
+def test_the_versions_are_those_of_all_that_affects_a_result() -> None:
+    plain = {"network": {"name": "cnn"}, "networks": {}}
+    assert set(provenance.PACKAGES) < set(settings.package_versions(plain))
+    assert "timm" not in settings.package_versions(plain)
+    other = {"network": None, "networks": {"a": {"name": "timm:resnet18"}}}
+    assert "timm" in settings.package_versions(other)

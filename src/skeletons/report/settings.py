@@ -15,30 +15,24 @@ import yaml
 from skeletons import text
 from skeletons.errors import ArtifactError
 from skeletons.report import colours
-from skeletons.store import artifacts
+from skeletons.store import artifacts, provenance
 
-PACKAGES = (
-    "skeletons-on-rashomon-ridge",
-    "snakemake",
-    "torch",
-    "torchvision",
-    "numpy",
-    "pandas",
-    "pyarrow",
-    "safetensors",
-    "scikit-learn",
-    "scipy",
-    "seaborn",
-)
+# Beside those that influence a result, see `provenance.PACKAGES`.
+PACKAGES = ("skeletons-on-rashomon-ridge", "snakemake", "torchvision", "seaborn")
 DIGEST = "skeletons-config"  # the name of the report's <meta> element with the digest
 HEAD = 8192  # bytes of the report in which that element stands
 
 
-def package_versions() -> dict[str, str]:
-    """The versions of Python and of every package that affects a result."""
-    return {"python": platform.python_version()} | {
-        name: metadata.version(name) for name in PACKAGES
-    }
+def package_versions(config: Mapping[str, Any]) -> dict[str, str]:
+    """The versions of Python and of every package that affects a result or its page.
+
+    Args:
+        config: the complete configuration; networks of `timm` need its version.
+    """
+    networks = [config.get("network"), *config.get("networks", {}).values()]
+    timm = ["timm"] if any(one and one["name"].startswith("timm:") for one in networks) else []
+    names = sorted({*PACKAGES, *provenance.PACKAGES, *timm})
+    return {"python": platform.python_version(), **{one: metadata.version(one) for one in names}}
 
 
 def record_stage(*, config: str, versions: str, values: Mapping[str, Any]) -> None:
@@ -49,7 +43,7 @@ def record_stage(*, config: str, versions: str, values: Mapping[str, Any]) -> No
         versions: versions.json to write.
         values: the complete configuration, in canonical form.
     """
-    artifacts.write_json(versions, package_versions())
+    artifacts.write_json(versions, package_versions(values))
     artifacts.write_text(config, _as_yaml(values))
 
 
