@@ -232,3 +232,21 @@ def test_a_folder_without_an_experiment_is_refused(science: Workflow, tmp_path: 
 def test_a_look_inside_that_was_off_says_how_it_is_made(finished: Workflow) -> None:
     with pytest.raises(SkeletonsError, match=r"inspect\.plane in its configuration makes it"):
         Experiment(finished / "results/tiny").plot("plane", Figure().add_subplot())
+
+
+def test_figures_leave_out_the_inspections_of_an_earlier_variant() -> None:
+    """They stay in the folder when `inspect.variant` changes."""
+    variant = {"l1": 1e-4, "epochs": 1, "threshold": 0.2}
+    own, earlier = "seed=1_l1=0.0001_ep=1_t=0.2", "seed=1_l1=0.0001_ep=1_t=0.3"
+    for name, kept in (
+        (f"exposed/{own}/exposed.json", True),
+        (f"exposed/{earlier}/exposed.json", False),
+        (f"lines/seed=1--{own}.parquet", True),
+        (f"lines/seed=1--{earlier}.parquet", False),
+        ("lines/seed=1--seed=2.parquet", True),
+        ("probe/seed=1_l1=0.001.json", True),
+        ("transfer/seed=2_mask=seed=1.json", True),
+        ("plane/plane.parquet", True),
+        ("sparsest/seed=1.json", True),
+    ):
+        assert plots._is_of(Path(name), variant) == kept, name

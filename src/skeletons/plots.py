@@ -8,6 +8,7 @@ by its tag, `model` a model, and `colormap` the colours. The defaults are the on
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,8 +27,11 @@ from skeletons.inspection import absence
 from skeletons.measures.layers import COLUMNS
 from skeletons.measures.measure import Measure
 from skeletons.model_ids import REGULARIZED, Model, net_of
+from skeletons.report import settings
 from skeletons.store import artifacts
 from skeletons.user_code import references
+
+PRUNED_ID = re.compile(r"_ep=.*_[td]=")  # in the id of a pruned model
 
 
 class Experiment(Protocol):
@@ -124,9 +128,9 @@ def rises(
         raise SkeletonsError(
             f"There is no verdict by {chosen!r} here; there is one by: {', '.join(judged)}."
         )
-    settings = found["settings"]
-    level = Rules(alpha=settings["alpha"], looks=settings["looks"]).level
-    pairs.rises(judged[chosen]["recipes"], settings["margin"], level, ax)
+    limits = found["settings"]
+    level = Rules(alpha=limits["alpha"], looks=limits["looks"]).level
+    pairs.rises(judged[chosen]["recipes"], limits["margin"], level, ax)
 
 
 def _with_value(
@@ -305,7 +309,8 @@ def _made(experiment: Experiment, pattern: str, key: str) -> list[Path]:
     Raises:
         SkeletonsError: there are none.
     """
-    found = sorted(experiment.path.glob(pattern))
+    variant = settings.variant_in(experiment.path / "config.yaml")
+    found = [path for path in sorted(experiment.path.glob(pattern)) if _is_of(path, variant)]
     if not found:
         raise SkeletonsError(
             f"{experiment.path} holds no {pattern}; inspect.{key} in its configuration makes it."
@@ -315,6 +320,14 @@ def _made(experiment: Experiment, pattern: str, key: str) -> list[Path]:
         because = absence.first_reason(*map(str, found))
         raise SkeletonsError(f"inspect.{key} is not available here: {because}")
     return there
+
+
+def _is_of(path: Path, variant: Mapping[str, float]) -> bool:
+    """Whether the pruned models of a file are of a variant; others are left from earlier runs."""
+    named = path.parent.name if path.stem == "exposed" else path.stem
+    parts = [part for part in named.split("--") if PRUNED_ID.search(part)]
+    models = map(Model.parse, parts)
+    return all(getattr(model, key) == variant[key] for model in models for key in variant)
 
 
 def _of(files: Sequence[Path], network: str | None) -> list[Path]:

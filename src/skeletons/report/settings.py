@@ -140,6 +140,18 @@ def target_in(config: str | Path) -> Mapping[str, float]:
     return first
 
 
+def variant_in(config: str | Path) -> Mapping[str, float]:
+    """The λ, epochs, and threshold or density of the variant that inspections are of; or empty.
+
+    Raises:
+        ArtifactError: it cannot be read.
+    """
+    variant = _section(config, "inspect").get("variant")
+    if not isinstance(variant, Mapping):
+        return {}
+    return {key: value for key, value in variant.items() if value is not None}
+
+
 def alignment_in(config: str | Path) -> Mapping[str, str]:
     """How units of different bases are aligned, as a recorded configuration has it.
 
