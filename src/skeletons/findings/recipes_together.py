@@ -54,13 +54,15 @@ def answers(
         return answer.answers(table, recipes[0], rules, scale, left_out=left_out)
     strict = replace(rules, alpha=rules.alpha / len(recipes))
 
-    def by_recipe(level: Rules) -> dict[str, dict[str, Answer]]:
+    def by_recipe(level: Rules, *, estimate: bool) -> dict[str, dict[str, Answer]]:
         return {
-            recipe: answer.answers(table, recipe, level, scale, left_out=left_out)
+            recipe: answer.answers(
+                table, recipe, level, scale, left_out=left_out, estimate=estimate
+            )
             for recipe in recipes
         }
 
-    each, corrected = by_recipe(rules), by_recipe(strict)
+    each, corrected = by_recipe(rules, estimate=False), by_recipe(strict, estimate=True)
     return {
         question: _together(
             {recipe: found[question] for recipe, found in each.items()},
@@ -78,7 +80,7 @@ def _together(each: Mapping[str, Answer], corrected: Mapping[str, Answer]) -> An
         corrected: at that level divided by their number.
     """
     if all(one.answer in (NOT, ADDS_NOT) for one in each.values()):
-        return _said(each, "is the closest to it (none was named before looking, and all say so)")
+        return _said(each, "comes closest (none was named before looking, and all have one answer)")
     answers = (CONVERGES, IN_PART, ADDS, UNDECIDED)
     wanted = min(
         (one.answer for one in corrected.values() if one.answer in answers), key=answers.index

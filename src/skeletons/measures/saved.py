@@ -80,17 +80,16 @@ def read(path: str, id_column: str = "id") -> Saved:
 
 def _whole(path: str, labels: npt.NDArray[np.generic]) -> npt.NDArray[np.int64]:
     """Labels as whole numbers; a table with an empty cell has floats."""
-    if labels.dtype.kind in "iu":
-        return labels.astype(np.int64)
-    numbers = labels.astype(np.float64) if labels.dtype.kind == "f" else np.array([np.nan])
-    wrong = ~np.isfinite(numbers) | (numbers != np.floor(numbers))
-    if wrong.any():
-        one = labels[wrong][0] if len(labels) == len(wrong) else labels[0]
+    if labels.dtype.kind == "f":
+        whole = np.isfinite(labels) & (labels == np.floor(labels))
+    else:
+        whole = np.full(len(labels), labels.dtype.kind in "iu")
+    if not whole.all():
         raise SavedOutputError(
-            f"{path}: found label {str(one)!r}; allowed: whole numbers, the columns of the logits "
-            "counted from 0."
+            f"{path}: found label {str(labels[~whole][0])!r}; allowed: whole numbers, the columns "
+            "of the logits counted from 0."
         )
-    return numbers.astype(np.int64)
+    return labels.astype(np.int64)
 
 
 def _table(path: str, id_column: str) -> dict[str, npt.NDArray[np.generic]]:

@@ -107,7 +107,7 @@ def gather(
                 [artifacts.read_table(path, ["a", "b"]) for path in pairs], table, measures
             ),
             "charts": {
-                "training": lines.training(trained, target or {}),
+                "training": lines.training(trained, target),
                 "walk": lines.walks(histories, found["walks"]),
             },
             "first": found["verdict"]["measure"],
