@@ -31,8 +31,10 @@ from skeletons.text import p_value, points, signed
 
 ROOT = Path(__file__).resolve().parents[1]
 TEMPLATES = ROOT / "docs/_templates"
+POSTS = "mnist"  # the images that the post compares models on
 ANSWER = "answer"  # the marked text of README.md
-DRAWN = ("truth", "demo", "mnist_width", "mnist_wide", "cifar10")  # between has the models of demo
+# `between` has the models of `demo`.
+DRAWN = ("truth", "demo", "mnist_width", "mnist_wide", "cifar10_48", "cifar10")
 COLOURS = {CONVERGES: 2, IN_PART: 1, NOT: 3}
 
 
@@ -44,9 +46,10 @@ def rows(folder: Path) -> Iterator[dict[str, Any]]:
 
     Yields:
         run, network, width, tag, ood, measure, recipe, answer, unit, seeds, effect with low, high
-        and p, similarity by kind; of the bases test_accuracy, train_loss; walks and skeletons as
-        sentences; density and accuracy_lost of the primary recipe; controls; apart, the extreme
-        similarities of children and of bases; level of the intervals; and cpu_minutes.
+        and p, similarity by kind; others, the effects on further sets that vote; of the bases
+        test_accuracy, train_loss; walks and skeletons as sentences; density and accuracy_lost of
+        the primary recipe; controls; apart, the extreme similarities of children and of bases;
+        level of the intervals; and cpu_minutes.
     """
     config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
     made = json.loads((folder / "verdict.json").read_text(encoding="utf-8"))
@@ -154,11 +157,18 @@ def _of_models(own: pd.DataFrame, recipe: Mapping[str, float] | None) -> dict[st
 
 
 def _answered(verdict: Mapping[str, Any], controls: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The answer of the primary recipe, by the primary measure on the first voting set."""
+    """The answer of the primary recipe, by the primary measure on one of the sets that vote.
+
+    That is the post's set, or the first one; images of the task itself come last.
+    """
     measure = verdict["measure"]
-    ood = next(name for name in verdict["by"] if name not in verdict["controls"])
-    recipes = verdict["by"][ood][measure]["recipes"]
-    walk = next(one["walk"] for one in recipes if one["primary"])
+    walks = {
+        name: next(one["walk"] for one in by[measure]["recipes"] if one["primary"])
+        for name, by in verdict["by"].items()
+        if name not in verdict["controls"]
+    }
+    ood = min(walks, key=lambda name: (name != POSTS, name.startswith("corrupted")))
+    walk = walks[ood]
     held = {one["name"]: one["found"] for one in verdict["preconditions"]}
     return {
         "ood": ood,
@@ -166,6 +176,11 @@ def _answered(verdict: Mapping[str, Any], controls: Sequence[Mapping[str, Any]])
         "recipe": verdict["recipe"],
         "answer": verdict["answer"],
         **{name: walk[name] for name in ("seeds", "unit", *EFFECT, "similarity", "sentence")},
+        "others": [
+            {"ood": name, **{key: one[key] for key in ("unit", *EFFECT)}}
+            for name, one in walks.items()
+            if name != ood
+        ],
         "walks": held["walks"],
         "skeletons": held["skeletons"],
         "controls": [
