@@ -24,7 +24,7 @@ from skeletons.figures.style import PALETTE, new_figure, save_svg, styled
 from skeletons.findings import networks, pair_tables
 from skeletons.findings.inspections import BASES
 from skeletons.findings.known_controls import EFFECT, NAMES
-from skeletons.findings.rules import CONVERGES, IN_PART, NOT, Rules
+from skeletons.findings.rules import CONVERGES, IN_PART, NOT, Rules, level_in
 from skeletons.marked import renewed
 from skeletons.model_ids import BASE, PRUNED, Model
 from skeletons.text import p_value, points, signed
@@ -102,7 +102,7 @@ def _apart(
 
 def _level(settings: Mapping[str, Any]) -> float:
     """The level of the intervals: alpha is divided by the number of planned looks."""
-    return 1 - 2 * Rules(alpha=settings["alpha"], looks=settings["looks"]).level
+    return 1 - 2 * level_in(settings)
 
 
 def _cpu_minutes(path: Path, part: networks.Part) -> int | None:

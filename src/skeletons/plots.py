@@ -22,7 +22,7 @@ from skeletons.figures import layers as layer_maps
 from skeletons.figures import sparsest as searches
 from skeletons.figures.style import panels
 from skeletons.findings import inspections
-from skeletons.findings.rules import Rules
+from skeletons.findings.rules import level_in
 from skeletons.inspection import absence
 from skeletons.measures.layers import COLUMNS
 from skeletons.measures.measure import Measure
@@ -129,8 +129,7 @@ def rises(
             f"There is no verdict by {chosen!r} here; there is one by: {', '.join(judged)}."
         )
     limits = found["settings"]
-    level = Rules(alpha=limits["alpha"], looks=limits["looks"]).level
-    pairs.rises(judged[chosen]["recipes"], limits["margin"], level, ax)
+    pairs.rises(judged[chosen]["recipes"], limits["margin"], level_in(limits), ax)
 
 
 def _with_value(
@@ -162,13 +161,13 @@ def _chosen(titles: Iterable[str], network: str | None) -> str:
     """The network that is asked for, or the only one.
 
     Raises:
-        SkeletonsError: there is no such network; or there are several, and none is asked for.
+        SkeletonsError: the network is not here; or several are, and the caller names none.
     """
     have = list(titles)
     if network in have or (network is None and len(have) == 1):
         return network or have[0]
-    found = "are several networks" if network is None else f"is no network {network!r}"
-    raise SkeletonsError(f"There {found} here; `network` is one of: {', '.join(have)}.")
+    asked = "are several networks" if network is None else f"is no network {network!r}"
+    raise SkeletonsError(f"There {asked} here; `network` is one of: {', '.join(have)}.")
 
 
 # --- models -------------------------------------------------------------------------------------

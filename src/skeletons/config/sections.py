@@ -158,8 +158,8 @@ class Regularize(Section):
     optimizer: Literal["sgd", "adam"] = Field("adam", description="with a constant learning rate")
     trace: Whole = Field(
         200,
-        description="training images for measuring the loss after every step, where there is no "
-        "room; 0 for none",
+        description="training images for measuring the loss after every step, if `room` is "
+        "null; 0 to measure it once per epoch",
     )
     room: Positive | None = Field(
         0.05,

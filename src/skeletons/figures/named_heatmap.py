@@ -11,6 +11,7 @@ from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.figure import Figure
 
 from skeletons.errors import SavedOutputError
+from skeletons.figures.heatmaps import similarity_matrix
 from skeletons.figures.style import described, styled
 from skeletons.measures.measure import Measure
 from skeletons.store import artifacts
@@ -37,18 +38,13 @@ def save(table: pd.DataFrame, measure: Measure, path: str | Path) -> None:
             f"{path}: found the ending {ending!r}; allowed: {', '.join(sorted(known))}."
         )
     names = list(dict.fromkeys([*table.a, *table.b]))
-    place = {name: k for k, name in enumerate(names)}
-    matrix = np.full((len(names), len(names)), np.nan)
-    rows, columns = table.a.map(place).to_numpy(), table.b.map(place).to_numpy()
-    matrix[rows, columns] = matrix[columns, rows] = table[measure.name].to_numpy(np.float64)
-    np.fill_diagonal(matrix, measure.itself if measure.reflexive else np.nan)
     cut = [name if len(name) <= LONGEST else f"…{name[1 - LONGEST :]}" for name in names]
     short = [name.replace("$", r"\$") for name in cut]  # or matplotlib sets a formula
     side = float(np.clip(0.45 * len(names), 3, 12))
     with styled():
         figure = Figure(figsize=(side + 3, side + 1.6), layout="constrained")
         sns.heatmap(
-            matrix,
+            similarity_matrix(table, names, measure),
             ax=figure.add_subplot(),
             square=True,
             cmap="viridis" if measure.higher_is_alike else "viridis_r",

@@ -17,7 +17,7 @@ from skeletons.figures.absence import save_absent
 from skeletons.figures.captions import Drawn
 from skeletons.figures.style import described, new_figure, save_svg, styled
 from skeletons.findings import networks, pair_kinds, pair_tables
-from skeletons.findings.rules import Rules
+from skeletons.findings.rules import level_in
 from skeletons.measures.catalogue import MEASURES, resolve
 from skeletons.measures.measure import Measure
 from skeletons.model_ids import PRUNED, Model, suffix
@@ -139,8 +139,7 @@ def _save_verdict(
     comparisons = max(1, len(kinds))
     if recipes:
         figure, axes = new_figure(8.5, 1.5 + len(recipes) * (0.16 + 0.13 * comparisons))
-        rules = Rules(alpha=settings["alpha"], looks=settings["looks"])
-        pairs.rises(recipes, settings["margin"], rules.level, axes[0])
+        pairs.rises(recipes, settings["margin"], level_in(settings), axes[0])
         shown.save(figure, "rises")
     else:
         shown.lack("rises", "No pruned models of different bases were compared.")

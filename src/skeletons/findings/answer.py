@@ -349,17 +349,15 @@ def _deciding(answer: str, contrasts: Mapping[str, Contrast], limits: tuple[floa
     limit is enough, so the clearest one decides.
     """
     upper, lower = limits
+    limit = upper if answer in (CONVERGES, IN_PART) else lower
 
     def order(kind: str) -> tuple[float, float]:
-        one = contrasts[kind]
-        p = {
-            CONVERGES: lambda: -float(one.p_above(upper)),
-            ADDS: lambda: -float(one.p_above(lower)),
-            IN_PART: lambda: float(one.p_below(upper)),
-            NOT: lambda: float(one.p_below(lower)),
-            ADDS_NOT: lambda: float(one.p_below(lower)),
-        }
-        return p.get(answer, lambda: 0.0)(), float(one.effect)
+        one, p = contrasts[kind], 0.0
+        if answer in (CONVERGES, ADDS):
+            p = -float(one.p_above(limit))
+        elif answer != UNDECIDED:
+            p = float(one.p_below(limit))
+        return p, float(one.effect)
 
     return min(contrasts, key=order, default="")
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 CONVERGES = "converges"
 NOT = "does not converge"
@@ -48,3 +50,8 @@ class Rules:
         are heavier the further out they are, so it is divided by one more.
         """
         return self.level / (1 if comparisons == 1 else comparisons + 1)
+
+
+def level_in(settings: Mapping[str, Any]) -> float:
+    """The level of each one-sided test, by the recorded settings of findings."""
+    return Rules(alpha=settings["alpha"], looks=settings["looks"]).level
